@@ -231,6 +231,8 @@ fn link(n: u32) -> Link {
         workspace: WorkspaceNumber(0),
         domain: DomainNumber::DEFAULT,
         code: ShortCode::parse(&format!("c{n:06}")).expect("valid"),
+        typed_code: None,
+        aliases: Vec::new(),
         created_at: Timestamp::from_millis(0),
         updated_at: Timestamp::from_millis(0),
         created_by: None,

@@ -23,6 +23,8 @@ fn link() -> Link {
         workspace: WorkspaceNumber(0),
         domain: DomainNumber::DEFAULT,
         code: ShortCode::parse("c500").expect("a valid code"),
+        typed_code: None,
+        aliases: Vec::new(),
         created_at: Timestamp::from_millis(1_700_000_000_000),
         updated_at: Timestamp::from_millis(1_700_000_000_000),
         created_by: Some(Id::from_bits(5)),

@@ -70,6 +70,8 @@ fn draft(n: usize) -> Draft {
         password: None,
         edits: Vec::new(),
         names: Names::default(),
+        reuse: false,
+        code_prefix: None,
     }
 }
 

@@ -145,6 +145,15 @@ impl Entry {
         Entry { domain, code, counter, action, visited: AtomicBool::new(false) }
     }
 
+    /// Returns the entry for a look-up of this code, which is the link's own or an alias.
+    #[must_use]
+    pub fn at(self, domain: DomainNumber, code: &str) -> Entry {
+        if (self.domain, self.code.as_str()) == (domain, code) {
+            return self;
+        }
+        Entry { domain, code: Code::new(code), ..self }
+    }
+
     /// Returns whether the link may lead to `host`, which was not a host of this server when the link was
     /// compiled. Also true for some links that only mention the host.
     pub fn mentions(&self, host: &str) -> bool {
@@ -245,23 +254,32 @@ fn is_plain(options: &Options) -> bool {
         block_bots,
         meta_pixel_id,
         google_tag_id,
+        gtm_container_id,
+        head_tags,
+        skip_social_crawler_tracking,
+        confirm,
+        hide_referrer,
+        count_pixel,
         webhook_urls,
         // In the entry itself.
         status: _,
-        count_bots: _,
+        count_bots,
         // In the target.
         utm: _,
         // Applies only to a link that has expired or is used up, which is not plain.
         expired_url: _,
-        // Without effect on clicks.
+        // On pages only, and a plain link has none.
+        body_tags: _,
         tags: _,
         campaign: _,
         notes: _,
     } = options;
-    let has_preview = title.is_some() || description.is_some() || image.is_some();
+    let has_preview = title.is_some() || description.is_some() || image.is_some() || head_tags.is_some();
     let has_limit = valid_since.is_some() || expires_at.is_some() || max_clicks.is_some();
-    let has_page = *cloaked || password.is_some() || meta_pixel_id.is_some() || google_tag_id.is_some();
-    let depends_on_visitor = *forward_parameters || *forward_path || *block_bots;
+    let has_pixels = meta_pixel_id.is_some() || google_tag_id.is_some() || gtm_container_id.is_some();
+    let has_page = *cloaked || *confirm || password.is_some() || has_pixels;
+    let skips_previews = *count_bots && *skip_social_crawler_tracking;
+    let depends_on_visitor = *forward_parameters || *forward_path || *block_bots || skips_previews;
     // Not plain, so that the cache has its record: it is compiled again when the workspace's values change.
     let is_fillable = destination.is_fillable();
     *is_active
@@ -269,6 +287,9 @@ fn is_plain(options: &Options) -> bool {
         && !has_preview
         && !has_limit
         && !has_page
+        && !*hide_referrer
+        // Without effect on clicks of the short URL, but the image needs the options.
+        && !*count_pixel
         && !depends_on_visitor
         && !is_fillable
         && webhook_urls.is_empty()
@@ -288,6 +309,8 @@ fn link_bytes(conditional: &Conditional) -> usize {
         expired_url,
         meta_pixel_id,
         google_tag_id,
+        head_tags,
+        body_tags,
         webhook_urls,
         tags,
         notes,
@@ -295,6 +318,7 @@ fn link_bytes(conditional: &Conditional) -> usize {
         password: _,
         utm: _,
         campaign: _,
+        gtm_container_id: _,
         // In the record itself.
         link_type: _,
         status: _,
@@ -307,6 +331,10 @@ fn link_bytes(conditional: &Conditional) -> usize {
         forward_path: _,
         block_bots: _,
         count_bots: _,
+        skip_social_crawler_tracking: _,
+        confirm: _,
+        hide_referrer: _,
+        count_pixel: _,
     } = &conditional.link.options;
     let texts = [title, description, notes, meta_pixel_id, google_tag_id];
     let urls = [image, expired_url];
@@ -315,6 +343,7 @@ fn link_bytes(conditional: &Conditional) -> usize {
         + conditional.targets.bytes()
         + texts.into_iter().flatten().map(|text| text.len()).sum::<usize>()
         + urls.into_iter().flatten().map(|url| url.as_str().len()).sum::<usize>()
+        + [head_tags, body_tags].into_iter().flatten().map(|tags| tags.as_str().len()).sum::<usize>()
         + webhook_urls.iter().map(|url| url.as_str().len() + 16).sum::<usize>()
         + tags.len() * 16
         + ALLOWANCE

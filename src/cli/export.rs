@@ -12,14 +12,14 @@ use super::arguments::{ConfigFile, created_path};
 use super::error::CommandError;
 use super::output::{counted, print_note};
 use super::{log_reader, progress};
-use crate::core::{LinkView, Site};
+use crate::core::{AliasView, LinkView, Site};
 use crate::formats::{self, Extras};
 use crate::log::{LogError, Record};
 use crate::model::campaign::Campaign;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::ApiKey;
-use crate::model::link::Link;
+use crate::model::link::{Alias, Link};
 use crate::model::tag::Tag;
 use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::private_files::Replacement;
@@ -207,14 +207,17 @@ impl Referenced {
         let workspace = Arc::clone(self.workspaces.get(&link.workspace)?);
         // A deleted tag may still be in the record of a link.
         let tags = link.options.tags.iter().filter_map(|tag| self.tags.get(tag).cloned()).collect();
+        let alias = |alias: &Alias| Some(AliasView::of(site, self.domains.get(&alias.domain)?, alias));
+        let aliases = link.aliases.iter().filter_map(alias).collect();
         Some(LinkView {
             clicks: self.clicks.get(&link.id).copied().unwrap_or(0),
-            short_url: site.short_url(&domain, &link.code),
+            short_url: site.short_url(&domain, link.shown_code()),
             domain_name: site.name_of(&domain),
             domain,
             workspace,
             tags,
             creator: link.created_by.and_then(|id| self.keys.get(&id).cloned()),
+            aliases,
             link,
         })
     }

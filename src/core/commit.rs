@@ -15,9 +15,11 @@ use super::tenants::caller::Credential;
 use crate::clicks::counter::Counter;
 use crate::clock::Timestamp;
 use crate::log::{CommitError, Position, Precondition, Proposal, Put};
+use crate::model::domain::DomainNumber;
 use crate::model::id::Id;
+use crate::model::link::{Alias, Link};
 use crate::table::keys;
-use crate::table::record::{OutcomeRecord, Stored, StoredOutcome};
+use crate::table::record::{AliasRecord, OutcomeRecord, Stored, StoredOutcome};
 
 /// Attempts of a command when other writes change the records that it relies on.
 pub(super) const ATTEMPTS: usize = 8;
@@ -37,6 +39,24 @@ impl Effect {
     pub(super) fn create(&mut self, key: Bytes, record: Vec<u8>) {
         self.preconditions.push(Precondition { key: key.clone(), revision: None });
         self.put(key, record);
+    }
+
+    /// Writes the record of a link under a code that no link and no alias has.
+    pub(super) fn create_link(&mut self, domain: DomainNumber, code: &str, record: Vec<u8>) {
+        self.preconditions.push(Precondition { key: keys::alias(domain, code), revision: None });
+        self.create(keys::link(domain, code), record);
+    }
+
+    /// Writes an alias of a link. The record of the link in the same effect lists it.
+    pub(super) fn put_alias(&mut self, link: &Link, alias: &Alias) {
+        let record = AliasRecord { workspace: link.workspace, link: link.id };
+        self.put(keys::alias(alias.domain, alias.code.as_str()), record.encode());
+    }
+
+    /// Removes an alias of a link. Needs no precondition beside the one on the record of the link, which lists its
+    /// aliases.
+    pub(super) fn remove_alias(&mut self, alias: &Alias) {
+        self.puts.push(Put { key: keys::alias(alias.domain, alias.code.as_str()), value: None });
     }
 
     /// Writes a record in place of the one of `revision`.

@@ -59,7 +59,7 @@ impl Observer for Core {
         let mut directory: Option<Directory> = None;
         let mut workspaces = Vec::new();
         for entry in &change.entries {
-            if let Some((domain, code)) = keys::parse_link(&entry.put.key) {
+            if let Some((domain, code)) = keys::parse_address(&entry.put.key) {
                 // Requests from now on must not join a load that has read the old record.
                 self.shared.loader.forget(domain, code);
                 if entry.put.value.is_some() {
@@ -67,7 +67,9 @@ impl Observer for Core {
                     self.shared.cache.learn(domain, code);
                 }
                 self.shared.cache.invalidate(domain, code);
-                self.shared.note_placeholders(domain, code, entry.put.value.as_deref());
+                if keys::parse_link(&entry.put.key).is_some() {
+                    self.shared.note_placeholders(domain, code, entry.put.value.as_deref());
+                }
             } else if entry.put.value.is_none() && keys::parse_staging(&entry.put.key).is_some() {
                 // The import has ended: its links are visible, or its codes are free. Requests from now on
                 // must not join a load that found the links hidden, nor find the codes cached as absent.

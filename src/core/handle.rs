@@ -136,7 +136,11 @@ impl Core {
             site: parts.site,
             schemes: parts.settings.schemes()?,
             allowed_networks: parts.allowed_networks,
-            codes: Generator::new(&parts.settings.code_alphabet, parts.settings.code_length)?,
+            codes: Generator::new(
+                parts.settings.code_style,
+                &parts.settings.code_alphabet,
+                parts.settings.code_length,
+            )?,
             settings: parts.settings,
             environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),
             hashing: Hasher::new(hash_memory),

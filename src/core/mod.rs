@@ -48,6 +48,6 @@ pub use self::tenants::campaigns::{CAMPAIGNS_MAX, Paging};
 pub use self::tenants::contacts::{CONTACT_PATH, Rendered};
 pub use self::tenants::tags::TAGS_MAX;
 pub use self::view::{
-    BulkView, CampaignPage, CampaignView, DomainView, FailedRow, KeyView, LinkView, WebhookSecretView,
-    WorkspaceView,
+    AliasView, BulkView, CampaignPage, CampaignView, DomainView, FailedRow, KeyView, LinkView,
+    WebhookSecretView, WorkspaceView,
 };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::links::codes::Generator;
+use super::links::codes::{CodeStyle, Generator};
 use crate::model::destination::ExtraSchemes;
 use crate::settings::BadSetting;
 
@@ -22,6 +22,8 @@ const SCAN_MAX_MOST: u64 = 1_000_000_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// How short codes are generated.
+    pub code_style: CodeStyle,
     /// Characters of a generated short code. Grows by itself when generated codes collide.
     pub code_length: usize,
     /// The characters of generated short codes.
@@ -48,6 +50,7 @@ impl Default for Settings {
         Settings {
             // 62 characters at 7 places are 41.7 bits: too many codes to enumerate.
             code_length: 7,
+            code_style: CodeStyle::Random,
             code_alphabet: "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".to_owned(),
             extra_schemes: Vec::new(),
             tombstone_days: 30,
@@ -62,7 +65,7 @@ impl Settings {
     /// Fails if a value has the right type but breaks a rule.
     pub fn check(&self) -> Result<(), BadSetting> {
         // Built for its checks only: `Core::new` builds the generator in use.
-        Generator::new(&self.code_alphabet, self.code_length)?;
+        Generator::new(self.code_style, &self.code_alphabet, self.code_length)?;
         self.schemes()?;
         if self.tombstone_days > 3_650 {
             return Err(BadSetting::new("tombstone_days", self.tombstone_days, "must be at most 3650"));

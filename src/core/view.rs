@@ -7,12 +7,14 @@ use super::context::Context;
 use super::error::Error;
 use super::handle::Core;
 use super::shared::Shared;
+use super::site::Site;
 use super::tenants::directory::Directory;
 use crate::clock::Timestamp;
 use crate::model::campaign::Campaign;
 use crate::model::domain::Domain;
 use crate::model::key::{ApiKey, Reach};
-use crate::model::link::Link;
+use crate::model::link::{Alias, Link};
+use crate::model::short_code::ShortCode;
 use crate::model::tag::Tag;
 use crate::model::webhook::{Secret, WebhookSecret};
 use crate::model::workspace::{Workspace, WorkspaceNumber};
@@ -35,6 +37,28 @@ pub struct LinkView {
     pub tags: Vec<Tag>,
     /// The key that created the link, if it still exists.
     pub creator: Option<Arc<ApiKey>>,
+    /// Former short URLs that lead to the link.
+    pub aliases: Vec<AliasView>,
+}
+
+/// A former short URL of a link.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // The fields speak.
+pub struct AliasView {
+    pub domain_name: String,
+    pub code: ShortCode,
+    pub short_url: String,
+}
+
+impl AliasView {
+    /// Returns the view of an alias on this domain.
+    pub fn of(site: &Site, domain: &Domain, alias: &Alias) -> AliasView {
+        AliasView {
+            domain_name: site.name_of(domain),
+            code: alias.code.clone(),
+            short_url: site.short_url(domain, &alias.code),
+        }
+    }
 }
 
 /// A domain with the facts that responses show beside it.
@@ -213,14 +237,17 @@ impl Shared {
         }
         let creator =
             link.created_by.and_then(|id| directory.key(id)).map(|versioned| versioned.record.clone());
+        let alias = |alias: &Alias| Some(AliasView::of(&self.site, directory.domain(alias.domain)?, alias));
+        let aliases = link.aliases.iter().filter_map(alias).collect();
         Ok(LinkView {
             clicks,
-            short_url: self.site.short_url(&domain, &link.code),
+            short_url: self.site.short_url(&domain, link.shown_code()),
             domain_name: self.site.name_of(&domain),
             domain,
             workspace,
             tags,
             creator,
+            aliases,
             link,
         })
     }

@@ -65,6 +65,7 @@ fn parse(mut body: Object) -> Result<ImportLine, FieldError> {
         updated_at: body.instant("updatedAt")?.value(),
         clicks: body.count("clickCount", COUNT_RULE)?.value().unwrap_or(0),
         hash,
+        aliases: draft::aliases(&body)?,
     };
     link.draft.names.campaign_name = campaign_name(&body)?;
     // By name and not by id: the tags of another instance have other ids.

@@ -12,8 +12,8 @@ use crate::model::webhook::WebhookSecret;
 use crate::model::workspace::{Company, Workspace};
 use crate::table::keys;
 use crate::table::record::{
-    Applied, Cell, Chunk, FrozenId, LinkAt, Number, OutcomeRecord, Staged, Stored, TagName, Tombstone,
-    WaitingDeliveries, WorkMark, decode_clicks, encode_clicks,
+    AliasRecord, Applied, Cell, Chunk, FrozenId, LinkAt, Number, OutcomeRecord, Staged, Stored, TagName,
+    Tombstone, WaitingDeliveries, WorkMark, decode_clicks, encode_clicks,
 };
 
 /// All kinds of records and keys.
@@ -42,6 +42,7 @@ static KINDS: &[fn(&[u8])] = &[
     stored::<WebhookSecret>,
     stored::<WaitingDeliveries>,
     stored::<Tombstone>,
+    stored::<AliasRecord>,
 ];
 
 /// Takes a kind and its bytes. Asserts that a record that decodes is encoded to one that decodes to the same.

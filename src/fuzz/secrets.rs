@@ -93,6 +93,8 @@ fn cookies(input: &mut Input<'_>) {
         workspace: WorkspaceNumber(0),
         domain: DomainNumber::DEFAULT,
         code: ShortCode::parse("a").expect("a valid code"),
+        typed_code: None,
+        aliases: Vec::new(),
         created_at: now,
         updated_at: now,
         created_by: None,

@@ -118,6 +118,13 @@ impl Domain {
         if self.case_sensitive { code } else { code.folded() }
     }
 
+    /// Returns a typed code as this domain keys it, and the typed code for print if it differs.
+    pub fn key_and_typed(&self, typed: Option<ShortCode>) -> (Option<ShortCode>, Option<ShortCode>) {
+        let key = typed.clone().map(|code| self.key_of(code));
+        let typed = typed.filter(|typed| key.as_ref() != Some(typed));
+        (key, typed)
+    }
+
     /// Like [`Domain::key_of`], for a canonical spelling that was parsed from a request.
     pub fn fold<'a>(&self, canonical: Cow<'a, str>) -> Cow<'a, str> {
         // Borrowed without capitals, so that a redirect allocates nothing.

@@ -3,12 +3,14 @@
 //! [`LinkStatus`] is the status of a link at an instant.
 
 mod draft;
+mod markup;
 mod password;
 #[cfg(test)]
 pub(crate) mod sample;
 mod status;
 
-pub use self::draft::{DomainChoice, Draft, Names, Patch};
+pub use self::draft::{AddressPatch, AliasName, DomainChoice, Draft, Names, Patch};
+pub use self::markup::{MARKUP_MAX, Markup};
 pub use self::password::{HASH_MEMORY_KIB_MAX, HashParts, PASSWORD_MAX, Password, PasswordHash};
 pub use self::status::LinkStatus;
 
@@ -30,6 +32,8 @@ pub(crate) const NOTES_MAX: usize = 4_000;
 pub(crate) const UTM_MAX: usize = 500;
 /// Most webhook URLs of one link: each click is sent to every URL.
 pub(crate) const WEBHOOKS_MAX: usize = 5;
+/// Most aliases of one link: each change of the link writes the record of each.
+pub const ALIASES_MAX: usize = 10;
 /// Most tags of one link: each is an entry of an index.
 pub const TAGS_MAX: usize = 50;
 /// Largest `maxClicks`: 2^53 - 1, the last whole number that every JSON reader keeps exactly.
@@ -75,6 +79,15 @@ impl RedirectStatus {
     }
 }
 
+/// A former short URL of a link, which still leads to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// The host of the former short URL.
+    pub domain: DomainNumber,
+    /// Its path, as the domain keys it.
+    pub code: ShortCode,
+}
+
 /// A short URL and its options.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // The other fields speak.
@@ -87,6 +100,10 @@ pub struct Link {
     pub domain: DomainNumber,
     /// The path of the short URL, as the domain keys it.
     pub code: ShortCode,
+    /// The code as it was typed, for print. `None` if it equals `code`.
+    pub typed_code: Option<ShortCode>,
+    /// Former short URLs, the oldest first.
+    pub aliases: Vec<Alias>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// The key that created the link. `None` for the key in the environment.
@@ -133,11 +150,25 @@ pub struct Options {
     pub block_bots: bool,
     /// Clicks of known bots are counted.
     pub count_bots: bool,
+    /// Link previews are not counted, also if `count_bots` is set.
+    pub skip_social_crawler_tracking: bool,
+    /// Shows a page with a button. The button is the click.
+    pub confirm: bool,
+    /// The destination does not learn from which page the visitor came.
+    pub hide_referrer: bool,
+    /// A request for the link's counting image is a click.
+    pub count_pixel: bool,
     pub utm: Utm,
     /// The Meta pixel to fire.
     pub meta_pixel_id: Option<Box<str>>,
     /// The Google tag to fire.
     pub google_tag_id: Option<Box<str>>,
+    /// The container of the Google Tag Manager to load.
+    pub gtm_container_id: Option<Box<str>>,
+    /// Elements for the head of the link's pages.
+    pub head_tags: Option<Markup>,
+    /// Elements for the body of the link's pages.
+    pub body_tags: Option<Markup>,
     /// URLs that receive each counted click.
     pub webhook_urls: Vec<Destination>,
     /// Labels, each once, in the client's order.
@@ -145,6 +176,13 @@ pub struct Options {
     pub campaign: Option<ForeignId>,
     /// A note for the owner.
     pub notes: Option<Box<str>>,
+}
+
+impl Link {
+    /// Returns the code for print: as it was typed.
+    pub fn shown_code(&self) -> &ShortCode {
+        self.typed_code.as_ref().unwrap_or(&self.code)
+    }
 }
 
 /// One change of a link. `None` clears the field.
@@ -168,6 +206,10 @@ pub enum Edit {
     ForwardPath(bool),
     BlockBots(bool),
     CountBots(bool),
+    SkipSocialCrawlerTracking(bool),
+    Confirm(bool),
+    HideReferrer(bool),
+    CountPixel(bool),
     UtmSource(Option<Box<str>>),
     UtmMedium(Option<Box<str>>),
     UtmCampaign(Option<Box<str>>),
@@ -175,6 +217,9 @@ pub enum Edit {
     UtmContent(Option<Box<str>>),
     MetaPixelId(Option<Box<str>>),
     GoogleTagId(Option<Box<str>>),
+    GtmContainerId(Option<Box<str>>),
+    HeadTags(Option<Box<str>>),
+    BodyTags(Option<Box<str>>),
     WebhookUrls(Vec<Destination>),
     Tags(Vec<Id>),
     Campaign(Option<ForeignId>),
@@ -202,9 +247,16 @@ impl Options {
             forward_path: false,
             block_bots: false,
             count_bots: false,
+            skip_social_crawler_tracking: false,
+            confirm: false,
+            hide_referrer: false,
+            count_pixel: false,
             utm: Utm::default(),
             meta_pixel_id: None,
             google_tag_id: None,
+            gtm_container_id: None,
+            head_tags: None,
+            body_tags: None,
             webhook_urls: Vec::new(),
             tags: Vec::new(),
             campaign: None,
@@ -232,6 +284,10 @@ impl Options {
             Edit::ForwardPath(on) => self.forward_path = on,
             Edit::BlockBots(on) => self.block_bots = on,
             Edit::CountBots(on) => self.count_bots = on,
+            Edit::SkipSocialCrawlerTracking(on) => self.skip_social_crawler_tracking = on,
+            Edit::Confirm(on) => self.confirm = on,
+            Edit::HideReferrer(on) => self.hide_referrer = on,
+            Edit::CountPixel(on) => self.count_pixel = on,
             Edit::UtmSource(text) => self.utm.source = checked_utm("utmSource", text)?,
             Edit::UtmMedium(text) => self.utm.medium = checked_utm("utmMedium", text)?,
             Edit::UtmCampaign(text) => self.utm.campaign = checked_utm("utmCampaign", text)?,
@@ -239,6 +295,9 @@ impl Options {
             Edit::UtmContent(text) => self.utm.content = checked_utm("utmContent", text)?,
             Edit::MetaPixelId(text) => self.meta_pixel_id = checked_pixel(text)?,
             Edit::GoogleTagId(text) => self.google_tag_id = checked_tag(text)?,
+            Edit::GtmContainerId(text) => self.gtm_container_id = checked_container(text)?,
+            Edit::HeadTags(text) => self.head_tags = Markup::head("headTags", text)?,
+            Edit::BodyTags(text) => self.body_tags = Markup::body("bodyTags", text)?,
             Edit::WebhookUrls(urls) => {
                 if urls.len() > WEBHOOKS_MAX {
                     return Err(Invalid::new("webhookUrls", "must be at most 5 URLs"));
@@ -303,6 +362,11 @@ impl Options {
         Ok(())
     }
 
+    /// Returns whether the link has pixels or tags of other companies to fire.
+    pub fn has_pixels(&self) -> bool {
+        self.meta_pixel_id.is_some() || self.google_tag_id.is_some() || self.gtm_container_id.is_some()
+    }
+
     /// Returns the destination with the UTM parameters: what the APIs show and clicks follow.
     pub fn target(&self) -> Destination {
         self.destination.with_utm(&self.utm)
@@ -354,6 +418,20 @@ fn checked_tag(text: Option<Box<str>>) -> Result<Option<Box<str>>, Invalid> {
             && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-')
     });
     if fits { Ok(Some(id)) } else { Err(Invalid::new("googleTagId", "must be a tag id such as G-ABC123XYZ")) }
+}
+
+/// Rejects ids other than `GTM-` and 4 to 20 capitals and digits. Strict, since the id becomes part of a
+/// script.
+fn checked_container(text: Option<Box<str>>) -> Result<Option<Box<str>>, Invalid> {
+    let Some(id) = text.filter(|id| !id.is_empty()) else { return Ok(None) };
+    let fits = id.strip_prefix("GTM-").is_some_and(|rest| {
+        (4..=20).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+    });
+    if fits {
+        Ok(Some(id))
+    } else {
+        Err(Invalid::new("gtmContainerId", "must be a container id such as GTM-ABC1234"))
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::error::{Error, StoreError};
 use super::found::{Found, decoded};
 use super::index;
 use super::keys::{self, Kind};
-use super::record::{self, Applied, Cell, Corrupt, Number, Stored};
+use super::record::{self, AliasRecord, Applied, Cell, Corrupt, Number, Stored};
 use super::settings::Settings;
 use super::staged::{self, ReadView};
 use super::store::{self, Store};
@@ -163,6 +163,26 @@ impl Table {
         self.read(|store| Ok(staged::read(store, &key)?.map(|(_, staged)| staged.link)))
     }
 
+    /// Returns the link that has this code of this domain as an alias.
+    pub fn link_of_alias(&self, domain: DomainNumber, code: &str) -> Result<Option<Found<Link>>, Error> {
+        let key = keys::alias(domain, code);
+        self.read(|store| match decoded(store, &key, AliasRecord::decode)? {
+            Some(Found { record: AliasRecord { workspace, link }, .. }) => by_id(store, workspace, link),
+            None => Ok(None),
+        })
+    }
+
+    /// Returns whether a link, hidden or not, or an alias has this code of this domain.
+    pub fn is_taken(&self, domain: DomainNumber, code: &str) -> Result<bool, Error> {
+        let [link, alias] = [keys::link(domain, code), keys::alias(domain, code)];
+        self.read(|store| Ok(store.get(&link)?.is_some() || store.get(&alias)?.is_some()))
+    }
+
+    /// Returns whether a domain has aliases.
+    pub fn has_aliases_on(&self, domain: DomainNumber) -> Result<bool, Error> {
+        Ok(!self.first_keys(&keys::aliases_on(domain), 1)?.is_empty())
+    }
+
     /// Returns whether a record exists under this key, hidden links included.
     pub fn holds_key(&self, key: &[u8]) -> Result<bool, Error> {
         self.read(|store| Ok(store.get(key)?.is_some()))
@@ -170,13 +190,7 @@ impl Table {
 
     /// Returns the link of this id in `workspace`.
     pub fn link_by_id(&self, workspace: WorkspaceNumber, id: Id) -> Result<Option<Found<Link>>, Error> {
-        self.read(|store| {
-            let Some(entry) = store.get(&keys::listed(workspace, id))? else { return Ok(None) };
-            // While a deletion is applied, the index entry may outlive its link. The code may also belong to
-            // a newer link by then.
-            let link = ReadView::default().link(store, &keys::link_of_index(&entry))?;
-            Ok(link.filter(|found| found.record.id == id && found.record.workspace == workspace))
-        })
+        self.read(|store| by_id(store, workspace, id))
     }
 
     /// Returns the workspace that has a link or a tombstone of this id.
@@ -359,6 +373,14 @@ impl Table {
 
 /// Called with key, revision and bytes of a record.
 pub type EachRaw<'a> = dyn FnMut(&[u8], Position, &[u8]) -> Result<(), Error> + 'a;
+
+fn by_id(store: &Store, workspace: WorkspaceNumber, id: Id) -> Result<Option<Found<Link>>, Error> {
+    let Some(entry) = store.get(&keys::listed(workspace, id))? else { return Ok(None) };
+    // While a deletion is applied, the index entry may outlive its link. The code may also belong to a newer link
+    // by then.
+    let link = ReadView::default().link(store, &keys::link_of_index(&entry))?;
+    Ok(link.filter(|found| found.record.id == id && found.record.workspace == workspace))
+}
 
 impl Shared {
     /// Opens sled if it is closed. Returns the position that the store has, and publishes it.

@@ -1,16 +1,20 @@
-//! The derived entries of a link: in the lists of its workspace, tags, campaign, and links with placeholders.
+//! The derived entries of a link: in the lists of its workspace, tags, campaign, destination, and links with
+//! placeholders.
 //! Also the counters that count it.
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use super::error::Error;
+use super::store::Store;
 use crate::model::link::Link;
 use crate::table::keys;
 
 /// Version of the derived entries. A table of another version is rebuilt from the log. Version 1 had no list
-/// of links with placeholders, 2 only counters of workspaces and no owners of ids, 3 no leaves.
-pub(super) const VERSION: u64 = 4;
+/// of links with placeholders, 2 only counters of workspaces and no owners of ids, 3 no leaves,
+/// 4 no destinations.
+pub(super) const VERSION: u64 = 5;
 
 /// Returns the keys of all list entries of `link`.
 pub(super) fn entries(link: &Link) -> impl Iterator<Item = Bytes> {
@@ -21,7 +25,9 @@ pub(super) fn entries(link: &Link) -> impl Iterator<Item = Bytes> {
     // Read when a custom value of the workspace changes: few links have placeholders.
     let is_fillable = link.options.destination.is_fillable();
     let fillable = is_fillable.then(|| keys::fillable(workspace, id));
-    std::iter::once(keys::listed(workspace, id)).chain(tags).chain(campaign).chain(fillable)
+    // With the UTM parameters, as the APIs show it.
+    let destination = keys::by_destination(workspace, link.options.target().as_str(), id);
+    [keys::listed(workspace, id), destination].into_iter().chain(tags).chain(campaign).chain(fillable)
 }
 
 /// Returns the keys of all counters that count `link`, each once.
@@ -32,4 +38,19 @@ pub(super) fn counters(link: &Link) -> BTreeSet<Bytes> {
     let always = [keys::link_count(workspace), keys::domain_link_count(link.domain)];
     // A set: a move of a link writes only the difference of its old and its new counters.
     always.into_iter().chain(tags).chain(campaign).collect()
+}
+
+/// Removes the owner of a removed link, unless the link has a tombstone.
+pub(super) fn disown(store: &Store, link: &Link) -> Result<(), Error> {
+    let listed = store.get(&keys::listed(link.workspace, link.id))?;
+    let place = keys::index_value(link.domain, &link.code);
+    // A renamed link is listed at its new place, and keeps its id.
+    if listed.is_some_and(|at| *at != *place) {
+        return Ok(());
+    }
+    // The tombstone has the same derived pair: a deleted link is found by its id.
+    if store.get(&keys::tombstone(link.workspace, link.id))?.is_none() {
+        store.remove(&keys::owner_of(link.id))?;
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@
 //! No other part builds or takes apart a key (`suite::layers::keys_are_built_in_the_table_only`).
 
 use bytes::{BufMut, Bytes, BytesMut};
+use sha2::{Digest, Sha256};
 
 use crate::log::CLICKS_PREFIX;
 use crate::model::domain::DomainNumber;
@@ -82,8 +83,12 @@ kinds! {
     Tombstone = b'x',
     /// Workspace: webhook secret.
     WebhookSecret = b'y',
+    /// Domain, code: alias of a link.
+    Alias = b'z',
     /// Campaign id, zero byte, workspace: nothing. Finds the workspaces that have a campaign of this id.
     CampaignOwner = b'A',
+    /// Workspace, hash of the destination, link id: [`index_value`].
+    ByDestination = b'B',
     /// Workspace, campaign id, zero byte, link id: [`index_value`].
     ListedByCampaign = b'C',
     /// Domain: number of links on it.
@@ -201,6 +206,43 @@ pub fn links_on(domain: DomainNumber) -> Bytes {
 /// Returns the domain and code in the key of a link.
 pub fn parse_link(key: &[u8]) -> Option<(DomainNumber, &str)> {
     let (domain, code) = Kind::Link.rest(key)?.split_first_chunk::<4>()?;
+    Some((DomainNumber(u32::from_be_bytes(*domain)), std::str::from_utf8(code).ok()?))
+}
+
+/// Returns the key that finds a link by its destination.
+pub(super) fn by_destination(workspace: WorkspaceNumber, destination: &str, id: Id) -> Bytes {
+    let hash = destination_hash(destination);
+    key(Kind::ByDestination, &[&workspace.0.to_be_bytes(), &hash, &id.bits().to_be_bytes()])
+}
+
+/// Returns the prefix of the keys of [`by_destination`] for one destination.
+pub(super) fn links_to(workspace: WorkspaceNumber, destination: &str) -> Bytes {
+    key(Kind::ByDestination, &[&workspace.0.to_be_bytes(), &destination_hash(destination)])
+}
+
+/// Returns a hash in place of the text, which may have 8 KiB. Readers compare the texts of the few links with one
+/// hash, so that 8 bytes suffice.
+fn destination_hash(destination: &str) -> [u8; 8] {
+    let digest = Sha256::digest(destination.as_bytes());
+    let mut hash = [0; 8];
+    hash.copy_from_slice(&digest[..8]);
+    hash
+}
+
+/// Returns the key of an alias.
+pub fn alias(domain: DomainNumber, code: &str) -> Bytes {
+    key(Kind::Alias, &[&domain.0.to_be_bytes(), code.as_bytes()])
+}
+
+/// Returns the prefix of the aliases on one domain.
+pub fn aliases_on(domain: DomainNumber) -> Bytes {
+    key(Kind::Alias, &[&domain.0.to_be_bytes()])
+}
+
+/// Returns the domain and code in the key of a link or of an alias.
+pub fn parse_address(key: &[u8]) -> Option<(DomainNumber, &str)> {
+    let rest = Kind::Link.rest(key).or_else(|| Kind::Alias.rest(key))?;
+    let (domain, code) = rest.split_first_chunk::<4>()?;
     Some((DomainNumber(u32::from_be_bytes(*domain)), std::str::from_utf8(code).ok()?))
 }
 

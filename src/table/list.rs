@@ -105,6 +105,31 @@ impl Table {
         })
     }
 
+    /// Returns the newest links of a workspace to a destination (with its UTM parameters) that `fit`, of at most
+    /// `at_most` links to it.
+    pub fn newest_to(
+        &self,
+        workspace: WorkspaceNumber,
+        destination: &str,
+        at_most: usize,
+        fit: &dyn Fn(&Link) -> bool,
+    ) -> Result<Vec<Link>, Error> {
+        self.read(|store| {
+            let (mut view, mut links) = (ReadView::of(store, workspace)?, Vec::new());
+            for pair in store.prefix_back(&keys::links_to(workspace, destination)).take(at_most) {
+                let (key, entry) = pair?;
+                let found = view.link(store, &keys::link_of_index(&entry))?.map(|found| found.record);
+                // A stale entry may name the code of another link, and two texts may have one hash.
+                links.extend(found.filter(|link| {
+                    keys::trailing_id(&key) == Some(link.id)
+                        && link.options.target().as_str() == destination
+                        && fit(link)
+                }));
+            }
+            Ok(links)
+        })
+    }
+
     /// Returns the current view of a workspace, for several scans of one reader.
     pub fn view(&self, workspace: WorkspaceNumber) -> Result<ReadView, Error> {
         self.read(|store| ReadView::of(store, workspace))
@@ -186,15 +211,22 @@ impl Table {
     ) -> Result<Option<Bytes>, Error> {
         self.read(|store| {
             let mut last = None;
-            let links = Kind::Link.prefix();
             // The prefix alone is no key, so that a walk behind it skips nothing.
-            for pair in store.behind(&links, after.unwrap_or(&links)).take(at_most) {
-                let (key, _) = pair?;
-                // Hidden ones too: their codes are taken, and become visible without a write.
-                if let Some((domain, code)) = keys::parse_link(&key) {
-                    each(domain, code);
+            let [links, aliases] = [Kind::Link.prefix(), Kind::Alias.prefix()];
+            let after = after.unwrap_or(&links);
+            let kinds: &[_] = if after.starts_with(&links) { &[links, aliases] } else { &[aliases] };
+            let mut left = at_most;
+            for kind in kinds {
+                let behind = if after.starts_with(kind) { after } else { kind };
+                for pair in store.behind(kind, behind).take(left) {
+                    let (key, _) = pair?;
+                    // Hidden ones too: their codes are taken, and become visible without a write.
+                    if let Some((domain, code)) = keys::parse_address(&key) {
+                        each(domain, code);
+                    }
+                    last = Some(key);
+                    left -= 1;
                 }
-                last = Some(key);
             }
             Ok(last.map(Bytes::from))
         })

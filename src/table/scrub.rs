@@ -97,6 +97,11 @@ impl Pass {
                 if let Some((domain, code)) = keys::parse_link(key) {
                     let Staged { link, import } = Staged::decode(domain, code, cell.value)?;
                     self.count(store, &link, import)?;
+                    for alias in &link.aliases {
+                        if store.get(&keys::alias(alias.domain, alias.code.as_str()))?.is_none() {
+                            return Err(Corrupt::new(format!("link {} lacks an alias", link.id)).into());
+                        }
+                    }
                     for entry in index::entries(&link) {
                         if store.get(&entry)?.is_none() {
                             return Err(
@@ -106,7 +111,13 @@ impl Pass {
                     }
                 }
             }
-            Some(Kind::Listed | Kind::ListedByTag | Kind::ListedByCampaign | Kind::Fillable) => {
+            Some(
+                Kind::Listed
+                | Kind::ListedByTag
+                | Kind::ListedByCampaign
+                | Kind::Fillable
+                | Kind::ByDestination,
+            ) => {
                 // The reverse, a link without its entries, is found when the link is checked.
                 if store.get(&keys::link_of_index(bytes))?.is_none() {
                     return Err(Corrupt::new("an index entry has no link").into());

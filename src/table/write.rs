@@ -25,7 +25,7 @@ use super::store::Store;
 use super::totals::Totals;
 use crate::log::{self, Change, HistoryEntry, Position};
 use crate::model::id::Id;
-use crate::model::link::Link;
+use crate::model::short_code::ShortCode;
 use crate::model::snapshot::{Import, ImportStatus, Snapshot};
 use crate::model::workspace::WorkspaceNumber;
 
@@ -110,7 +110,12 @@ impl<'a> Run<'a> {
         }
         // Written before the counters of the run. A crash in between applies both again, and a counter skips
         // only positions that it has.
-        for edits in self.added.sorted() {
+        let mut parts = self.added.sorted();
+        if !removed.is_empty() {
+            // The entries of a renamed link must not lead readers to a record that does not exist yet.
+            parts.reverse();
+        }
+        for edits in parts {
             self.write(&edits)?;
         }
         for entry in &removed {
@@ -283,26 +288,29 @@ fn write(store: &Store, entry: &log::Entry, revision: Position) -> Result<(), Er
     if let Some((domain, code)) = keys::parse_link(key) {
         let old = replaced_link(store, entry)?;
         let mut stale: Vec<_> = old.iter().flat_map(|old| index::entries(&old.link)).collect();
+        let place = keys::index_value(domain, &ShortCode::from_stored(code));
         if let Some(value) = &entry.put.value {
             let Staged { link, .. } = Staged::decode(domain, code, value)?;
-            let listed = keys::index_value(domain, &link.code);
             for index in index::entries(&link) {
                 // An entry that stays is not removed and written again: a reader in between would miss the
                 // link.
                 stale.retain(|old| *old != index);
-                store.insert(&index, listed.clone())?;
+                store.insert(&index, place.clone())?;
             }
             // The record may be of another link now: its id gets an owner, and the old id loses its own.
             if old.as_ref().is_none_or(|old| old.link.id != link.id) {
                 store.insert(&keys::owner_of(link.id), link.workspace.0.to_be_bytes().to_vec())?;
-                old.map_or(Ok(()), |old| disown(store, &old.link))?;
+                old.map_or(Ok(()), |old| index::disown(store, &old.link))?;
             }
         } else if let Some(Staged { link, .. }) = &old {
-            disown(store, link)?;
+            index::disown(store, link)?;
         }
         // Before the record is replaced: after a crash, the old record still names these entries.
         for index in stale {
-            store.remove(&index)?;
+            // The entry of a renamed link has its new place already.
+            if store.get(&index)?.is_some_and(|at| *at == *place) {
+                store.remove(&index)?;
+            }
         }
     } else {
         write_index(store, entry)?;
@@ -313,15 +321,6 @@ fn write(store: &Store, entry: &log::Entry, revision: Position) -> Result<(), Er
             store.insert(key, cell.encode(key))?;
         }
         None => store.remove(key)?,
-    }
-    Ok(())
-}
-
-/// Removes the owner of a removed link, unless the link has a tombstone.
-fn disown(store: &Store, link: &Link) -> Result<(), Error> {
-    // The tombstone has the same derived pair: a deleted link is found by its id.
-    if store.get(&keys::tombstone(link.workspace, link.id))?.is_none() {
-        store.remove(&keys::owner_of(link.id))?;
     }
     Ok(())
 }
@@ -378,6 +377,8 @@ struct Count {
     revision: Position,
     stored: u64,
     more: i64,
+    /// Whether a Change is counted that the stored value lacks.
+    is_behind: bool,
 }
 
 impl Counts {
@@ -393,12 +394,13 @@ impl Counts {
             Entry::Vacant(vacant) => {
                 let old = decoded(store, counter, Number::decode)?;
                 let (revision, stored) = old.map_or((Position::START, 0), |old| (old.revision, old.record.0));
-                vacant.insert(Count { revision, stored, more: 0 })
+                vacant.insert(Count { revision, stored, more: 0, is_behind: false })
             }
         };
         // A counter of this position or a later one has this Change, which is applied again after a crash.
         if count.revision < position {
             count.more += by;
+            count.is_behind = true;
         }
         Ok(())
     }
@@ -481,8 +483,9 @@ impl Counts {
     /// Writes the counters as valid for `position`, and clears them.
     pub(super) fn write(&mut self, store: &Store, position: Position) -> Result<(), Error> {
         for (key, count) in std::mem::take(&mut self.counters) {
-            // All its Changes were applied before: the counter keeps its position.
-            if count.more == 0 {
+            // All its Changes were applied before: the counter keeps its position. A counter that a renamed link
+            // leaves unchanged is written: after a crash, the old record may be gone, and only the new one counted.
+            if !count.is_behind {
                 continue;
             }
             // A wrong counter ends at 0 instead of wrapping.

@@ -168,6 +168,7 @@ fn outcome(verdict: &Verdict) -> &'static str {
         Verdict::Blocked => "blocked",
         Verdict::Preview => "link preview",
         Verdict::PasswordRequired => "password page",
+        Verdict::ConfirmationRequired => "confirmation page",
         Verdict::Withheld => "withheld",
         Verdict::Destination { presentation: Presentation::Redirect, .. } => "redirect",
         Verdict::Destination { presentation: Presentation::Cloaked, .. } => "cloaked page",

@@ -39,7 +39,10 @@ impl Visitor {
         let directory = self.links.directory();
         let (domain, code, rest) = match self.locate(&directory, visit) {
             Ok(location) => location,
-            Err(NotALink::NoCode(domain)) => return self.respond_to_no_link(&directory, domain, visit),
+            Err(NotALink::NoCode(domain)) => {
+                let image = self.pixel(domain, visit);
+                return image.unwrap_or_else(|| self.respond_to_no_link(&directory, domain, visit));
+            }
             Err(not_a_link) => {
                 let root = not_a_link.root();
                 let share = root.and_then(|domain| share::requested_share(domain, visit.query));
@@ -268,8 +271,11 @@ impl Visitor {
             Verdict::NotFound => validity::not_found(domain, &self.links),
             Verdict::Gone => validity::gone(options, domain, &self.links),
             Verdict::Blocked => validity::error_page(StatusCode::FORBIDDEN, domain, &self.links),
-            Verdict::Preview => pages::preview(options, &self.links.site().short_url(domain, &link.code)),
+            Verdict::Preview => {
+                pages::preview(options, &self.links.site().short_url(domain, link.shown_code()))
+            }
             Verdict::PasswordRequired => pages::password(PasswordPrompt::First),
+            Verdict::ConfirmationRequired => pages::confirm(options, StatusCode::OK),
             Verdict::Withheld => uncounted::withheld(facts.intent),
             Verdict::Destination { location, presentation } => {
                 let shown = location.to_str().unwrap_or_default();

@@ -42,6 +42,7 @@ impl Visitor {
             | Verdict::Blocked
             | Verdict::Preview
             | Verdict::PasswordRequired
+            | Verdict::ConfirmationRequired
             | Verdict::Withheld => None,
         }
     }

@@ -9,8 +9,10 @@
 pub mod agents;
 mod attempts;
 mod bots;
+mod button;
 mod choice;
 pub mod click;
+mod confirm;
 mod contact;
 pub(crate) mod destination;
 pub mod explain;
@@ -22,6 +24,7 @@ mod loops;
 pub mod pages;
 pub(crate) mod password;
 pub mod peer;
+mod pixel;
 mod preview;
 pub mod redirect;
 mod request;

@@ -1,9 +1,10 @@
-//! `title`, `description`, `image`: what Facebook, X, Slack, WhatsApp, Telegram, LinkedIn, Discord, iMessage
+//! `title`, `description`, `image`, `headTags`: what Facebook, X, Slack, WhatsApp, Telegram, LinkedIn, Discord, iMessage
 //! and others show in place of a link. Their crawlers get a page with Open Graph and Twitter tags. Such a
 //! visit is no click, counts in no limit and sends no webhook. People are redirected.
 
 use super::agents::Agent;
 use super::rule::{Evaluation, Rule, Verdict};
+use crate::model::link::Options;
 
 pub(super) const PREVIEW: Rule = Rule {
     name: "title, description, image",
@@ -25,5 +26,6 @@ fn is_preview(evaluation: &Evaluation<'_>) -> bool {
 /// Returns whether the link has something to show in a preview.
 pub(super) fn has_any(evaluation: &Evaluation<'_>) -> bool {
     let options = &evaluation.conditional.link.options;
-    options.title.is_some() || options.description.is_some() || options.image.is_some()
+    let Options { title, description, image, head_tags, .. } = options;
+    title.is_some() || description.is_some() || image.is_some() || head_tags.is_some()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CACHE_CONTROL, EXPIRES, HeaderValue, LOCATION};
+use hyper::header::{CACHE_CONTROL, EXPIRES, HeaderValue, LOCATION, REFERRER_POLICY};
 use hyper::{HeaderMap, Response, StatusCode};
 
 use crate::clock::Timestamp;
@@ -58,6 +58,19 @@ impl PlainRedirect {
 
 /// Returns the redirect of a link with `options` that is live at `now`.
 pub fn of(options: &Options, location: HeaderValue, now: Timestamp) -> Response<Full<Bytes>> {
+    hiding(options, stored(options, location, now))
+}
+
+/// Adds the header that hides the page before the short URL from the destination, if the link asks for it.
+/// Browsers apply the policy of a redirect to the request that follows (Fetch, HTTP-redirect fetch, step 19).
+pub(super) fn hiding(options: &Options, mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    if options.hide_referrer {
+        response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    }
+    response
+}
+
+fn stored(options: &Options, location: HeaderValue, now: Timestamp) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(options.status.code()).expect("a redirect's status is valid");
     if options.max_clicks.is_some() || options.password.is_some() || !options.status.is_permanent() {
         return respond(status, location, NO_STORE);

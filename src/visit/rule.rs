@@ -11,6 +11,7 @@ use super::request::Visit;
 use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
 use crate::model::id::ForeignId;
+use crate::model::link::Options;
 
 /// The facts of a request that a rule may use. Owned, since the visit may have to wait.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub(super) struct VisitFacts {
     pub(super) unknown_host: Option<Box<str>>,
     /// `Sec-GPC: 1` or `DNT: 1`: no third party may be informed about the visit.
     pub(super) is_private: bool,
+    /// Whether the visitor pressed the button of the page that asks for confirmation.
+    pub(super) is_confirmed: bool,
 }
 
 impl VisitFacts {
@@ -57,6 +60,7 @@ impl VisitFacts {
             contact: None,
             unknown_host: None,
             is_private: is_one("sec-gpc") || is_one("dnt"),
+            is_confirmed: false,
         }
     }
 
@@ -104,7 +108,9 @@ pub(super) struct Evaluation<'a> {
 impl Evaluation<'_> {
     /// Returns whether this visit is a click, whatever the rules decide about it.
     pub(super) fn is_click(&self) -> bool {
-        self.facts.intent.is_click(self.facts.agent, self.conditional.link.options.count_bots)
+        let Options { count_bots, skip_social_crawler_tracking, .. } = self.conditional.link.options;
+        let skips = skip_social_crawler_tracking && self.facts.agent == Agent::Preview;
+        self.facts.intent.is_click(self.facts.agent, count_bots && !skips)
     }
 
     /// Returns whether this visit is counted if it gets this verdict.
@@ -126,6 +132,8 @@ pub(super) enum Verdict {
     Preview,
     /// The page that asks for the password.
     PasswordRequired,
+    /// The page with the button.
+    ConfirmationRequired,
     /// The visit is not counted, so it must not reveal the destination of a limited link.
     Withheld,
     /// The visitor gets the destination.
@@ -170,12 +178,11 @@ pub(super) fn presentation(evaluation: &Evaluation<'_>) -> Presentation {
 /// Returns whether pixels fire: for people who follow the link and did not ask for privacy.
 pub(super) fn fires_pixels(evaluation: &Evaluation<'_>) -> bool {
     let options = &evaluation.conditional.link.options;
-    let has_pixels = options.meta_pixel_id.is_some() || options.google_tag_id.is_some();
     // A prefetch may never be seen, so no vendor is informed, and a page would lose the body of a submit. HEAD
     // is included: its head must equal that of GET (RFC 9110 9.3.2).
     let is_seen = !matches!(evaluation.facts.intent, Intent::Prefetch | Intent::Submit);
     let is_person = evaluation.facts.agent == Agent::Person && is_seen;
-    has_pixels && is_person && !evaluation.facts.is_private
+    options.has_pixels() && is_person && !evaluation.facts.is_private
 }
 
 #[cfg(test)]

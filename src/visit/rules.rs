@@ -2,14 +2,15 @@
 //! decision in words, so that `explain` is generated from the rules themselves.
 
 use super::rule::{Evaluation, Rule, Verdict};
-use super::{bots, destination, password, preview, uncounted, validity};
+use super::{bots, confirm, destination, password, preview, uncounted, validity};
 
 /// The rules in the order of evaluation. The first that returns a verdict ends the visit.
 ///
 /// 1. Validity is first, so that an expired link reveals nothing, not even that it has a password.
 /// 2. Bots and previews precede the password, since they cannot send one.
-/// 3. `UNCOUNTED` is after the password, which withholds the destination anyway.
-/// 4. `DESTINATION` is last: it always returns a verdict.
+/// 3. `CONFIRM` is after the password, whose form confirms as well.
+/// 4. `UNCOUNTED` is after both, which withhold the destination anyway.
+/// 5. `DESTINATION` is last: it always returns a verdict.
 pub(super) const RULES: &[Rule] = &[
     validity::IS_ACTIVE,
     validity::VALID_SINCE,
@@ -18,6 +19,7 @@ pub(super) const RULES: &[Rule] = &[
     bots::BLOCK_BOTS,
     preview::PREVIEW,
     password::PASSWORD,
+    confirm::CONFIRM,
     uncounted::UNCOUNTED,
     destination::DESTINATION,
 ];

@@ -49,6 +49,8 @@ impl Visitor {
         // A probe, which is never counted.
         let facts = VisitFacts::new(Intent::Probe, self.agent(user_agent), "", visit);
         let facts = facts.at_unknown(self.unknown_host(directory, visit.host));
+        // A visitor who asks for the destination needs no button.
+        let facts = VisitFacts { is_confirmed: true, ..facts };
         let (visitor, domain) = (self.clone(), Arc::clone(domain));
         Some(VisitResponse::Later(Box::pin(async move {
             match visitor.resolve_any(&domain, &codes).await {

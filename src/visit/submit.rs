@@ -25,7 +25,7 @@ use crate::cache::entry::{Action, Entry};
 use crate::core::CONTACT_PATH;
 use crate::model::domain::Domain;
 
-/// `Allow` of a link with a password.
+/// `Allow` of a link with a password or a button.
 const WITH_FORM: HeaderValue = HeaderValue::from_static("GET, HEAD, POST");
 
 /// `Allow` of a link whose redirect keeps the method.
@@ -35,6 +35,8 @@ const ALL: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, 
 #[derive(Clone, Copy, Debug)]
 struct Methods {
     has_password: bool,
+    /// Whether the form of a button is the click.
+    confirms: bool,
     /// Whether the redirect keeps the method: 307 and 308. A page would lose the body.
     keeps_method: bool,
 }
@@ -91,6 +93,9 @@ impl Visitor {
         };
         submission.facts.contact = contact;
         let methods = methods(&entry);
+        if methods.confirms && submission.method == Method::POST {
+            return self.press(submission, domain, entry, form).await;
+        }
         if methods.has_password && submission.method == Method::POST {
             submission.facts.intent = Intent::Unlock;
             return self.attempt(submission, domain, entry, form).await;
@@ -110,7 +115,7 @@ impl Visitor {
             return self.follow(entry, domain, submission.facts, None).await;
         }
         not_allowed(match methods {
-            Methods { has_password: true, .. } => WITH_FORM,
+            Methods { has_password: true, .. } | Methods { confirms: true, .. } => WITH_FORM,
             Methods { keeps_method: true, .. } => ALL,
             Methods { .. } => GET_AND_HEAD,
         })
@@ -161,12 +166,12 @@ fn methods(entry: &Entry) -> Methods {
     };
     match &entry.action {
         Action::Redirect { status, .. } => {
-            Methods { has_password: false, keeps_method: keeps(status.as_u16()) }
+            Methods { has_password: false, confirms: false, keeps_method: keeps(status.as_u16()) }
         }
         Action::Evaluate(conditional) => {
             let options = &conditional.link.options;
-            let keeps_method = keeps(options.status.code()) && !options.cloaked;
-            Methods { has_password: options.password.is_some(), keeps_method }
+            let keeps_method = keeps(options.status.code()) && !options.cloaked && !options.confirm;
+            Methods { has_password: options.password.is_some(), confirms: options.confirm, keeps_method }
         }
     }
 }

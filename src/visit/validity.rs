@@ -85,7 +85,7 @@ pub(super) fn not_found(domain: &Domain, links: &Links) -> Response<Full<Bytes>>
 /// Returns the response for a link that has expired or is used up.
 pub(super) fn gone(options: &Options, domain: &Domain, links: &Links) -> Response<Full<Bytes>> {
     match expired_url(options, domain, links) {
-        Some(url) => redirect::elsewhere(url),
+        Some(url) => redirect::hiding(options, redirect::elsewhere(url)),
         None => error_page(StatusCode::GONE, domain, links),
     }
 }

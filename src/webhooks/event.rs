@@ -100,8 +100,8 @@ pub(super) fn of(tenants: &Tenants, click: &ClickEvent<'_>) -> Option<EncodedEve
         data: EventData {
             link: EventLink {
                 id: link.id.to_string(),
-                short_code: link.code.as_str(),
-                short_url: tenants.site().short_url(domain, &link.code),
+                short_code: link.shown_code().as_str(),
+                short_url: tenants.site().short_url(domain, link.shown_code()),
                 url: target(tenants, link),
                 title: link.options.title.as_deref(),
                 domain: tenants.site().name_of(domain),

@@ -31,9 +31,16 @@ fn full(tag: &Value) -> Value {
         "forwardPath": true,
         "blockBots": true,
         "countBots": true,
+        "skipSocialCrawlerTracking": true,
+        "hideReferrer": true,
+        "countPixel": true,
+        "confirm": true,
         "utmSource": "s", "utmMedium": "m", "utmCampaign": "c d", "utmTerm": "t", "utmContent": "n",
         "metaPixelId": "123456789012345",
         "googleTagId": "G-ABC123XYZ",
+        "gtmContainerId": "GTM-ABC1234",
+        "headTags": "<META name='a' content='b'>",
+        "bodyTags": "<p>c & d</p>",
         "webhookUrls": "https://h.test/1,https://h.test/2",
         "notes": "N",
     })
@@ -62,11 +69,11 @@ fn every_field_is_stored_and_returned() {
         "tags": [{"tag": tag}], "qrCode": null, "description": "D", "image": "https://e.test/i.png",
         "password": "********", "expiresAt": "2027-01-01T23:59:59.999Z", "maxClicks": 100, "cloaked": true,
         "redirectType": "PERMANENT_301", "workspaceId": workspace, "forwardParameters": true,
-        "blockBots": true, "skipSocialCrawlerTracking": false, "hideReferrer": false,
-        "metaPixelId": "123456789012345", "googleTagId": "G-ABC123XYZ", "gtmContainerId": null,
-        "headTags": null, "bodyTags": null, "webhookUrls": "https://h.test/1,https://h.test/2", "rules": [],
+        "blockBots": true, "skipSocialCrawlerTracking": true, "hideReferrer": true,
+        "metaPixelId": "123456789012345", "googleTagId": "G-ABC123XYZ", "gtmContainerId": "GTM-ABC1234",
+        "headTags": "<meta name=\"a\" content=\"b\">", "bodyTags": "<p>c &amp; d</p>", "webhookUrls": "https://h.test/1,https://h.test/2", "rules": [],
         "createdBy": null, "validSince": "2026-01-31T22:00:00.000Z", "expiredUrl": "https://e.test/after",
-        "forwardPath": true, "countBots": true, "campaignId": null, "notes": "N",
+        "forwardPath": true, "countBots": true, "countPixel": true, "confirm": true, "aliases": [], "campaignId": null, "notes": "N",
     });
     assert_eq!(made, want);
     app = app.restart();
@@ -105,6 +112,13 @@ fn every_field_is_changed_alone_and_cleared() {
         ("forwardPath", json!(false)),
         ("blockBots", json!(false)),
         ("countBots", json!(false)),
+        ("skipSocialCrawlerTracking", json!(false)),
+        ("hideReferrer", json!(false)),
+        ("countPixel", json!(false)),
+        ("confirm", json!(false)),
+        ("gtmContainerId", json!("GTM-XYZ9")),
+        ("headTags", json!("<meta name=\"e\" content=\"f\">")),
+        ("bodyTags", json!("<p>g</p>")),
         ("metaPixelId", json!("54321")),
         ("googleTagId", json!("AW-12345")),
         ("webhookUrls", json!("https://h.test/3")),
@@ -130,6 +144,9 @@ fn every_field_is_changed_alone_and_cleared() {
         "expiredUrl",
         "metaPixelId",
         "googleTagId",
+        "gtmContainerId",
+        "headTags",
+        "bodyTags",
         "webhookUrls",
         "notes",
     ] {
@@ -151,14 +168,26 @@ fn every_field_is_changed_alone_and_cleared() {
 }
 
 #[test]
-fn fixed_fields_are_rejected_with_the_whole_change() {
+fn invalid_values_are_rejected_with_the_whole_change() {
     let app = TestApp::start();
     let mut admin = app.admin();
     let (before, _) = create_full(&mut admin);
     let path = path_of(&before);
-    for (field, value) in [("customSlug", "other"), ("domain", "other.test"), ("linkType", "TEL")] {
-        let body = json!({field: value, "title": "not done"});
-        admin.patch(&path, &body).refuses(422, &format!("{field}: cannot be changed"), field);
+    let rows = [
+        ("customSlug", json!("a b"), "customSlug: must consist of"),
+        ("domain", json!("other.test"), "domain: is not a domain of this workspace"),
+        ("linkType", json!("TEL"), "linkType: cannot be changed"),
+        ("keepOldCode", json!(true), "keepOldCode: works only with another customSlug or domain"),
+        ("aliases", json!([{"domain": HOST, "shortCode": "x"}]), "aliases: \"x\" is no alias of this link"),
+        ("gtmContainerId", json!("G-ABC123"), "gtmContainerId: must be a container id"),
+        ("headTags", json!("<script>x</script>"), "headTags: must not contain <script>"),
+        ("bodyTags", json!("<p onclick='x'>y</p>"), "bodyTags: must not have the attribute onclick"),
+    ];
+    for (field, value, rule) in rows {
+        let refused = admin.patch(&path, &json!({field: value, "title": "not done"}));
+        assert_eq!(refused.status, 422, "{field}: {refused:?}");
+        let error = refused.json()["error"].as_str().unwrap_or_default().to_owned();
+        assert!(error.starts_with(rule), "{field}: {error}");
     }
     assert_eq!(admin.get(&path).expect(200, "read")["link"], before, "after refusals");
 }

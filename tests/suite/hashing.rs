@@ -123,9 +123,19 @@ fn write_as_before(app: &TestApp, code: &str, hash: &str) {
         password: None,
         edits: Vec::new(),
         names: Names::default(),
+        reuse: false,
+        code_prefix: None,
     };
     let hash = Some(PasswordHash::from_stored(hash.into()));
-    let imported = Imported { draft, id: None, created_at: None, updated_at: None, clicks: 0, hash };
+    let imported = Imported {
+        draft,
+        id: None,
+        created_at: None,
+        updated_at: None,
+        clicks: 0,
+        hash,
+        aliases: Vec::new(),
+    };
     app.wait(async {
         let mut import = links.import(OnConflict::Fail, false);
         import.add(&context, imported).await.expect("it is taken");

@@ -282,8 +282,10 @@ fn line(code: &str, to: &str, expired: Option<&str>, id: Option<Id>) -> Imported
         password: None,
         edits: expired.map(|to| Edit::ExpiredUrl(Some(to))).into_iter().collect(),
         names: Names::default(),
+        reuse: false,
+        code_prefix: None,
     };
-    Imported { draft, id, created_at: None, updated_at: None, clicks: 0, hash: None }
+    Imported { draft, id, created_at: None, updated_at: None, clicks: 0, hash: None, aliases: Vec::new() }
 }
 
 #[test]

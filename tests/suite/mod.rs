@@ -1,5 +1,7 @@
 //! One module per part of Waypost.
 
+/// Short URLs that change.
+mod addresses;
 /// Backups.
 mod backups;
 /// Bounds on what tenants keep.

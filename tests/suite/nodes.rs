@@ -53,6 +53,8 @@ impl Node {
             password: None,
             edits: Vec::new(),
             names: Names::default(),
+            reuse: false,
+            code_prefix: None,
         };
         self.store.core.links().create(&self.context(), draft).await.expect("made").link.id
     }

@@ -204,6 +204,8 @@ fn draft() -> Draft {
         password: None,
         edits: Vec::new(),
         names: Names::default(),
+        reuse: false,
+        code_prefix: None,
     }
 }
 
@@ -255,7 +257,15 @@ fn clicks(store: &Store, id: Id) -> u64 {
 }
 
 fn imported(draft: Draft) -> Imported {
-    Imported { draft, id: None, created_at: None, updated_at: None, clicks: 0, hash: None }
+    Imported {
+        draft,
+        id: None,
+        created_at: None,
+        updated_at: None,
+        clicks: 0,
+        hash: None,
+        aliases: Vec::new(),
+    }
 }
 
 /// A link that was deleted and imported again with its id lost its clicks a month later, with its tombstone.

@@ -10,7 +10,7 @@ use waypost::model::destination::LinkType;
 use waypost::model::domain::{DomainDraft, HostName};
 use waypost::model::id::{ForeignId, Id};
 use waypost::model::key::{KeyDraft, Scopes};
-use waypost::model::link::{DomainChoice, Draft, Names, Patch};
+use waypost::model::link::{AddressPatch, DomainChoice, Draft, Names, Patch};
 use waypost::model::short_code::ShortCode;
 use waypost::model::snapshot::{ShareKind, SnapshotDraft};
 use waypost::model::workspace::{CompanyDraft, WorkspaceDraft};
@@ -149,6 +149,8 @@ fn draft(code: &str) -> Draft {
         password: None,
         edits: Vec::new(),
         names: Names::default(),
+        reuse: false,
+        code_prefix: None,
     }
 }
 
@@ -189,6 +191,7 @@ async fn every_write(
         password: None,
         edits: Vec::new(),
         names: Names::default(),
+        address: AddressPatch::default(),
     };
     let company = CompanyDraft { id: None, name: "C".into(), relationship_number: None };
     let workspace_draft = WorkspaceDraft { id: None, company: None, name: "W".into(), edits: Vec::new() };

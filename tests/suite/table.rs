@@ -116,6 +116,8 @@ fn link(id: u128, code: &str, tags: &[u128]) -> Link {
         workspace: WORKSPACE,
         domain: HOME,
         code: ShortCode::parse(code).expect("a valid code"),
+        typed_code: None,
+        aliases: Vec::new(),
         created_at: Timestamp::from_millis(1),
         updated_at: Timestamp::from_millis(1),
         created_by: None,

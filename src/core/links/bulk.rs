@@ -121,6 +121,20 @@ impl Links {
             }
             let code =
                 row.as_ref().ok().and_then(|draft| draft.code.as_ref()).map(|code| Box::from(code.as_str()));
+            if let Ok(draft) = &row
+                && draft.reuse
+            {
+                let last = u32::try_from(number).expect("at most 1,000 rows");
+                match self.reuse_row(context, draft, &mut group, &mut so_far, (last, atomic)).await {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(error) if atomic => return Err(in_row(number, error)),
+                    Err(error) => {
+                        record_failure(&mut so_far, number, code, error)?;
+                        continue;
+                    }
+                }
+            }
             // Read before the row is checked, so that exclusive writes during the check are noticed.
             let checked_at = self.shared.exclusive.generation();
             match self.prepare_row(context, number, row, &siblings).await {
@@ -148,6 +162,33 @@ impl Links {
         }
         self.commit_rows(context, group, &mut so_far, of, atomic).await?;
         self.bulk_view(so_far).await
+    }
+
+    /// Adds the link that a row reuses to the result. Returns `false` if the row creates a link. The rows before
+    /// `last` are committed first, if the row repeats one of them or follows them in the result. All rows of an
+    /// atomic bulk are one Change: they reuse only older links, which come first in the result.
+    async fn reuse_row(
+        &self,
+        context: &Context,
+        draft: &Draft,
+        group: &mut RowGroup,
+        so_far: &mut StoredBulk,
+        (last, atomic): (u32, bool),
+    ) -> Result<bool, Error> {
+        let wanted = self.shared.prepare(context, draft.clone(), None)?.options;
+        let is_same = |row: &BulkRow| {
+            let options = &row.prepared.options;
+            (&options.destination, &options.utm) == (&wanted.destination, &wanted.utm)
+        };
+        if !atomic && group.rows.iter().any(is_same) {
+            self.commit_rows(context, std::mem::take(group), so_far, last, false).await?;
+        }
+        let Some(view) = self.reusable(context, draft).await? else { return Ok(false) };
+        if !atomic && !group.rows.is_empty() {
+            self.commit_rows(context, std::mem::take(group), so_far, last, false).await?;
+        }
+        so_far.links.push(view.link.id);
+        Ok(true)
     }
 
     async fn prepare_row(
@@ -282,7 +323,8 @@ impl Links {
         while let Some(row) = waiting.get_mut(at) {
             match self.shared.choose_domain(context, &row.domain) {
                 Ok(domain) => {
-                    row.prepared.code = row.code.clone().map(|code| domain.record.key_of(code));
+                    let (code, typed) = domain.record.key_and_typed(row.code.clone());
+                    (row.prepared.code, row.prepared.typed_code) = (code, typed);
                     row.prepared.domain = domain;
                     at += 1;
                 }
@@ -394,7 +436,8 @@ fn code_conflict(
     atomic: bool,
 ) -> Result<(), Error> {
     let mut rows = waiting.iter().zip(codes);
-    let at = rows.position(|(row, code)| keys::link(row.prepared.domain.record.number, code.as_str()) == key);
+    let taken = keys::parse_address(key);
+    let at = rows.position(|(row, code)| taken == Some((row.prepared.domain.record.number, code.as_str())));
     // Another record has changed, such as the credits. The next attempt reads it again.
     let Some(at) = at else { return Ok(()) };
     if waiting[at].prepared.code.is_none() {

@@ -31,6 +31,10 @@ pub(in crate::core) struct Prepared {
     pub(in crate::core) domain: Versioned<Domain>,
     /// As the domain stores codes; `None` to generate one.
     pub(in crate::core) code: Option<ShortCode>,
+    /// The code as it was typed, if the domain stores it in another form.
+    pub(in crate::core) typed_code: Option<ShortCode>,
+    /// The beginning of a generated code.
+    pub(in crate::core) code_prefix: Option<Box<str>>,
     pub(in crate::core) options: Options,
 }
 
@@ -38,7 +42,12 @@ impl Prepared {
     /// Returns the given code, or a new one.
     pub(in crate::core) fn code(&self, shared: &Shared, collided: usize) -> ShortCode {
         let domain = &self.domain.record;
-        let generated = || domain.key_of(shared.codes.next(collided, domain.case_sensitive));
+        let generated = || {
+            let code = shared.codes.next(collided, domain.case_sensitive);
+            let prefixed = self.code_prefix.as_ref().map(|prefix| format!("{prefix}{code}"));
+            // The prefix was checked to be a part of a code, and both fit its length.
+            domain.key_of(prefixed.and_then(|code| ShortCode::parse(&code).ok()).unwrap_or(code))
+        };
         self.code.clone().unwrap_or_else(generated)
     }
 
@@ -55,6 +64,8 @@ impl Prepared {
             workspace: context.workspace.number,
             domain: self.domain.record.number,
             code,
+            typed_code: self.typed_code.clone(),
+            aliases: Vec::new(),
             created_at: context.now,
             updated_at: context.now,
             created_by: context.key.map(|key| key.id),
@@ -69,7 +80,7 @@ impl Prepared {
         let key = keys::domain(domain.record.number);
         // Rows of a bulk share one precondition for their domain.
         effect.rely_on_once(key, domain.revision);
-        effect.create(keys::link(link.domain, link.code.as_str()), LinkAt::encode(link));
+        effect.create_link(link.domain, link.code.as_str(), LinkAt::encode(link));
     }
 }
 
@@ -123,7 +134,7 @@ impl Links {
             match (committed, made) {
                 (Committed::Done, Some(link)) => return self.view_new(link).await,
                 (Committed::Conflict(key), _)
-                    if key == keys::link(prepared.domain.record.number, code.as_str()) =>
+                    if keys::parse_address(&key) == Some((prepared.domain.record.number, code.as_str())) =>
                 {
                     // Only a generated code can be replaced by another one.
                     if prepared.code.is_some() {
@@ -205,8 +216,8 @@ impl Shared {
         Shared::check_options(&options)?;
         self.check_webhooks(&options)?;
         // Whether the domain ignores case decides how the code is stored.
-        let code = draft.code.map(|code| domain.record.key_of(code));
-        Ok(Prepared { domain, code, options })
+        let (code, typed_code) = domain.record.key_and_typed(draft.code);
+        Ok(Prepared { domain, code, typed_code, code_prefix: draft.code_prefix, options })
     }
 
     pub(in crate::core) fn destination(
@@ -252,7 +263,7 @@ impl Shared {
         usable.cloned().ok_or_else(|| Invalid::new("domain", "is not a domain of this workspace").into())
     }
 
-    fn domain_by_name(&self, directory: &Directory, name: &str) -> Option<DomainNumber> {
+    pub(super) fn domain_by_name(&self, directory: &Directory, name: &str) -> Option<DomainNumber> {
         // The default domain has no stored name: `public_url` has it.
         if self.site.is_named(name) {
             return Some(DomainNumber::DEFAULT);

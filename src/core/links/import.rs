@@ -19,7 +19,9 @@ use crate::log::{Pending, Position, Proposal};
 use crate::model::Invalid;
 use crate::model::campaign::{CampaignDraft, CampaignRef};
 use crate::model::id::{ForeignId, Id};
-use crate::model::link::{Draft, Edit, Link, Names, PasswordHash};
+use crate::model::link::{
+    ALIASES_MAX, Alias, AliasName, DomainChoice, Draft, Edit, Link, Names, PasswordHash,
+};
 use crate::model::short_code::ShortCode;
 use crate::model::tag::TagEdit;
 use crate::model::workspace::WorkspaceNumber;
@@ -56,6 +58,8 @@ pub struct Imported {
     pub clicks: u64,
     /// The hash of its password.
     pub hash: Option<PasswordHash>,
+    /// Former short URLs.
+    pub aliases: Vec<AliasName>,
 }
 
 /// What happens to a line whose short code is in use.
@@ -224,9 +228,14 @@ impl Import<'_> {
             updated_at: imported.updated_at.or(imported.created_at).unwrap_or(context.now),
             ..prepared.link(context, id, code)
         };
+        let mut link = link;
+        link.aliases = self.free_aliases(context, imported.aliases)?;
         self.gathered += 1;
         let before = self.effect.puts.len();
         prepared.add(&mut self.effect, &link);
+        for alias in &link.aliases {
+            self.effect.put_alias(&link, alias);
+        }
         if imported.clicks > 0 {
             self.effect.puts.push(self.links.shared.put_total(id, imported.clicks));
         }
@@ -291,8 +300,7 @@ impl Import<'_> {
             let key = keys::link(domain, code.as_str());
             // The cache knows most free codes as absent, which saves a read of the table for each line.
             let is_absent = || matches!(shared.cache.get(domain, code.as_str(), |_| ()), Lookup::Absent);
-            let in_table =
-                |code: &ShortCode| Ok::<_, Error>(shared.table.link(domain, code.as_str())?.is_some());
+            let in_table = |code: &ShortCode| Ok::<_, Error>(shared.table.is_taken(domain, code.as_str())?);
             let taken = self.codes.has(&key)
                 || !is_absent() && in_table(&code)?
                 || code.with_emoji_style().is_some_and(|earlier| in_table(&earlier).unwrap_or(true));
@@ -308,6 +316,26 @@ impl Import<'_> {
                 return Err(Error::CodeTaken { code: code.as_str().into() });
             }
         }
+    }
+
+    /// Returns the aliases of a line whose codes are free.
+    fn free_aliases(&mut self, context: &Context, names: Vec<AliasName>) -> Result<Vec<Alias>, Error> {
+        let mut aliases = Vec::new();
+        for AliasName { domain, code } in names.into_iter().take(ALIASES_MAX) {
+            let shared = &self.links.shared;
+            let choice = domain.map_or(DomainChoice::Default, DomainChoice::Name);
+            let domain = shared.choose_domain(context, &choice)?.record;
+            let alias = Alias { domain: domain.number, code: domain.key_of(code) };
+            // As for links: the key of a link with the code marks it as taken.
+            let key = keys::link(alias.domain, alias.code.as_str());
+            if !self.codes.has(&key) && !shared.table.is_taken(alias.domain, alias.code.as_str())? {
+                self.codes.add(&key);
+                aliases.push(alias);
+            } else if self.on_conflict == OnConflict::Fail {
+                return Err(Error::CodeTaken { code: alias.code.as_str().into() });
+            }
+        }
+        Ok(aliases)
     }
 
     fn id(&mut self, context: &Context, wanted: Option<Id>) -> Result<Id, Error> {

@@ -39,7 +39,7 @@ const RANKED_TITLE_BYTES: usize = 64 + 4 * TITLE_MAX;
 const PAGE_BYTES: usize = 512 * 1024;
 
 /// Most bytes of one link as record, view and text together, by the bounds of its fields.
-pub const LINK_BYTES_MAX: usize = 192 * 1024;
+pub const LINK_BYTES_MAX: usize = 288 * 1024;
 
 /// Like [`LINK_BYTES_MAX`], for a link in a list, which shows fewer fields.
 const LISTED_BYTES_MAX: usize = 64 * 1024;

@@ -1,5 +1,6 @@
 //! Links: creating, changing, listing, resolving and importing them.
 
+mod address;
 pub(super) mod bulk;
 pub(super) mod codes;
 pub(super) mod create;
@@ -10,6 +11,7 @@ pub(super) mod named;
 pub(super) mod password;
 pub(super) mod query;
 pub(super) mod resolve;
+mod reuse;
 mod search;
 pub(super) mod stream;
 pub(super) mod update;

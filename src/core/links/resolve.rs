@@ -64,7 +64,13 @@ impl LinkReader for Shared {
     fn read(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
         // Before the read: an entry is not kept if a Change has touched its code since.
         let epoch = self.cache.epoch(domain, code);
-        let Some(found) = self.table.link(domain, code)? else {
+        let found = match self.table.link(domain, code)? {
+            // Read only for codes without a link. The record of an alias is written with each change of its link,
+            // so that an entry under the alias is invalidated as well.
+            None => self.table.link_of_alias(domain, code)?,
+            found => found,
+        };
+        let Some(found) = found else {
             self.cache.keep_absent(epoch, domain, code);
             return Ok(Resolved::Absent);
         };
@@ -85,6 +91,7 @@ impl LinkReader for Shared {
         } else {
             Entry::compile(link, counter, targets)
         };
+        let entry = entry.at(domain, code);
         if is_kept {
             self.cache.keep(epoch, entry.clone());
         }

@@ -14,7 +14,7 @@ use crate::model::key::Reach;
 use crate::model::link::{DomainChoice, Edit, Link, Options, PasswordHash, Patch};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
-use crate::table::record::{LinkAt, Stored, Tombstone};
+use crate::table::record::{Stored, Tombstone};
 use crate::table::{Found, keys};
 
 impl Links {
@@ -32,7 +32,11 @@ impl Links {
         let seen = self.blocking(move |shared| {
             let directory = shared.directory.load();
             let sees = |workspace| viewer.reaches(&directory, workspace);
-            Ok(shared.table.link_seen(domain.number, code.as_str(), sees)?)
+            if let Some(found) = shared.table.link_seen(domain.number, code.as_str(), sees)? {
+                return Ok(Some(found));
+            }
+            let found = shared.table.link_of_alias(domain.number, code.as_str())?;
+            Ok(found.filter(|found| sees(found.record.workspace)))
         });
         self.view(seen.await?.ok_or(Error::NotFound("link"))?.record).await
     }
@@ -56,6 +60,7 @@ impl Links {
             // Applied to a fresh record at each attempt.
             let mut patch = patch.clone();
             patch.edits.extend(self.named_campaign(link.workspace, &names).await?);
+            let address = self.shared.readdress(&mut link, &patch.address)?;
             self.shared.apply(&mut link, patch, password.clone())?;
             link.updated_at = context.now;
             let limit_changes = link.options.max_clicks != before.max_clicks;
@@ -65,37 +70,39 @@ impl Links {
             }
             // Read before the checks, so that every exclusive write that they may have missed is noticed.
             let checked_at = self.shared.exclusive.generation();
-            if self.shared.needs_table(link.workspace, &link.options) {
-                link = self.check_in_table(before.clone(), link).await?;
+            let may_be_respelled = address.is_moved() && link.code.with_emoji_style().is_some();
+            if may_be_respelled || self.shared.needs_table(link.workspace, &link.options) {
+                link = self.check_in_table(before.clone(), link, address.is_moved()).await?;
             }
             let tags = self.named_tags(link.workspace, &names).await?;
             let (workspace, options) = (link.workspace, link.options.clone());
             let commit = async {
                 if checked_at != self.shared.exclusive.generation() {
-                    self.shared.check_patched(&before, &link)?;
+                    self.shared.check_patched(&before, &link, address.is_moved())?;
                 }
                 let build = |next_id: &mut dyn FnMut() -> Id| {
                     let mut effect = Effect::default();
                     if let Some(tags) = &tags {
                         link.options.tags = tags.make(&mut effect, context, link.workspace, next_id);
                     }
-                    let key = keys::link(link.domain, link.code.as_str());
-                    effect.replace(key, found.revision, LinkAt::encode(&link));
+                    address.write(&mut effect, &link, found.revision);
                     effect
                 };
                 self.commit_new(context, build).await
             };
             let leads_here = || self.shared.leads_here(workspace, &options);
-            if let Committed::Done =
-                self.shared.exclusive.hold_if(&context.tenant, leads_here, commit).await?
-            {
-                if limit_changes {
-                    // Clicks between the two calls were counted under the old limit, and count against the
-                    // new one.
-                    self.settle_clicks(id).await?;
+            match self.shared.exclusive.hold_if(&context.tenant, leads_here, commit).await? {
+                Committed::Done => {}
+                Committed::Conflict(key) if address.is_taken(&key, &link) => {
+                    return Err(Error::CodeTaken { code: link.code.as_str().into() });
                 }
-                return self.view(link).await;
+                Committed::Conflict(_) => continue,
             }
+            if limit_changes {
+                // Clicks between the two calls were counted under the old limit, and count against the new one.
+                self.settle_clicks(id).await?;
+            }
+            return self.view(link).await;
         }
         Err(Error::Busy)
     }
@@ -118,6 +125,9 @@ impl Links {
             let mut effect = Effect::default();
             effect.remove(keys::link(link.domain, link.code.as_str()), found.revision);
             effect.puts.extend(totals);
+            for alias in &link.aliases {
+                effect.remove_alias(alias);
+            }
             let counter = self.shared.cache.counters().live(id);
             let tombstone = keys::tombstone(link.workspace, id);
             effect.put(tombstone, Tombstone { link, clicks, deleted_at: context.now }.encode());
@@ -130,15 +140,22 @@ impl Links {
 
     /// Checks only what the patch changes. A tag that was deleted since, or a chain that other links made
     /// longer, must not prevent other changes of the link.
-    async fn check_in_table(&self, before: Options, link: Link) -> Result<Link, Error> {
+    async fn check_in_table(&self, before: Options, link: Link, is_moved: bool) -> Result<Link, Error> {
         self.blocking(move |shared| {
+            // As for a new link: an earlier version stored the code of another link with selectors.
+            if let Some(code) = link.code.with_emoji_style().filter(|_| is_moved)
+                && let Some(other) = shared.table.link(link.domain, code.as_str())?
+                && other.record.id != link.id
+            {
+                return Err(Error::CodeTaken { code: code.as_str().into() });
+            }
             let tags = link.options.tags.iter().copied();
             let added: Vec<Id> = tags.filter(|tag| !before.tags.contains(tag)).collect();
             shared.check_tags(link.workspace, &added)?;
             if link.options.campaign != before.campaign {
                 shared.check_campaign(link.workspace, link.options.campaign.as_ref())?;
             }
-            shared.check_patched(&before, &link)?;
+            shared.check_patched(&before, &link, is_moved)?;
             Ok(link)
         })
         .await
@@ -183,10 +200,10 @@ impl Shared {
         Ok(owner.filter(|owner| viewer.reaches(&directory, *owner)).unwrap_or(viewer.acting))
     }
 
-    /// Rejects a patch that makes a link lead back to itself. A patch that does not change where the link
-    /// leads passes.
-    fn check_patched(&self, before: &Options, link: &Link) -> Result<(), Error> {
-        if self.edges(link.workspace, &link.options) != self.edges(link.workspace, before) {
+    /// Rejects a patch that makes a link lead back to itself. A patch that changes neither the address of the link
+    /// nor where it leads passes.
+    fn check_patched(&self, before: &Options, link: &Link, is_moved: bool) -> Result<(), Error> {
+        if is_moved || self.edges(link.workspace, &link.options) != self.edges(link.workspace, before) {
             let own = (link.workspace, &link.options);
             self.check_loop(link.domain, Some(&link.code), own, &Siblings::default())?;
         }

@@ -263,6 +263,6 @@ impl Shared {
             || self.directory.load().domain(link.domain).map(|domain| self.site.name_of(domain).into());
         // A link of the default domain names none: an import puts it on its own default domain.
         let domain = if link.domain == default { None } else { named() };
-        FrozenLink { domain, code: link.code, options }
+        FrozenLink { domain, code: link.code, typed_code: link.typed_code, options }
     }
 }

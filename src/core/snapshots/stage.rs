@@ -53,6 +53,7 @@ const RENAMED_LAST: u32 = 9;
 struct StagedRow {
     domain: Versioned<Domain>,
     code: ShortCode,
+    typed_code: Option<ShortCode>,
     options: Options,
 }
 
@@ -336,12 +337,14 @@ impl StagedRow {
             workspace: job.import.workspace,
             domain: domain.number,
             code: self.code.clone(),
+            typed_code: self.typed_code.clone(),
+            aliases: Vec::new(),
             created_at: job.context.now,
             updated_at: job.context.now,
             created_by: job.context.key.map(|key| key.id),
             options: self.options.clone(),
         };
-        effect.create(keys::link(domain.number, self.code.as_str()), Staged::encode(&link, job.import.id));
+        effect.create_link(domain.number, self.code.as_str(), Staged::encode(&link, job.import.id));
     }
 }
 
@@ -366,7 +369,9 @@ impl Shared {
             };
             domains.entry(link.domain.clone()).or_insert_with(|| domain.clone());
             let number = domain.record.number;
-            let mut code = domain.record.key_of(link.code.respelled());
+            let typed = link.typed_code.as_ref().unwrap_or(&link.code).respelled();
+            let mut code = domain.record.key_of(typed.clone());
+            let mut typed_code = (typed != code).then_some(typed);
             if self.is_taken(&seen, &domain, &code)? {
                 match on_conflict {
                     OnConflict::Fail => return Err(Error::CodeTaken { code: code.as_str().into() }),
@@ -376,6 +381,7 @@ impl Shared {
                     }
                     OnConflict::Rename => {
                         code = self.renamed(&seen, &domain, &code)?;
+                        typed_code = None;
                         plan.renamed += 1;
                     }
                 }
@@ -396,7 +402,7 @@ impl Shared {
             }
             // Only here: a link that is left out occupies no code.
             seen.insert((number, code.clone()));
-            plan.rows.push(StagedRow { domain, code, options: link.options.clone() });
+            plan.rows.push(StagedRow { domain, code, typed_code, options: link.options.clone() });
         }
         Ok(plan)
     }
@@ -445,8 +451,7 @@ impl Shared {
     fn is_taken(&self, seen: &Seen, domain: &Versioned<Domain>, code: &ShortCode) -> Result<bool, Error> {
         let number = domain.record.number;
         // A hidden link of another import holds its key as well.
-        Ok(seen.contains(&(number, code.clone()))
-            || self.table.holds_key(&keys::link(number, code.as_str()))?)
+        Ok(seen.contains(&(number, code.clone())) || self.table.is_taken(number, code.as_str())?)
     }
 
     fn renamed(&self, seen: &Seen, domain: &Versioned<Domain>, code: &ShortCode) -> Result<ShortCode, Error> {

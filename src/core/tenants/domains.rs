@@ -152,7 +152,8 @@ impl Tenants {
             let mut domain = (*versioned.record).clone();
             let number = domain.number;
             // The case rule cannot change once the domain has links (docs/decisions.md A14).
-            let used = self.shared.table.links_on(number, 1)? > 0;
+            let used =
+                self.shared.table.links_on(number, 1)? > 0 || self.shared.table.has_aliases_on(number)?;
             for edit in edits.clone() {
                 domain.apply(edit, used)?;
             }
@@ -191,6 +192,10 @@ impl Tenants {
             // No link can be created under the lock, so the number is still 0 at the commit.
             if self.shared.table.links_on(number, 1)? > 0 {
                 return Err(Invalid::new("domain", "still has links; delete them first").into());
+            }
+            if self.shared.table.has_aliases_on(number)? {
+                let why = "still has aliases of links on other domains; remove them first";
+                return Err(Invalid::new("domain", why).into());
             }
             let mut effect = Effect::default();
             effect.remove(keys::domain(number), versioned.revision);

@@ -5,11 +5,11 @@ use serde::Serialize;
 
 use super::draft::MASK;
 use super::fields::{show_link_type, show_status, show_webhooks};
-use crate::core::LinkView;
+use crate::core::{AliasView, LinkView};
 use crate::json::AsText;
 use crate::model::destination::Destination;
 use crate::model::id::{ForeignId, Id};
-use crate::model::link::Options;
+use crate::model::link::{Markup, Options};
 use crate::model::tag::Tag;
 
 /// A tag.
@@ -58,7 +58,7 @@ impl<'a> Brief<'a> {
         let options = &view.link.options;
         Brief {
             id: view.link.id.to_string(),
-            short_code: view.link.code.as_str(),
+            short_code: view.link.shown_code().as_str(),
             short_url: &view.short_url,
             // With the UTM parameters, which the vendor shows as a part of the URL (docs/decisions.md A11).
             url: options.target().as_str().to_owned(),
@@ -95,9 +95,9 @@ pub struct Detail<'a> {
     hide_referrer: bool,
     meta_pixel_id: Option<&'a str>,
     google_tag_id: Option<&'a str>,
-    gtm_container_id: Option<()>,
-    head_tags: Option<()>,
-    body_tags: Option<()>,
+    gtm_container_id: Option<&'a str>,
+    head_tags: Option<&'a str>,
+    body_tags: Option<&'a str>,
     webhook_urls: Option<String>,
     rules: [(); 0],
     created_by: Option<Creator<'a>>,
@@ -105,8 +105,26 @@ pub struct Detail<'a> {
     expired_url: Option<&'a str>,
     forward_path: bool,
     count_bots: bool,
+    count_pixel: bool,
+    confirm: bool,
+    aliases: Vec<AliasJson<'a>>,
     campaign_id: Option<&'a str>,
     notes: Option<&'a str>,
+}
+
+/// A former short URL of a link.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AliasJson<'a> {
+    domain: &'a str,
+    short_code: &'a str,
+    short_url: &'a str,
+}
+
+impl<'a> AliasJson<'a> {
+    fn of(alias: &'a AliasView) -> AliasJson<'a> {
+        AliasJson { domain: &alias.domain_name, short_code: alias.code.as_str(), short_url: &alias.short_url }
+    }
 }
 
 /// The API key that created a link, in the shape of the vendor's user.
@@ -135,11 +153,18 @@ impl<'a> Detail<'a> {
             block_bots,
             meta_pixel_id,
             google_tag_id,
+            gtm_container_id,
+            head_tags,
+            body_tags,
             webhook_urls,
             valid_since,
             expired_url,
             forward_path,
             count_bots,
+            skip_social_crawler_tracking,
+            hide_referrer,
+            count_pixel,
+            confirm,
             campaign,
             notes,
             // In the brief: `url` has the UTM parameters.
@@ -164,13 +189,13 @@ impl<'a> Detail<'a> {
             workspace_id: view.workspace.id.as_str(),
             forward_parameters: *forward_parameters,
             block_bots: *block_bots,
-            skip_social_crawler_tracking: false,
-            hide_referrer: false,
+            skip_social_crawler_tracking: *skip_social_crawler_tracking,
+            hide_referrer: *hide_referrer,
             meta_pixel_id: meta_pixel_id.as_deref(),
             google_tag_id: google_tag_id.as_deref(),
-            gtm_container_id: None,
-            head_tags: None,
-            body_tags: None,
+            gtm_container_id: gtm_container_id.as_deref(),
+            head_tags: head_tags.as_ref().map(Markup::as_str),
+            body_tags: body_tags.as_ref().map(Markup::as_str),
             webhook_urls: show_webhooks(webhook_urls),
             rules: [],
             created_by: view.creator.as_deref().map(|key| Creator {
@@ -182,6 +207,9 @@ impl<'a> Detail<'a> {
             expired_url: expired_url.as_ref().map(Destination::as_str),
             forward_path: *forward_path,
             count_bots: *count_bots,
+            count_pixel: *count_pixel,
+            confirm: *confirm,
+            aliases: view.aliases.iter().map(AliasJson::of).collect(),
             campaign_id: campaign.as_ref().map(ForeignId::as_str),
             notes: notes.as_deref(),
         }

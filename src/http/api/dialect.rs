@@ -244,10 +244,6 @@ pub struct ListFormat {
 /// any other value is an error that names the field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImmutableFields {
-    /// The name of the domain.
-    pub domain: Option<Box<str>>,
-    #[allow(missing_docs)] // The type has the doc.
-    pub code: Option<ShortCode>,
     /// `URL`, `MAILTO`, `TEL` or `SMS`.
     pub link_type: Option<crate::model::destination::LinkType>,
     /// The title, in a dialect that shows the code as the title of a link without one. A client that sends

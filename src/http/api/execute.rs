@@ -15,7 +15,6 @@ use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::model::id::Id;
 use crate::model::link::{Edit, Patch};
-use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceEdit;
 use crate::visit::Visitor;
 use crate::webhooks::Webhooks;
@@ -72,7 +71,10 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
     let Backend { links, tenants, snapshots, visitor, webhooks } = backend;
     let created = |outcome| Reply::Made(outcome, None);
     Ok(Answered::Reply(match command {
-        Command::CreateLink(draft) => created(Created::Link(Box::new(links.create(context, draft).await?))),
+        Command::CreateLink(draft) => match links.reusable(context, &draft).await? {
+            Some(link) => Reply::Link(Box::new(link)),
+            None => created(Created::Link(Box::new(links.create(context, draft).await?))),
+        },
         Command::CreateBulk(bulk) => created(Created::Bulk(links.create_bulk(context, bulk).await?)),
         Command::Link(id) => Reply::Link(Box::new(links.get(context, id).await?)),
         Command::LinkByCode(code) => Reply::Link(Box::new(links.get_by_code(context, code).await?)),
@@ -180,7 +182,7 @@ async fn update(
         }
         let link = &view.link;
         // The client sends back the code that a response showed as the title. It must not become one.
-        if link.options.title.is_none() && fixed.lent_title.as_deref() == Some(link.code.as_str()) {
+        if link.options.title.is_none() && fixed.lent_title.as_deref() == Some(link.shown_code().as_str()) {
             patch.edits.retain(|edit| !matches!(edit, Edit::Title(_)));
         }
     }
@@ -189,17 +191,7 @@ async fn update(
 
 /// Returns the first of the fixed fields that differs from the link's.
 fn changed(view: &LinkView, fixed: &ImmutableFields) -> Option<&'static str> {
-    let domain = fixed.domain.as_deref().is_some_and(|name| !name.eq_ignore_ascii_case(&view.domain_name));
-    // Compared in the form of the domain's codes, which may fold case.
-    let is_other = |code: ShortCode| {
-        let code = view.domain.key_of(code);
-        // The link may have the spelling of an earlier version.
-        code != view.link.code && code != view.domain.key_of(view.link.code.respelled())
-    };
-    let code = fixed.code.clone().is_some_and(is_other);
-    let link_type = fixed.link_type.is_some_and(|kind| kind != view.link.options.link_type);
-    let fields = [("domain", domain), ("shortCode", code), ("linkType", link_type)];
-    fields.into_iter().find(|(_, differs)| *differs).map(|(field, _)| field)
+    fixed.link_type.is_some_and(|kind| kind != view.link.options.link_type).then_some("linkType")
 }
 
 /// Returns the edit that sets a default domain given by name or id.

@@ -24,6 +24,10 @@ pub struct Draft {
     pub edits: Vec<Edit>,
     /// Tags and campaign by name.
     pub names: Names,
+    /// The beginning of the generated code.
+    pub code_prefix: Option<Box<str>>,
+    /// Returns the live link with this destination in place of a new one.
+    pub reuse: bool,
 }
 
 /// A change of a link. All parts are applied, in order, or none.
@@ -37,6 +41,30 @@ pub struct Patch {
     pub edits: Vec<Edit>,
     /// Tags and campaign by name: those of the link's own workspace.
     pub names: Names,
+    /// A new short URL.
+    pub address: AddressPatch,
+}
+
+/// A change of the short URL of a link. `None` leaves a part as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // `code` speaks.
+pub struct AddressPatch {
+    /// The name of the domain.
+    pub domain: Option<Box<str>>,
+    pub code: Option<ShortCode>,
+    /// Keeps the present short URL as an alias if the link gets another.
+    pub keeps_old: bool,
+    /// The aliases to keep, by domain and code. The others are removed.
+    pub aliases: Option<Vec<AliasName>>,
+}
+
+/// An alias by the name of its domain. Without a name it is on the domain of its link, or on the default domain of
+/// an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
+pub struct AliasName {
+    pub domain: Option<Box<str>>,
+    pub code: ShortCode,
 }
 
 /// Tags and campaign that a request names instead of giving their ids. `None` leaves them as they are.

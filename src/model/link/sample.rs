@@ -25,6 +25,8 @@ pub(crate) fn link(id: u128, code: &str, options: Options) -> Link {
         workspace: WorkspaceNumber(0),
         domain: DomainNumber::DEFAULT,
         code: ShortCode::parse(code).expect("a valid code"),
+        typed_code: None,
+        aliases: Vec::new(),
         created_at: Timestamp::from_millis(0),
         updated_at: Timestamp::from_millis(0),
         created_by: None,

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::model::destination::{Destination, LinkType, Utm};
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
-use crate::model::link::{Link, Options, PasswordHash, RedirectStatus};
+use crate::model::link::{Alias, Link, Markup, Options, PasswordHash, RedirectStatus};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
@@ -17,6 +17,8 @@ use crate::model::workspace::WorkspaceNumber;
 enum LinkVersion {
     V1,
     V2,
+    V3,
+    V4,
 }
 
 impl LinkVersion {
@@ -25,6 +27,8 @@ impl LinkVersion {
         match version(bytes)? {
             (1, rest) => Ok((LinkVersion::V1, rest)),
             (2, rest) => Ok((LinkVersion::V2, rest)),
+            (3, rest) => Ok((LinkVersion::V3, rest)),
+            (4, rest) => Ok((LinkVersion::V4, rest)),
             (other, _) => unknown("a link", other),
         }
     }
@@ -38,7 +42,7 @@ struct LinkHeadV1 {
 }
 
 /// Version 1. The record's key has the domain and the code.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct LinkV1 {
     /// The first field: `workspace_of_link` reads a prefix of the record.
     head: LinkHeadV1,
@@ -73,13 +77,64 @@ struct ExtrasV1 {
     notes: Option<Box<str>>,
 }
 
+/// Version 3: more options, and the code as it was typed. A plain link takes as many bytes as in version 1.
+#[derive(Serialize, Deserialize)]
+struct LinkV3 {
+    /// The first field: `workspace_of_link` reads a prefix of the record.
+    head: LinkHeadV1,
+    created_at: i64,
+    updated_at: i64,
+    created_by: Option<u128>,
+    destination: Box<str>,
+    link_type: u8,
+    status: u16,
+    /// More than the 8 of version 1. One byte below 251: without the newer switches.
+    switches: u16,
+    extras: Option<Box<ExtrasV3>>,
+}
+
+#[derive(Serialize, Deserialize, Default, PartialEq)]
+struct ExtrasV3 {
+    first: ExtrasV1,
+    gtm_container_id: Option<Box<str>>,
+    head_tags: Option<Box<str>>,
+    body_tags: Option<Box<str>>,
+    typed_code: Option<Box<str>>,
+    aliases: Vec<AliasV3>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq)]
+struct AliasV3 {
+    domain: u32,
+    code: Box<str>,
+}
+
+impl From<LinkV1> for LinkV3 {
+    fn from(old: LinkV1) -> LinkV3 {
+        let LinkV1 {
+            head,
+            created_at,
+            updated_at,
+            created_by,
+            destination,
+            link_type,
+            status,
+            switches,
+            extras,
+        } = old;
+        let extras = extras.map(|first| Box::new(ExtrasV3 { first: *first, ..ExtrasV3::default() }));
+        let switches = u16::from(switches);
+        LinkV3 { head, created_at, updated_at, created_by, destination, link_type, status, switches, extras }
+    }
+}
+
 fn text(destination: Option<&Destination>) -> Option<Box<str>> {
     destination.map(|d| d.as_str().into())
 }
 
-impl LinkV1 {
+impl LinkV3 {
     /// Encodes a link. Every option is named, so that a new one does not compile until it is written here.
-    fn from_model(link: &Link) -> LinkV1 {
+    fn from_model(link: &Link) -> LinkV3 {
         let Options {
             destination,
             link_type,
@@ -98,18 +153,36 @@ impl LinkV1 {
             forward_path,
             block_bots,
             count_bots,
+            skip_social_crawler_tracking,
+            confirm,
+            hide_referrer,
+            count_pixel,
             utm,
             meta_pixel_id,
             google_tag_id,
+            gtm_container_id,
+            head_tags,
+            body_tags,
             webhook_urls,
             tags,
             campaign,
             notes,
         } = &link.options;
         // The lowest bit first.
-        let switches = [is_active, cloaked, forward_parameters, forward_path, block_bots, count_bots];
+        let switches = [
+            is_active,
+            cloaked,
+            forward_parameters,
+            forward_path,
+            block_bots,
+            count_bots,
+            skip_social_crawler_tracking,
+            confirm,
+            hide_referrer,
+            count_pixel,
+        ];
         let utm = utm.clone();
-        let extras = ExtrasV1 {
+        let first = ExtrasV1 {
             title: title.clone(),
             description: description.clone(),
             image: text(image.as_ref()),
@@ -126,7 +199,16 @@ impl LinkV1 {
             campaign: campaign.as_ref().map(|id| id.as_str().into()),
             notes: notes.clone(),
         };
-        LinkV1 {
+        let alias = |alias: &Alias| AliasV3 { domain: alias.domain.0, code: alias.code.as_str().into() };
+        let extras = ExtrasV3 {
+            first,
+            gtm_container_id: gtm_container_id.clone(),
+            head_tags: head_tags.as_ref().map(|tags| tags.as_str().into()),
+            body_tags: body_tags.as_ref().map(|tags| tags.as_str().into()),
+            typed_code: link.typed_code.as_ref().map(|code| code.as_str().into()),
+            aliases: link.aliases.iter().map(alias).collect(),
+        };
+        LinkV3 {
             head: LinkHeadV1 { id: link.id.bits(), workspace: link.workspace.0 },
             created_at: link.created_at.as_millis(),
             updated_at: link.updated_at.as_millis(),
@@ -140,9 +222,9 @@ impl LinkV1 {
                 LinkType::Sms => 3,
             },
             status: status.code(),
-            switches: switches.into_iter().rev().fold(0, |bits, on| bits << 1 | u8::from(*on)),
+            switches: switches.into_iter().rev().fold(0, |bits, on| bits << 1 | u16::from(*on)),
             // Most links have none: they are stored without any extra field.
-            extras: (extras != ExtrasV1::default()).then(|| Box::new(extras)),
+            extras: (extras != ExtrasV3::default()).then(|| Box::new(extras)),
         }
     }
 
@@ -156,8 +238,13 @@ impl LinkV1 {
         };
         let status = RedirectStatus::from_code(self.status)
             .ok_or_else(|| Corrupt(format!("redirect status {}", self.status)))?;
-        let on = |bit: u8| self.switches & (1 << bit) != 0;
-        let extras = self.extras.map_or_else(ExtrasV1::default, |extras| *extras);
+        let on = |bit: u16| self.switches & (1 << bit) != 0;
+        let ExtrasV3 { first: extras, gtm_container_id, head_tags, body_tags, typed_code, aliases } =
+            self.extras.map_or_else(ExtrasV3::default, |extras| *extras);
+        let alias = |alias: AliasV3| Alias {
+            domain: DomainNumber(alias.domain),
+            code: ShortCode::from_stored(&alias.code),
+        };
         let [source, medium, campaign, term, content] = extras.utm;
         let campaign_id = extras.campaign.map(|id| ForeignId::parse("campaign", &id)).transpose();
         let options = Options {
@@ -179,9 +266,16 @@ impl LinkV1 {
             forward_path: on(3),
             block_bots: on(4),
             count_bots: on(5),
+            skip_social_crawler_tracking: on(6),
+            confirm: on(7),
+            hide_referrer: on(8),
+            count_pixel: on(9),
             utm: Utm { source, medium, campaign, term, content },
             meta_pixel_id: extras.meta_pixel_id,
             google_tag_id: extras.google_tag_id,
+            gtm_container_id,
+            head_tags: head_tags.map(Markup::from_stored),
+            body_tags: body_tags.map(Markup::from_stored),
             webhook_urls: extras.webhook_urls.into_iter().map(Destination::from_stored).collect(),
             tags: extras.tags.into_iter().map(Id::from_bits).collect(),
             campaign: campaign_id.map_err(|error| Corrupt(error.to_string()))?,
@@ -192,6 +286,8 @@ impl LinkV1 {
             workspace: WorkspaceNumber(self.head.workspace),
             domain,
             code,
+            typed_code: typed_code.map(|code| ShortCode::from_stored(&code)),
+            aliases: aliases.into_iter().map(alias).collect(),
             created_at: Timestamp::from_millis(self.created_at),
             updated_at: Timestamp::from_millis(self.updated_at),
             created_by: self.created_by.map(Id::from_bits),
@@ -206,26 +302,30 @@ pub struct LinkAt;
 impl LinkAt {
     /// Returns the record of a link.
     pub fn encode(link: &Link) -> Vec<u8> {
-        // Version 1 for a link of an import as well: once it is written again, it is a link like others.
-        write(1, &LinkV1::from_model(link))
+        // Version 3 for a link of an import as well: once it is written again, it is a link like others.
+        write(3, &LinkV3::from_model(link))
     }
 
     /// Reads the link of a key.
     pub fn decode(domain: DomainNumber, code: &str, bytes: &[u8]) -> Result<Link, Corrupt> {
         let code = ShortCode::from_stored(code);
         match LinkVersion::split(bytes)? {
-            (LinkVersion::V1, rest) => read::<LinkV1>(rest)?.into_model(domain, code),
-            (LinkVersion::V2, rest) => read::<StagedV2<LinkV1>>(rest)?.link.into_model(domain, code),
+            (LinkVersion::V1, rest) => LinkV3::from(read::<LinkV1>(rest)?).into_model(domain, code),
+            (LinkVersion::V2, rest) => {
+                LinkV3::from(read::<StagedV2<LinkV1>>(rest)?.link).into_model(domain, code)
+            }
+            (LinkVersion::V3, rest) => read::<LinkV3>(rest)?.into_model(domain, code),
+            (LinkVersion::V4, rest) => read::<StagedV2<LinkV3>>(rest)?.link.into_model(domain, code),
         }
     }
 }
 
-/// Version 2: a link of an import, until the link is written again. The link is hidden while that import is
+/// Version 2, and version 4 of [`LinkV3`]: a link of an import, until the link is written again. The link is hidden while that import is
 /// under way.
 #[derive(Serialize, Deserialize)]
 struct StagedV2<Link> {
     import: u128,
-    /// [`LinkV1`], or [`LinkHeadV1`] of a reader that stops there. The last field, for that reader.
+    /// [`LinkV1`], [`LinkV3`], or [`LinkHeadV1`] of a reader that stops there. The last field, for that reader.
     link: Link,
 }
 
@@ -240,7 +340,7 @@ pub struct Staged {
 impl Staged {
     /// Returns the record of a link of an import.
     pub fn encode(link: &Link, import: Id) -> Vec<u8> {
-        write(2, &StagedV2 { import: import.bits(), link: LinkV1::from_model(link) })
+        write(4, &StagedV2 { import: import.bits(), link: LinkV3::from_model(link) })
     }
 
     /// Reads the link of a key, with its import.
@@ -248,10 +348,19 @@ impl Staged {
         let code = ShortCode::from_stored(code);
         match LinkVersion::split(bytes)? {
             (LinkVersion::V1, rest) => {
-                Ok(Staged { link: read::<LinkV1>(rest)?.into_model(domain, code)?, import: None })
+                let link = LinkV3::from(read::<LinkV1>(rest)?);
+                Ok(Staged { link: link.into_model(domain, code)?, import: None })
             }
             (LinkVersion::V2, rest) => {
                 let StagedV2 { import, link } = read::<StagedV2<LinkV1>>(rest)?;
+                let link = LinkV3::from(link);
+                Ok(Staged { link: link.into_model(domain, code)?, import: Some(Id::from_bits(import)) })
+            }
+            (LinkVersion::V3, rest) => {
+                Ok(Staged { link: read::<LinkV3>(rest)?.into_model(domain, code)?, import: None })
+            }
+            (LinkVersion::V4, rest) => {
+                let StagedV2 { import, link } = read::<StagedV2<LinkV3>>(rest)?;
                 Ok(Staged { link: link.into_model(domain, code)?, import: Some(Id::from_bits(import)) })
             }
         }
@@ -262,8 +371,8 @@ impl Staged {
 /// unknown version. The cost does not depend on the rest of the record.
 pub(in crate::table) fn workspace_of_link(bytes: &[u8]) -> Option<WorkspaceNumber> {
     let head: LinkHeadV1 = match LinkVersion::split(bytes).ok()? {
-        (LinkVersion::V1, rest) => read_first(rest)?,
-        (LinkVersion::V2, rest) => read_first::<StagedV2<_>>(rest)?.link,
+        (LinkVersion::V1 | LinkVersion::V3, rest) => read_first(rest)?,
+        (LinkVersion::V2 | LinkVersion::V4, rest) => read_first::<StagedV2<_>>(rest)?.link,
     };
     Some(WorkspaceNumber(head.workspace))
 }
@@ -279,9 +388,10 @@ pub struct Tombstone {
     pub deleted_at: Timestamp,
 }
 
+/// Version 1 with [`LinkV1`], version 2 with [`LinkV3`].
 #[derive(Serialize, Deserialize)]
-struct TombstoneV1 {
-    link: LinkV1,
+struct TombstoneV1<Link> {
+    link: Link,
     // The key of a tombstone has neither domain nor code.
     domain: u32,
     code: Box<str>,
@@ -292,28 +402,31 @@ struct TombstoneV1 {
 impl Stored for Tombstone {
     fn encode(&self) -> Vec<u8> {
         let record = TombstoneV1 {
-            link: LinkV1::from_model(&self.link),
+            link: LinkV3::from_model(&self.link),
             domain: self.link.domain.0,
             code: self.link.code.as_str().into(),
             clicks: self.clicks,
             deleted_at: self.deleted_at.as_millis(),
         };
-        write(1, &record)
+        write(2, &record)
     }
 
     fn decode(bytes: &[u8]) -> Result<Tombstone, Corrupt> {
-        match version(bytes)? {
+        let record: TombstoneV1<LinkV3> = match version(bytes)? {
             (1, rest) => {
-                let record: TombstoneV1 = read(rest)?;
-                let code = ShortCode::from_stored(&record.code);
-                Ok(Tombstone {
-                    link: record.link.into_model(DomainNumber(record.domain), code)?,
-                    clicks: record.clicks,
-                    deleted_at: Timestamp::from_millis(record.deleted_at),
-                })
+                let TombstoneV1 { link, domain, code, clicks, deleted_at } =
+                    read::<TombstoneV1<LinkV1>>(rest)?;
+                TombstoneV1 { link: link.into(), domain, code, clicks, deleted_at }
             }
-            (other, _) => unknown("a tombstone", other),
-        }
+            (2, rest) => read(rest)?,
+            (other, _) => return unknown("a tombstone", other),
+        };
+        let code = ShortCode::from_stored(&record.code);
+        Ok(Tombstone {
+            link: record.link.into_model(DomainNumber(record.domain), code)?,
+            clicks: record.clicks,
+            deleted_at: Timestamp::from_millis(record.deleted_at),
+        })
     }
 }
 
@@ -332,6 +445,8 @@ mod tests {
         // One switch off that is on by default, and one on: bits in the wrong order are noticed.
         options.is_active = false;
         options.forward_path = true;
+        options.confirm = true;
+        options.count_pixel = true;
         options.password = Some(PasswordHash::from_stored("$argon2id$x".into()));
         options.expires_at = Some(Timestamp::from_millis(1_700_000_000_000));
         options.max_clicks = Some(100);
@@ -339,11 +454,19 @@ mod tests {
         options.webhook_urls = vec![url("https://hook.test/")];
         options.tags = vec![Id::from_bits(9), Id::from_bits(3)];
         options.campaign = ForeignId::parse("id", "camp_1").ok();
+        options.gtm_container_id = Some("GTM-ABC1234".into());
+        options.head_tags = Some(Markup::from_stored("<meta name=\"a\" content=\"b\">".into()));
+        options.body_tags = Some(Markup::from_stored("<p>c</p>".into()));
         Link {
             id: Id::from_bits(77),
             workspace: WorkspaceNumber(2),
             domain: DomainNumber(3),
             code: ShortCode::parse("sale").expect("a valid code"),
+            typed_code: Some(ShortCode::from_stored("Sale")),
+            aliases: vec![
+                Alias { domain: DomainNumber(0), code: ShortCode::from_stored("old") },
+                Alias { domain: DomainNumber(3), code: ShortCode::from_stored("older") },
+            ],
             created_at: Timestamp::from_millis(1),
             updated_at: Timestamp::from_millis(2),
             created_by: Some(Id::from_bits(5)),
@@ -376,22 +499,30 @@ mod tests {
         assert_eq!(link.options.destination.as_str(), "https://e.test/");
         assert_eq!(link.options.status, RedirectStatus::Found);
         assert!(link.options.is_active && !link.options.cloaked);
-        assert_eq!(LinkAt::encode(&link), plain);
+        // Version 3 has the same bytes for a plain link.
+        let now = [&[3], &plain[1..]].concat();
+        assert_eq!(LinkAt::encode(&link), now);
         // The version byte and the import's id, before the unchanged fields of version 1.
         let staged = [&[2, 9], &plain[1..]].concat();
         let read = Staged::decode(DomainNumber(0), "a", &staged).expect("the golden bytes");
         assert_eq!((read.link.id, read.import), (link.id, Some(Id::from_bits(9))));
-        assert_eq!(Staged::encode(&read.link, Id::from_bits(9)), staged);
-        assert_eq!(LinkAt::encode(&LinkAt::decode(DomainNumber(0), "a", &staged).expect("a link")), plain);
+        assert_eq!(Staged::encode(&read.link, Id::from_bits(9)), [&[4], &staged[1..]].concat());
+        assert_eq!(LinkAt::encode(&LinkAt::decode(DomainNumber(0), "a", &staged).expect("a link")), now);
+        // The password `p`, with all other options at their defaults.
+        let locked = [&plain[..plain.len() - 1], &[1, 0, 0, 0, 1, 1, b'p'], &[0; 14]].concat();
+        let link = LinkAt::decode(DomainNumber(0), "a", &locked).expect("the golden bytes");
+        assert_eq!(link.options.password.as_ref().map(PasswordHash::as_str), Some("p"));
     }
 
     proptest! {
         #[test]
         fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 1..300)) {
-            // With an unknown version, no byte behind it would be read.
-            bytes[0] = 1;
-            let _ = LinkAt::decode(DomainNumber(0), "a", &bytes);
-            let _ = Tombstone::decode(&bytes);
+            for version in 1..=4 {
+                // With an unknown version, no byte behind it would be read.
+                bytes[0] = version;
+                let _ = LinkAt::decode(DomainNumber(0), "a", &bytes);
+                let _ = Tombstone::decode(&bytes);
+            }
         }
     }
 }

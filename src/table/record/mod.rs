@@ -6,6 +6,7 @@
 //!    changes bytes on disk.
 //! 3. serde's `skip`, `flatten` and `untagged` must not be used: bincode cannot read what they write.
 
+mod alias;
 mod campaign;
 mod contact;
 mod entity;
@@ -19,6 +20,7 @@ use bincode::config::{Configuration, Limit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::alias::AliasRecord;
 pub use self::entity::{Applied, CompanyId, Number, TagName};
 pub(in crate::table) use self::link::workspace_of_link;
 pub use self::link::{LinkAt, Staged, Tombstone};
@@ -31,7 +33,7 @@ pub use self::webhook::{WaitingDeliveries, WaitingDelivery};
 use crate::log::Position;
 
 /// Largest decoded record: bounds the memory that damaged bytes can make the decoder allocate. A link with
-/// every field at its bound stays below 100 KB, a workspace with all its custom values below 10 MB.
+/// every field at its bound stays below 150 KB, a workspace with all its custom values below 10 MB.
 const MAX_RECORD: usize = 16 * 1024 * 1024;
 
 type Config = Configuration<bincode::config::LittleEndian, bincode::config::Varint, Limit<MAX_RECORD>>;

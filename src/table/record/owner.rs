@@ -71,6 +71,8 @@ mod tests {
             workspace: WorkspaceNumber(70_000),
             domain: DomainNumber(0),
             code: ShortCode::from_stored("a"),
+            typed_code: None,
+            aliases: Vec::new(),
             created_at: Timestamp::from_millis(1),
             updated_at: Timestamp::from_millis(1),
             created_by: None,

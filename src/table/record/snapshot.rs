@@ -123,6 +123,8 @@ pub struct FrozenLink {
     pub domain: Option<Box<str>>,
     /// Its code on that domain.
     pub code: ShortCode,
+    /// The code as it was typed, if it differs.
+    pub typed_code: Option<ShortCode>,
     /// All options. Ids of tags are indexes among the snapshot's tags.
     pub options: Options,
 }
@@ -151,6 +153,9 @@ impl FrozenLink {
             workspace: WorkspaceNumber(0),
             domain: DomainNumber(0),
             code: self.code.clone(),
+            typed_code: self.typed_code.clone(),
+            // Of the original alone: its old addresses cannot lead to a copy.
+            aliases: Vec::new(),
             created_at: nought,
             updated_at: nought,
             created_by: None,
@@ -180,7 +185,12 @@ impl Stored for Chunk {
         };
         let link = |stored: FrozenLinkV1| {
             let link = LinkAt::decode(DomainNumber(0), &stored.code, &stored.link)?;
-            Ok(FrozenLink { domain: stored.domain, code: link.code, options: link.options })
+            Ok(FrozenLink {
+                domain: stored.domain,
+                code: link.code,
+                typed_code: link.typed_code,
+                options: link.options,
+            })
         };
         Ok(match stored {
             ChunkV1::Tags(tags) => Chunk::Tags(tags),

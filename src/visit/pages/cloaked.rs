@@ -15,7 +15,7 @@ use hyper::{Response, StatusCode};
 
 use super::display;
 use super::layout::{page, policy};
-use super::tags::PixelTags;
+use super::tags::{OwnTags, PixelTags};
 use crate::model::link::Options;
 
 #[derive(Template)]
@@ -27,17 +27,19 @@ struct Cloaked<'a> {
     display_name: String,
     framed: bool,
     tags: Option<PixelTags<'a>>,
+    own: OwnTags<'a>,
 }
 
 /// Returns a page with `location`, the destination of this click, in a frame, or only with the link if the
 /// destination cannot be framed. With `fires`, the page also fires the link's pixels.
 pub fn cloaked(options: &Options, location: &str, fires: bool) -> Response<Full<Bytes>> {
     let origin = display::origin(location);
-    let pixels = if fires { PixelTags::of(options, origin.as_deref()) } else { None };
+    let own = OwnTags::of(options);
+    let pixels = if fires { PixelTags::of(options, &own, origin.as_deref()) } else { None };
     let (tags, allowed) = pixels.unzip();
     // Without pixels, the policy allows the frame alone.
     let allowed = allowed.unwrap_or_else(|| {
-        format!("frame-src {}; form-action 'self'", origin.as_deref().unwrap_or("'none'"))
+        own.allow(format!("frame-src {}; form-action 'self'", origin.as_deref().unwrap_or("'none'")))
     });
     let template = Cloaked {
         title: options.title.as_deref(),
@@ -47,6 +49,7 @@ pub fn cloaked(options: &Options, location: &str, fires: bool) -> Response<Full<
         // Without an origin the policy blocks every frame, so the page has the link alone.
         framed: origin.is_some(),
         tags,
+        own,
     };
     page(StatusCode::OK, &template, policy(&allowed))
 }

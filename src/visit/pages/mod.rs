@@ -4,10 +4,11 @@
 //! 1. Every page works without JavaScript.
 //! 2. Every page has a content security policy that names all that the page may load.
 //! 3. No cache and no search engine keeps a page, and no other site can frame it.
-//! 4. Only [`pixels`](fn@pixels) runs a script. Only it and [`cloaked`](fn@cloaked) load anything from
-//!    other sites.
+//! 4. Only [`pixels`](fn@pixels) runs a script. Only it, [`cloaked`](fn@cloaked) and the images of a link's
+//!    own tags load anything from other sites.
 
 mod cloaked;
+mod confirm;
 mod display;
 mod greeting;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod shown;
 mod tags;
 
 pub use self::cloaked::cloaked;
+pub use self::confirm::confirm;
 pub use self::greeting::greeting;
 pub use self::layout::foundation;
 pub use self::notice::{DomainHome, error, error_at, foreign_form, too_many, unavailable};

@@ -34,19 +34,25 @@
     load("https://connect.facebook.net/en_US/fbevents.js");
   }
 
+  var layer = window.dataLayer = window.dataLayer || [];
+
+  function loadContainer(id) {
+    layer.push({ "gtm.start": Date.now(), event: "gtm.js" });
+    load("https://www.googletagmanager.com/gtm.js?id=" + encodeURIComponent(id));
+  }
+
+  if (ids.gtm) loadContainer(ids.gtm);
+
   if (ids.google) {
-    var layer = window.dataLayer = window.dataLayer || [];
-    var id = encodeURIComponent(ids.google);
     if (ids.google.indexOf("GTM-") === 0) {
-      layer.push({ "gtm.start": Date.now(), event: "gtm.js" });
-      load("https://www.googletagmanager.com/gtm.js?id=" + id);
+      loadContainer(ids.google);
     } else {
       var gtag = window.gtag = function () {
         layer.push(arguments);
       };
       gtag("js", new Date());
       gtag("config", ids.google);
-      load("https://www.googletagmanager.com/gtag/js?id=" + id);
+      load("https://www.googletagmanager.com/gtag/js?id=" + encodeURIComponent(ids.google));
     }
   }
 })();

@@ -16,7 +16,7 @@ use hyper::{Response, StatusCode};
 use super::cloaked::cloaked;
 use super::display;
 use super::layout::{page, policy};
-use super::tags::PixelTags;
+use super::tags::{OwnTags, PixelTags};
 use crate::model::link::Options;
 
 #[derive(Template)]
@@ -25,14 +25,16 @@ struct Pixels<'a> {
     location: &'a str,
     display_name: String,
     tags: PixelTags<'a>,
+    own: OwnTags<'a>,
 }
 
 /// Returns the page that fires the link's pixels and opens `location`, the destination of this click.
 pub fn pixels(options: &Options, location: &str) -> Response<Full<Bytes>> {
-    let Some((tags, allowed)) = PixelTags::of(options, None) else {
+    let own = OwnTags::of(options);
+    let Some((tags, allowed)) = PixelTags::of(options, &own, None) else {
         // No rule asks for this page without pixels. The cloaked page has a link to the destination.
         return cloaked(options, location, false);
     };
-    let template = Pixels { location, display_name: display::name(location), tags };
+    let template = Pixels { location, display_name: display::name(location), tags, own };
     page(StatusCode::OK, &template, policy(&allowed))
 }

@@ -14,7 +14,7 @@ use hyper::{Response, StatusCode};
 
 use super::layout::{POLICY, page};
 use crate::model::destination::Destination;
-use crate::model::link::Options;
+use crate::model::link::{Markup, Options};
 
 #[derive(Template)]
 #[template(path = "preview.html")]
@@ -23,6 +23,7 @@ struct Preview<'a> {
     description: Option<&'a str>,
     image: Option<&'a str>,
     short_url: &'a str,
+    head_tags: &'a str,
 }
 
 /// Returns the page that crawlers build previews of `short_url` from.
@@ -32,6 +33,7 @@ pub fn preview(options: &Options, short_url: &str) -> Response<Full<Bytes>> {
         description: options.description.as_deref(),
         image: options.image.as_ref().map(Destination::as_str),
         short_url,
+        head_tags: options.head_tags.as_ref().map_or("", Markup::as_str),
     };
     page(StatusCode::OK, &template, POLICY.clone())
 }

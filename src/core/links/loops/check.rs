@@ -60,7 +60,16 @@ impl Graph for TableGraph<'_> {
 
     fn has(&self, domain: DomainNumber, code: &ShortCode) -> Result<bool, Error> {
         let is_row = self.siblings.links.contains_key(&(domain, code.clone()));
-        Ok(is_row || self.shared.table.link_or_staged(domain, code.as_str())?.is_some())
+        Ok(is_row || self.shared.table.is_taken(domain, code.as_str())?)
+    }
+
+    fn link_of_alias(
+        &self,
+        domain: DomainNumber,
+        code: &ShortCode,
+    ) -> Result<Option<(DomainNumber, ShortCode)>, Error> {
+        let found = self.shared.table.link_of_alias(domain, code.as_str())?;
+        Ok(found.map(|found| (found.record.domain, found.record.code)))
     }
 
     fn link_of_contact(&self, token: &str) -> Result<Option<(DomainNumber, ShortCode)>, Error> {

@@ -26,6 +26,13 @@ pub(crate) trait Graph {
 
     /// Returns the link that a contact's address stands for, or `None` if there is none.
     fn link_of_contact(&self, token: &str) -> Result<Option<(DomainNumber, ShortCode)>, Self::Error>;
+
+    /// Returns the address of the link that has this code as an alias, or `None` if there is none.
+    fn link_of_alias(
+        &self,
+        domain: DomainNumber,
+        code: &ShortCode,
+    ) -> Result<Option<(DomainNumber, ShortCode)>, Self::Error>;
 }
 
 /// The reason why a destination must not be written.
@@ -128,26 +135,39 @@ impl<G: Graph> Search<'_, G> {
         Ok(height)
     }
 
-    /// Returns the place itself, or the link that a contact's address or a code with dots behind it leads to.
+    /// Returns the place itself, or the link that a contact's address, an alias, or a code with dots behind it leads
+    /// to.
     fn resolved(&self, hop: Hop) -> Result<Option<Hop>, Stop<G::Error>> {
-        let link = match &hop {
-            Hop::Contact(token) => self.graph.link_of_contact(token).map_err(Stop::Failed)?,
-            Hop::Link { domain, code, rest } if rest.is_empty() && code.as_str().ends_with('.') => {
-                return self.without_dots(*domain, code).map(|shorter| Some(shorter.unwrap_or(hop)));
+        match hop {
+            Hop::Contact(token) => {
+                let link = self.graph.link_of_contact(&token).map_err(Stop::Failed)?;
+                Ok(link.map(|(domain, code)| Hop::Link { domain, code, rest: Box::default() }))
             }
-            Hop::Link { .. } | Hop::Root(_) => return Ok(Some(hop)),
-        };
-        Ok(link.map(|(domain, code)| Hop::Link { domain, code, rest: Box::default() }))
+            Hop::Link { domain, code, rest } => {
+                let code = match rest.is_empty() && code.as_str().ends_with('.') {
+                    true => self.without_dots(domain, &code)?.unwrap_or(code),
+                    false => code,
+                };
+                let link = self.graph.link_of_alias(domain, &code).map_err(Stop::Failed)?;
+                let (domain, code) = link.unwrap_or((domain, code));
+                Ok(Some(Hop::Link { domain, code, rest }))
+            }
+            Hop::Root(_) => Ok(Some(hop)),
+        }
     }
 
-    /// Returns the link that a visit finds for a code that ends in dots and has no link.
-    fn without_dots(&self, domain: DomainNumber, code: &ShortCode) -> Result<Option<Hop>, Stop<G::Error>> {
+    /// Returns the code that a visit looks up for a code that ends in dots and has no link.
+    fn without_dots(
+        &self,
+        domain: DomainNumber,
+        code: &ShortCode,
+    ) -> Result<Option<ShortCode>, Stop<G::Error>> {
         let hop = |code| Hop::Link { domain, code, rest: Box::default() };
         let is_start = self.start.is_some_and(|start| is_same(start.hop, &hop(code.clone())));
         if is_start || self.graph.has(domain, code).map_err(Stop::Failed)? {
             return Ok(None);
         }
-        Ok(without_punctuation(code.as_str()).next().map(|shorter| hop(ShortCode::from_stored(&shorter))))
+        Ok(without_punctuation(code.as_str()).next().map(|shorter| ShortCode::from_stored(&shorter)))
     }
 
     /// Returns the destinations that a visitor of this place may be sent to.
@@ -230,6 +250,16 @@ mod tests {
         fn link_of_contact(&self, token: &str) -> Result<Option<(DomainNumber, ShortCode)>, Infallible> {
             Ok(Some((DomainNumber::DEFAULT, ShortCode::from_stored(token))))
         }
+
+        /// `old-a` is an alias of `a`.
+        fn link_of_alias(
+            &self,
+            domain: DomainNumber,
+            code: &ShortCode,
+        ) -> Result<Option<(DomainNumber, ShortCode)>, Infallible> {
+            let link = code.as_str().strip_prefix("old-");
+            Ok(link.map(|code| (domain, ShortCode::from_stored(code))))
+        }
     }
 
     /// Returns the fault that a search from `start` to `first` finds.
@@ -249,13 +279,16 @@ mod tests {
 
     #[test]
     fn every_edge_of_every_place_is_followed() {
-        let rows: [(&[(&str, &[&str])], _, _, _); 14] = [
+        let rows: [(&[(&str, &[&str])], _, _, _); 16] = [
             // A visit looks without the punctuation if there is no link.
             (&[], Some("a"), "a.", Some(Fault::Back)),
             (&[], Some("a"), "a)", Some(Fault::Back)),
             (&[("b", &["a%22"])], Some("a"), "b..", Some(Fault::Back)),
             (&[("a.", &["x"])], Some("a"), "a.", None),
             (&[("a", &["x"])], Some("a."), "a,", None),
+            // An alias is the link itself.
+            (&[], Some("a"), "old-a", Some(Fault::Back)),
+            (&[("b", &["old-a"])], Some("a"), "old-b", Some(Fault::Back)),
             // An expired link redirects whatever follows its code.
             (&[], Some("a"), "a/b", Some(Fault::Back)),
             (&[], Some("a"), "b", None),

@@ -40,6 +40,8 @@ pub struct Survey {
     ids: HashMap<Id, LinkKey>,
     /// Links that are not in `kept` and whose code ends in a dot: without one, the dot is punctuation.
     dotted: HashSet<LinkKey>,
+    /// The addresses of these links by their aliases.
+    aliases: HashMap<LinkKey, LinkKey>,
     links: u64,
     leading_here: u64,
 }
@@ -67,9 +69,9 @@ impl Survey {
     /// Creates an empty survey of a server with these settings. Fails if a setting breaks a rule.
     pub fn new(site: Site, settings: &Settings) -> Result<Survey, BadSetting> {
         let schemes = settings.schemes()?;
-        let (directory, kept, ids, dotted) =
-            <(Directory, HashMap<_, _>, HashMap<_, _>, HashSet<_>)>::default();
-        Ok(Survey { site, schemes, directory, kept, ids, dotted, links: 0, leading_here: 0 })
+        let (directory, kept, ids, dotted, aliases) =
+            <(Directory, HashMap<_, _>, HashMap<_, _>, HashSet<_>, HashMap<_, _>)>::default();
+        Ok(Survey { site, schemes, directory, kept, ids, dotted, aliases, links: 0, leading_here: 0 })
     }
 
     /// Adds a record of the directory and ignores others. Must be called for every record before the first
@@ -92,6 +94,9 @@ impl Survey {
             self.leading_here += 1;
             if self.kept.len() < KEPT_MAX {
                 self.ids.insert(link.id, (domain, link.code.clone()));
+                for alias in link.aliases {
+                    self.aliases.insert((alias.domain, alias.code), (domain, link.code.clone()));
+                }
                 self.kept.insert((domain, link.code), edges);
             }
         } else if link.code.as_str().ends_with('.') && self.dotted.len() < KEPT_MAX {
@@ -164,6 +169,14 @@ impl Graph for Survey {
     fn has(&self, domain: DomainNumber, code: &ShortCode) -> Result<bool, Infallible> {
         let key = (domain, code.clone());
         Ok(self.kept.contains_key(&key) || self.dotted.contains(&key))
+    }
+
+    fn link_of_alias(
+        &self,
+        domain: DomainNumber,
+        code: &ShortCode,
+    ) -> Result<Option<(DomainNumber, ShortCode)>, Infallible> {
+        Ok(self.aliases.get(&(domain, code.clone())).cloned())
     }
 
     fn link_of_contact(&self, token: &str) -> Result<Option<LinkKey>, Infallible> {

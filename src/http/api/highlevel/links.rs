@@ -18,7 +18,7 @@ use crate::json::{self, Mistyped, Object};
 use crate::model::Invalid;
 use crate::model::destination::LinkType;
 use crate::model::id::Id;
-use crate::model::link::{DomainChoice, Draft, Edit, Names, Patch};
+use crate::model::link::{AddressPatch, DomainChoice, Draft, Edit, Names, Patch};
 
 /// Links of a search without a `limit`, as at the vendor. There is no largest `limit`.
 const SEARCH_LIMIT: u64 = 20;
@@ -87,6 +87,8 @@ fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
         password: None,
         edits: vec![Edit::Title(Some(name.into()))],
         names: Names::default(),
+        reuse: false,
+        code_prefix: None,
     };
     Ok(ScopedCommand { workspace: Some(workspace.to_owned()), command: Command::CreateLink(draft) })
 }
@@ -104,6 +106,7 @@ fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
         password: None,
         edits: name.map(|name| Edit::Title(Some(name.into()))).into_iter().collect(),
         names: Names::default(),
+        address: AddressPatch::default(),
     };
     // A link without a title shows its code as `name`, and clients send it back.
     let immutable = ImmutableFields { lent_title: name.map(Box::from), ..ImmutableFields::default() };
@@ -183,7 +186,7 @@ impl<'a> TriggerLink<'a> {
         TriggerLink {
             id: link.id.to_string(),
             // The vendor requires a name. A link of another API may have no title.
-            name: link.options.title.as_deref().unwrap_or(link.code.as_str()),
+            name: link.options.title.as_deref().unwrap_or(link.shown_code().as_str()),
             redirect_to: link.options.target().as_str().to_owned(),
             field_key: format!("{{{{trigger_link.{}}}}}", link.id),
             location_id: view.workspace.id.as_str(),

@@ -13,7 +13,7 @@ use crate::json::{Field, Mistyped, Object};
 use crate::model::Invalid;
 use crate::model::destination::LinkType;
 use crate::model::id::Id;
-use crate::model::link::{CLICKS_RULE, DomainChoice, Draft, Edit, Names, Password, Patch};
+use crate::model::link::{AddressPatch, CLICKS_RULE, DomainChoice, Draft, Edit, Names, Password, Patch};
 use crate::model::short_code::{ShortCode, canonical};
 
 /// Before the id of a link.
@@ -34,6 +34,8 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
         password: password.map(Password::parse).transpose()?,
         edits: edits(&body, false)?,
         names: names(&body, false)?,
+        reuse: false,
+        code_prefix: None,
     };
     write(request, &body, Command::CreateLink(draft))
 }
@@ -49,7 +51,13 @@ pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
         Field::Value("") => Some(None),
         Field::Value(text) => Some(Some(Password::parse(text)?)),
     };
-    let patch = Patch { destination, password, edits: edits(&body, true)?, names: names(&body, true)? };
+    let patch = Patch {
+        destination,
+        password,
+        edits: edits(&body, true)?,
+        names: names(&body, true)?,
+        address: AddressPatch::default(),
+    };
     // Code and domain are not in the vendor's PATCH, and unknown fields are ignored (docs/decisions.md A2).
     write(request, &body, Command::UpdateLink { id, patch, fixed: ImmutableFields::default() })
 }

@@ -96,7 +96,7 @@ impl<'a> LinkData<'a> {
         let options = &view.link.options;
         LinkData {
             id: link_id(view.link.id),
-            short_code: view.link.code.as_str(),
+            short_code: view.link.shown_code().as_str(),
             short_url: &view.short_url,
             destination_url: options.target().as_str().to_owned(),
             title: options.title.as_deref(),

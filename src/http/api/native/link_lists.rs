@@ -65,7 +65,7 @@ impl<'a> BulkJson<'a> {
             .iter()
             .map(|view| BulkLink {
                 id: AsText(view.link.id),
-                short_code: view.link.code.as_str(),
+                short_code: view.link.shown_code().as_str(),
                 short_url: &view.short_url,
                 url: view.link.options.target().as_str().to_owned(),
                 domain: &view.domain_name,

@@ -1,7 +1,7 @@
 //! Requests about links: create, bulk, list, change.
 //!
-//! `domain`, `customSlug` and `linkType` cannot change. A PATCH may repeat them, since clients send back whole
-//! objects; another value is rejected. The `utm*` fields can change, unlike at the vendor.
+//! `linkType` cannot change. A PATCH may repeat it, since clients send back whole objects; another value is
+//! rejected. Another `customSlug` or `domain` renames the link. The `utm*` fields can change, unlike at the vendor.
 
 use crate::formats::waypost::{draft, fields};
 use crate::http::api::dialect::{
@@ -9,10 +9,10 @@ use crate::http::api::dialect::{
     RequestParts, ScopedCommand, Sort, object, read, write,
 };
 use crate::http::api::query::Query;
-use crate::json::{Field, FieldError, Json, Mistyped};
+use crate::json::{Field, FieldError, Json, Mistyped, Object};
 use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id};
-use crate::model::link::{DomainChoice, Draft, Names, Password, Patch};
+use crate::model::link::{AddressPatch, DomainChoice, Draft, Names, Password, Patch};
 
 /// Highest page number. A page costs what it skips; a cursor costs the same at any depth.
 const PAGE_MAX: u64 = 1_000_000_000;
@@ -68,15 +68,33 @@ pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
         Field::Value(text) => Some(Some(Password::parse(text)?)),
     };
     let fixed = ImmutableFields {
-        domain: body.text("domain")?.value().map(Box::from),
-        code: draft::code(&body)?,
         link_type: body.text("linkType")?.map(fields::link_type).transpose()?.value(),
         // This dialect never shows a code in place of a title.
         lent_title: None,
     };
     // Tags and campaigns are ids in this dialect, so they are edits and not names.
-    let patch = Patch { destination, password, edits: fields::of_patch(&body)?, names: Names::default() };
+    let patch = Patch {
+        destination,
+        password,
+        edits: fields::of_patch(&body)?,
+        names: Names::default(),
+        address: address(&body)?,
+    };
     write(request, &body, Command::UpdateLink { id, patch, fixed })
+}
+
+fn address(body: &Object) -> Result<AddressPatch, FieldError> {
+    let (domain, code) = (body.text("domain")?.value().map(Box::from), draft::code(body)?);
+    let keeps_old = body.flag("keepOldCode")?.value().unwrap_or(false);
+    if keeps_old && domain.is_none() && code.is_none() {
+        return Err(Invalid::new("keepOldCode", "works only with another customSlug or domain").into());
+    }
+    let aliases = match body.list("aliases")? {
+        Field::Absent => None,
+        Field::Null => Some(Vec::new()),
+        Field::Value(_) => Some(draft::aliases(body)?),
+    };
+    Ok(AddressPatch { domain, code, keeps_old, aliases })
 }
 
 /// Parses `GET /links`.
@@ -295,15 +313,15 @@ mod tests {
     fn null_clears_and_a_masked_password_stays() {
         let body = r#"{"title":null,"maxClicks":null,"webhookUrls":null,"password":"********","image":null,
             "expiresAt":null,"domain":"go.test","linkType":"TEL","customSlug":"x"}"#;
-        let Ok(ScopedCommand { command: Command::UpdateLink { patch, fixed, .. }, .. }) =
-            parse("PATCH", LINK, body)
+        let Ok(ScopedCommand { command: Command::UpdateLink { patch, .. }, .. }) = parse("PATCH", LINK, body)
         else {
             panic!("not an update");
         };
         let want = "[Title(None), Image(None), ExpiresAt(None), MaxClicks(None), WebhookUrls([])]";
         assert_eq!(format!("{:?}", patch.edits), want);
         assert!(patch.password.is_none() && patch.destination.is_none());
-        assert_eq!(fixed.domain.as_deref(), Some("go.test"));
+        assert_eq!(patch.address.domain.as_deref(), Some("go.test"));
+        assert_eq!(patch.address.code.as_ref().map(ShortCode::as_str), Some("x"));
         let Ok(ScopedCommand { command: Command::UpdateLink { patch, .. }, .. }) =
             parse("PATCH", LINK, r#"{"password":null,"url":"u"}"#)
         else {

@@ -64,7 +64,12 @@ fn frozen() -> FrozenLink {
     let mut options = Options::new(destination, LinkType::Url);
     // An index among the snapshot's tags, not an id.
     options.tags = vec![Id::from_bits(0)];
-    FrozenLink { domain: Some("d".into()), code: ShortCode::from_stored("a"), options }
+    FrozenLink {
+        domain: Some("d".into()),
+        code: ShortCode::from_stored("a"),
+        typed_code: Some(ShortCode::from_stored("A")),
+        options,
+    }
 }
 
 #[test]

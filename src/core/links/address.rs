@@ -1,0 +1,162 @@
+//! The short URL of a link changes: another code, another domain, aliases. The link keeps its id, clicks and date of
+//! creation. The old code is free at once, or becomes an alias of the link.
+//!
+//! 1. One Change removes the record under the old code and creates it under the new one, so that no reader finds
+//!    two links or none.
+//! 2. The record of a link lists its aliases. Every Change of a link with aliases writes their records again:
+//!    [`Core::applied`](crate::core) invalidates the cache by the keys of a Change, and the cache has an entry of
+//!    its own for each alias.
+//! 3. The removal of the old record is the first precondition. If two changes of one link race, the second
+//!    therefore reads the link again, and does not report its own new code as taken.
+
+use std::sync::Arc;
+
+use crate::core::commit::Effect;
+use crate::core::error::Error;
+use crate::core::shared::Shared;
+use crate::core::tenants::directory::Versioned;
+use crate::log::Position;
+use crate::model::Invalid;
+use crate::model::domain::{Domain, DomainNumber};
+use crate::model::link::{ALIASES_MAX, AddressPatch, Alias, AliasName, Link};
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::keys;
+use crate::table::record::LinkAt;
+
+/// What a change of a link does to its addresses.
+#[derive(Debug, Default)]
+pub(super) struct AddressChange {
+    moved: Option<Moved>,
+    dropped: Vec<Alias>,
+}
+
+#[derive(Debug)]
+struct Moved {
+    /// The address before.
+    old: Alias,
+    /// The domain of the new address.
+    domain: Versioned<Domain>,
+    /// Whether the new address was an alias of the link.
+    is_own: bool,
+}
+
+impl AddressChange {
+    pub(super) fn is_moved(&self) -> bool {
+        self.moved.is_some()
+    }
+
+    /// Returns whether a conflict on `key` means that another link has the new code.
+    pub(super) fn is_taken(&self, key: &[u8], link: &Link) -> bool {
+        self.is_moved() && keys::parse_address(key) == Some((link.domain, link.code.as_str()))
+    }
+
+    /// Adds the record of the changed link, which had this revision, and the records of its aliases.
+    pub(super) fn write(&self, effect: &mut Effect, link: &Link, revision: Position) {
+        let (code, record) = (link.code.as_str(), LinkAt::encode(link));
+        match &self.moved {
+            None => effect.replace(keys::link(link.domain, code), revision, record),
+            Some(Moved { old, domain, is_own }) => {
+                effect.remove(keys::link(old.domain, old.code.as_str()), revision);
+                // The domain's case rule decides the key.
+                effect.rely_on_once(keys::domain(domain.record.number), domain.revision);
+                if *is_own {
+                    effect.create(keys::link(link.domain, code), record);
+                } else {
+                    effect.create_link(link.domain, code, record);
+                }
+            }
+        }
+        for alias in &self.dropped {
+            effect.remove_alias(alias);
+        }
+        for alias in &link.aliases {
+            effect.put_alias(link, alias);
+        }
+    }
+}
+
+impl Shared {
+    /// Gives a link the addresses of `patch`. Fails if a domain is not the workspace's, or if an alias is not the
+    /// link's.
+    pub(super) fn readdress(&self, link: &mut Link, patch: &AddressPatch) -> Result<AddressChange, Error> {
+        let mut change = AddressChange::default();
+        if let Some(names) = &patch.aliases {
+            let kept = self.named_aliases(link, names)?;
+            let (kept, dropped) =
+                std::mem::take(&mut link.aliases).into_iter().partition(|a| kept.contains(a));
+            (link.aliases, change.dropped) = (kept, dropped);
+        }
+        if patch.domain.is_none() && patch.code.is_none() {
+            return Ok(change);
+        }
+        let domain = match &patch.domain {
+            Some(name) => self.domain_of(link.workspace, "domain", name)?,
+            None => {
+                let lost = || Error::NotReady("a link's domain is missing".to_owned());
+                self.directory.load().versioned_domain(link.domain).cloned().ok_or_else(lost)?
+            }
+        };
+        let number = domain.record.number;
+        let typed = patch.code.as_ref().unwrap_or_else(|| link.shown_code()).clone();
+        let code = domain.record.key_of(typed.clone());
+        link.typed_code = (typed != code).then_some(typed);
+        let old = Alias { domain: link.domain, code: std::mem::replace(&mut link.code, code) };
+        link.domain = number;
+        let new = Alias { domain: number, code: link.code.clone() };
+        // The same address, perhaps printed in another way.
+        if new == old {
+            return Ok(change);
+        }
+        if let Some(at) = link.aliases.iter().position(|alias| *alias == new) {
+            change.dropped.push(link.aliases.remove(at));
+        }
+        // Also an alias that the same patch removes from the list: its record is removed in the same Change.
+        let is_own = change.dropped.contains(&new);
+        if patch.keeps_old {
+            if link.aliases.len() >= ALIASES_MAX {
+                return Err(Invalid::new("keepOldCode", "a link has at most 10 aliases").into());
+            }
+            link.aliases.push(old.clone());
+        }
+        change.moved = Some(Moved { old, domain, is_own });
+        Ok(change)
+    }
+
+    fn named_aliases(&self, link: &Link, names: &[AliasName]) -> Result<Vec<Alias>, Error> {
+        let mut found = Vec::with_capacity(names.len().min(ALIASES_MAX));
+        for AliasName { domain, code } in names {
+            let domain = match domain {
+                Some(name) => Some(self.domain_of(link.workspace, "aliases", name)?.record),
+                None => self.directory.load().domain(link.domain).map(Arc::clone),
+            };
+            let alias =
+                domain.map(|domain| Alias { domain: domain.number, code: domain.key_of(code.clone()) });
+            match alias.filter(|alias| link.aliases.contains(alias)) {
+                Some(alias) => found.push(alias),
+                None => {
+                    let why = format!(
+                        "{:?} is no alias of this link: a PATCH of aliases only removes; rename the link with \
+                         keepOldCode to add one",
+                        code.as_str()
+                    );
+                    return Err(Invalid::new("aliases", why).into());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns the domain of this name, if the workspace may use it.
+    fn domain_of(
+        &self,
+        workspace: WorkspaceNumber,
+        field: &'static str,
+        name: &str,
+    ) -> Result<Versioned<Domain>, Error> {
+        let directory = self.directory.load();
+        let number: Option<DomainNumber> = self.domain_by_name(&directory, name);
+        let found = number.and_then(|number| directory.versioned_domain(number)).cloned();
+        let usable = found.filter(|found| found.record.workspace.is_none_or(|owner| owner == workspace));
+        usable.ok_or_else(|| Invalid::new(field, "is not a domain of this workspace").into())
+    }
+}

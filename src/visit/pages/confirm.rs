@@ -1,0 +1,42 @@
+//! The page with a button that a link with `confirm` shows first. The form posts to its own URL, so that code,
+//! query and the token of a contact link are kept, and works without JavaScript and cookies. The page does not
+//! name the destination: a scanner that reads the page must not find it.
+//!
+//! The headers are those of the password page, for the same reasons: `Referrer-Policy: same-origin`, so that a
+//! browser sends the origin of the form, and `form-action` with the schemes of destinations.
+
+use std::sync::LazyLock;
+
+use askama::Template;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{HeaderValue, REFERRER_POLICY};
+use hyper::{Response, StatusCode};
+
+use super::layout::{page, policy};
+use super::tags::OwnTags;
+use crate::model::link::Options;
+
+const ALLOWED: &str = "form-action 'self' https: http: mailto: tel: sms:";
+
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| policy(ALLOWED));
+
+#[derive(Template)]
+#[template(path = "confirm.html")]
+struct Confirm<'a> {
+    title: Option<&'a str>,
+    description: Option<&'a str>,
+    own: OwnTags<'a>,
+}
+
+/// Returns the page: 200 for a visit, 403 for a form of another site, which does not press the button.
+pub fn confirm(options: &Options, status: StatusCode) -> Response<Full<Bytes>> {
+    let own = OwnTags::of(options);
+    let has_images = options.head_tags.is_some() || options.body_tags.is_some();
+    let policy = if has_images { policy(&own.allow(ALLOWED.to_owned())) } else { POLICY.clone() };
+    let template =
+        Confirm { title: options.title.as_deref(), description: options.description.as_deref(), own };
+    let mut response = page(status, &template, policy);
+    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    response
+}
