@@ -26,12 +26,12 @@ use crate::table::record::LinkAt;
 /// What a change of a link does to its addresses.
 #[derive(Debug, Default)]
 pub(super) struct AddressChange {
-    moved: Option<Moved>,
+    moved: Option<Relocation>,
     dropped: Vec<Alias>,
 }
 
 #[derive(Debug)]
-struct Moved {
+struct Relocation {
     /// The address before.
     old: Alias,
     /// The domain of the new address.
@@ -55,7 +55,7 @@ impl AddressChange {
         let (code, record) = (link.code.as_str(), LinkAt::encode(link));
         match &self.moved {
             None => effect.replace(keys::link(link.domain, code), revision, record),
-            Some(Moved { old, domain, is_own }) => {
+            Some(Relocation { old, domain, is_own }) => {
                 effect.remove(keys::link(old.domain, old.code.as_str()), revision);
                 // The domain's case rule decides the key.
                 effect.rely_on_once(keys::domain(domain.record.number), domain.revision);
@@ -118,7 +118,7 @@ impl Shared {
             }
             link.aliases.push(old.clone());
         }
-        change.moved = Some(Moved { old, domain, is_own });
+        change.moved = Some(Relocation { old, domain, is_own });
         Ok(change)
     }
 

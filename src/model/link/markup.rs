@@ -70,7 +70,7 @@ pub struct Markup(Box<str>);
 
 /// The part of a page that markup is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum MarkupPlace {
     Head,
     Body,
 }
@@ -81,12 +81,12 @@ type Attributes<'a> = Vec<(String, Option<&'a str>)>;
 impl Markup {
     /// Parses markup for the head of a page. Returns `None` for an empty text.
     pub fn head(field: &'static str, text: Option<Box<str>>) -> Result<Option<Markup>, Invalid> {
-        Markup::parse(field, text, Part::Head)
+        Markup::parse(field, text, MarkupPlace::Head)
     }
 
     /// Parses markup for the body of a page. Returns `None` for an empty text.
     pub fn body(field: &'static str, text: Option<Box<str>>) -> Result<Option<Markup>, Invalid> {
-        Markup::parse(field, text, Part::Body)
+        Markup::parse(field, text, MarkupPlace::Body)
     }
 
     /// Wraps the text of a record.
@@ -111,7 +111,11 @@ impl Markup {
         of("<img src=\"").chain(icons).map(|url| Destination::from_stored(url.replace("&amp;", "&").into()))
     }
 
-    fn parse(field: &'static str, text: Option<Box<str>>, part: Part) -> Result<Option<Markup>, Invalid> {
+    fn parse(
+        field: &'static str,
+        text: Option<Box<str>>,
+        part: MarkupPlace,
+    ) -> Result<Option<Markup>, Invalid> {
         let Some(text) = text else { return Ok(None) };
         plain_text(field, &text, MARKUP_MAX)?;
         let mut parser = Parser { field, part, open: Vec::new(), out: String::with_capacity(text.len()) };
@@ -124,7 +128,7 @@ impl Markup {
 
 struct Parser {
     field: &'static str,
-    part: Part,
+    part: MarkupPlace,
     open: Vec<&'static str>,
     out: String,
 }
@@ -151,7 +155,7 @@ impl Parser {
     }
 
     fn text(&mut self, text: &str) -> Result<(), Invalid> {
-        if self.part == Part::Head && !text.trim().is_empty() {
+        if self.part == MarkupPlace::Head && !text.trim().is_empty() {
             return Err(self.wrong("must contain only meta and link elements, and no text"));
         }
         escape(&mut self.out, text);
@@ -175,8 +179,8 @@ impl Parser {
         let (name, rest) = tag.split_at(length);
         let name = name.to_ascii_lowercase();
         let known: &[&[&'static str]] = match self.part {
-            Part::Head => &[&["meta", "link"]],
-            Part::Body => &[&["a", "img"], TEXT_ELEMENTS],
+            MarkupPlace::Head => &[&["meta", "link"]],
+            MarkupPlace::Body => &[&["a", "img"], TEXT_ELEMENTS],
         };
         let Some(name) = known.iter().copied().flatten().find(|known| **known == name).copied() else {
             return Err(self.unknown(&name, tag));
@@ -199,15 +203,17 @@ impl Parser {
 
     fn unknown(&self, name: &str, tag: &str) -> Invalid {
         let allowed = match self.part {
-            Part::Head => "only meta and link are allowed",
-            Part::Body => "only text, lists, headings, links and images are allowed",
+            MarkupPlace::Head => "only meta and link are allowed",
+            MarkupPlace::Body => "only text, lists, headings, links and images are allowed",
         };
         let why = match name {
             "script" => {
                 "must not contain <script>: use googleTagId, gtmContainerId or metaPixelId".to_owned()
             }
             "noscript" => "must not contain <noscript>: give the element inside it".to_owned(),
-            "title" if self.part == Part::Head => "must not contain <title>: use the field title".to_owned(),
+            "title" if self.part == MarkupPlace::Head => {
+                "must not contain <title>: use the field title".to_owned()
+            }
             "" if tag.starts_with('!') => "must not contain comments or <!...>".to_owned(),
             "" => "must write < as &lt; outside of tags".to_owned(),
             _ => format!("must not contain <{}>: {allowed}", shown(name)),
@@ -398,40 +404,44 @@ mod tests {
     #[test]
     fn m10_what_cannot_be_made_safe_is_named() {
         let rows = [
-            (Part::Head, "<script src=x></script>", "<script>"),
-            (Part::Head, "<style>a{}</style>", "<style>"),
-            (Part::Head, "<title>x</title>", "the field title"),
-            (Part::Head, "<base href='https://e.test/'>", "<base>"),
-            (Part::Head, "hello", "no text"),
-            (Part::Head, "<!-- x -->", "comments"),
-            (Part::Head, r#"<meta http-equiv="refresh" content="0;url=https://e.test/">"#, "http-equiv"),
-            (Part::Head, r#"<meta name="Referrer" content="unsafe-url">"#, "hideReferrer"),
-            (Part::Head, r#"<meta charset="utf-7">"#, "charset"),
-            (Part::Head, r#"<meta name="a">"#, "content"),
-            (Part::Head, r#"<link rel="stylesheet" href="https://e.test/a.css">"#, "rel"),
-            (Part::Head, r#"<link rel="preconnect" href="https://e.test/">"#, "rel"),
-            (Part::Head, r#"<link rel="icon" href="http://e.test/i">"#, "https URL"),
-            (Part::Head, r#"<link rel="icon" href="data:image/png;base64,AA">"#, "https URL"),
-            (Part::Head, r#"<link rel=icon href="https://e.test/i">"#, "quote"),
-            (Part::Head, r#"<meta name="a" content="b"#, "inside a tag"),
-            (Part::Head, r#"<meta name="a" name="b" content="c">"#, "repeat"),
-            (Part::Body, "<script>alert(1)</script>", "<script>"),
-            (Part::Body, "<ScRiPt>alert(1)</sCrIpT>", "<script>"),
-            (Part::Body, "<noscript><img></noscript>", "<noscript>"),
-            (Part::Body, "<iframe src='https://e.test/'></iframe>", "<iframe>"),
-            (Part::Body, "<form action='https://e.test/'></form>", "<form>"),
-            (Part::Body, "<svg><a/></svg>", "<svg>"),
-            (Part::Body, r#"<img src="https://e.test/i" onerror="x()">"#, "onerror"),
-            (Part::Body, r#"<p style="position:fixed">x</p>"#, "style"),
-            (Part::Body, r#"<p id="password">x</p>"#, "id"),
-            (Part::Body, r#"<a href="javascript:alert(1)">x</a>"#, "https URL"),
-            (Part::Body, r#"<a href="java&#115;cript:alert(1)">x</a>"#, "https URL"),
-            (Part::Body, "<p>", "close <p>"),
-            (Part::Body, "</div>", "not open"),
-            (Part::Body, "<b><i></b></i>", "not open"),
-            (Part::Body, "<div/>", "close <div>"),
-            (Part::Body, "1 < 2", "&lt;"),
-            (Part::Body, "<img", "inside a tag"),
+            (MarkupPlace::Head, "<script src=x></script>", "<script>"),
+            (MarkupPlace::Head, "<style>a{}</style>", "<style>"),
+            (MarkupPlace::Head, "<title>x</title>", "the field title"),
+            (MarkupPlace::Head, "<base href='https://e.test/'>", "<base>"),
+            (MarkupPlace::Head, "hello", "no text"),
+            (MarkupPlace::Head, "<!-- x -->", "comments"),
+            (
+                MarkupPlace::Head,
+                r#"<meta http-equiv="refresh" content="0;url=https://e.test/">"#,
+                "http-equiv",
+            ),
+            (MarkupPlace::Head, r#"<meta name="Referrer" content="unsafe-url">"#, "hideReferrer"),
+            (MarkupPlace::Head, r#"<meta charset="utf-7">"#, "charset"),
+            (MarkupPlace::Head, r#"<meta name="a">"#, "content"),
+            (MarkupPlace::Head, r#"<link rel="stylesheet" href="https://e.test/a.css">"#, "rel"),
+            (MarkupPlace::Head, r#"<link rel="preconnect" href="https://e.test/">"#, "rel"),
+            (MarkupPlace::Head, r#"<link rel="icon" href="http://e.test/i">"#, "https URL"),
+            (MarkupPlace::Head, r#"<link rel="icon" href="data:image/png;base64,AA">"#, "https URL"),
+            (MarkupPlace::Head, r#"<link rel=icon href="https://e.test/i">"#, "quote"),
+            (MarkupPlace::Head, r#"<meta name="a" content="b"#, "inside a tag"),
+            (MarkupPlace::Head, r#"<meta name="a" name="b" content="c">"#, "repeat"),
+            (MarkupPlace::Body, "<script>alert(1)</script>", "<script>"),
+            (MarkupPlace::Body, "<ScRiPt>alert(1)</sCrIpT>", "<script>"),
+            (MarkupPlace::Body, "<noscript><img></noscript>", "<noscript>"),
+            (MarkupPlace::Body, "<iframe src='https://e.test/'></iframe>", "<iframe>"),
+            (MarkupPlace::Body, "<form action='https://e.test/'></form>", "<form>"),
+            (MarkupPlace::Body, "<svg><a/></svg>", "<svg>"),
+            (MarkupPlace::Body, r#"<img src="https://e.test/i" onerror="x()">"#, "onerror"),
+            (MarkupPlace::Body, r#"<p style="position:fixed">x</p>"#, "style"),
+            (MarkupPlace::Body, r#"<p id="password">x</p>"#, "id"),
+            (MarkupPlace::Body, r#"<a href="javascript:alert(1)">x</a>"#, "https URL"),
+            (MarkupPlace::Body, r#"<a href="java&#115;cript:alert(1)">x</a>"#, "https URL"),
+            (MarkupPlace::Body, "<p>", "close <p>"),
+            (MarkupPlace::Body, "</div>", "not open"),
+            (MarkupPlace::Body, "<b><i></b></i>", "not open"),
+            (MarkupPlace::Body, "<div/>", "close <div>"),
+            (MarkupPlace::Body, "1 < 2", "&lt;"),
+            (MarkupPlace::Body, "<img", "inside a tag"),
         ];
         for (part, text, want) in rows {
             let error = Markup::parse("field", Some(text.into()), part).expect_err(text);

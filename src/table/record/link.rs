@@ -509,7 +509,7 @@ mod tests {
         assert_eq!(Staged::encode(&read.link, Id::from_bits(9)), [&[4], &staged[1..]].concat());
         assert_eq!(LinkAt::encode(&LinkAt::decode(DomainNumber(0), "a", &staged).expect("a link")), now);
         // The password `p`, with all other options at their defaults.
-        let locked = [&plain[..plain.len() - 1], &[1, 0, 0, 0, 1, 1, b'p'], &[0; 14]].concat();
+        let locked = [&plain[..plain.len() - 1], &[1, 0, 0, 0, 1, 1, b'p'], &[0; 15]].concat();
         let link = LinkAt::decode(DomainNumber(0), "a", &locked).expect("the golden bytes");
         assert_eq!(link.options.password.as_ref().map(PasswordHash::as_str), Some("p"));
     }
