@@ -62,7 +62,7 @@ fn every_field_is_stored_and_returned() {
     assert_eq!(id.len(), 20);
     let url =
         "https://e.test/page?keep=1&utm_source=s&utm_medium=m&utm_campaign=c+d&utm_term=t&utm_content=n#part";
-    let want = json!({
+    let mut want = json!({
         "id": id, "shortCode": "full", "shortUrl": "http://go.test/full", "url": url,
         "title": "T", "domain": HOST, "linkType": "URL", "isActive": false, "clickCount": 0,
         "createdAt": "2026-01-01T00:00:00.000Z", "updatedAt": "2026-01-01T00:00:00.000Z",
@@ -73,8 +73,11 @@ fn every_field_is_stored_and_returned() {
         "metaPixelId": "123456789012345", "googleTagId": "G-ABC123XYZ", "gtmContainerId": "GTM-ABC1234",
         "headTags": "<meta name=\"a\" content=\"b\">", "bodyTags": "<p>c &amp; d</p>", "webhookUrls": "https://h.test/1,https://h.test/2", "rules": [],
         "createdBy": null, "validSince": "2026-01-31T22:00:00.000Z", "expiredUrl": "https://e.test/after",
-        "forwardPath": true, "countBots": true, "countPixel": true, "confirm": true, "aliases": [], "campaignId": null, "notes": "N",
+        "forwardPath": true, "countBots": true, "campaignId": null, "notes": "N",
     });
+    // Apart, since the macro has a limit.
+    let more = json!({"countPixel": true, "confirm": true, "aliases": []});
+    want.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
     assert_eq!(made, want);
     app = app.restart();
     let mut admin = app.admin();
