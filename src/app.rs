@@ -1,7 +1,7 @@
 //! [`App`]: the whole program, as `main` and the tests start it.
 //!
-//! Start: lock the data folder, open the table, open the log with the table as its applied state, start the thread
-//! that applies the log to the table, bind, serve. From then on requests are answered; requests that need the store
+//! Start: bind, lock the data folder, open the table, open the log with the table as its applied state, start the
+//! thread that applies the log to the table, serve. From then on requests are answered; requests that need the store
 //! get 503 until the table has caught up. Stop: close the listener, finish requests in progress, write waiting
 //! webhooks and the last clicks, close the log, apply the rest to the table.
 
@@ -26,6 +26,8 @@ use crate::core::{Bootstrap, BootstrapError, BuildError, Core, Parts, Site};
 use crate::descriptors;
 use crate::http::api::ops::{self, Ops};
 use crate::http::api::{Api, Backend};
+use crate::http::conn::listen::Listen;
+use crate::http::conn::listener::{self, Reserved, UNIX_PEER};
 use crate::http::conn::server;
 use crate::http::counts::HttpCounts;
 use crate::http::dates::Dates;
@@ -61,9 +63,9 @@ pub enum StartError {
     #[error("{0}")]
     Log(#[from] LogError),
     /// The address cannot be bound.
-    #[error("cannot listen on {address}: {error}")]
+    #[error("cannot listen on {listen}: {error}. {}", listener::remedy(listen, error))]
     #[allow(missing_docs)] // The parts of the message.
-    Listen { address: SocketAddr, error: io::Error },
+    Listen { listen: Listen, error: io::Error },
     /// The system allows too few open files.
     #[error(transparent)]
     Descriptors(#[from] descriptors::TooFew),
@@ -113,6 +115,7 @@ impl Store {
         let in_folder = |error| FolderError::Unusable { path: dir.clone(), error };
         // Before the folder and the lock file are created: a refused start leaves nothing, and the lock file means
         // that a server ran here.
+        data_folder::check_owner(dir)?;
         data_folder::check(dir, config.log.accept_loss)?;
         private_files::create_folder(dir).map_err(in_folder)?;
         let mut lock = data_folder::lock(dir)?;
@@ -235,7 +238,7 @@ impl Store {
 
 /// The program: a store, a server, and background tasks.
 pub struct App {
-    address: SocketAddr,
+    listen: Listen,
     store: Store,
     host_misses: Arc<HostMisses>,
     data_dir: PathBuf,
@@ -255,12 +258,18 @@ impl App {
 
     /// Like [`App::start`], with the log that `wrap` returns: for tests of failing logs.
     pub async fn start_over(
-        config: Config,
+        mut config: Config,
         clock: Clock,
         wrap: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log> + Send + 'static,
     ) -> Result<App, StartError> {
         // First: a process with too few descriptors would fail later, in the middle of a write.
         descriptors::check()?;
+        // Before the data folder is touched: a start on a busy port leaves nothing behind.
+        let in_use = |error| StartError::Listen { listen: config.listen.clone(), error };
+        let reserved = Reserved::bind(&config.listen).map_err(in_use)?;
+        let listen = reserved.listen().map_err(in_use)?;
+        // The system has chosen a port for port 0.
+        config.follow_port(listen.tcp());
         let readiness = Readiness::default();
         let (dates, watched) = (Dates::default(), clock.clone());
         let first_records = readiness.hold("the first records are being looked for");
@@ -271,16 +280,14 @@ impl App {
             let opened = tokio::task::spawn_blocking(open).await;
             opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
         };
-        let in_use = |error| StartError::Listen { address: config.listen, error };
-        let listener = match server::bind(config.listen) {
+        let listener = match reserved.open() {
             Ok(listener) => listener,
             Err(error) => {
-                // A second start on a busy port must leave a cleanly closed log.
+                // Another program may have taken the port since: the log is closed cleanly.
                 store.close().await;
-                return Err(in_use(error));
+                return Err(StartError::Listen { listen, error });
             }
         };
-        let address = listener.local_addr().map_err(in_use)?;
         let counts = Arc::new(HttpCounts::default());
         let service = store.service(&config, &readiness, &counts);
         let host_misses = Arc::clone(service.host_misses());
@@ -294,8 +301,7 @@ impl App {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
             let connect = move |peer: SocketAddr| dates.dated(service.connect(peer.ip()));
-            let drained =
-                server::serve(vec![listener.into()], &config.http, counts, connect, stop_signal).await;
+            let drained = server::serve(vec![listener], &config.http, counts, connect, stop_signal).await;
             if drained.aborted > 0 {
                 tracing::warn!(connections = drained.aborted, "connections were cut at the end of the drain");
             }
@@ -315,7 +321,7 @@ impl App {
             }
         });
         Ok(App {
-            address,
+            listen,
             store,
             host_misses,
             data_dir: config.data_dir,
@@ -328,9 +334,14 @@ impl App {
         })
     }
 
-    /// Returns the address of the listener. Its port is the one that the system chose if the setting is 0.
+    /// Returns the bound address or socket. Its port is the one that the system chose if the setting is 0.
+    pub fn listen(&self) -> &Listen {
+        &self.listen
+    }
+
+    /// Returns the address of the listener. The port of a Unix socket is 0.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listen.tcp().unwrap_or(SocketAddr::new(UNIX_PEER, 0))
     }
 
     /// Returns all commands.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,17 +13,23 @@ use subtle::ConstantTimeEq;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::core::{Site, clicks};
+use crate::http::conn::listen::Listen;
 use crate::log::local as log;
+use crate::model::network::Networks;
 use crate::settings::BadSetting;
 use crate::{cache, core, http, table, visit, webhooks};
 
+mod environment;
 mod error;
 mod memory;
 mod names;
+mod origin;
 mod wrong_type;
 
+use self::environment::{Given, Variables, overlay};
 pub use self::error::ConfigError;
-use self::names::{ADMIN_KEY, PREFIX, SettingNames};
+use self::names::{ADMIN_KEY, SettingNames};
+pub use self::origin::ConfigOrigin;
 
 /// Replaces a value that may contain a secret.
 const NOT_SHOWN: &str = "(not shown)";
@@ -36,14 +42,16 @@ const ADMIN_KEY_MIN: usize = 16;
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)] // Sections are named for their modules.
 pub struct Config {
-    /// The address to listen on.
-    pub listen: SocketAddr,
+    /// The address or the Unix socket to listen on.
+    pub listen: Listen,
     /// The folder of log, table and admin key.
     pub data_dir: PathBuf,
-    /// The start of short URLs.
+    /// The start of short URLs. By default it follows the port of `listen`.
     pub public_url: String,
     /// The level of logging: `info`, or by module: `warn,waypost::http=debug`.
     pub log_filter: String,
+    /// The form of log lines.
+    pub log_format: LogFormat,
     pub http: http::Settings,
     pub log: log::Settings,
     pub table: table::Settings,
@@ -61,6 +69,20 @@ pub struct Config {
     /// `WAYPOST_ADMIN_KEY`; never from a file.
     #[serde(skip)]
     pub admin_key: Option<AdminKey>,
+    /// Where the values come from.
+    #[serde(skip)]
+    pub origin: ConfigOrigin,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// Time, level, module, message and fields, for people.
+    #[default]
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
 }
 
 /// A secret that `Debug` does not show.
@@ -85,10 +107,11 @@ impl fmt::Debug for AdminKey {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)).into(),
             data_dir: PathBuf::from("data"),
             public_url: "http://localhost:8080".to_owned(),
             log_filter: "info".to_owned(),
+            log_format: LogFormat::default(),
             http: http::Settings::default(),
             log: log::Settings::default(),
             table: table::Settings::default(),
@@ -100,6 +123,7 @@ impl Default for Config {
             webhooks: webhooks::Settings::default(),
             metrics: http::api::ops::Settings::default(),
             admin_key: None,
+            origin: ConfigOrigin::default(),
         }
     }
 }
@@ -110,59 +134,149 @@ impl Config {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Config, ConfigError> {
+        Config::load_with(file, environment, &[])
+    }
+
+    /// Like [`Config::load`], and applies flags of the command line over the environment: pairs of the name of a
+    /// setting and its value.
+    pub fn load_with(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[(&str, String)],
+    ) -> Result<Config, ConfigError> {
         let text = match file {
             Some(path) => Some((path, read(path)?)),
             None => None,
         };
-        Config::parse(text.as_ref().map(|(path, text)| (*path, text.as_str())), environment)
+        Config::parse_with(text.as_ref().map(|(path, text)| (*path, text.as_str())), environment, flags)
     }
 
     /// Like [`Config::load`], for the text of a file.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn parse(
         file: Option<(&Path, &str)>,
         environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        Config::parse_with(file, environment, &[])
+    }
+
+    fn parse_with(
+        file: Option<(&Path, &str)>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[(&str, String)],
     ) -> Result<Config, ConfigError> {
         let names = SettingNames::of::<Config>();
         let mut table = match file {
             Some((path, text)) => parse_file(path, text, &names)?,
             None => toml::Table::new(),
         };
-        let mut admin_key = None;
-        let mut from_environment = HashMap::new();
-        for (name, value) in environment {
-            if name == ADMIN_KEY {
-                admin_key = Some(AdminKey(value));
-            } else if let Some(key) = name.strip_prefix(PREFIX) {
-                // Two underscores, since the names of settings have single ones.
-                let path = key.to_ascii_lowercase().replace("__", ".");
-                // Before the value is parsed: a misspelt variable may contain a secret, which no message may
-                // show.
-                if !names.contains(&path) {
-                    let nearest = names.nearest_variable(&name);
-                    let field = names::last(&path).to_owned();
-                    return Err(ConfigError::UnknownVariable { name, field, nearest });
-                }
-                if let Err(why) = overlay(&mut table, &path, &value) {
-                    return Err(ConfigError::Variable { name, value, why });
-                }
-                from_environment.insert(path, (name, value));
+        let in_file = table.clone();
+        let variables = Variables::read(environment, &names)?;
+        let flags = flags.iter().map(|(name, value)| {
+            let flag = format!("--{}", name.replace('_', "-"));
+            ((*name).to_owned(), Given { name: flag, value: value.clone() })
+        });
+        let mut outside = HashMap::new();
+        for (path, given) in variables.settings.into_iter().chain(flags) {
+            if let Err(why) = overlay::<Config>(&mut table, &path, &given.value) {
+                return Err(given.refused(None, why));
             }
+            outside.insert(path, given);
         }
+        let is_set = |name: &str| outside.contains_key(name) || has(&in_file, name);
+        let origin = ConfigOrigin {
+            file: file.map(|(path, _)| absolute(path)),
+            follows_port: !is_set("public_url"),
+            has_default_proxies: !is_set("http.trusted_proxies"),
+            passed_over: variables.passed_over,
+            warnings: Vec::new(),
+        };
+        let is_relative_to_file = !outside.contains_key("data_dir") && has(&in_file, "data_dir");
         let mut config: Config = table.try_into().expect("file and variables were each accepted alone");
         // After the file: no file can set it.
-        config.admin_key = admin_key;
+        config.admin_key = variables.admin_key.map(AdminKey);
+        config.origin = origin;
+        config.trust_local_proxies();
+        config.follow_port(config.listen.tcp());
         let source = file
             .map_or_else(|| "environment and defaults".to_owned(), |(path, _)| path.display().to_string());
-        config.check(&source).map_err(|error| blame_variable(error, &mut from_environment))?;
+        config.check(&source).map_err(|error| blame(error, &mut outside))?;
+        config.place_data_dir(is_relative_to_file)?;
         Ok(config)
+    }
+
+    /// Trusts the proxies of this machine if no other one can connect, and the setting names none.
+    fn trust_local_proxies(&mut self) {
+        let proxies = &mut self.http.trusted_proxies;
+        if self.origin.has_default_proxies && self.listen.is_local() {
+            *proxies = vec!["127.0.0.0/8".to_owned(), "::1".to_owned()];
+        }
+        // The address of every connection to a Unix socket: only programs that may open the file can connect.
+        let peer = http::conn::listener::UNIX_PEER;
+        let is_trusted = Networks::parse(proxies.iter().map(String::as_str)).is_ok_and(|all| all.name(peer));
+        if self.listen.path().is_some() && !is_trusted {
+            proxies.push(peer.to_string());
+        }
+    }
+
+    /// Sets the default of `public_url` for a server at this address.
+    pub(crate) fn follow_port(&mut self, address: Option<SocketAddr>) {
+        if !self.origin.follows_port {
+            return;
+        }
+        // A proxy in front of a Unix socket has the default port.
+        let (ip, port) =
+            address.map_or((Ipv4Addr::LOCALHOST.into(), 80), |address| (address.ip(), address.port()));
+        let is_localhost = ip.is_unspecified()
+            || [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].contains(&ip);
+        let host = match ip {
+            _ if is_localhost => "localhost".to_owned(),
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        // Port 0 becomes another one once the socket is bound.
+        self.public_url = match port {
+            0 | 80 => format!("http://{host}"),
+            port => format!("http://{host}:{port}"),
+        };
+    }
+
+    /// Makes `data_dir` absolute. A relative path of the file is relative to the folder of the file. Fails if the
+    /// folder of earlier versions, which is relative to the working folder, contains the log instead.
+    fn place_data_dir(&mut self, is_relative_to_file: bool) -> Result<(), ConfigError> {
+        let old = absolute(&self.data_dir);
+        let file = self.origin.file.as_deref().filter(|_| is_relative_to_file && self.data_dir.is_relative());
+        let Some((file, folder)) = file.and_then(|file| Some((file, file.parent()?))) else {
+            self.data_dir = old;
+            return Ok(());
+        };
+        let new = absolute(&folder.join(&self.data_dir));
+        let has_log = |folder: &Path| log::archive::holds_log(&folder.join("log"));
+        if new != old && has_log(&old).unwrap_or(false) && new.canonicalize().ok() != old.canonicalize().ok()
+        {
+            // An unreadable folder is used, so that the error is of it.
+            if !has_log(&new).unwrap_or(true) {
+                let value = self.data_dir.display().to_string();
+                return Err(ConfigError::Moved { file: file.to_owned(), value, new, old });
+            }
+            self.origin.warnings.push(format!(
+                "`data_dir` is relative to {} and names {}; {} contains a log as well, which is not used",
+                file.display(),
+                new.display(),
+                old.display()
+            ));
+        }
+        self.data_dir = new;
+        Ok(())
     }
 
     /// Returns why short URLs do not open if `public_url` names this machine with another port than `listen`. Returns
     /// `None` if a proxy may listen on that port, or if the system chooses the port to listen on.
     pub fn unserved_port(&self) -> Option<String> {
         let port = Site::parse(&self.public_url).ok()?.loopback_port()?;
-        let own = self.listen.port();
-        (own != 0 && port != own && self.http.trusted_proxies.is_empty()).then(|| {
+        let own = self.listen.tcp()?.port();
+        let has_proxies = !self.origin.has_default_proxies && !self.http.trusted_proxies.is_empty();
+        (own != 0 && port != own && !self.origin.follows_port && !has_proxies).then(|| {
             format!(
                 "short URLs begin with {}, but the server listens on port {own}, so they do not open: set `public_url`",
                 self.public_url
@@ -225,14 +339,28 @@ impl Config {
     }
 }
 
-/// Names the environment variable in an error about a value that the environment set. The file may have a correct
-/// value, which the variable overrides.
-fn blame_variable(error: ConfigError, set: &mut HashMap<String, (String, String)>) -> ConfigError {
+/// Names the environment variable or the flag in an error about its value. The file may have a correct value, which
+/// these override.
+fn blame(error: ConfigError, outside: &mut HashMap<String, Given>) -> ConfigError {
     let ConfigError::Rule { section, key, value: shown, rule, .. } = &error else { return error };
-    let Some((name, value)) = set.remove(&format!("{section}{key}")) else { return error };
-    // The rule has decided that the value may contain a secret.
-    let value = if shown == NOT_SHOWN { NOT_SHOWN.to_owned() } else { value };
-    ConfigError::Variable { name, value, why: rule.clone() }
+    let Some(given) = outside.remove(&format!("{section}{key}")) else { return error };
+    // The rule has decided whether the value may contain a secret.
+    given.refused(Some(NOT_SHOWN).filter(|not_shown| shown == not_shown), rule.clone())
+}
+
+/// Returns whether a table contains a setting.
+fn has(table: &toml::Table, name: &str) -> bool {
+    match name.split_once('.') {
+        Some((section, key)) => {
+            table.get(section).and_then(toml::Value::as_table).is_some_and(|inner| inner.contains_key(key))
+        }
+        None => table.contains_key(name),
+    }
+}
+
+/// Returns the whole path, for messages: the working folder of a service is rarely known.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Parses `log_filter`, with or without spaces around its commas. Returns `None` for a filter without a level and
@@ -260,51 +388,6 @@ fn parse_file(path: &Path, text: &str, names: &SettingNames) -> Result<toml::Tab
     checked.map_err(|error| ConfigError::in_file(path, text, &error, names))
 }
 
-/// Applies one variable to the table. Its text is parsed as TOML where that fits the type of the key (`true`, `10`,
-/// `["ftp"]`), or else used unchanged.
-fn overlay(table: &mut toml::Table, name: &str, text: &str) -> Result<(), String> {
-    let path: Vec<&str> = name.split('.').collect();
-    let as_toml =
-        toml::from_str::<toml::Table>(&format!("value = {text}")).ok().and_then(|mut t| t.remove("value"));
-    let as_text = toml::Value::String(text.to_owned());
-    let mut why = String::new();
-    // TOML first: `true` and `10` are texts as well, and the type of the key decides.
-    for value in as_toml.into_iter().chain([as_text]) {
-        // Alone, so that the error can only be of this variable and not of the file.
-        let mut alone = toml::Table::new();
-        put(&mut alone, &path, value.clone());
-        match alone.try_into::<Config>() {
-            Ok(_) => {
-                put(table, &path, value);
-                return Ok(());
-            }
-            Err(error) => {
-                let message = error.message();
-                wrong_type::rule(message, value.is_array()).unwrap_or(message).clone_into(&mut why);
-            }
-        }
-    }
-    Err(why)
-}
-
-fn put(table: &mut toml::Table, path: &[&str], value: toml::Value) {
-    match path {
-        [] => {}
-        [key] => {
-            table.insert((*key).to_owned(), value);
-        }
-        [section, rest @ ..] => {
-            let inner = table.entry(*section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            if let toml::Value::Table(inner) = inner {
-                put(inner, rest, value);
-            } else {
-                // A plain key that is used as a section. The check of the types rejects it.
-                *inner = value;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,7 +404,12 @@ mod tests {
 
     #[test]
     fn nothing_set_is_the_default() {
-        assert_eq!(load("", &[]), Ok(Config::default()));
+        let config = load("", &[]).expect("an empty file");
+        let mut want = Config { origin: config.origin.clone(), ..Config::default() };
+        // Relative to the working folder, and never shown so.
+        want.data_dir = absolute(Path::new("data"));
+        want.http.trusted_proxies = vec!["127.0.0.0/8".to_owned(), "::1".to_owned()];
+        assert_eq!(config, want);
     }
 
     #[test]
@@ -407,17 +495,17 @@ mod tests {
 
     #[test]
     fn errors_of_types_name_key_value_and_rule() {
-        let rows: [(&str, &[(&str, &str)], &str); 14] = [
+        let rows: [(&str, &[(&str, &str)], &str); 13] = [
             (
-                "\nlisten = 5\n",
+                "\nlisten = true\n",
                 &[],
-                "waypost.toml, line 2: `listen` = 5: must be an address and a port such as",
+                "waypost.toml, line 2: `listen` = true: must be an address and a port such as",
             ),
             // The parser would name types of the source code, and the key without its section.
             (
-                "listen = \"localhost:80\"",
+                "listen = \"go.test:80\"",
                 &[],
-                "`listen` = (not shown): must be an address and a port such as 127.0.0.1:8080; host names are not",
+                "`listen` = (not shown): must be an address and a port such as 127.0.0.1:8080",
             ),
             (
                 "[http]\nmax_body = \"big\"",
@@ -456,11 +544,6 @@ mod tests {
                 "",
                 &[("WAYPOST_METRICS__PUBLIC", "1")],
                 "environment variable WAYPOST_METRICS__PUBLIC = \"1\": must be true or false",
-            ),
-            (
-                "",
-                &[("WAYPOST_HTTP__TRUSTED_PROXIES", "127.0.0.1")],
-                "WAYPOST_HTTP__TRUSTED_PROXIES = \"127.0.0.1\": must be a list such as [\"127.0.0.1\"]",
             ),
             // The value of the file is correct.
             (

@@ -47,12 +47,12 @@ pub fn check() -> Result<(), TooFew> {
     if limit < NEEDED { Err(TooFew { limit }) } else { Ok(()) }
 }
 
-/// Raises the limit to the most that the system allows without privileges. For commands that keep many
-/// files open. If the system rejects it, the limit stays.
+/// Raises the limit to the most that the system allows without privileges: the usual soft limit of 1,024 exists for
+/// programs that use `select`. If the system rejects it, the limit stays.
 pub fn raise() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
-        // The command also works with few descriptors.
+        // The program also works with few descriptors.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     }
 }
@@ -64,7 +64,7 @@ pub fn left() -> u64 {
 }
 
 /// Returns how many descriptors are open, or 0 if `/proc` is not mounted.
-fn open() -> u64 {
+pub(crate) fn open() -> u64 {
     let Ok(folder) = fs::metadata("/proc/self/fd") else { return 0 };
     // Linux 6.2 and later report the number as the size of the folder.
     if folder.len() > 0 {

@@ -4,6 +4,8 @@
 //! folder as new whose restore or backup was interrupted or whose log is missing. A copy that no server has used
 //! yet needs the positive proof that it is complete: a closing mark that matches its log.
 
+mod owner;
+
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,6 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+pub(crate) use self::owner::{quoted, remedy};
 use crate::clock::Timestamp;
 use crate::core::KEY_FILE;
 use crate::log::local::archive;
@@ -43,8 +46,14 @@ const REPLACED_KEY: &str = "admin.key.replaced-";
 #[allow(missing_docs)] // The fields are the parts of the messages.
 pub enum FolderError {
     /// The system refuses access.
-    #[error("cannot use the data folder {}: {error}", path.display())]
+    #[error("cannot use the data folder {}: {error}{}", path.display(), owner::remedy(path, error))]
     Unusable { path: PathBuf, error: io::Error },
+    /// This process is root, and the folder belongs to another user.
+    #[error(
+        "the data folder {} belongs to {}, and that user cannot read what root writes there. Run this as that user: {}",
+        path.display(), owner::shown(*uid), owner::command_as(*uid)
+    )]
+    Foreign { path: PathBuf, uid: u32 },
     /// Another process uses it.
     #[error("the data folder {} is already in use by another waypost: stop that one first", path.display())]
     InUse { path: PathBuf },
@@ -141,6 +150,12 @@ impl Unfinished {
             ),
         }
     }
+}
+
+/// Fails if this process is root and the folder belongs to another user.
+pub fn check_owner(dir: &Path) -> Result<(), FolderError> {
+    let foreign = owner::foreign(dir, &dir.join(LOG_FOLDER));
+    foreign.map_or(Ok(()), |uid| Err(FolderError::Foreign { path: dir.to_owned(), uid }))
 }
 
 /// Returns why no server may start on `dir`, or `None` if one may. Start, `verify`, `restore` and `doctor` share this

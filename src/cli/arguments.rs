@@ -5,18 +5,35 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::error::CommandError;
+use crate::app::data_folder::quoted;
 use crate::config::Config;
 
-/// The argument that names the configuration.
+/// The file that is read without `--config`, if the working folder has it.
+const FILE: &str = "waypost.toml";
+
+/// The variable that names the file.
+const FILE_VARIABLE: &str = "WAYPOST_CONFIG";
+
+/// The arguments that name the configuration, and override a part of it.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ConfigFile {
-    /// The configuration file. Without one, the defaults are used.
+    /// The configuration file. Without one: the file that `WAYPOST_CONFIG` names, or waypost.toml of the working
+    /// folder, or none.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    /// The address or the socket to listen on, such as :8080 or unix:/run/waypost.sock.
+    #[arg(long, value_name = "ADDRESS", help_heading = "Settings")]
+    listen: Option<String>,
+    /// The start of short URLs, such as <https://go.example.com>.
+    #[arg(long, value_name = "URL", help_heading = "Settings")]
+    public_url: Option<String>,
+    /// The folder of all data.
+    #[arg(long, value_name = "FOLDER", help_heading = "Settings")]
+    data_dir: Option<String>,
 }
 
 impl ConfigFile {
-    /// Reads the configuration from the file and the environment.
+    /// Reads the configuration from the file, the environment and the arguments.
     pub(super) fn load(&self) -> Result<Config, CommandError> {
         let mut variables = Vec::new();
         // `std::env::vars` would panic at any variable that is not UTF-8, also at one of another program.
@@ -25,15 +42,39 @@ impl ConfigFile {
             match value.into_string() {
                 Ok(value) => variables.push((name, value)),
                 // Not ignored: a setting that is silently missing would be worse than an error.
-                Err(_) if name.starts_with("WAYPOST_") => {
+                Err(_) if name.starts_with("WAYPOST_") && name != FILE_VARIABLE => {
                     return Err(CommandError::Usage(format!("environment variable {name}: must be UTF-8")));
                 }
                 // A variable of another program.
                 Err(_) => {}
             }
         }
-        let loaded = Config::load(self.config.as_deref(), variables);
+        let flags =
+            [("listen", &self.listen), ("public_url", &self.public_url), ("data_dir", &self.data_dir)];
+        let flags: Vec<_> =
+            flags.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
+        let loaded = Config::load_with(self.file().as_deref(), variables, &flags);
         loaded.map_err(|error| CommandError::Usage(error.to_string()))
+    }
+
+    /// Returns the file to read.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        let named = std::env::var_os(FILE_VARIABLE).filter(|file| !file.is_empty());
+        let here = || Some(PathBuf::from(FILE)).filter(|file| file.is_file());
+        self.config.clone().or_else(|| named.map(PathBuf::from)).or_else(here)
+    }
+
+    /// Returns the command line that checks everything with this configuration.
+    pub(super) fn doctor(&self) -> String {
+        let words = [
+            ("--config", self.config.as_ref().map(|file| file.display().to_string())),
+            ("--listen", self.listen.clone()),
+            ("--public-url", self.public_url.clone()),
+            ("--data-dir", self.data_dir.clone()),
+        ];
+        let words =
+            words.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", quoted(&value?))));
+        format!("waypost doctor{}", words.collect::<String>())
     }
 }
 

@@ -16,4 +16,12 @@ impl CommandError {
     pub(super) fn from(error: impl fmt::Display) -> CommandError {
         CommandError::Failed(error.to_string())
     }
+
+    /// Appends a line to the message.
+    pub(super) fn with_line(self, line: &str) -> CommandError {
+        match self {
+            CommandError::Usage(why) => CommandError::Usage(format!("{why}\n{line}")),
+            CommandError::Failed(why) => CommandError::Failed(format!("{why}\n{line}")),
+        }
+    }
 }

@@ -44,7 +44,10 @@ pub(super) fn open_copy(folder: &Path) -> Result<Archive, CommandError> {
 
 fn open_unless(folder: &Path, is_refused: impl Fn(&Unfinished) -> bool) -> Result<Archive, CommandError> {
     let log = folder.join(LOG_FOLDER);
-    let cannot = |error| CommandError::Failed(format!("cannot read {}: {error}", folder.display()));
+    let cannot = |error| {
+        let remedy = data_folder::remedy(folder, &error);
+        CommandError::Failed(format!("cannot read {}: {error}{remedy}", folder.display()))
+    };
     let unfinished = data_folder::unfinished(folder).map_err(cannot)?;
     if let Some(unfinished) = unfinished.filter(is_refused) {
         return Err(CommandError::Failed(unfinished.advice(folder)));

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::arguments::ConfigFile;
 use super::error::CommandError;
-use super::output::print_line;
+use super::output::{counted, print_line};
 use super::{log_reader, progress};
 use crate::app::data_folder::{self, LOG_FOLDER, REPLACED_LOG, REPLACED_TABLE, RESTORING, TABLE_FOLDER};
 use crate::clock::Clock;
@@ -54,6 +54,7 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
         return Err(CommandError::Failed(why));
     }
     let dir = &config.data_dir;
+    data_folder::check_owner(dir).map_err(CommandError::from)?;
     let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     created.map_err(|error| cannot("create the data folder", error))?;
     let mut lock = data_folder::lock(dir).map_err(CommandError::from)?;
@@ -72,7 +73,8 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
     let kept = put_in_place(dir, is_there)?;
     // The new log has no lock yet: the lock on the old log belongs to its inode.
     lock.extend(dir).map_err(CommandError::from)?;
-    print_line(&format!("restored position {} with {} records{kept}", report.position, report.records));
+    let records = counted(report.records, "record");
+    print_line(&format!("restored position {} with {records}{kept}", report.position));
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -15,15 +16,21 @@ use super::error::CommandError;
 use super::output::print_note;
 use super::runtime;
 use crate::app::App;
+use crate::app::data_folder::quoted;
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, LogFormat};
 use crate::core::{self, Bootstrap, KeyFile};
+use crate::descriptors;
+use crate::http::conn::listen::Listen;
 use crate::webhooks;
 
 /// Blocking threads for reads of the table, beside the threads that look-ups of receivers' names and heavy work
 /// may occupy for longer: neither may delay a visit of a link that is not in memory. A read takes microseconds, so
 /// a few threads suffice, and more would only queue inside sled.
 const READING_THREADS: usize = 32;
+
+/// Most domains that the line of the start names.
+const DOMAINS_SHOWN: usize = 20;
 
 /// How long remaining tasks may run after everything that matters was stopped in order.
 const RUNTIME_END: Duration = Duration::from_secs(1);
@@ -41,8 +48,14 @@ pub(super) struct ServeArguments {
     accept_loss: bool,
 }
 
-/// Runs the server until a signal stops it.
+/// Runs the server until a signal stops it. The error of a failed start ends by naming the command that checks
+/// everything.
 pub(super) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
+    let doctor = || format!("`{}` checks everything that a start needs", arguments.config_file.doctor());
+    start(arguments).map_err(|error| error.with_line(&doctor()))
+}
+
+fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
     let mut config = arguments.config_file.load()?;
     if arguments.check {
         print_note("waypost: the configuration is valid");
@@ -50,9 +63,18 @@ pub(super) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
     }
     // An argument and no setting of the file: loss must be accepted for one start at a time.
     config.log.accept_loss = arguments.accept_loss;
-    start_logging(&config.log_filter);
+    start_logging(&config);
+    // Before it is read: with the usual soft limit of 1,024, only 768 visitors could be connected.
+    descriptors::raise();
     // Before the runtime exists: an exec keeps no threads.
     restart_with_few_arenas();
+    // After the exec, which would repeat them.
+    if let Some(text) = config.origin.passed_over_text() {
+        tracing::info!("{text}");
+    }
+    for text in &config.origin.warnings {
+        tracing::warn!("{text}");
+    }
     // After the logging starts: each change of a cache is logged.
     config.fit_memory();
     let runtime = runtime()?;
@@ -67,10 +89,15 @@ fn runtime() -> Result<Runtime, CommandError> {
     runtime::build(builder.enable_all().max_blocking_threads(READING_THREADS + occupied))
 }
 
-fn start_logging(filter: &str) {
-    let filter = config::log_targets(filter).expect("the configuration was checked");
+fn start_logging(config: &Config) {
+    let filter = config::log_targets(&config.log_filter).expect("the configuration was checked");
     // Without colours: the lines go to journals and files.
     let lines = tracing_subscriber::fmt::layer().with_writer(LogLines::default).with_ansi(false);
+    let lines = match config.log_format {
+        LogFormat::Text => lines.boxed(),
+        // Flat: the fields of an event are members of the line, beside its time and level.
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
     tracing_subscriber::registry().with(lines).with(filter).init();
 }
 
@@ -92,14 +119,17 @@ impl Write for LogLines {
 async fn serve(config: Config) -> Result<(), CommandError> {
     // Before the start, so that a signal during the start is not lost.
     let mut signals = Signals::new().map_err(CommandError::from)?;
-    let shown = config.clone();
+    let mut shown = config.clone();
     let app = App::start(config, Clock::system()).await.map_err(CommandError::from)?;
     let ready = tokio::select! {
         ready = app.ready() => Some(ready),
         () = signals.next() => None,
     };
     if let Some(ready) = ready {
-        greet(&shown, &app, &ready.map_err(CommandError::from)?);
+        let bootstrap = ready.map_err(CommandError::from)?;
+        shown.follow_port(app.listen().tcp());
+        log_start(&shown, &app);
+        greet(&shown, &app, &bootstrap);
         signals.next().await;
     }
     tracing::info!("stopping: requests in progress may finish; a second signal ends at once");
@@ -116,8 +146,7 @@ async fn serve(config: Config) -> Result<(), CommandError> {
 
 /// Prints the address, the data folder, where the key is, and a first command.
 fn greet(config: &Config, app: &App, bootstrap: &Bootstrap) {
-    let data = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
-    let address = app.address();
+    let data = &config.data_dir;
     let (key, shown) = match &bootstrap.key_file {
         KeyFile::Valid(file) => {
             let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
@@ -140,21 +169,53 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap) {
         ),
     };
     let warning = config.unserved_port().map_or_else(String::new, |why| format!("  warning     {why}\n"));
-    // stdout may be closed: then the text is not wanted.
-    let _ = writeln!(
-        io::stdout(),
-        "Waypost is listening on http://{address}\n  \
+    let address = match app.listen() {
+        Listen::Tcp(address) => format!("http://{address}"),
+        unix @ Listen::Unix(_) => unix.to_string(),
+    };
+    let curl = match app.listen() {
+        // No address of its own, and not every client connects to it.
+        Listen::Tcp(address) if address.ip().is_unspecified() => {
+            format!("curl -X POST http://localhost:{}", address.port())
+        }
+        Listen::Tcp(address) => format!("curl -X POST http://{address}"),
+        Listen::Unix(path) => {
+            format!("curl -X POST --unix-socket {} http://localhost", quoted(&path.display().to_string()))
+        }
+    };
+    let text = format!(
+        "Waypost is listening on {address}\n  \
            short URLs  {public_url}/...\n  \
            data        {data}\n  \
            admin key   {shown}\n{warning}\n\
          Create a link:\n\n  \
-           curl -X POST http://{address}/api/v1/links \\\n    \
+           {curl}/api/v1/links \\\n    \
              -H \"Authorization: Bearer {key}\" \\\n    \
-             -d '{{\"url\": \"https://example.com/\"}}'\n",
+             -d '{{\"url\": \"https://example.com/\"}}'\n\n",
         public_url = config.public_url.trim_end_matches('/'),
         data = data.display(),
     );
+    // One write, so that a program that reads the first line gets all of them. stdout may be closed: then the text is
+    // not wanted.
+    let _ = io::stdout().write_all(text.as_bytes());
     let _ = io::stdout().flush();
+}
+
+/// Logs one line with everything that a report about this server needs.
+fn log_start(config: &Config, app: &App) {
+    let domains = app.core().domain_names();
+    let shown = domains.iter().take(DOMAINS_SHOWN).map(String::as_str).collect::<Vec<_>>().join(",");
+    let more = domains.len().saturating_sub(DOMAINS_SHOWN);
+    tracing::info!(
+        version = %env!("CARGO_PKG_VERSION"),
+        listen = %app.listen(),
+        public_url = %config.public_url,
+        data_dir = %config.data_dir.display(),
+        config = %config.origin.file.as_ref().map_or_else(String::new, |file| file.display().to_string()),
+        domains = %if more > 0 { format!("{shown} and {more} more") } else { shown },
+        connections = config.http.connections(),
+        "Waypost started"
+    );
 }
 
 /// SIGTERM and SIGINT, which both stop the server. SIGHUP, SIGUSR1 and SIGUSR2 are caught and ignored: by default

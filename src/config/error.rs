@@ -37,17 +37,30 @@ pub enum ConfigError {
         rule: String,
     },
     /// An environment variable has the prefix and names no setting. Its value may be a secret.
-    #[error("environment variable {name}: unknown field `{field}` (its value is not shown){}", hint(.nearest.as_deref()))]
+    #[error("environment variable {name}: unknown field `{field}` (its value is not shown), expected one of {known}{}", hint(.nearest.as_deref()))]
     UnknownVariable {
         name: String,
         /// The key in its section.
         field: String,
+        /// The variables of its section.
+        known: String,
         /// The nearest name.
         nearest: Option<String>,
     },
     /// An environment variable has a value of the wrong type, or one that breaks a rule.
     #[error("environment variable {name} = {value:?}: {why}")]
     Variable { name: String, value: String, why: String },
+    /// A flag of the command line has such a value.
+    #[error("{name} {value:?}: {why}")]
+    Flag { name: String, value: String, why: String },
+    /// A relative `data_dir` of a file named a folder below the working folder in earlier versions, which contains a
+    /// log.
+    #[error(
+        "{}: `data_dir` = {value:?} is relative to this file, which is {}, where no log is. Earlier versions took it \
+         relative to the working folder, and {} contains a log. Write the whole path: data_dir = {:?}, or {:?} to begin a new one",
+        file.display(), new.display(), old.display(), old.display().to_string(), new.display().to_string()
+    )]
+    Moved { file: PathBuf, value: String, new: PathBuf, old: PathBuf },
     /// A value of the right type breaks a rule.
     #[error("{source_name}: `{section}{key}` = {value}: {rule}")]
     Rule {

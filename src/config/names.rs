@@ -10,6 +10,25 @@ pub(super) const PREFIX: &str = "WAYPOST_";
 /// The only variable that is no key of the file: a file is no place for a secret.
 pub(super) const ADMIN_KEY: &str = "WAYPOST_ADMIN_KEY";
 
+/// The variable that names the configuration file.
+pub(super) const CONFIG: &str = "WAYPOST_CONFIG";
+
+/// Names that other programs have for a setting.
+const SYNONYMS: [(&str, &str); 12] = [
+    ("port", "listen"),
+    ("host", "listen"),
+    ("address", "listen"),
+    ("bind", "listen"),
+    ("url", "public_url"),
+    ("baseurl", "public_url"),
+    ("domain", "public_url"),
+    ("hostname", "public_url"),
+    ("data", "data_dir"),
+    ("dir", "data_dir"),
+    ("loglevel", "log_filter"),
+    ("level", "log_filter"),
+];
+
 /// Names with at least this similarity, from 0 to 1, count as misspellings: one letter in four may differ.
 /// `max_conections` and `max_connections` have 0.93, `nonsense` and `listen` 0.25.
 const ALIKE: f64 = 0.75;
@@ -54,14 +73,44 @@ impl SettingNames {
         self.0.iter().any(|name| name == key || last(name) == key)
     }
 
+    /// Returns the variables of all settings.
+    #[cfg(test)]
+    pub(super) fn variables(&self) -> Vec<String> {
+        self.0.iter().map(|name| variable(name)).collect()
+    }
+
+    /// Returns a list of the variables that an unknown one may have meant: of its section, or else of all settings
+    /// outside sections, with the sections.
+    pub(super) fn variables_beside(&self, unknown: &str) -> String {
+        let section = unknown.split_once('.').map(|(section, _)| section);
+        let is_beside = |name: &&String| name.split_once('.').map(|(section, _)| section) == section;
+        let inside: Vec<_> = self.0.iter().filter(is_beside).map(|name| variable(name)).collect();
+        if section.is_some() && !inside.is_empty() {
+            return inside.join(", ");
+        }
+        let mut all: Vec<String> = Vec::new();
+        for name in &self.0 {
+            let shown = match name.split_once('.') {
+                Some((section, _)) => format!("{}__...", variable(section)),
+                None => variable(name),
+            };
+            if all.last() != Some(&shown) {
+                all.push(shown);
+            }
+        }
+        all.extend([ADMIN_KEY.to_owned(), CONFIG.to_owned()]);
+        all.join(", ")
+    }
+
     /// Returns the variable that is nearest to an unknown one.
     pub(super) fn nearest_variable(&self, unknown: &str) -> Option<String> {
         let unknown = bare(unknown.strip_prefix(PREFIX).unwrap_or(unknown));
         let known = self.0.iter().map(|name| (bare(name), variable(name)));
-        let admin = (bare("ADMIN_KEY"), ADMIN_KEY.to_owned());
+        let others = [(bare("ADMIN_KEY"), ADMIN_KEY.to_owned()), (bare("CONFIG"), CONFIG.to_owned())];
+        let synonyms = SYNONYMS.map(|(word, name)| (word.to_owned(), variable(name)));
         // A missing section is no misspelling, but as likely.
         let without_section = self.0.iter().map(|name| (bare(last(name)), variable(name)));
-        nearest(&unknown, known.chain([admin]).chain(without_section))
+        nearest(&unknown, known.chain(others).chain(without_section).chain(synonyms))
     }
 
     /// Returns a hint about an unknown key of the file, as half a sentence.
@@ -69,7 +118,8 @@ impl SettingNames {
         let unknown = bare(unknown);
         let known = self.0.iter().map(|name| (bare(last(name)), format!("did you mean `{name}`?")));
         let admin = format!("the admin key is set by the environment variable {ADMIN_KEY} alone");
-        nearest(&unknown, known.chain([(bare("admin_key"), admin)]))
+        let synonyms = SYNONYMS.map(|(word, name)| (word.to_owned(), format!("did you mean `{name}`?")));
+        nearest(&unknown, known.chain([(bare("admin_key"), admin)]).chain(synonyms))
     }
 }
 

@@ -179,6 +179,11 @@ impl Core {
         self.shared.directory.load()
     }
 
+    /// Returns the names of all domains, the default domain first.
+    pub fn domain_names(&self) -> Vec<String> {
+        self.directory().domains().map(|domain| self.site().name_of(domain)).collect()
+    }
+
     /// Returns how this instance is reached from outside.
     pub fn site(&self) -> &Site {
         &self.shared.site

@@ -209,7 +209,7 @@ fn check(original: &Original, data: &Path, case: &str, of_log: Option<&str>, lou
     if let Err(status) = server.serves() {
         let said = server.stderr();
         assert_eq!(status.code(), Some(1), "{case}: {status} {said}");
-        let last = said.lines().last().unwrap_or("");
+        let last = said.lines().rfind(|line| line.starts_with("waypost: ")).unwrap_or("");
         assert!(of_log.is_some_and(|file| last.contains(file)), "{case}: the file is not named: {said}");
         assert!(last.contains("byte ") || last.contains("bytes"), "{case}: the place is not named: {said}");
         return false;
@@ -354,7 +354,7 @@ fn t98_both_copies_damaged_are_never_fewer_links_in_silence() {
     }
     let (code, stdout, stderr) = plan(data).fails();
     assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
-    let last = stderr.lines().last().unwrap_or("");
+    let last = stderr.lines().rfind(|line| line.starts_with("waypost: ")).unwrap_or("");
     for part in ["log", "damaged", "--accept-loss"] {
         assert!(last.contains(part), "{part} is missing in: {stderr}");
     }

@@ -179,14 +179,17 @@ fn settings_that_are_allowed_and_likely_mistakes() {
         .ends(0)
         .has("warning", "configuration", "the own machine of each visitor")
         .has("warning", "configuration", "can read the metrics");
-    asked(plan(&data).env("WAYPOST_PUBLIC_URL", "https://127.0.0.1")).ends(0).has(
-        "warning",
-        "configuration",
-        "`http.trusted_proxies` is empty",
-    );
+    let https = |listen: &str| plan(&data).listen(listen).env("WAYPOST_PUBLIC_URL", "https://127.0.0.1");
+    let why = "`http.trusted_proxies` is empty";
+    asked(https("0.0.0.0:0")).ends(0).has("warning", "configuration", why);
+    // The proxies of this machine are trusted if no other one can connect.
+    assert!(!asked(https("127.0.0.1:0")).ends(0).text.contains(why));
     let why = "short URLs begin with http://localhost:8080, but the server listens on port 1808";
-    let other = plan(&data).listen("127.0.0.1:1808").without("WAYPOST_PUBLIC_URL");
+    let other = plan(&data).listen("127.0.0.1:1808").env("WAYPOST_PUBLIC_URL", "http://localhost:8080");
     asked(other).ends(0).has("warning", "configuration", why);
+    // Without `public_url`, short URLs follow the port.
+    let follows = asked(plan(&data).listen("127.0.0.1:1808").without("WAYPOST_PUBLIC_URL"));
+    assert!(!follows.ends(0).text.contains("short URLs begin"));
     for (url, listen) in [("http://[::1]:1808", "[::1]:1808"), ("http://go.test", "127.0.0.1:1808")] {
         let said =
             asked(plan(&data).listen(listen).env("WAYPOST_PUBLIC_URL", url)).ends(0).findings().join("\n");
@@ -397,7 +400,7 @@ fn an_address_in_use_or_of_another_machine() {
     asked(plan(&data).listen("192.0.2.1:8080")).ends(1).has(
         "problem",
         "listening",
-        "no interface of this machine",
+        "No interface of this machine",
     );
 }
 
@@ -438,10 +441,11 @@ fn a_port_that_needs_a_privilege() {
         );
     }
     let (code, text, stderr) = port_80.fails();
-    Said { code, text, stderr }
-        .ends(1)
-        .has("problem", "listening", "this user may not listen on 127.0.0.1:80")
-        .has("problem", "listening", "cap_net_bind_service");
+    Said { code, text, stderr }.ends(1).has("problem", "listening", "cannot listen on 127.0.0.1:80").has(
+        "problem",
+        "listening",
+        "cap_net_bind_service",
+    );
 }
 
 #[test]
@@ -483,7 +487,7 @@ fn links_that_lead_back_here() {
     asked(plan(&data).env("WAYPOST_PUBLIC_URL", "https://go.test")).ends(0).has(
         "warning",
         "loops",
-        "1 of 2 links lead back to a domain of this instance, such as /back",
+        "1 of 2 links leads back to a domain of this instance, such as /back",
     );
 }
 

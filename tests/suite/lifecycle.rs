@@ -115,7 +115,14 @@ fn the_last_key_with_all_scopes_stays() {
     new_key(&mut admin, &json!({"instance": true, "scopes": ["admin"]}));
     let why = "this is the last key with all scopes for the whole instance: create another one before you revoke it";
     admin.delete(&path).refuses(403, why, "beside an admin-only key");
-    let all = json!(["links.readonly", "links.write", "snapshots.readonly", "snapshots.write", "admin"]);
+    let all = json!([
+        "links.readonly",
+        "links.write",
+        "snapshots.readonly",
+        "snapshots.write",
+        "admin",
+        "metrics.readonly"
+    ]);
     let second = new_key(&mut admin, &json!({"instance": true, "scopes": all}));
     server.visitor().with_key(&second).delete(&path).expect(200, "beside a key with all scopes");
     server.stop();
@@ -161,7 +168,8 @@ fn a_key_file_of_another_log_is_reported() {
 fn a_public_url_with_another_port_is_reported() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let free = unused_address();
-    let server = fresh(folder.path()).without("WAYPOST_PUBLIC_URL").listen(&free.to_string()).start();
+    let url = "http://localhost:8080";
+    let server = fresh(folder.path()).env("WAYPOST_PUBLIC_URL", url).listen(&free.to_string()).start();
     let want = format!(
         "warning     short URLs begin with http://localhost:8080, but the server listens on port {}",
         free.port()
@@ -283,6 +291,7 @@ fn t104_an_address_in_use_is_named() {
     let (code, stdout, stderr) = Plan::on(folder.path()).listen(&address).fails();
     assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
     assert!(stderr.contains(&address) && stderr.contains("in use"), "{stderr}");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing is made");
     first.stop();
     Plan::on(folder.path()).listen(&address).start().stop();
 }
@@ -525,7 +534,7 @@ fn t104_configurations_that_cannot_be_read() {
     assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
     assert!(stderr.contains("WAYPOST_PUBLIC_URL") && stderr.contains("UTF-8"), "{stderr}");
     let rows: [(&[u8], &[&str]); 11] = [
-        (b"listen = 8080\n", &["listen", "line 1"]),
+        (b"listen = 99999\n", &["listen", "line 1", "from 0 to 65535"]),
         (b"listen = \"127.0.0.1:99999\"\n", &["listen", "line 1"]),
         (b"data_dir = \"\"\n", &["`data_dir`", "must name a folder"]),
         (b"data_dir = 1\n", &["data_dir", "line 1"]),

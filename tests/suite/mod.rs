@@ -118,6 +118,8 @@ mod scans;
 mod secrets;
 /// Snapshots, shares, imports.
 mod snapshots;
+/// Starting and operating the server.
+mod starting;
 /// Dependencies and the build.
 mod supply;
 /// The table follows the log through reopening, wiping and damage.

@@ -159,7 +159,7 @@ impl TestApp {
 fn fresh(change: impl FnOnce(&mut Config)) -> (Config, TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut config = Config {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
         data_dir: folder.path().join("data"),
         public_url: format!("http://{HOST}"),
         admin_key: Some(AdminKey(KEY.to_owned())),

@@ -47,7 +47,7 @@ impl Server {
     pub(crate) fn start(change: impl FnOnce(&mut Config)) -> Server {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = Config { data_dir: folder.path().join("data"), ..Config::default() };
-        config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.listen = SocketAddr::from(([127, 0, 0, 1], 0)).into();
         config.admin_key = Some(AdminKey(KEY.to_owned()));
         change(&mut config);
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -1,7 +1,6 @@
 //! [`Finding`]: the result of a check. [`Case`]: the input of all checks.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -60,7 +59,5 @@ impl Finding {
 /// The input of all checks.
 pub(super) struct Case {
     pub(super) config: Config,
-    /// The configuration file, if one was named.
-    pub(super) file: Option<PathBuf>,
     pub(super) clock: Clock,
 }

@@ -9,6 +9,7 @@ use rustix::process::geteuid;
 
 use super::finding::{Case, Finding};
 use crate::app::data_folder::{self, FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
+use crate::cli::output::{counted, form};
 use crate::core::KEY_FILE;
 use crate::log::local::disk_guard::DiskSpace;
 
@@ -54,7 +55,7 @@ pub(super) fn data_folder(case: &Case) -> Vec<Finding> {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return vec![missing(folder)],
         Err(error) => {
-            let text = format!("{shown} cannot be read: {error}. Run this as the user of the server");
+            let text = format!("{shown} cannot be read: {error}{}", data_folder::remedy(folder, &error));
             return vec![Finding::problem(FOLDER, text)];
         }
     };
@@ -130,9 +131,10 @@ fn permissions(folder: &Path, metadata: &Metadata) -> Vec<Finding> {
     let foreign = owned_by_others(folder, metadata.uid());
     if let Some((path, uid)) = foreign.first() {
         let text = format!(
-            "{} of the files in {shown} do not belong to its owner (uid {}), such as {} of uid {uid}: a server was \
-             once started as another user. Run: chown -R {} {shown}",
-            foreign.len(),
+            "{} in {shown} {} not belong to its owner (uid {}), such as {} of uid {uid}: a server was once started as \
+             another user. Run: chown -R {} {shown}",
+            counted(foreign.len() as u64, "file"),
+            form(foreign.len() as u64, "does", "do"),
             metadata.uid(),
             path.display(),
             metadata.uid()

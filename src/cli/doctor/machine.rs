@@ -30,12 +30,17 @@ const FEW_CONNECTIONS: usize = 500;
 /// Checks for values that are allowed but likely mistakes.
 pub(super) fn configuration(case: &Case) -> Vec<Finding> {
     let config = &case.config;
-    let source = case.file.as_ref().map_or_else(
+    let origin = &config.origin;
+    let source = origin.file.as_ref().map_or_else(
         || "defaults, overridden by the environment".to_owned(),
         |file| format!("{}, overridden by the environment", file.display()),
     );
     let mut found = vec![Finding::ok(CONFIGURATION, format!("{source}: every value is allowed"))];
-    let is_local = config.listen.ip().is_loopback();
+    if let Some(text) = origin.passed_over_text() {
+        found.push(Finding::ok(CONFIGURATION, text));
+    }
+    found.extend(origin.warnings.iter().map(|text| Finding::warning(CONFIGURATION, text)));
+    let is_local = config.listen.is_local();
     let is_secure = config.public_url.starts_with("https:");
     let host = Site::parse(&config.public_url).map(|site| site.host().to_owned()).unwrap_or_default();
     // The default of `public_url`, with a `listen` that was changed.
@@ -110,7 +115,7 @@ pub(super) fn clock(case: &Case) -> Vec<Finding> {
         return vec![Finding::problem(CLOCK, format!("it shows {now}, which is in the past. {fix}"))];
     }
     let Some(written) = last_write(case) else {
-        return vec![Finding::ok(CLOCK, format!("it shows {now}; there is no log yet to compare it with"))];
+        return vec![Finding::ok(CLOCK, format!("it shows {now}; it was compared with no log"))];
     };
     // Signed: a negative difference is a clock that is behind.
     let ahead = now.as_millis().saturating_sub(written.as_millis());

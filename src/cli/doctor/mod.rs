@@ -20,6 +20,7 @@ use super::arguments::ConfigFile;
 use super::error::CommandError;
 use super::output::{counted, print_line};
 use crate::clock::Clock;
+use crate::descriptors;
 
 /// Arguments of `doctor`.
 #[derive(Clone, Debug, Args)]
@@ -44,7 +45,9 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
             show(&Finding::problem("configuration", text));
         }
     })?;
-    let case = Case { config, file: arguments.config_file.config.clone(), clock: Clock::system() };
+    // As a start does: the checks are of the limit that a server would have.
+    descriptors::raise();
+    let case = Case { config, clock: Clock::system() };
     let mut worst = (0_u64, 0_u64);
     let mut note = |finding: &Finding| {
         match finding.level {

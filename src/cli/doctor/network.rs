@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use super::finding::{Case, Finding};
 use super::folder::Lock;
 use super::store::LogCheck;
 use crate::core::Site;
+use crate::http::conn::listen::Listen;
+use crate::http::conn::listener;
 use crate::log::LogError;
 use crate::model::domain::Domain;
 use crate::table::keys::Kind;
@@ -34,44 +37,31 @@ const DOMAINS_MAX: usize = 20;
 
 /// Checks that the address is free, or that the own server listens on it.
 pub(super) fn listening(case: &Case, lock: &Lock) -> Vec<Finding> {
-    let address = case.config.listen;
+    let listen = &case.config.listen;
     let runs = matches!(lock, Lock::Theirs);
-    // By binding: only this shows a missing right and a missing address as well. The listener is dropped at
+    // By binding: only this shows a missing right and a missing address as well. The socket is dropped at
     // once.
-    let finding = match TcpListener::bind(address) {
+    let finding = match listener::check(listen) {
         // Port 0 is free every time, so it reveals nothing about the server.
-        Ok(_) if runs && address.port() != 0 => {
+        Ok(()) if runs && listen.tcp().is_none_or(|address| address.port() != 0) => {
             let text = format!(
-                "the data folder is in use, but no program listens on {address}: a server with another configuration, \
+                "the data folder is in use, but no program listens on {listen}: a server with another configuration, \
                  a server that is starting, or an import. Use the configuration of the server"
             );
             Finding::warning(LISTENING, text)
         }
-        Ok(_) => Finding::ok(LISTENING, format!("{address} is free")),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => in_use(address, runs),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            let text = format!(
-                "this user may not listen on {address}: {error}. Ports below 1024 need a capability: setcap \
-                 cap_net_bind_service=+ep on the program, AmbientCapabilities=CAP_NET_BIND_SERVICE of a service, or \
-                 another port"
-            );
-            Finding::problem(LISTENING, text)
-        }
-        Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
-            let text = format!(
-                "no interface of this machine has the address {address}. Set `listen` to one, or 0.0.0.0"
-            );
-            Finding::problem(LISTENING, text)
-        }
+        Ok(()) => Finding::ok(LISTENING, format!("{listen} is free")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => in_use(listen, runs),
         Err(error) => {
-            Finding::problem(LISTENING, format!("cannot listen on {address}: {error}. Set `listen`"))
+            let remedy = listener::remedy(listen, &error);
+            Finding::problem(LISTENING, format!("cannot listen on {listen}: {error}. {remedy}"))
         }
     };
     vec![finding]
 }
 
 /// Finds out which program listens on the address.
-fn in_use(address: SocketAddr, runs: bool) -> Finding {
+fn in_use(address: &Listen, runs: bool) -> Finding {
     let other = |why: String| {
         let text = format!("another program listens on {address} ({why}). Stop it, or set `listen`");
         Finding::problem(LISTENING, text)
@@ -101,16 +91,30 @@ fn in_use(address: SocketAddr, runs: bool) -> Finding {
 }
 
 /// Returns the status and the body of a response.
-fn ask(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
-    let ip = match address.ip() {
-        // A wildcard address accepts connections, and is no address to connect to everywhere.
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(ip, address.port()), ANSWER_WITHIN)?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+fn ask(listen: &Listen, path: &str) -> io::Result<(u16, String)> {
+    match listen {
+        Listen::Unix(socket) => {
+            let stream = UnixStream::connect(socket)?;
+            stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+            stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+            ask_through(stream, path)
+        }
+        Listen::Tcp(address) => {
+            let ip = match address.ip() {
+                // A wildcard address accepts connections, and is no address to connect to everywhere.
+                IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+                ip => ip,
+            };
+            let stream = TcpStream::connect_timeout(&SocketAddr::new(ip, address.port()), ANSWER_WITHIN)?;
+            stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+            stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+            ask_through(stream, path)
+        }
+    }
+}
+
+fn ask_through(mut stream: impl Read + Write, path: &str) -> io::Result<(u16, String)> {
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut bytes = Vec::new();
     // Another program may send without end.

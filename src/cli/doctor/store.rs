@@ -7,6 +7,7 @@ use super::finding::{Case, Finding};
 use super::folder::Lock;
 use super::table_copy;
 use crate::app::data_folder::{self, LOG_FOLDER, REPLACED_TABLE, TABLE_FOLDER};
+use crate::cli::output::counted;
 use crate::cli::progress;
 use crate::log::local::archive::{self, Archive};
 use crate::log::local::{Forecast, LogFolder};
@@ -87,10 +88,13 @@ pub(super) fn log(case: &Case) -> LogCheck {
         Ok(report) => {
             let torn = match report.torn {
                 0 => String::new(),
-                torn => format!("; the next start removes {torn} bytes of an unfinished write at its end"),
+                torn => {
+                    let torn = counted(torn, "byte");
+                    format!("; the next start removes {torn} of an unfinished write at its end")
+                }
             };
-            let text =
-                format!("sound, at position {} with {} records{torn}", report.position, report.records);
+            let records = counted(report.records, "record");
+            let text = format!("sound, at position {} with {records}{torn}", report.position);
             LogCheck {
                 findings: vec![Finding::ok(LOG, text)],
                 archive: Some(archive),
@@ -110,6 +114,9 @@ pub(super) fn table(case: &Case, lock: &Lock, log: &LogCheck) -> Vec<Finding> {
             vec![Finding::skipped(TABLE, "a server has it open, and compares it with the log itself")]
         }
         // Nothing to lock, or a folder that an earlier check has reported.
+        (Lock::Unknown, Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
+            vec![Finding::skipped(TABLE, format!("it cannot be read: {error}"))]
+        }
         (Lock::Unknown, _) => vec![Finding::ok(TABLE, "there is none yet: a start creates it")],
         (Lock::Ours(_), Err(_)) => {
             let mut found = vec![Finding::ok(TABLE, "there is none yet: a start creates it")];

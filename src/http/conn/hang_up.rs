@@ -2,13 +2,15 @@
 //! not notice them.
 
 use std::future::Future;
+use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::ReadBuf;
-use tokio::net::TcpStream;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::{Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Sleep, sleep};
 
 use super::state::ConnState;
@@ -36,6 +38,23 @@ impl PeekEnd for TcpStream {
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
             // A pipelined request: the client closed its side after it, or has not closed it.
             Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl PeekEnd for UnixStream {
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if std::task::ready!(self.poll_read_ready(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            let peek = || Ok(recv(self, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0);
+            match self.try_io(Interest::READABLE, peek) {
+                // Not readable after all: the next poll registers the task.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => return Poll::Pending,
+            }
         }
     }
 }

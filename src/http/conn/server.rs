@@ -15,10 +15,13 @@ use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::hang_up::PeekEnd;
 use super::limits::{ConnLimits, Full};
-use super::shutdown::Shutdown;
+pub use super::listener::{Listener, bind};
+use super::listener::{Protocol, Stream};
+use super::shutdown::{Shutdown, Watch};
 use super::socket::Socket;
 use super::state::ConnState;
 use crate::descriptors;
@@ -44,11 +47,6 @@ const SURPLUS_WARNED_EVERY: Duration = Duration::from_mins(1);
 /// Default limit of connections, if the system has no lower one: enough for one machine, and at 16 KB each
 /// 320 MB when all of them attack.
 const CONNECTIONS: usize = 20_000;
-
-/// Connections that the system queues until they are accepted; it may allow fewer. Past it the first packet
-/// of a visitor is dropped, and repeated a second later: with 1,024, visitors who arrived together with
-/// thousands of others waited for that second.
-const BACKLOG: u32 = 4_096;
 
 /// The `[http]` section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,43 +150,11 @@ impl Settings {
     }
 }
 
-/// The protocol of a listener's connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    /// HTTP/1.0 and HTTP/1.1 without TLS.
-    Http1,
-}
-
-/// A bound socket, and the protocol of its connections.
-#[derive(Debug)]
-pub struct Listener {
-    socket: TcpListener,
-    protocol: Protocol,
-}
-
-/// Creates a listener for HTTP/1.
-impl From<TcpListener> for Listener {
-    fn from(socket: TcpListener) -> Listener {
-        Listener { socket, protocol: Protocol::Http1 }
-    }
-}
-
 /// The result of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
     /// Connections that were cut at the deadline.
     pub aborted: usize,
-}
-
-/// Creates a listening socket. Accepted connections inherit `TCP_NODELAY`, without a system call for each:
-/// responses are written whole, and a wait to join small packets would only add latency.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Without it a restart fails for a minute, while closed connections are in TIME_WAIT.
-    socket.set_reuseaddr(true)?;
-    socket.set_nodelay(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 /// Serves all listeners, in turn, until `stop` completes. Then it drains: it closes the listeners, then idle
@@ -249,29 +215,53 @@ where
             }
         };
         counts.connections.add();
-        let state = ConnState::default();
-        let stream = TokioIo::new(Socket::new(stream, state.clone(), settings.header_timeout));
-        // Boxed: the future of a function has a copy of each argument that it passes on, and this value is
-        // most of the memory of a connection.
-        let connection = match protocol {
-            Protocol::Http1 => Box::pin(http.serve_connection(stream, state.track(connect(peer)))),
-        };
-        let (watch, counts) = (shutdown.watch(), Closing(Arc::clone(&counts)));
-        // Not in a `JoinSet`, which wakes the accept loop for each connection that ends.
-        tokio::spawn(async move {
-            // Also dropped by a panic or an abort of the task, so that no permit is lost.
-            let _until_the_end = (permit, counts);
-            let running =
-                watch.run(connection, state, |connection| connection.as_deref_mut().graceful_shutdown());
-            if let Some(Err(error)) = running.await {
-                // Clients cause these errors at will, so no higher level may log them.
-                tracing::trace!(%error, "connection ended");
-            }
-        });
+        let Protocol::Http1 = protocol;
+        let watch = shutdown.watch();
+        let until_the_end = (permit, Closing(Arc::clone(&counts)));
+        // A task for each kind of socket: a choice at each read and write would cost every request.
+        match stream {
+            Stream::Tcp(stream) => start(&http, stream, connect(peer), settings, watch, until_the_end),
+            Stream::Unix(stream) => start(&http, stream, connect(peer), settings, watch, until_the_end),
+        }
     }
     // Before the drain: the system rejects new connections, and another server may bind the address.
     drop(listeners);
     drain(&shutdown, &limits, settings.drain_timeout, &counts).await
+}
+
+/// Spawns the task of one connection. Drops `until_the_end` when the connection has ended.
+fn start<T, S, B>(
+    http: &http1::Builder,
+    stream: T,
+    service: S,
+    settings: &Settings,
+    watch: Watch,
+    until_the_end: impl Send + 'static,
+) where
+    T: AsyncRead + AsyncWrite + PeekEnd + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + Unpin,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body + Default + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let state = ConnState::default();
+    let stream = TokioIo::new(Socket::new(stream, state.clone(), settings.header_timeout));
+    // Boxed: the future of a function has a copy of each argument that it passes on, and this value is
+    // most of the memory of a connection.
+    let connection = Box::pin(http.serve_connection(stream, state.track(service)));
+    // Not in a `JoinSet`, which wakes the accept loop for each connection that ends.
+    tokio::spawn(async move {
+        // Also dropped by a panic or an abort of the task, so that no permit is lost.
+        let _until_the_end = until_the_end;
+        let running =
+            watch.run(connection, state, |connection| connection.as_deref_mut().graceful_shutdown());
+        if let Some(Err(error)) = running.await {
+            // Clients cause these errors at will, so no higher level may log them.
+            tracing::trace!(%error, "connection ended");
+        }
+    });
 }
 
 /// Rate-limits the warning about rejected connections.
@@ -338,12 +328,12 @@ async fn accept(
     first: &mut usize,
     backoff: &mut AcceptBackoff,
     counts: &HttpCounts,
-) -> (TcpStream, SocketAddr, Protocol) {
+) -> (Stream, SocketAddr, Protocol) {
     loop {
         let (at, accepted) = poll_fn(|cx| {
             let in_turn = (0..listeners.len()).map(|step| (*first + step) % listeners.len());
             for at in in_turn {
-                if let Poll::Ready(accepted) = listeners[at].socket.poll_accept(cx) {
+                if let Poll::Ready(accepted) = listeners[at].poll_accept(cx) {
                     return Poll::Ready((at, accepted));
                 }
             }
@@ -404,6 +394,8 @@ async fn drain(shutdown: &Shutdown, limits: &ConnLimits, within: Duration, count
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
 
     #[test]
@@ -483,20 +475,23 @@ mod tests {
     async fn listeners_are_served_in_turn() {
         let mut listeners = Vec::new();
         let mut clients = Vec::new();
+        let mut busy = None;
         for connections in [6, 2] {
             let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("bound");
             let address = socket.local_addr().expect("bound");
+            busy.get_or_insert(address);
             for _ in 0..connections {
                 clients.push(TcpStream::connect(address).await.expect("accepted"));
             }
             listeners.push(Listener::from(socket));
         }
-        let busy = listeners[0].socket.local_addr().expect("bound");
+        let busy = busy.expect("two listeners");
         let (mut first, mut backoff, counts) = (0, AcceptBackoff::default(), HttpCounts::default());
         let mut of_busy = Vec::new();
         for _ in 0..clients.len() {
             let (stream, _, protocol) = accept(&listeners, &mut first, &mut backoff, &counts).await;
             assert_eq!(protocol, Protocol::Http1);
+            let Stream::Tcp(stream) = stream else { panic!("a socket of TCP") };
             of_busy.push(stream.local_addr().expect("open") == busy);
         }
         // The quiet listener is served every second time, until its two connections are accepted.

@@ -1,0 +1,101 @@
+//! The user to whom a data folder belongs, and how this command is run as that user. Root can write everywhere, and
+//! the owner cannot read what root has written.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::process::geteuid;
+
+/// The users of this machine.
+const USERS: &str = "/etc/passwd";
+
+/// The start of the variables that a command needs, which `sudo` removes.
+const PREFIX: &str = "WAYPOST_";
+
+/// Returns the user of a data folder, or of its log, if this process is root and it belongs to another user.
+pub(super) fn foreign(dir: &Path, log: &Path) -> Option<u32> {
+    if !geteuid().is_root() {
+        return None;
+    }
+    let owners = [dir, log].into_iter().filter_map(|path| Some(fs::metadata(path).ok()?.uid()));
+    owners.into_iter().find(|uid| *uid != 0)
+}
+
+/// Returns a user as people know it.
+pub(super) fn shown(uid: u32) -> String {
+    name_of(uid).map_or_else(|| format!("uid {uid}"), |name| format!("{name} (uid {uid})"))
+}
+
+/// Returns the command line that runs this very command as another user.
+pub(super) fn command_as(uid: u32) -> String {
+    let user = name_of(uid).unwrap_or_else(|| format!("'#{uid}'"));
+    let mut names: Vec<_> = std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.starts_with(PREFIX))
+        .collect();
+    names.sort();
+    let kept = if names.is_empty() { String::new() } else { format!(" --preserve-env={}", names.join(",")) };
+    let words: Vec<_> = std::env::args_os().map(|word| quoted(&word.to_string_lossy())).collect();
+    format!("sudo -u {user}{kept} {}", words.join(" "))
+}
+
+/// Returns what to do about an error of a path: for a missing right, the command as its owner. Begins with a space, or
+/// is empty.
+pub(crate) fn remedy(path: &Path, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return String::new();
+    }
+    let us = geteuid().as_raw();
+    match fs::metadata(path) {
+        Ok(found) if found.uid() != us => {
+            format!(". It belongs to {}: {}", shown(found.uid()), command_as(found.uid()))
+        }
+        Ok(_) => {
+            format!(". It belongs to this user (uid {us}): check its modes, or the modes of what is in it")
+        }
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+            format!(". This user (uid {us}) cannot create it: create it for this user, or set `data_dir`")
+        }
+        // A folder above may not be entered, so the owner is unknown.
+        Err(_) => format!(
+            ". This user (uid {us}) may not enter a folder above it: run this as the user of the server"
+        ),
+    }
+}
+
+/// Returns a word as a shell reads it.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@=,%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// Returns the name of a user. `None` in a container without a list of users.
+fn name_of(uid: u32) -> Option<String> {
+    let users = fs::read_to_string(USERS).ok()?;
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_have_names() {
+        assert_eq!(name_of(0).as_deref(), Some("root"));
+        assert_eq!(shown(4_000_000_000), "uid 4000000000");
+        assert!(command_as(4_000_000_000).starts_with("sudo -u '#4000000000' "));
+        assert_eq!(
+            [quoted("a/b.c"), quoted("a b"), quoted("it's"), quoted("")],
+            ["a/b.c", "'a b'", "'it'\\''s'", "''"]
+        );
+    }
+}

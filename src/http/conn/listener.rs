@@ -1,0 +1,296 @@
+//! Sockets that accept connections. A socket is reserved before anything else of the start, so that a busy port
+//! changes nothing, and accepts connections once the start has succeeded.
+//!
+//! A Unix socket is a file. A file that another program left is replaced if no program accepts on it, and the own
+//! file is removed when the socket is closed.
+
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll};
+
+use rustix::fs::Access;
+use rustix::io::Errno;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+
+use super::listen::Listen;
+
+/// The address of every client of a Unix socket, which has none. The configuration trusts it as a proxy.
+pub const UNIX_PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// The mode of a Unix socket: its owner and its group may connect. A proxy of another user joins the group.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Connections that the system queues until they are accepted; it may allow fewer. Past it the first packet
+/// of a visitor is dropped, and repeated a second later: with 1,024, visitors who arrived together with
+/// thousands of others waited for that second.
+const BACKLOG: u32 = 4_096;
+
+/// The protocol of a listener's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.0 and HTTP/1.1 without TLS.
+    Http1,
+}
+
+/// A listening socket, and the protocol of its connections.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Accepting,
+    pub(super) protocol: Protocol,
+}
+
+#[derive(Debug)]
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener, #[allow(dead_code, reason = "removes the file when it is dropped")] SocketFile),
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Creates a listener for HTTP/1.
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Listener {
+        Listener { socket: Accepting::Tcp(socket), protocol: Protocol::Http1 }
+    }
+}
+
+impl Listener {
+    /// Accepts a connection, with the address of its client.
+    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>> {
+        match &self.socket {
+            Accepting::Tcp(socket) => socket
+                .poll_accept(cx)
+                .map(|accepted| accepted.map(|(stream, peer)| (Stream::Tcp(stream), peer))),
+            Accepting::Unix(socket, _) => socket.poll_accept(cx).map(|accepted| {
+                accepted.map(|(stream, _)| (Stream::Unix(stream), SocketAddr::new(UNIX_PEER, 0)))
+            }),
+        }
+    }
+}
+
+/// A socket that no other program can use, and that does not accept connections yet.
+#[derive(Debug)]
+pub struct Reserved(Binding);
+
+#[derive(Debug)]
+enum Binding {
+    Tcp(TcpSocket),
+    // Listens already: a bound file that refuses connections looks like the rest of a program that ended.
+    Unix(UnixListener, SocketFile),
+}
+
+impl Reserved {
+    /// Binds the socket. Fails if another program has it, or if this user may not.
+    pub fn bind(listen: &Listen) -> io::Result<Reserved> {
+        match listen {
+            Listen::Tcp(address) => tcp(*address).map(Binding::Tcp).map(Reserved),
+            Listen::Unix(path) => unix(path).map(|(socket, file)| Reserved(Binding::Unix(socket, file))),
+        }
+    }
+
+    /// Returns the bound address. Its port is the one that the system chose if the setting is 0.
+    pub fn listen(&self) -> io::Result<Listen> {
+        match &self.0 {
+            Binding::Tcp(socket) => socket.local_addr().map(Listen::Tcp),
+            Binding::Unix(_, file) => Ok(Listen::Unix(file.path.clone())),
+        }
+    }
+
+    /// Begins to accept connections.
+    pub fn open(self) -> io::Result<Listener> {
+        let socket = match self.0 {
+            Binding::Tcp(socket) => Accepting::Tcp(socket.listen(BACKLOG)?),
+            Binding::Unix(socket, file) => Accepting::Unix(socket, file),
+        };
+        Ok(Listener { socket, protocol: Protocol::Http1 })
+    }
+}
+
+/// Creates a listening socket. Accepted connections inherit `TCP_NODELAY`, without a system call for each:
+/// responses are written whole, and a wait to join small packets would only add latency.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    tcp(address)?.listen(BACKLOG)
+}
+
+fn tcp(address: SocketAddr) -> io::Result<TcpSocket> {
+    let bound = tcp_at(address);
+    match &bound {
+        // All addresses of a machine without IPv6.
+        Err(error) if address.ip() == IpAddr::from(std::net::Ipv6Addr::UNSPECIFIED) && has_no_ipv6(error) => {
+            tcp_at(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()))
+        }
+        _ => bound,
+    }
+}
+
+fn has_no_ipv6(error: &io::Error) -> bool {
+    let codes = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL].map(|code| Some(code.raw_os_error()));
+    codes.contains(&error.raw_os_error())
+}
+
+fn tcp_at(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Without it a restart fails for a minute, while closed connections are in TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// The file of a Unix socket. Its drop removes the file, unless another program has replaced it.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    id: Option<(u64, u64)>,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.id.is_some() && id_of(&self.path) == self.id {
+            // The file may be gone already. A file that stays is replaced by the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn id_of(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+fn unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    if is_left_over(path)? {
+        fs::remove_file(path)?;
+    }
+    let socket = UnixListener::bind(path).map_err(no_folder)?;
+    let file = SocketFile { path: path.to_owned(), id: id_of(path) };
+    // The umask allows the owner only, so no other user connects before this.
+    fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
+    Ok((socket, file))
+}
+
+/// Returns whether the path is a socket that no program has open. Fails if one has, or if the path is no
+/// socket.
+fn is_left_over(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::new(ErrorKind::AlreadyExists, "it exists and is no socket: move it away"));
+        }
+        Ok(_) => {}
+    }
+    match StdUnixStream::connect(path) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(true),
+        // Removed since it was found.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        // A full queue of connections belongs to a program.
+        Ok(_) => Err(Errno::ADDRINUSE.into()),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(Errno::ADDRINUSE.into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Fails as [`Reserved::bind`] would. Creates and removes no file.
+pub(crate) fn check(listen: &Listen) -> io::Result<()> {
+    match listen {
+        Listen::Tcp(address) => tcp(*address).map(drop),
+        Listen::Unix(path) => {
+            is_left_over(path)?;
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
+                .map_err(|errno| no_folder(errno.into()))
+        }
+    }
+}
+
+/// Names the missing folder of a socket.
+fn no_folder(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::NotFound => io::Error::new(ErrorKind::NotFound, "its folder does not exist: create it"),
+        _ => error,
+    }
+}
+
+/// Returns the remedy of an error of [`Reserved::bind`], as the end of a sentence.
+pub fn remedy(listen: &Listen, error: &io::Error) -> String {
+    match (error.kind(), listen) {
+        (ErrorKind::PermissionDenied, Listen::Tcp(_)) => {
+            "Ports below 1024 need a capability: setcap cap_net_bind_service=+ep on the program, \
+             AmbientCapabilities=CAP_NET_BIND_SERVICE of a service, or another port"
+                .to_owned()
+        }
+        (ErrorKind::PermissionDenied, Listen::Unix(path)) => format!(
+            "This user must be able to write to {}: RuntimeDirectory=waypost of a service creates /run/waypost for it",
+            path.parent().unwrap_or(Path::new("/")).display()
+        ),
+        (ErrorKind::AddrInUse, _) => "Another program listens there: stop it, or set `listen`".to_owned(),
+        (ErrorKind::AddrNotAvailable, _) => {
+            "No interface of this machine has this address. Set `listen` to one, or to 0.0.0.0 for all"
+                .to_owned()
+        }
+        _ => "Set `listen`".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn m6_a_left_over_socket_is_replaced_and_the_own_one_removed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("w.sock");
+        let listen = Listen::Unix(path.clone());
+        let first = Reserved::bind(&listen).expect("bound");
+        let mode = fs::metadata(&path).expect("a socket").mode() & 0o777;
+        assert_eq!((mode, first.listen().expect("an address")), (SOCKET_MODE, listen.clone()));
+        let busy = Reserved::bind(&listen).expect_err("in use");
+        assert_eq!(busy.kind(), ErrorKind::AddrInUse);
+        assert!(path.exists(), "the refused start removes nothing");
+        drop(first);
+        assert!(!path.exists(), "removed with its listener");
+        // A program that was killed leaves its file.
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("bound"));
+        let again = Reserved::bind(&listen).expect("replaced").open().expect("open");
+        // Another file at the path is not ours to remove.
+        fs::remove_file(&path).expect("a file");
+        fs::write(&path, "other").expect("written");
+        drop(again);
+        assert!(path.exists());
+        let error = Reserved::bind(&listen).expect_err("no socket");
+        assert!(error.to_string().contains("is no socket"), "{error}");
+        assert_eq!(fs::read_to_string(&path).expect("kept"), "other");
+    }
+
+    #[tokio::test]
+    async fn m6_a_missing_folder_is_named() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let error = Reserved::bind(&Listen::Unix(folder.path().join("no/w.sock"))).expect_err("no folder");
+        assert!(error.to_string().contains("folder does not exist"), "{error}");
+    }
+
+    /// Clients are refused, and not kept waiting, while a long start repairs a log.
+    #[tokio::test]
+    async fn a_reserved_port_refuses_connections_until_it_is_open() {
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let reserved = Reserved::bind(&local.into()).expect("bound");
+        let address = reserved.listen().expect("bound").tcp().expect("tcp");
+        let refused = TcpStream::connect(address).await.map_err(|error| error.kind());
+        assert_eq!(refused.expect_err("refused"), ErrorKind::ConnectionRefused);
+        let open = reserved.open().expect("open");
+        TcpStream::connect(address).await.expect("accepted");
+        let busy = Reserved::bind(&address.into()).expect_err("in use");
+        assert_eq!(busy.kind(), ErrorKind::AddrInUse);
+        drop(open);
+    }
+}
