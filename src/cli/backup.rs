@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::arguments::{ConfigFile, created_path};
 use super::error::CommandError;
-use super::output::print_line;
+use super::output::{counted, print_line};
 use super::staging::Staging;
 use super::{log_reader, progress};
 use crate::log::local::archive::{Archive, VerifyReport};
@@ -39,10 +39,10 @@ pub(super) fn run(arguments: &BackupArguments) -> Result<(), CommandError> {
         ))
     })?;
     print_line(&format!(
-        "{} contains position {} with {} records, verified",
+        "{} contains position {} with {}, verified",
         arguments.to.display(),
         report.position,
-        report.records
+        counted(report.records, "record")
     ));
     Ok(())
 }

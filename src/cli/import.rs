@@ -13,7 +13,7 @@ use indicatif::ProgressBar;
 
 use super::arguments::ConfigFile;
 use super::error::CommandError;
-use super::output::{counted, print_line, print_note};
+use super::output::{counted, form, print_line, print_note};
 use super::{progress, runtime};
 use crate::app::data_folder::{FolderError, LOG_FOLDER};
 use crate::app::{StartError, Store};
@@ -173,8 +173,47 @@ fn check_options(arguments: &ImportArguments, core: &Core) -> Result<(), Command
     Ok(())
 }
 
+/// Returns what the start of an input is instead of lines of JSON, and how to convert it.
+fn foreign_format(start: &[u8]) -> Option<&'static str> {
+    let text = String::from_utf8_lossy(start);
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let line = text.lines().next()?;
+    match line.chars().next()? {
+        // A whole object ends in the line in which it begins.
+        '{' if line.trim_end() == "{" => Some(
+            "this is JSON over several lines, and `import` reads one object a line: convert it with jq -c . FILE",
+        ),
+        '{' => None,
+        '[' => Some(
+            "this is a JSON array, and `import` reads one object a line: convert it with jq -c '.[]' FILE",
+        ),
+        _ if line.contains([',', ';', '\t']) && !line.contains("://") || has_fields(line) => Some(
+            "this looks like CSV, and `import` reads one JSON object a line: docs/operating.md, section \"Export and \
+             import\", converts it",
+        ),
+        _ if line.contains("://") => Some(
+            "this looks like a list of URLs, and `import` reads one JSON object a line: convert it with jq -Rc '{url: \
+             .}' FILE",
+        ),
+        _ => None,
+    }
+}
+
+/// Returns whether a line without a header has several fields, one of which is a URL.
+fn has_fields(line: &str) -> bool {
+    let fields = |delimiter| {
+        let fields: Vec<&str> = line.split(delimiter).map(|field| field.trim().trim_matches('"')).collect();
+        fields.len() > 1 && fields.iter().any(|field| field.contains("://")) && !fields[0].contains("://")
+    };
+    [',', ';', '\t'].into_iter().any(fields)
+}
+
 async fn import(arguments: &ImportArguments, config: &Config, target: &Target) -> Result<(), CommandError> {
     let (reader, length) = open_input(&arguments.file)?;
+    if let Some(what) = foreign_format(reader.buffer()) {
+        let file = arguments.file.display();
+        return Err(CommandError::Failed(format!("{file}, line 1: {what}. Nothing was imported")));
+    }
     if target.is_new && !arguments.dry_run {
         check_before_creation(arguments, config, target, reader.buffer())?;
     }
@@ -207,8 +246,9 @@ async fn import(arguments: &ImportArguments, config: &Config, target: &Target) -
     let what = if arguments.dry_run { "would import" } else { "imported" };
     let links = counted(imported, "link");
     print_line(&format!(
-        "{what} {links} into {}, skipped {skipped} whose short codes are in use",
-        target.shown()
+        "{what} {links} into {}, skipped {skipped} whose short {} in use",
+        target.shown(),
+        form(skipped, "code is", "codes are")
     ));
     if !arguments.dry_run {
         // The log is the truth: a stop between the two costs only time at the next start.

@@ -25,6 +25,11 @@ pub(super) fn counted(count: u64, noun: &str) -> String {
     }
 }
 
+/// Returns the form of a verb or a noun that fits a count.
+pub(super) fn form(count: u64, one: &'static str, several: &'static str) -> &'static str {
+    if count == 1 { one } else { several }
+}
+
 /// Writes a line to stderr.
 pub(super) fn print_note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");

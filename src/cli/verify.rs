@@ -76,8 +76,8 @@ fn words(folder: &Path, report: &VerifyReport) -> String {
         report.bytes
     )];
     if report.torn > 0 {
-        let torn = report.torn;
-        lines.push(format!("{torn} bytes at the end are an unfinished write, which the next start removes"));
+        let torn = counted(report.torn, "byte");
+        lines.push(format!("an unfinished write of {torn} at the end, which the next start removes"));
     }
     lines.extend(report.damage.iter().map(|damage| format!("DAMAGED: {damage}")));
     if report.damage.is_empty() && !report.is_sound() {

@@ -73,7 +73,9 @@ impl ShortCode {
         }
         // Folded: a domain that ignores case stores `link\u{17f}` as `links`.
         if is_reserved(&text::folded(&code)) {
-            return Err(rejected("is reserved for a path of Waypost: choose another code"));
+            let words = RESERVED.join(", ");
+            let why = format!("is reserved for a path of Waypost: choose another code; reserved are {words}");
+            return Err(rejected(&why));
         }
         // With its selectors: they are allowed behind emoji only.
         if !all_allowed(&given) {
@@ -481,16 +483,18 @@ mod tests {
     /// Rejects spellings that browsers rewrite, reserved words, and invisible characters.
     #[test]
     fn t54_invalid_codes_are_rejected() {
+        const RULE: &str = "is reserved for a path of Waypost: choose another code; reserved are api, links, snapshots, \
+                            locations, healthz, readyz, metrics, .well-known, robots.txt, favicon.ico, assets, admin";
         let chars = "must consist of letters, digits, emoji and the characters - _ . ~";
         let rows = [
             ("", "must not be empty"),
             (".", "must not be \".\" or \"..\", which browsers remove from a URL"),
             ("..", "must not be \".\" or \"..\", which browsers remove from a URL"),
-            ("api", "is reserved for a path of Waypost: choose another code"),
+            ("api", RULE),
             // On a domain that ignores case it would be `api`.
-            ("API", "is reserved for a path of Waypost: choose another code"),
-            (".well-known", "is reserved for a path of Waypost: choose another code"),
-            ("favicon.ico", "is reserved for a path of Waypost: choose another code"),
+            ("API", RULE),
+            (".well-known", RULE),
+            ("favicon.ico", RULE),
             ("a/b", chars),
             ("a%2fb", chars),
             ("a b", chars),
@@ -509,10 +513,10 @@ mod tests {
             ("a\0", chars),
             (".well-known/x", chars),
             ("a/../b", chars),
-            ("Robots.TXT", "is reserved for a path of Waypost: choose another code"),
+            ("Robots.TXT", RULE),
             // NFC turns the Kelvin sign into `K`.
-            ("lin\u{212a}s", "is reserved for a path of Waypost: choose another code"),
-            ("metrics", "is reserved for a path of Waypost: choose another code"),
+            ("lin\u{212a}s", RULE),
+            ("metrics", RULE),
             ("a\u{200c}b", chars),
             ("a\u{2060}", chars),
             ("\u{feff}a", chars),

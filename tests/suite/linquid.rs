@@ -426,7 +426,7 @@ const DATE_TEXT: &str =
     "expiresAt: must be a string with a date such as 2026-12-31, or a time such as 2026-12-31T23:59:59Z";
 
 /// The message about a code that is a path of the server.
-const RESERVED: &str = "shortCode: is reserved for a path of Waypost: choose another code";
+const RESERVED: &str = "shortCode: is reserved for a path of Waypost: choose another code; reserved are api, links, snapshots, locations, healthz, readyz, metrics, .well-known, robots.txt, favicon.ico, assets, admin";
 
 #[test]
 fn invalid_values_get_the_vendors_messages() {

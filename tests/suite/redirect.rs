@@ -866,7 +866,7 @@ fn t54_reserved_paths_are_never_links() {
         let body = json!({"url": "https://e.test/", "customSlug": word});
         admin.post("/api/v1/links", &body).refuses(
             422,
-            "customSlug: is reserved for a path of Waypost: choose another code",
+            "customSlug: is reserved for a path of Waypost: choose another code; reserved are api, links, snapshots, locations, healthz, readyz, metrics, .well-known, robots.txt, favicon.ico, assets, admin",
             word,
         );
         let answer = visitor.get(&format!("/{word}"));

@@ -77,7 +77,7 @@ const REFUSALS: &[(&str, u16, &str)] = &[
     (
         r#"{"url": "https://e.test/x", "customSlug": "api"}"#,
         422,
-        "customSlug: is reserved for a path of Waypost: choose another code",
+        "customSlug: is reserved for a path of Waypost: choose another code; reserved are api, links, snapshots, locations, healthz, readyz, metrics, .well-known, robots.txt, favicon.ico, assets, admin",
     ),
     (
         r#"{"url": "https://e.test/x", "alias": ".."}"#,

@@ -427,7 +427,7 @@ fn an_import_names_its_folder_and_a_mistake_creates_none() {
     let (file, csv, here) = (lines.display().to_string(), csv.display().to_string(), folder.path().display());
     let none = format!("nothing was imported: {here}/data contains no log, and none was created");
     let rows: [(&[&str], &str, bool); 5] = [
-        (&[&csv], "line 1: the body is not valid JSON", true),
+        (&[&csv], "line 1: this looks like CSV", false),
         (&[&here.to_string()], &format!("cannot read {here}: Is a directory"), false),
         (&["/no/such/file"], "cannot read /no/such/file: No such file", false),
         (&[&file, "--domain", "nope.test"], "--domain nope.test: a new instance has only the domain", true),

@@ -2,6 +2,7 @@
 
 use super::finding::{Case, Finding};
 use super::store::LogCheck;
+use crate::cli::output::{counted, form};
 use crate::core::Site;
 use crate::core::links::loops::{Report, Survey};
 use crate::log::LogError;
@@ -32,35 +33,47 @@ fn findings(report: &Report) -> Vec<Finding> {
     let mut found = Vec::new();
     if *looping > 0 {
         let text = format!(
-            "{looping} of {links} links form a loop, such as {}: their visitors get an error page (508). Change \
-             their destinations, also expiredUrl",
+            "{looping} of {} {} a loop, such as {}: the visitors get an error page (508). Change the destinations, also \
+             expiredUrl",
+            counted(*links, "link"),
+            form(*looping, "forms", "form"),
             named.join(", ")
         );
         found.push(Finding::warning(LOOPS, text));
     }
     if let [first, ..] = &misdirected[..] {
         let text = format!(
-            "{} URLs of domains lead to this server itself and are not followed, such as {first}: visitors \
-             get the plain page. Set them to other addresses, or to null",
-            misdirected.len()
+            "{} of domains {} to this server itself and {} not followed, such as {first}: visitors get the plain page. \
+             Set other addresses, or null",
+            counted(misdirected.len() as u64, "URL"),
+            form(misdirected.len() as u64, "leads", "lead"),
+            form(misdirected.len() as u64, "is", "are")
         );
         found.push(Finding::warning(LOOPS, text));
     }
     // Links in a loop lead back here as well, and are already reported.
     if leading_here > looping {
         let text = format!(
-            "{leading_here} of {links} links lead back to a domain of this instance, such as {}: a visitor is \
-             redirected here once more. Change their destinations, unless this is intended",
+            "{leading_here} of {} {} back to a domain of this instance, such as {}: a visitor is redirected here once \
+             more. Change the destinations, unless this is intended",
+            counted(*links, "link"),
+            form(*leading_here, "leads", "lead"),
             examples.join(", ")
         );
         found.push(Finding::warning(LOOPS, text));
     }
     if *left_out > 0 {
-        let text = format!("{left_out} more links lead back here and were not searched for loops");
+        let text = format!(
+            "{} more {} back here and {} not searched for loops",
+            left_out,
+            form(*left_out, "link leads", "links lead"),
+            form(*left_out, "was", "were")
+        );
         found.push(Finding::warning(LOOPS, text));
     }
     if found.is_empty() {
-        let text = format!("none of {links} links leads back to a domain of this instance");
+        let links = counted(*links, "link");
+        let text = format!("none of {links} leads back to a domain of this instance");
         found.push(Finding::ok(LOOPS, text));
     }
     found

@@ -2,6 +2,7 @@
 
 use super::finding::Finding;
 use super::store::LogCheck;
+use crate::cli::output::{counted, form};
 use crate::log::LogError;
 use crate::model::Invalid;
 use crate::table::keys;
@@ -38,9 +39,10 @@ pub(super) fn passwords(log: &LogCheck) -> Finding {
     }
     if unusable > 0 {
         let text = format!(
-            "no password opens {unusable} of {protected} links with a password, such as {}. Set their passwords \
-             again",
-            named.join(", ")
+            "no password opens {unusable} of {} with a password, such as {}. Set {} again",
+            counted(protected, "link"),
+            named.join(", "),
+            form(unusable, "its password", "their passwords")
         );
         return Finding::warning(PASSWORDS, text);
     }

@@ -202,7 +202,7 @@ mod tests {
             (
                 r#"{"url":"u","customSlug":"api"}"#,
                 422,
-                "customSlug: is reserved for a path of Waypost: choose another code",
+                "customSlug: is reserved for a path of Waypost: choose another code; reserved are api, links, snapshots, locations, healthz, readyz, metrics, .well-known, robots.txt, favicon.ico, assets, admin",
             ),
             (
                 r#"{"url":"u","alias":".."}"#,
@@ -350,7 +350,9 @@ mod tests {
             [
                 Ok(()),
                 failed("url: must be a string"),
-                failed("customSlug: is reserved for a path of Waypost: choose another code")
+                failed(
+                    "customSlug: is reserved for a path of Waypost: choose another code; reserved are api, links, snapshots, locations, healthz, readyz, metrics, .well-known, robots.txt, favicon.ico, assets, admin"
+                )
             ]
         );
         assert!(!bulk.atomic);
