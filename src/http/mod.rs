@@ -9,8 +9,10 @@ pub mod body;
 pub mod conn;
 pub mod counts;
 pub mod dates;
+mod exposition;
 pub mod host;
 mod miss_limit;
+mod process_metrics;
 pub mod route;
 pub mod service;
 

@@ -61,7 +61,7 @@ use crate::http::api::ops::Ops;
 use crate::http::api::registry::dialect_of;
 use crate::http::api::response::server_error;
 use crate::http::body::{self, BodyError, Content, HttpResponse};
-use crate::http::counts::HttpCounts;
+use crate::http::counts::{HttpCounts, RedirectCount};
 use crate::http::host;
 use crate::model::network::Networks;
 use crate::visit::host_misses::HostMisses;
@@ -91,6 +91,8 @@ pub struct Service(Arc<Shared>);
 pub struct Connection {
     service: Service,
     peer: IpAddr,
+    /// Counts the redirects of this connection and some others.
+    redirects: Arc<RedirectCount>,
 }
 
 #[derive(Debug)]
@@ -141,7 +143,7 @@ impl Service {
 
     /// Creates the service of a connection from this address.
     pub fn connect(&self, peer: IpAddr) -> Connection {
-        Connection { service: self.clone(), peer }
+        Connection { service: self.clone(), peer, redirects: self.0.counts.redirects() }
     }
 }
 
@@ -159,15 +161,34 @@ where
 
     fn call(&self, mut request: Request<B>) -> ResponseFuture {
         let service = &self.service;
+        let began = self.redirects.begin();
         let response = match service.caught(|| service.route(&request, self.peer)) {
             // Created here and not in `route`: each further move of a response costs instructions.
-            Some(Routed::Redirect(redirect)) => return now(redirect.respond(request.headers_mut())),
+            Some(Routed::Redirect(redirect)) => {
+                let response = redirect.respond(request.headers_mut());
+                service.0.counts.redirected(&self.redirects, began);
+                return now(response);
+            }
             Some(Routed::Answered(response)) => Some(response),
             Some(Routed::Api) => service.caught(|| service.api(request, self.peer)),
             Some(Routed::Submit { host }) => service.caught(|| service.submit(&host, request, self.peer)),
             None => None,
         };
-        response.unwrap_or_else(|| now(panicked()))
+        self.counted(response.unwrap_or_else(|| now(panicked())), began)
+    }
+}
+
+impl Connection {
+    /// Counts a response that is complete, or has it counted once it is.
+    fn counted(&self, mut response: ResponseFuture, began: Option<Instant>) -> ResponseFuture {
+        match &mut response {
+            ResponseFuture::Now(Some(response)) => {
+                self.service.0.counts.answered(response.status(), &self.redirects, began);
+            }
+            ResponseFuture::Now(None) => {}
+            ResponseFuture::Later(later) => later.redirects = Some((Arc::clone(&self.redirects), began)),
+        }
+        response
     }
 }
 
@@ -289,7 +310,7 @@ impl Service {
             return rejected;
         }
         match route {
-            Route::Metrics => ops.metrics(),
+            Route::Metrics => ops.metrics(headers),
             Route::Description => description.json(),
             _ => description.page(),
         }
@@ -365,7 +386,8 @@ impl Service {
         response: Pin<Box<dyn Future<Output = HttpResponse> + Send>>,
         dialect: Option<&'static dyn Dialect>,
     ) -> ResponseFuture {
-        ResponseFuture::Later(Later { response, counts: Arc::clone(&self.0.counts), dialect })
+        let counts = Arc::clone(&self.0.counts);
+        ResponseFuture::Later(Later { response, counts, dialect, redirects: None })
     }
 }
 
@@ -437,11 +459,13 @@ mod tests {
         let counts = Arc::new(HttpCounts::default());
         for dialect in [None, Some(dialect_of("/api/v1/links"))] {
             let response = Box::pin(async { panic!("a fault of a handler") });
-            let answering = ResponseFuture::Later(Later { response, counts: Arc::clone(&counts), dialect });
+            let redirects = Some((counts.redirects(), None));
+            let answering =
+                ResponseFuture::Later(Later { response, counts: Arc::clone(&counts), dialect, redirects });
             let response = answering.await.expect("infallible");
             assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         }
-        assert_eq!(counts.panics.get(), 2);
+        assert_eq!((counts.panics.get(), counts.of_class(5)), (2, 2));
     }
 
     proptest! {

@@ -33,12 +33,20 @@ pub enum Scope {
     SnapshotsWrite,
     /// Manage keys, workspaces and companies.
     Admin,
+    /// Read the metrics of the instance.
+    MetricsRead,
 }
 
 impl Scope {
     /// All scopes, in the order of lists.
-    pub const ALL: [Scope; 5] =
-        [Scope::LinksRead, Scope::LinksWrite, Scope::SnapshotsRead, Scope::SnapshotsWrite, Scope::Admin];
+    pub const ALL: [Scope; 6] = [
+        Scope::LinksRead,
+        Scope::LinksWrite,
+        Scope::SnapshotsRead,
+        Scope::SnapshotsWrite,
+        Scope::Admin,
+        Scope::MetricsRead,
+    ];
 
     /// Returns the name in APIs. Four of the names are HighLevel's.
     pub fn name(self) -> &'static str {
@@ -48,6 +56,7 @@ impl Scope {
             Scope::SnapshotsRead => "snapshots.readonly",
             Scope::SnapshotsWrite => "snapshots.write",
             Scope::Admin => "admin",
+            Scope::MetricsRead => "metrics.readonly",
         }
     }
 
@@ -70,7 +79,8 @@ impl Scopes {
         Scope::ALL.into_iter().collect()
     }
 
-    /// Returns whether the set permits `scope`. Permission to write includes permission to read.
+    /// Returns whether the set permits `scope`. Permission to write includes permission to read, and `admin` includes
+    /// the metrics.
     pub fn allow(self, scope: Scope) -> bool {
         // Positions in the enum are stored: a new scope must come last.
         let has = |s: Scope| self.0 & (1 << s as u8) != 0;
@@ -78,6 +88,8 @@ impl Scopes {
         match scope {
             Scope::LinksRead => has(Scope::LinksRead) || has(Scope::LinksWrite),
             Scope::SnapshotsRead => has(Scope::SnapshotsRead) || has(Scope::SnapshotsWrite),
+            // Keys of earlier versions read the metrics with `admin`.
+            Scope::MetricsRead => has(Scope::MetricsRead) || has(Scope::Admin),
             Scope::LinksWrite | Scope::SnapshotsWrite | Scope::Admin => has(scope),
         }
     }
@@ -179,12 +191,13 @@ mod tests {
             for asked in Scope::ALL {
                 let want = held == asked
                     || (held == Scope::LinksWrite && asked == Scope::LinksRead)
-                    || (held == Scope::SnapshotsWrite && asked == Scope::SnapshotsRead);
+                    || (held == Scope::SnapshotsWrite && asked == Scope::SnapshotsRead)
+                    || (held == Scope::Admin && asked == Scope::MetricsRead);
                 assert_eq!(Scopes::from_iter([held]).allow(asked), want, "{held:?} {asked:?}");
             }
         }
         assert!(Scopes::all().cover(Scopes::all()));
-        // Admin includes no other scope: each must be granted.
+        // Admin includes only the metrics: each other scope must be granted.
         assert!(!Scopes::from_iter([Scope::Admin]).cover(Scopes::all()));
     }
 }

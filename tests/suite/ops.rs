@@ -1,13 +1,15 @@
 //! Health, readiness and metrics, and bounds on the memory and descriptors that strangers can occupy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
 use crate::support::app::TestApp;
 use crate::support::http::{Connection, text};
-use crate::support::process::{Dice, PATIENCE, Plan, Process, poll};
+use crate::support::process::{Dice, PATIENCE, Plan, Process, not_tested, poll};
 
 /// Returns the names of all series, with their labels.
 fn series(metrics: &str) -> BTreeSet<String> {
@@ -25,15 +27,12 @@ fn t83_metrics_are_for_administrators() {
     app.visitor().get("/metrics").refuses(401, "missing or invalid API key", "a stranger");
     app.visitor().with_key(&secret).get("/metrics").refuses(
         403,
-        "this needs an API key of the whole instance with the scope admin",
+        "this needs an API key of the whole instance with the scope metrics.readonly or admin",
         "no administrator",
     );
     let before = admin.get("/metrics");
     assert_eq!(before.status, 200, "{before:?}");
-    assert!(
-        before.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")),
-        "{before:?}"
-    );
+    assert_eq!(before.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"), "{before:?}");
     let before = series(&before.text());
     assert!(before.len() > 10, "{before:?}");
     // No value of a request becomes a series.
@@ -62,17 +61,145 @@ fn n07_metrics_are_for_keys_of_the_whole_instance() {
     let company = text(&company["company"], "id").to_owned();
     let rows = [
         (json!({"instance": true}), 200),
+        (json!({"instance": true, "scopes": ["metrics.readonly"]}), 200),
+        (json!({"instance": true, "scopes": ["links.readonly", "snapshots.write"]}), 403),
         (json!({"instance": true, "createOnly": true}), 403),
         (json!({"companyId": company}), 403),
         (json!({}), 403),
     ];
     for (mut body, status) in rows {
         body["name"] = json!("n");
-        body["scopes"] = json!(["admin", "links.write"]);
+        if body.get("scopes").is_none() {
+            body["scopes"] = json!(["admin", "links.write"]);
+        }
         let made = admin.post("/api/v1/keys", &body).expect(201, "a key");
         let answer = app.visitor().with_key(text(&made["key"], "secret")).get("/metrics");
         assert_eq!(answer.status, status, "{body}: {answer:?}");
     }
+    // The key for Prometheus can do nothing else, and no tenant gets one.
+    let body = json!({"name": "n", "instance": true, "scopes": ["metrics.readonly"]});
+    let made = admin.post("/api/v1/keys", &body).expect(201, "a key");
+    let mut small = app.visitor().with_key(text(&made["key"], "secret"));
+    small.get("/api/v1/links").refuses(403, "this key lacks the scope links.readonly", "links");
+    for mut body in [json!({"companyId": company}), json!({})] {
+        body["name"] = json!("n");
+        body["scopes"] = json!(["metrics.readonly"]);
+        let why = "scopes: metrics.readonly is for keys of the whole instance: add \"instance\": true";
+        admin.post("/api/v1/keys", &body).refuses(422, why, "a key of a tenant");
+    }
+}
+
+/// Checks the grammar that both text formats have in common, and the rules of each that clients rely on.
+#[track_caller]
+fn is_valid(metrics: &str, is_open: bool) {
+    let mut types: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    let (mut family, mut last_bucket) = ("", 0.0);
+    let body = metrics.strip_suffix("# EOF\n");
+    assert_eq!(body.is_some(), is_open, "{metrics}");
+    for line in body.unwrap_or(metrics).lines() {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", "HELP", name, help] => {
+                assert!(!help.is_empty() && !types.contains_key(name), "{line}");
+                family = name;
+            }
+            ["#", "TYPE", name, kind] => {
+                assert!(name == family && types.insert(name, kind).is_none(), "{line}");
+                assert_eq!(kind == "counter" && !is_open, name.ends_with("_total"), "{line}");
+            }
+            [series, value] => {
+                let name = series.split('{').next().expect("a name");
+                let value: f64 = value.parse().expect(line);
+                let rest = name.strip_prefix(family).expect(line);
+                let suffixes: &[&str] = match types[family] {
+                    "counter" if is_open => &["_total"],
+                    "histogram" => &["_bucket", "_sum", "_count"],
+                    _ => &[""],
+                };
+                assert!(suffixes.contains(&rest) && seen.insert(series.to_owned()), "{line}");
+                if rest == "_bucket" {
+                    assert!(value >= last_bucket, "{line}");
+                    last_bucket = value;
+                }
+            }
+            _ => panic!("{line:?}"),
+        }
+    }
+    assert!(types.len() > 40, "{types:?}");
+}
+
+/// Both formats are valid, by the rules above and by Prometheus' own program where it is installed.
+#[test]
+fn metrics_are_valid_in_both_formats() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "s"}));
+    app.visitor().get("/s");
+    let plain = admin.get("/metrics").text();
+    is_valid(&plain, false);
+    let accept =
+        [("Accept", "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1")];
+    let open = admin.send("GET", "/metrics", &accept, None);
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!((open.header("content-type"), open.header("vary")), (Some(kind), Some("Accept")));
+    is_valid(&open.text(), true);
+    let child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        not_tested("the metrics by promtool: it is not installed");
+        return;
+    };
+    child.stdin.take().expect("piped").write_all(plain.as_bytes()).expect("read");
+    let checked = child.wait_with_output().expect("it ends");
+    let said = [checked.stdout, checked.stderr].concat();
+    assert!(checked.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
+
+fn value(metrics: &str, series: &str) -> f64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {series} in {metrics}"))
+}
+
+#[test]
+fn metrics_describe_the_process_and_its_answers() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).start();
+    server.admin().create(&json!({"url": "https://e.test/", "customSlug": "s"}));
+    let metrics = || server.admin().get("/metrics").text();
+    let before = metrics();
+    let mut visitor = server.visitor();
+    for _ in 0..130 {
+        assert_eq!(visitor.get("/s").status, 302);
+    }
+    for _ in 0..3 {
+        assert_eq!(visitor.get("/missing").status, 404);
+    }
+    let after = metrics();
+    let grown = |series: &str| value(&after, series) - value(&before, series);
+    for (class, want) in [("3xx", 130.0), ("4xx", 3.0), ("5xx", 0.0)] {
+        let got = grown(&format!("waypost_http_responses_total{{code=\"{class}\"}}"));
+        assert!((got - want).abs() < 0.5, "{class}: {got}");
+    }
+    // The first of them and each 64th.
+    let timed = grown("waypost_redirect_duration_seconds_count");
+    assert!((2.0..=3.0).contains(&timed), "{timed}");
+    assert!(grown("waypost_redirect_duration_seconds_sum") > 0.0);
+    let version = concat!("waypost_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\",");
+    assert!(after.lines().any(|line| line.starts_with(version) && line.ends_with(" 1")), "{after}");
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    assert!((now - value(&after, "process_start_time_seconds")).abs() < 600.0, "{after}");
+    assert!(value(&after, "process_cpu_seconds_total") > 0.0);
+    let resident = value(&after, "process_resident_memory_bytes");
+    assert!((1e6..1e9).contains(&resident), "{resident}");
+    let (open, most) = (value(&after, "process_open_fds"), value(&after, "process_max_fds"));
+    assert!(open > 5.0 && open < most, "{open} of {most}");
+    server.stop();
 }
 
 /// Paths outside the APIs have a rate limit of their own kind.

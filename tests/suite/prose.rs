@@ -8,7 +8,7 @@ use super::readme::documents;
 use crate::support::app::TestApp;
 
 /// Names in prose that are spelt like names of the code.
-const PROPER_NAMES: [&str; 10] = [
+const PROPER_NAMES: [&str; 11] = [
     "GitHub",
     "HighLevel",
     "JavaScript",
@@ -16,6 +16,7 @@ const PROPER_NAMES: [&str; 10] = [
     "LinkedIn",
     "MiB",
     "OpenAPI",
+    "OpenMetrics",
     "PyPI",
     "WhatsApp",
     "iMessage",

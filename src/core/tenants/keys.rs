@@ -110,6 +110,11 @@ impl Tenants {
         if draft.create_only && !draft.scopes.allow(Scope::LinksWrite) {
             return Err(Invalid::new("createOnly", "needs the scope links.write").into());
         }
+        // The metrics are of all tenants together.
+        if reach != Reach::Instance && draft.scopes.iter().any(|scope| scope == Scope::MetricsRead) {
+            let rule = "metrics.readonly is for keys of the whole instance: add \"instance\": true";
+            return Err(Invalid::new("scopes", rule).into());
+        }
         if !context.scopes.cover(draft.scopes) {
             return Err(Error::Forbidden("a key cannot grant scopes that it does not have".to_owned()));
         }

@@ -198,13 +198,13 @@ impl Api {
         let may_see = match &caller {
             Ok(caller)
                 if caller.reach() == Reach::Instance
-                    && caller.scopes().allow(Scope::Admin)
+                    && caller.scopes().allow(Scope::MetricsRead)
                     && !caller.is_create_only() =>
             {
                 Ok(())
             }
             Ok(_) => Err(ApiError::Forbidden(
-                "this needs an API key of the whole instance with the scope admin".into(),
+                "this needs an API key of the whole instance with the scope metrics.readonly or admin".into(),
             )),
             Err(_) => Err(ApiError::BadKey),
         };

@@ -1,7 +1,7 @@
 //! Endpoints for operators: `/healthz` (whether the process is alive, and its problems), `/readyz` (what the
 //! start waits for) and `/metrics` (Prometheus text).
 //!
-//! Numbers come from [`MetricSource`]s, one for each part, which each scrape reads. No metric has labels, so
+//! Numbers come from [`MetricSource`]s, one for each part, which each scrape reads. Labels are constants, so
 //! that no part of a request can ever become one.
 
 use std::fmt;
@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use hyper::{Response, StatusCode};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS};
+use hyper::{HeaderMap, Response, StatusCode};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
@@ -25,12 +26,18 @@ use crate::core::Core;
 use crate::http::api::response::respond;
 use crate::http::body::{Content, HttpResponse};
 use crate::http::counts::HttpCounts;
+use crate::http::exposition::Exposition;
+use crate::http::process_metrics::ProcessMetrics;
 use crate::log::Log;
 use crate::log::local::LocalLog;
 use crate::readiness::Readiness;
 use crate::table::Table;
 use crate::visit::host_misses::HostMisses;
 use crate::webhooks::Webhooks;
+
+/// The labels of `waypost_build_info`.
+const BUILD: Labels =
+    &[("version", env!("CARGO_PKG_VERSION")), ("os", std::env::consts::OS), ("arch", std::env::consts::ARCH)];
 
 /// `Retry-After` of `/readyz`, in seconds.
 const RETRY_SECONDS: u32 = 1;
@@ -48,6 +55,11 @@ pub trait MetricSource: fmt::Debug + Send + Sync + 'static {
     /// Appends the current values.
     fn measure(&self, to: &mut Vec<Measure>);
 
+    /// Returns a histogram of the part, with its name and its description.
+    fn histogram(&self) -> Option<(&'static str, &'static str, Histogram)> {
+        None
+    }
+
     /// Appends the problems of the part, a sentence each. `/healthz` shows them to anyone, so they contain no
     /// paths and no names.
     fn problems(&self, to: &mut Vec<String>) {
@@ -55,10 +67,14 @@ pub trait MetricSource: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// A metric and its value.
+/// The labels of a value. Constants only.
+type Labels = &'static [(&'static str, &'static str)];
+
+/// A metric and its value. Values of one metric follow one another and differ in their labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measure {
     name: &'static str,
+    labels: Labels,
     help: &'static str,
     kind: MetricKind,
     value: u64,
@@ -73,12 +89,25 @@ enum MetricKind {
 impl Measure {
     /// Creates a counter, which only grows. Prometheus sees it as `name_total`.
     pub fn counter(name: &'static str, help: &'static str, value: u64) -> Measure {
-        Measure { name, help, kind: MetricKind::Counter, value }
+        Measure { name, labels: &[], help, kind: MetricKind::Counter, value }
     }
 
     /// Creates a gauge, which goes up and down.
     pub(crate) fn gauge(name: &'static str, help: &'static str, value: u64) -> Measure {
-        Measure { name, help, kind: MetricKind::Gauge, value }
+        Measure { name, labels: &[], help, kind: MetricKind::Gauge, value }
+    }
+
+    /// Adds labels.
+    pub(crate) fn labelled(self, labels: Labels) -> Measure {
+        Measure { labels, ..self }
+    }
+
+    fn encode(self, to: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        match self.kind {
+            MetricKind::Counter => ConstCounter::new(self.value).encode(to),
+            // Saturates: gauges are signed, and none of ours has a value of this size.
+            MetricKind::Gauge => ConstGauge::new(i64::try_from(self.value).unwrap_or(i64::MAX)).encode(to),
+        }
     }
 }
 
@@ -102,9 +131,14 @@ impl Ops {
     /// Creates the endpoints over these parts. The uptime begins now.
     pub fn new(settings: &Settings, readiness: Readiness, all: Vec<Box<dyn MetricSource>>) -> Ops {
         let sources = Arc::new(Sources { all, started: Instant::now() });
-        let mut registry = Registry::with_prefix("waypost");
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(ProcessMetrics::new()));
+        let own = registry.sub_registry_with_prefix("waypost");
+        for (name, help, histogram) in sources.all.iter().filter_map(|source| source.histogram()) {
+            own.register(name, help, histogram);
+        }
         // A collector reads at each scrape; registered metrics would have to be kept up to date.
-        registry.register_collector(Box::new(Arc::clone(&sources)));
+        own.register_collector(Box::new(Arc::clone(&sources)));
         Ops { readiness, sources, registry, is_public: settings.public }
     }
 
@@ -137,14 +171,15 @@ impl Ops {
         response
     }
 
-    /// Responds to `/metrics`. The caller has checked the key.
-    pub fn metrics(&self) -> HttpResponse {
+    /// Responds to `/metrics`, in the format that the request asks for. The caller has checked the key.
+    pub fn metrics(&self, request: &HeaderMap) -> HttpResponse {
         let mut body = String::new();
         text::encode(&mut body, &self.registry).expect("writing into a String cannot fail");
-        let mut response = Response::new(Content::from(Bytes::from(body)));
-        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        let exposition = Exposition::of(request);
+        let mut response = Response::new(Content::from(Bytes::from(exposition.convert(body))));
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(exposition.content_type()));
+        headers.insert(VARY, HeaderValue::from_static("Accept"));
         // A cached response would show old values.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -155,21 +190,25 @@ impl Ops {
 impl Collector for Sources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let uptime = self.started.elapsed().as_secs();
-        let mut measures = vec![Measure::gauge("uptime_seconds", "Seconds since the start", uptime)];
+        let build =
+            Measure::gauge("build_info", "Always 1; the labels describe the build", 1).labelled(BUILD);
+        let mut measures = vec![build, Measure::gauge("uptime_seconds", "Seconds since the start", uptime)];
         for source in &self.all {
             source.measure(&mut measures);
         }
-        for Measure { name, help, kind, value } in measures {
-            match kind {
-                MetricKind::Counter => ConstCounter::new(value).encode(encoder.encode_descriptor(
-                    name,
-                    help,
-                    None,
-                    MetricType::Counter,
-                )?)?,
-                // Saturates: gauges are signed, and none of ours has a value of this size.
-                MetricKind::Gauge => ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
-                    .encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?,
+        for metric in measures.chunk_by(|a, b| a.name == b.name) {
+            let first = metric[0];
+            let kind = match first.kind {
+                MetricKind::Counter => MetricType::Counter,
+                MetricKind::Gauge => MetricType::Gauge,
+            };
+            let mut to = encoder.encode_descriptor(first.name, first.help, None, kind)?;
+            if first.labels.is_empty() {
+                first.encode(to)?;
+                continue;
+            }
+            for measure in metric {
+                measure.encode(to.encode_family(&measure.labels)?)?;
             }
         }
         Ok(())
@@ -191,6 +230,21 @@ impl MetricSource for Arc<HttpCounts> {
             Measure::counter("api_refused", "API answers from 400 to 499", self.api_refused.get()),
             Measure::counter("api_failed", "API answers from 500", self.api_failed.get()),
         ]);
+        let classes: [(usize, Labels); 4] = [
+            (2, &[("code", "2xx")]),
+            (3, &[("code", "3xx")]),
+            (4, &[("code", "4xx")]),
+            (5, &[("code", "5xx")]),
+        ];
+        to.extend(classes.map(|(class, labels)| {
+            let help = "Answers to visitors and to the APIs, by the class of their status";
+            Measure::counter("http_responses", help, self.of_class(class)).labelled(labels)
+        }));
+    }
+
+    fn histogram(&self) -> Option<(&'static str, &'static str, Histogram)> {
+        let help = "Time from the head of a request to the head of its redirect, of one redirect in 64";
+        Some(("redirect_duration_seconds", help, self.latency.0.clone()))
     }
 
     fn problems(&self, to: &mut Vec<String>) {
@@ -387,7 +441,9 @@ mod tests {
         let counts = Arc::new(HttpCounts::default());
         counts.connections.add();
         let ops = Ops::new(&Settings::default(), Readiness::default(), vec![Box::new(counts)]);
-        let text = text_of(ops.metrics()).await;
+        let mut headers = HeaderMap::new();
+        headers.insert(hyper::header::ACCEPT, HeaderValue::from_static("application/openmetrics-text"));
+        let text = text_of(ops.metrics(&headers)).await;
         for line in [
             "# TYPE waypost_http_connections counter",
             // The crate appends `_total` to counters, as OpenMetrics requires.

@@ -8,13 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use hyper::StatusCode;
 
 use crate::http::api::dialect::{Dialect, ServerError};
 use crate::http::api::response::server_error;
 use crate::http::body::{Content, HttpResponse};
-use crate::http::counts::HttpCounts;
+use crate::http::counts::{HttpCounts, RedirectCount};
 use crate::visit::pages;
 
 /// The response of a service call.
@@ -32,6 +33,8 @@ pub struct Later {
     pub(super) counts: Arc<HttpCounts>,
     /// Renders a panic; `None` for a page.
     pub(super) dialect: Option<&'static dyn Dialect>,
+    /// Where a redirect counts, and when its request arrived if it is timed.
+    pub(super) redirects: Option<(Arc<RedirectCount>, Option<Instant>)>,
 }
 
 impl fmt::Debug for Later {
@@ -59,11 +62,18 @@ impl Later {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<HttpResponse> {
         // Unwind safe: a panicked future is not polled again, and shared state is atomics and locks without
         // poisoning.
-        catch_unwind(AssertUnwindSafe(|| self.response.as_mut().poll(cx))).unwrap_or_else(|_| {
-            self.counts.panics.add();
-            let render = |dialect| server_error(dialect, ServerError::Internal);
-            Poll::Ready(self.dialect.map_or_else(panicked, render))
-        })
+        catch_unwind(AssertUnwindSafe(|| self.response.as_mut().poll(cx)))
+            .unwrap_or_else(|_| {
+                self.counts.panics.add();
+                let render = |dialect| server_error(dialect, ServerError::Internal);
+                Poll::Ready(self.dialect.map_or_else(panicked, render))
+            })
+            .map(|response| {
+                if let Some((redirects, began)) = self.redirects.take() {
+                    self.counts.answered(response.status(), &redirects, began);
+                }
+                response
+            })
     }
 }
 

@@ -53,6 +53,7 @@ fn respond(request: Request<Incoming>, held: &SharedCount, counts: &Arc<HttpCoun
         response: Box::pin(response),
         counts: Arc::clone(counts),
         dialect: Some(dialect_of("/api/v1/links")),
+        redirects: None,
     })
 }
 

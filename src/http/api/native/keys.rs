@@ -123,7 +123,7 @@ mod tests {
             r#"{"name":"k","scopes":[1]}"#,
             mistyped("scopes", "must be an array of strings"),
         );
-        let names = "must be of links.readonly, links.write, snapshots.readonly, snapshots.write, admin";
+        let names = "must be of links.readonly, links.write, snapshots.readonly, snapshots.write, admin, metrics.readonly";
         check_parse(create, r#"{"name":"k","scopes":["all"]}"#, rule("scopes", names));
         let both = r#"{"name":"k","scopes":["admin"],"companyId":"c","instance":true}"#;
         check_parse(
