@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use serde_json::{Value, json};
 
 use crate::support::app::{HOST, TestApp};
-use crate::support::http::{Client, text};
+use crate::support::http::{Answer, Client, text};
 use crate::support::native::path_of;
 
 fn made(admin: &mut Client, code: &str) -> Value {
@@ -391,6 +391,13 @@ fn m10_a_redirect_can_hide_the_referrer() {
     assert_eq!(policy("/quiet").as_deref(), Some("no-referrer"), "also to expiredUrl");
 }
 
+/// Sends a form as a browser does.
+fn press(visitor: &mut Client, path: &str, headers: &[(&str, &str)], form: &[u8]) -> Answer {
+    let mut all = vec![("Content-Type", "application/x-www-form-urlencoded")];
+    all.extend_from_slice(headers);
+    visitor.send_form(path, &all, form)
+}
+
 #[test]
 fn m2_the_button_is_the_click() {
     let app = TestApp::start();
@@ -418,16 +425,16 @@ fn m2_the_button_is_the_click() {
         // The form of another site, no form, and a form without the button press nothing.
         let origin = format!("http://{HOST}");
         let foreign = [("Origin", "https://evil.test")];
-        assert_eq!(visitor.send_form(&path, &foreign, b"confirm=1").status, 403);
+        assert_eq!(press(&mut visitor, &path, &foreign, b"confirm=1").status, 403);
         assert_eq!(visitor.send("POST", &path, &[], Some(b"confirm=1")).status, 415);
-        assert_eq!(visitor.send_form(&path, &[("Origin", &origin)], b"other=1").status, 200);
+        assert_eq!(press(&mut visitor, &path, &[("Origin", &origin)], b"other=1").status, 200);
         assert_eq!(admin.clicks(text(&link, "id")), 0);
         // 303 also for a link with 308: the form is not sent on.
-        let pressed = visitor.send_form(&path, &[("Origin", &origin)], b"confirm=1");
+        let pressed = press(&mut visitor, &path, &[("Origin", &origin)], b"confirm=1");
         assert_eq!((pressed.status, pressed.header("location")), (303, Some("https://e.test/to?a=1")));
         assert_eq!(admin.clicks(text(&link, "id")), 1);
         assert_eq!(visitor.get(&path).status, 410, "used up");
-        assert_eq!(visitor.send_form(&path, &[("Origin", &origin)], b"confirm=1").status, 410);
+        assert_eq!(press(&mut visitor, &path, &[("Origin", &origin)], b"confirm=1").status, 410);
         let explained = admin.get(&format!("{}/explain", path_of(&link))).expect(200, "explain");
         assert_eq!(explained["explain"]["outcome"], "gone");
     }
@@ -442,17 +449,17 @@ fn m2_a_confirmation_works_with_a_password_a_frame_and_pixels() {
     }));
     let mut visitor = app.visitor();
     // The button opens no link with a password, and the password needs no button.
-    assert_eq!(visitor.send_form("/locked", &[], b"confirm=1").status, 200);
-    assert_eq!(visitor.send_form("/locked", &[], b"password=wrong").status, 403);
+    assert_eq!(press(&mut visitor, "/locked", &[], b"confirm=1").status, 200);
+    assert_eq!(press(&mut visitor, "/locked", &[], b"password=wrong").status, 403);
     assert_eq!(admin.clicks(text(&locked, "id")), 0);
-    let opened = visitor.send_form("/locked", &[], b"password=secret");
+    let opened = press(&mut visitor, "/locked", &[], b"password=secret");
     assert_eq!((opened.status, opened.header("location")), (303, Some("https://e.test/to")));
     assert_eq!(admin.clicks(text(&locked, "id")), 1);
     // With the cookie the button is enough.
     let cookie = opened.header("set-cookie").expect("a cookie").split(';').next().expect("a pair").to_owned();
     let cookie = [("Cookie", &*cookie)];
     assert_eq!(visitor.send("GET", "/locked", &cookie, None).status, 200, "the button");
-    assert_eq!(visitor.send_form("/locked", &cookie, b"confirm=1").status, 303);
+    assert_eq!(press(&mut visitor, "/locked", &cookie, b"confirm=1").status, 303);
     assert_eq!(admin.clicks(text(&locked, "id")), 2);
     for (code, more) in
         [("frame", json!({"cloaked": true})), ("fires", json!({"metaPixelId": "123456789012345"}))]
@@ -463,7 +470,7 @@ fn m2_a_confirmation_works_with_a_password_a_frame_and_pixels() {
         let path = format!("/{code}");
         assert!(!String::from_utf8_lossy(&visitor.get(&path).body).contains("e.test"), "{code}");
         // The page itself, which a GET would not show.
-        let page = visitor.send_form(&path, &[], b"confirm=1");
+        let page = press(&mut visitor, &path, &[], b"confirm=1");
         let html = String::from_utf8_lossy(&page.body).into_owned();
         assert!(page.status == 200 && html.contains("https://e.test/to"), "{code}: {html}");
         assert_eq!(admin.clicks(text(&link, "id")), 1, "{code}");
