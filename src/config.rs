@@ -28,6 +28,7 @@ mod wrong_type;
 
 use self::environment::{Given, Variables, overlay};
 pub use self::error::ConfigError;
+pub use self::names::CLIENT_KEY;
 use self::names::{ADMIN_KEY, SettingNames};
 pub use self::origin::ConfigOrigin;
 

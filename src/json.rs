@@ -261,11 +261,16 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
-/// Returns the error of an object with two equal keys. Repeats only what looks like the name of a field: any
-/// other text may be a secret at the wrong place.
-fn twice(name: &str) -> String {
+/// Returns whether a key looks like the name of a field. A message repeats no other key: it may be a secret at
+/// the wrong place.
+pub fn looks_like_a_field(name: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    if name.len() <= NAME_SHOWN_MAX && name.bytes().all(is_letter) {
+    (1..=NAME_SHOWN_MAX).contains(&name.len()) && name.bytes().all(is_letter)
+}
+
+/// Returns the error of an object with two equal keys.
+fn twice(name: &str) -> String {
+    if looks_like_a_field(name) {
         format!("an object has the key {name:?} twice")
     } else {
         "an object has two equal keys".to_owned()

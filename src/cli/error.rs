@@ -9,6 +9,8 @@ pub(super) enum CommandError {
     Usage(String),
     /// Any other error. The exit code is 1.
     Failed(String),
+    /// No server of Waypost answered. The exit code is 3.
+    Unreachable(String),
 }
 
 impl CommandError {
@@ -22,6 +24,7 @@ impl CommandError {
         match self {
             CommandError::Usage(why) => CommandError::Usage(format!("{why}\n{line}")),
             CommandError::Failed(why) => CommandError::Failed(format!("{why}\n{line}")),
+            CommandError::Unreachable(why) => CommandError::Unreachable(format!("{why}\n{line}")),
         }
     }
 }

@@ -1,29 +1,39 @@
 //! The command line: parses a command, runs it, and returns its exit code.
 //!
-//! 0: the command succeeded. 1: it failed. 2: bad usage or configuration, found before anything was opened.
+//! 0: the command succeeded. 1: it failed, or the server refused it. 2: bad usage or configuration, found before
+//! anything was opened or sent. 3: no server of Waypost answered.
 
 mod allocator;
+mod api_client;
 mod arguments;
 mod backup;
+mod columns;
 mod doctor;
+mod domain;
 mod error;
 mod export;
 mod import;
+mod instant;
+mod key;
+mod link;
 mod log_reader;
+mod manual;
 mod output;
 mod progress;
 mod restore;
 mod runtime;
 mod serve;
 mod staging;
+mod suggestions;
+mod terminal;
 mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::error::CommandError;
-use self::output::print_error;
+use self::output::{print_error, print_line};
 use crate::private_files;
 
 /// A link redirector in one binary.
@@ -40,6 +50,12 @@ struct Cli {
 enum CliCommand {
     /// Serve redirects and the API. This is the default command.
     Serve(serve::ServeArguments),
+    /// Create, list, show, change, delete and open links on a running server.
+    Link(link::LinkArguments),
+    /// Create, list and revoke API keys on a running server.
+    Key(key::KeyArguments),
+    /// Add and list domains on a running server.
+    Domain(domain::DomainArguments),
     /// Write all links as JSON Lines. The server may run.
     Export(export::ExportArguments),
     /// Read links from JSON Lines. The server must be stopped.
@@ -52,13 +68,19 @@ enum CliCommand {
     Doctor(doctor::DoctorArguments),
     /// Replace the log by a backup. The server must be stopped.
     Restore(restore::RestoreArguments),
+    /// Print the completions for a shell.
+    Completions(manual::CompletionsArguments),
+    /// Print a manual page, for `man`.
+    Man(manual::ManArguments),
+    /// Print the version.
+    Version,
 }
 
 /// Runs the program and returns its exit code.
 pub fn run() -> ExitCode {
     // Before any file is created: the umask applies to new files only.
     private_files::restrict_new_files();
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| suggestions::improve(error, &Cli::command()).exit());
     let done = match cli.command {
         None => serve::run(&cli.serve),
         Some(CliCommand::Serve(arguments)) => serve::run(&arguments),
@@ -68,12 +90,25 @@ pub fn run() -> ExitCode {
         Some(CliCommand::Backup(arguments)) => backup::run(&arguments),
         Some(CliCommand::Doctor(arguments)) => doctor::run(&arguments),
         Some(CliCommand::Restore(arguments)) => restore::run(&arguments),
+        Some(CliCommand::Link(arguments)) => link::run(&arguments),
+        Some(CliCommand::Key(arguments)) => key::run(&arguments),
+        Some(CliCommand::Domain(arguments)) => domain::run(&arguments),
+        Some(CliCommand::Completions(arguments)) => {
+            manual::completions(&arguments, Cli::command());
+            Ok(())
+        }
+        Some(CliCommand::Man(arguments)) => manual::man(&arguments, Cli::command()),
+        Some(CliCommand::Version) => {
+            print_line(concat!("waypost ", env!("CARGO_PKG_VERSION")));
+            Ok(())
+        }
     };
-    // Two codes, so that scripts can distinguish a mistake in a call from a failure.
+    // So that scripts can distinguish a mistake in a call, a failure, and a server that does not run.
     let (why, code) = match done {
         Ok(()) => return ExitCode::SUCCESS,
         Err(CommandError::Usage(why)) => (why, ExitCode::from(2)),
         Err(CommandError::Failed(why)) => (why, ExitCode::FAILURE),
+        Err(CommandError::Unreachable(why)) => (why, ExitCode::from(3)),
     };
     print_error(&format!("waypost: {why}"));
     code

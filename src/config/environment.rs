@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use serde::de::DeserializeOwned;
 
 use super::error::ConfigError;
-use super::names::{self, ADMIN_KEY, CONFIG, PREFIX, SettingNames};
+use super::names::{self, ADMIN_KEY, CLIENT_KEY, CONFIG, PREFIX, SettingNames};
 use super::wrong_type;
 
 /// A value from outside the file.
@@ -56,7 +56,7 @@ impl Variables {
             let path = name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
             if name == ADMIN_KEY {
                 found.admin_key = Some(value).filter(|value| !is_empty(value)).cloned();
-            } else if name == CONFIG {
+            } else if name == CONFIG || name == CLIENT_KEY {
                 // The command line has read it.
             } else if names.contains(&path) {
                 if !is_empty(value) {

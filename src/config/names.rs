@@ -10,6 +10,9 @@ pub(super) const PREFIX: &str = "WAYPOST_";
 /// The only variable that is no key of the file: a file is no place for a secret.
 pub(super) const ADMIN_KEY: &str = "WAYPOST_ADMIN_KEY";
 
+/// The key of the commands that are clients of a server. It is no setting of the server.
+pub const CLIENT_KEY: &str = "WAYPOST_KEY";
+
 /// The variable that names the configuration file.
 pub(super) const CONFIG: &str = "WAYPOST_CONFIG";
 

@@ -14,6 +14,11 @@ pub(super) async fn load() -> Result<TlsConnector, SendError> {
     loaded.unwrap_or_else(|_| Err(SendError::Tls("the authorities cannot be read".into())))
 }
 
+/// Creates a connector that trusts the machine's authorities, for the client of the command line. Blocks.
+pub(crate) fn tls_connector() -> Result<TlsConnector, String> {
+    connector(authorities()).map_err(|error| error.to_string())
+}
+
 /// Returns the authorities that the machine trusts. On a machine without a list, returns Mozilla's list of
 /// the day of the build.
 fn authorities() -> RootCertStore {

@@ -12,6 +12,8 @@ mod browser;
 mod campaigns;
 /// The catalogue of hostile cases, and a check that each has a test.
 mod cases;
+/// The commands that are clients of a server.
+mod client;
 /// The example configuration.
 mod config_example;
 /// Merge fields and contact links.
@@ -74,6 +76,8 @@ mod log_contract;
 mod log_local;
 /// Redirect loops: rejected when written, ended when visited.
 mod loops;
+/// Manners of the APIs: newlines, paths by code, unknown fields.
+mod manners;
 /// The API, compared with a map.
 mod model;
 /// The native dialect from outside.

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::support::app::TestApp;
 use crate::support::http::{Connection, text};
+use crate::support::native::NO_KEY;
 use crate::support::process::{Dice, PATIENCE, Plan, Process, not_tested, poll};
 
 /// Returns the names of all series, with their labels.
@@ -24,7 +25,7 @@ fn t83_metrics_are_for_administrators() {
     let made =
         admin.post("/api/v1/keys", &json!({"name": "n", "scopes": ["links.write"]})).expect(201, "a key");
     let secret = text(&made["key"], "secret").to_owned();
-    app.visitor().get("/metrics").refuses(401, "missing or invalid API key", "a stranger");
+    app.visitor().get("/metrics").refuses(401, NO_KEY, "a stranger");
     app.visitor().with_key(&secret).get("/metrics").refuses(
         403,
         "this needs an API key of the whole instance with the scope metrics.readonly or admin",

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
 use crate::support::http::{Answer, Client, text};
+use crate::support::native::NO_KEY;
 
 const CHROME: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
@@ -171,7 +172,7 @@ fn explain_takes_a_time_and_rejects_invalid_parameters() {
     admin.get(&format!("{path}?at=soon")).refuses(400, rule, "at");
     admin.get(&format!("{path}?ua=a&ua=b")).refuses(400, "ua: must be given once", "ua");
     admin.get("/api/v1/links/00000000000000000000/explain").refuses(404, "link not found", "unknown");
-    app.visitor().get(&path).refuses(401, "missing or invalid API key", "no key");
+    app.visitor().get(&path).refuses(401, NO_KEY, "no key");
 }
 
 #[test]

@@ -23,8 +23,16 @@ const PROPER_NAMES: [&str; 11] = [
 ];
 
 /// Documents for users, in which also code in backticks has no paths of Rust.
-const FOR_USERS: [&str; 7] =
-    ["README.md", "api.md", "clients.md", "links.md", "operating.md", "troubleshooting.md", "webhooks.md"];
+const FOR_USERS: [&str; 7] = [
+    "README.md",
+    "api.md",
+    "clients.md",
+    "commands.md",
+    "links.md",
+    "operating.md",
+    "troubleshooting.md",
+    "webhooks.md",
+];
 
 /// The text of a document outside of its blocks of code.
 #[derive(Debug, Default, PartialEq, Eq)]

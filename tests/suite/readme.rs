@@ -118,10 +118,11 @@ fn blocks_and_shapes() {
 }
 
 /// The documents with commands, in the order in which a reader reads them.
-const READING_ORDER: [&str; 8] = [
+const READING_ORDER: [&str; 9] = [
     "README.md",
     "links.md",
     "api.md",
+    "commands.md",
     "clients.md",
     "webhooks.md",
     "operating.md",
@@ -246,6 +247,8 @@ fn run_document(document: &str, commands: &[Shown], folder: &Path, server: &Proc
         .env_clear()
         .env("PATH", format!("{}:{path}", binary.display()))
         .env("HOME", folder)
+        // The commands that are clients find the server by its configuration.
+        .env("WAYPOST_LISTEN", server.address().to_string())
         .stdin(Stdio::null())
         .output()
         .expect("sh runs");

@@ -18,6 +18,7 @@ use waypost::model::workspace::{CompanyDraft, WorkspaceDraft};
 use crate::support::app::{HOST, TestApp};
 use crate::support::failing_log::{Fault, Faults};
 use crate::support::http::{Answer, Client, Connection, text};
+use crate::support::native::BAD_KEY;
 use crate::support::process::{PATIENCE, poll};
 
 const SCOPES: [&str; 3] = ["admin", "links.write", "snapshots.write"];
@@ -137,7 +138,7 @@ fn n03_a_replay_needs_a_valid_key() {
     let made = client.send("POST", "/api/v1/links", &headers, Some(body.as_bytes()));
     assert_eq!(made.status, 201, "{made:?}");
     let again = late_body(&app, &key, "POST", "/api/v1/links", "Idempotency-Key: k\r\n", body.as_bytes());
-    again.refuses(401, "missing or invalid API key", "a replay");
+    again.refuses(401, BAD_KEY, "a replay");
 }
 
 fn draft(code: &str) -> Draft {
@@ -290,7 +291,7 @@ fn n03_a_bulk_under_way_ends_with_its_key() {
     faults.set(None);
     faults.release();
     let answer = bulk.join().expect("no panic");
-    answer.refuses(401, "missing or invalid API key", "the rest of a bulk");
+    answer.refuses(401, BAD_KEY, "the rest of a bulk");
     assert_eq!(total(&mut app.admin(), workspace), first);
 }
 
@@ -322,7 +323,7 @@ fn n03_snapshots_and_imports_under_way_end_with_their_key() {
         key.lose(&app);
         faults.set(None);
         faults.release();
-        request.join().expect("no panic").refuses(401, "missing or invalid API key", path);
+        request.join().expect("no panic").refuses(401, BAD_KEY, path);
     }
     let snapshots = admin.get("/api/v1/snapshots").expect(200, "all");
     assert_eq!(snapshots["snapshots"].as_array().map(Vec::len), Some(1), "{snapshots}");

@@ -12,6 +12,7 @@ use crate::support::hooks::{
     TRY, click, expected, hooked, link, offer, results, secret, secret_path, start, workspace,
 };
 use crate::support::http::text;
+use crate::support::native::NO_KEY;
 use crate::support::process::PATIENCE;
 use crate::support::receiver::{Receiver, Reply, until};
 
@@ -312,7 +313,7 @@ fn foreign_secrets_and_deliveries_are_unknown() {
     reader.get(&secret_path(&own)).refuses(403, "this key lacks the scope admin", "a reader");
     let mut keeper = key(&["admin"], &own);
     keeper.get(&deliveries).refuses(403, "this key lacks the scope links.readonly", "a keeper of keys");
-    app.visitor().get(&secret_path(&own)).refuses(401, "missing or invalid API key", "a stranger");
+    app.visitor().get(&secret_path(&own)).refuses(401, NO_KEY, "a stranger");
 }
 
 #[test]

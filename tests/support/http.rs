@@ -37,10 +37,14 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Returns the body as JSON. Panics if it is none.
+    /// Returns the body as JSON. Panics if it is none, or does not end in a newline.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.header("content-type"), Some("application/json; charset=utf-8"), "{self:?}");
+        assert!(
+            self.body.ends_with(b"}\n") || self.body.ends_with(b"]\n"),
+            "no newline at the end: {self:?}"
+        );
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 

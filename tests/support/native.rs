@@ -5,6 +5,15 @@ use serde_json::{Value, json};
 use crate::support::http::{Client, text};
 
 pub(crate) const LINKS: &str = "/api/v1/links";
+
+/// The error of a request without a key.
+pub(crate) const NO_KEY: &str = "the API key is missing: send it as `Authorization: Bearer KEY`; \
+    the first start writes a key to `admin.key` in the data folder";
+
+/// The error of a request with a key that is not valid.
+pub(crate) const BAD_KEY: &str = "the API key is unknown, revoked, expired or malformed; \
+    the first start writes a key to `admin.key` in the data folder";
+
 pub(crate) const KEYS: &str = "/api/v1/keys";
 
 /// Returns the path of a link that the API returned.

@@ -9,6 +9,7 @@ use crate::core::error::Error;
 use crate::core::handle::{Core, Links};
 use crate::core::shared::Shared;
 use crate::core::tenants::directory::{Directory, Versioned};
+use crate::core::tenants::viewer::Viewer;
 use crate::core::view::LinkView;
 use crate::model::Invalid;
 use crate::model::destination::Destination;
@@ -242,6 +243,27 @@ impl Shared {
         context: &Context,
         choice: &DomainChoice,
     ) -> Result<Versioned<Domain>, Error> {
+        // Another workspace's domain gives the same error as an unknown one.
+        self.domain_where(context, choice, |_, owner| owner == context.workspace.number)
+    }
+
+    /// Returns a domain that the acting workspace or another one within reach may use.
+    pub(in crate::core) fn domain_within_reach(
+        &self,
+        context: &Context,
+        choice: &DomainChoice,
+        viewer: &Viewer,
+    ) -> Result<Versioned<Domain>, Error> {
+        self.domain_where(context, choice, |directory, owner| viewer.reaches(directory, owner))
+    }
+
+    /// Returns the chosen domain. Fails if it belongs to a workspace that `may_use` refuses.
+    fn domain_where(
+        &self,
+        context: &Context,
+        choice: &DomainChoice,
+        may_use: impl Fn(&Directory, WorkspaceNumber) -> bool,
+    ) -> Result<Versioned<Domain>, Error> {
         let directory = self.directory.load();
         let number = match choice {
             DomainChoice::Default => {
@@ -256,10 +278,8 @@ impl Shared {
             }
         };
         let versioned = number.and_then(|number| directory.versioned_domain(number));
-        // Another workspace's domain gives the same error as an unknown one.
-        let usable = versioned.filter(|versioned| {
-            versioned.record.workspace.is_none_or(|owner| owner == context.workspace.number)
-        });
+        let usable = versioned
+            .filter(|versioned| versioned.record.workspace.is_none_or(|owner| may_use(&directory, owner)));
         usable.cloned().ok_or_else(|| Invalid::new("domain", "is not a domain of this workspace").into())
     }
 

@@ -24,11 +24,17 @@ impl Links {
         self.view(found.record).await
     }
 
-    /// Returns the link of this code on the acting workspace's default domain.
-    pub async fn get_by_code(&self, context: &Context, code: ShortCode) -> Result<LinkView, Error> {
-        let domain = self.shared.choose_domain(context, &DomainChoice::Default)?.record;
-        let code = domain.key_of(code);
+    /// Returns the link of this code on a domain, in the acting workspace or another one within reach. Fails
+    /// with [`Error::Rule`] if no workspace within reach may use the domain.
+    pub async fn get_by_code(
+        &self,
+        context: &Context,
+        domain: &DomainChoice,
+        code: ShortCode,
+    ) -> Result<LinkView, Error> {
         let viewer = Viewer::of(context);
+        let domain = self.shared.domain_within_reach(context, domain, &viewer)?.record;
+        let code = domain.key_of(code);
         let seen = self.blocking(move |shared| {
             let directory = shared.directory.load();
             let sees = |workspace| viewer.reaches(&directory, workspace);

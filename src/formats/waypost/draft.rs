@@ -9,6 +9,15 @@ use crate::model::short_code::ShortCode;
 /// The text that replaces a password in responses. A client that sends it back changes nothing.
 pub const MASK: &str = "********";
 
+/// The name of the short code.
+pub const CODE: &str = "customSlug";
+
+/// The fields of a new link that are no options.
+pub const NAMES: &[&str] = &["url", "domain", CODE, "alias", "linkType", "password", "aliases"];
+
+/// The fields of a new link that a change does not have.
+pub const NEW_NAMES: &[&str] = &["reuse", "codePrefix"];
+
 /// Reads a new link. `default` is the domain of a body that names none.
 pub fn read(body: &Object, default: &DomainChoice) -> Result<Draft, FieldError> {
     let destination = body.required("url")?.into();

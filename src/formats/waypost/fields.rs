@@ -71,6 +71,18 @@ const FIELDS: &[OptionField] = &[
     field("notes", FieldKind::Text(Edit::Notes)),
 ];
 
+/// The names of [`FIELDS`].
+pub const OPTION_NAMES: [&str; FIELDS.len()] = {
+    let mut names = [""; FIELDS.len()];
+    let mut at = 0;
+    // No iterators: the list is a constant.
+    while at < names.len() {
+        names[at] = FIELDS[at].name;
+        at += 1;
+    }
+    names
+};
+
 /// Returns the edits that the body of a new link sets.
 pub(super) fn of_draft(body: &Object) -> Result<Vec<Edit>, FieldError> {
     // `""` is null, which is ignored here.
@@ -153,7 +165,7 @@ fn status(name: &'static str, field: Field<&Json>) -> Result<RedirectStatus, Fie
 }
 
 /// Returns the name of a status (docs/decisions.md A9).
-pub(super) fn show_status(status: RedirectStatus) -> &'static str {
+pub fn show_status(status: RedirectStatus) -> &'static str {
     match status {
         RedirectStatus::MovedPermanently => "PERMANENT_301",
         RedirectStatus::Found => "TEMPORARY_302",

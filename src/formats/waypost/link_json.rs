@@ -28,6 +28,20 @@ impl<'a> TagJson<'a> {
     }
 }
 
+/// The fields of a link that only responses have. A client that sends back a whole link sends them as well.
+pub const READ_ONLY: &[&str] = &[
+    "id",
+    "shortCode",
+    "shortUrl",
+    "clickCount",
+    "createdAt",
+    "updatedAt",
+    "tags",
+    "qrCode",
+    "rules",
+    "createdBy",
+];
+
 /// A link in a list: the vendor's `Link`, with `shortUrl`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -35,7 +35,7 @@ use crate::model::campaign::{CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::domain::{DomainDraft, DomainEdit};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::{KeyDraft, Scope};
-use crate::model::link::{Draft, Patch};
+use crate::model::link::{DomainChoice, Draft, Patch};
 use crate::model::short_code::ShortCode;
 use crate::model::tag::TagEdit;
 use crate::model::workspace::{CompanyDraft, WorkspaceDraft, WorkspaceEdit};
@@ -160,6 +160,25 @@ pub struct ScopedCommand {
     pub workspace: Option<String>,
     #[allow(missing_docs)] // The type has the doc.
     pub command: Command,
+    /// What the response adds to its reply, such as names of unknown fields. A dialect bounds their number and length.
+    pub warnings: Vec<String>,
+}
+
+/// The code of a link, and its domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The types have the docs.
+pub struct CodeRef {
+    pub domain: DomainChoice,
+    pub code: ShortCode,
+}
+
+/// What to do with a link that a code names.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // Each is the command of the same name.
+pub enum LinkAct {
+    Read,
+    Update { patch: Patch, fixed: ImmutableFields },
+    Delete,
 }
 
 /// All that dialects can request of the core.
@@ -169,8 +188,7 @@ pub enum Command {
     CreateLink(Draft),
     CreateBulk(Bulk),
     Link(Id),
-    /// On the default domain of the workspace.
-    LinkByCode(ShortCode),
+    LinkByCode(CodeRef, LinkAct),
     /// The link of this id or, if there is none, of this code.
     LinkByIdOrCode(Id, ShortCode),
     Links(LinkQuery),
@@ -272,7 +290,7 @@ impl Command {
     pub fn scope(&self) -> Scope {
         match self {
             Command::Link(_)
-            | Command::LinkByCode(_)
+            | Command::LinkByCode(_, LinkAct::Read)
             | Command::LinkByIdOrCode(..)
             | Command::Links(_)
             | Command::AllLinks(..)
@@ -290,6 +308,7 @@ impl Command {
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
             | Command::DeleteLink(_)
+            | Command::LinkByCode(_, LinkAct::Update { .. } | LinkAct::Delete)
             // Not an administrator's right: it undoes what visitors did to the link.
             | Command::UnlockPassword(_)
             | Command::CreateTag { .. }
@@ -320,7 +339,7 @@ impl Command {
     pub fn is_read(&self) -> bool {
         match self {
             Command::Link(_)
-            | Command::LinkByCode(_)
+            | Command::LinkByCode(_, LinkAct::Read)
             | Command::LinkByIdOrCode(..)
             | Command::Links(_)
             | Command::AllLinks(..)
@@ -345,6 +364,7 @@ impl Command {
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
             | Command::DeleteLink(_)
+            | Command::LinkByCode(_, LinkAct::Update { .. } | LinkAct::Delete)
             | Command::UnlockPassword(_)
             | Command::CreateTag { .. }
             | Command::UpdateTag(..)

@@ -8,13 +8,13 @@ use super::response::Payload;
 use super::{snapshots, streamed_list};
 use crate::core::{Context, Error, Links, Snapshots, Tenants};
 use crate::http::api::dialect::{
-    ApiError, BadRequest, Command, Created, Endpoint, ImmutableFields, LinkView, NamedDomain, Reply,
-    ServerError,
+    ApiError, BadRequest, CodeRef, Command, Created, Endpoint, ImmutableFields, LinkAct, LinkView,
+    NamedDomain, Reply, ServerError,
 };
 use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::model::id::Id;
-use crate::model::link::{Edit, Patch};
+use crate::model::link::{DomainChoice, Edit, Patch};
 use crate::model::workspace::WorkspaceEdit;
 use crate::visit::Visitor;
 use crate::webhooks::Webhooks;
@@ -40,9 +40,9 @@ pub(super) enum Answered {
 }
 
 impl Answered {
-    /// Renders the result as its endpoint does. Fails if the endpoint belongs to another command, which the
-    /// first request of a test shows.
-    pub(super) fn render(self, endpoint: &Endpoint) -> Result<Payload, ApiError> {
+    /// Renders the result as its endpoint does, with the warnings about the request. Fails if the endpoint
+    /// belongs to another command, which the first request of a test shows.
+    pub(super) fn render(self, endpoint: &Endpoint, warnings: &[String]) -> Result<Payload, ApiError> {
         let reply = match self {
             Answered::Reply(reply) => reply,
             Answered::List(payload) => return Ok(payload),
@@ -54,7 +54,7 @@ impl Answered {
             );
             return Err(ServerError::Internal.into());
         };
-        Ok(body.into())
+        Ok(body.with_warnings(warnings).into())
     }
 }
 
@@ -77,10 +77,10 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         },
         Command::CreateBulk(bulk) => created(Created::Bulk(links.create_bulk(context, bulk).await?)),
         Command::Link(id) => Reply::Link(Box::new(links.get(context, id).await?)),
-        Command::LinkByCode(code) => Reply::Link(Box::new(links.get_by_code(context, code).await?)),
+        Command::LinkByCode(named, act) => by_code(links, context, named, act).await?,
         Command::LinkByIdOrCode(id, code) => Reply::Link(Box::new(match links.get(context, id).await {
             // The code of one link may be the id of another: the id wins.
-            Err(Error::NotFound(_)) => links.get_by_code(context, code).await?,
+            Err(Error::NotFound(_)) => links.get_by_code(context, &DomainChoice::Default, code).await?,
             found => found?,
         })),
         Command::Links(query) => Reply::Links(links.list(context, query).await?),
@@ -159,6 +159,22 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::RevokeKey(id) => done(tenants.revoke_key(context, id).await?),
         Command::OfSnapshots(command) => snapshots::run(snapshots, context, command).await?,
     }))
+}
+
+/// Runs a command on the link of a code.
+async fn by_code(links: &Links, context: &Context, named: CodeRef, act: LinkAct) -> Result<Reply, Error> {
+    let view = links.get_by_code(context, &named.domain, named.code).await?;
+    let id = view.link.id;
+    Ok(match act {
+        LinkAct::Read => Reply::Link(Box::new(view)),
+        LinkAct::Update { patch, fixed } => {
+            Reply::Changed(Box::new(update(links, context, id, patch, &fixed).await?))
+        }
+        LinkAct::Delete => {
+            links.delete(context, id).await?;
+            Reply::LinkDeleted(id)
+        }
+    })
 }
 
 fn done((): ()) -> Reply {
@@ -319,7 +335,7 @@ mod tests {
             let PathMatch::Endpoint(endpoint, _) = find(Pictures.endpoints(), &Method::GET, path) else {
                 panic!("{row}");
             };
-            let payload = Answered::Reply(reply).render(endpoint);
+            let payload = Answered::Reply(reply).render(endpoint, &[]);
             let response = render(&Pictures, payload, None, None, false);
             assert_eq!(response.status().as_u16(), status, "{row}");
             assert_eq!(response.headers()[CONTENT_TYPE], kind, "{row}");

@@ -206,7 +206,7 @@ impl Api {
             Ok(_) => Err(ApiError::Forbidden(
                 "this needs an API key of the whole instance with the scope metrics.readonly or admin".into(),
             )),
-            Err(_) => Err(ApiError::BadKey),
+            Err(error) => Err(error.clone()),
         };
         // Counted also if it may not see it: otherwise keys could be tried here without a limit.
         let allowance = match &caller {
@@ -309,7 +309,8 @@ impl Api {
             return Err(ApiError::NoEndpoint);
         };
         let request_parts = RequestParts { id, query: Query::parse(parts.uri.query()), body: &body };
-        let scoped = (endpoint.parse)(&request_parts).map_err(ApiError::BadRequest)?;
+        let mut scoped = (endpoint.parse)(&request_parts).map_err(ApiError::BadRequest)?;
+        let warnings = std::mem::take(&mut scoped.warnings);
         authorize::permit(&caller, &scoped.command)?;
         let rule = dialect.workspace_rule();
         let workspace = authorize::workspace(tenants, &caller, &scoped, header?.as_deref(), rule)?;
@@ -338,7 +339,7 @@ impl Api {
         // Boxed: a request that waits for its body would contain the rest as well.
         let run = Box::pin(self.run(context, scoped.command, endpoint.method == "GET", in_flight));
         let (answered, room) = run.await?;
-        Ok(Done { payload: answered.render(endpoint)?, room })
+        Ok(Done { payload: answered.render(endpoint, &warnings)?, room })
     }
 
     /// Runs a command once there is room for its response.

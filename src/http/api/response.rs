@@ -94,8 +94,9 @@ fn leaves_body(error: &ApiError) -> bool {
     )
 }
 
-/// Creates a response of JSON, with the headers that all responses have.
-pub(in crate::http) fn respond(status: StatusCode, bytes: Vec<u8>) -> HttpResponse {
+/// Creates a response of JSON, which ends in a newline, with the headers that all responses have.
+pub(in crate::http) fn respond(status: StatusCode, mut bytes: Vec<u8>) -> HttpResponse {
+    bytes.push(b'\n');
     response_of(Body { status, kind: JSON, bytes }.into())
 }
 

@@ -5,7 +5,7 @@
 use hyper::Version;
 
 use crate::core::{Context, LINK_BYTES_MAX, STREAM_BYTES_MAX};
-use crate::http::api::dialect::{ApiError, Command, ImportQuery, SnapshotCommand};
+use crate::http::api::dialect::{ApiError, Command, ImportQuery, LinkAct, SnapshotCommand};
 use crate::http::api::execute::{Backend, api_error};
 use crate::http::api::streamed_list;
 
@@ -52,7 +52,7 @@ pub(in crate::http::api) async fn largest(
     let tenants = &backend.tenants;
     let bytes = match command {
         Command::Link(_)
-        | Command::LinkByCode(_)
+        | Command::LinkByCode(_, LinkAct::Read | LinkAct::Update { .. })
         | Command::LinkByIdOrCode(..)
         | Command::UpdateLink { .. }
         | Command::ExplainLink(..) => LINK_BYTES_MAX,
@@ -100,6 +100,7 @@ pub(in crate::http::api) async fn largest(
         // The URLs of the body as views, and again as text.
         Command::CreateBulk(bulk) => 2 * body + ROW_BYTES * bulk.rows.len(),
         Command::DeleteLink(_)
+        | Command::LinkByCode(_, LinkAct::Delete)
         | Command::UnlockPassword(_)
         | Command::CreateTag { .. }
         | Command::UpdateTag(..)

@@ -7,7 +7,8 @@ use crate::model::id::ForeignId;
 
 /// Returns a command without a body. The query may name its workspace.
 pub fn read(request: &RequestParts<'_>, command: Command) -> Result<ScopedCommand, BadRequest> {
-    Ok(ScopedCommand { workspace: request.query.text("workspaceId")?.map(str::to_owned), command })
+    let workspace = request.query.text("workspaceId")?.map(str::to_owned);
+    Ok(ScopedCommand { workspace, command, warnings: Vec::new() })
 }
 
 /// Returns a command with a body. Body or query may name its workspace, and the body wins.

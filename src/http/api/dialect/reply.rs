@@ -27,9 +27,24 @@ pub struct Body {
 }
 
 impl Body {
-    /// Creates a body of JSON.
+    /// Creates a body of JSON, which ends in a newline.
     pub fn json(status: StatusCode, value: &impl Serialize) -> Body {
-        Body { status, kind: JSON, bytes: json::to_bytes(value) }
+        let mut bytes = json::to_bytes(value);
+        // Otherwise a shell shows its prompt behind the last brace.
+        bytes.push(b'\n');
+        Body { status, kind: JSON, bytes }
+    }
+
+    /// Adds warnings about the request to an object of JSON.
+    pub(crate) fn with_warnings(mut self, warnings: &[String]) -> Body {
+        // Into the text: the objects of some twenty replies need no member of their own for it.
+        if !warnings.is_empty() && self.kind == JSON && self.bytes.ends_with(b"}\n") {
+            self.bytes.truncate(self.bytes.len() - 2);
+            self.bytes.extend_from_slice(br#","warnings":"#);
+            self.bytes.extend(json::to_bytes(&warnings));
+            self.bytes.extend_from_slice(b"}\n");
+        }
+        self
     }
 
     /// Creates a body of JSON with 200.

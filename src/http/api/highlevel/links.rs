@@ -67,12 +67,16 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/links/{id}", BodyKind::None, |request| of_link(request, Command::Link(request.id("link")?)), |reply| show(reply, one)),
     endpoint("PUT", "/links/{id}", BodyKind::Plain, update, |reply| show(reply, written)),
     endpoint("DELETE", "/links/{id}", BodyKind::None, |request| of_link(request, Command::DeleteLink(request.id("link")?)), |reply| show(reply, deleted)),
-    endpoint("GET", "/locations/{id}", BodyKind::None, |request| Ok(ScopedCommand { workspace: Some(request.id.to_owned()), command: Command::Acting }), |reply| show(reply, location)),
+    endpoint("GET", "/locations/{id}", BodyKind::None, |request| Ok(ScopedCommand { workspace: Some(request.id.to_owned()), command: Command::Acting, warnings: Vec::new() }), |reply| show(reply, location)),
 ];
 
 /// Returns a command about one link. The query may name its location.
 fn of_link(request: &RequestParts<'_>, command: Command) -> Result<ScopedCommand, BadRequest> {
-    Ok(ScopedCommand { workspace: request.query.text("locationId")?.map(str::to_owned), command })
+    Ok(ScopedCommand {
+        workspace: request.query.text("locationId")?.map(str::to_owned),
+        command,
+        warnings: Vec::new(),
+    })
 }
 
 fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
@@ -90,7 +94,11 @@ fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
         reuse: false,
         code_prefix: None,
     };
-    Ok(ScopedCommand { workspace: Some(workspace.to_owned()), command: Command::CreateLink(draft) })
+    Ok(ScopedCommand {
+        workspace: Some(workspace.to_owned()),
+        command: Command::CreateLink(draft),
+        warnings: Vec::new(),
+    })
 }
 
 fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
@@ -135,7 +143,7 @@ fn slice(
     let workspace = request.query.text("locationId")?.ok_or_else(missing)?.to_owned();
     let skip = request.query.number("skip", 0, NUMBER_MAX)?.unwrap_or(0);
     let command = Command::AllLinks(ListRange { search, skip, limit }, &LIST_FORMAT);
-    Ok(ScopedCommand { workspace: Some(workspace), command })
+    Ok(ScopedCommand { workspace: Some(workspace), command, warnings: Vec::new() })
 }
 
 /// Reads the name. Fails if it is white space only.
@@ -165,8 +173,8 @@ static LIST_FORMAT: ListFormat = ListFormat {
     open: r#"{"links":["#,
     item: |view| json::to_bytes(&TriggerLink::of(view)),
     between: ",",
-    close: "]}",
-    close_incomplete: r#"],"incomplete":true}"#,
+    close: "]}\n",
+    close_incomplete: "],\"incomplete\":true}\n",
 };
 
 /// The vendor's `Link`.

@@ -100,7 +100,7 @@ fn newest(view: &ImportView) -> Body {
 }
 
 fn scoped(workspace: Option<String>, command: SnapshotCommand) -> ScopedCommand {
-    ScopedCommand { workspace, command: Command::OfSnapshots(command) }
+    ScopedCommand { workspace, command: Command::OfSnapshots(command), warnings: Vec::new() }
 }
 
 fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {

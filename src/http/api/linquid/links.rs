@@ -6,8 +6,8 @@
 use super::campaigns;
 use super::paging::paging;
 use crate::http::api::dialect::{
-    BadRequest, Command, Cursor, ImmutableFields, LinkQuery, RequestParts, ScopedCommand, Sort, object, read,
-    write,
+    BadRequest, CodeRef, Command, Cursor, ImmutableFields, LinkAct, LinkQuery, RequestParts, ScopedCommand,
+    Sort, object, read, write,
 };
 use crate::json::{Field, Mistyped, Object};
 use crate::model::Invalid;
@@ -69,7 +69,9 @@ pub(super) fn get(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReques
     let command = match (id(request), code) {
         (Ok(id), Some(code)) => Command::LinkByIdOrCode(id, code),
         (Ok(id), None) => Command::Link(id),
-        (Err(_), Some(code)) => Command::LinkByCode(code),
+        (Err(_), Some(code)) => {
+            Command::LinkByCode(CodeRef { domain: DomainChoice::Default, code }, LinkAct::Read)
+        }
         (Err(not_found), None) => return Err(not_found),
     };
     read(request, command)

@@ -7,6 +7,12 @@ use crate::http::api::dialect::{
 };
 use crate::model::campaign::{CampaignDraft, CampaignEdit};
 
+/// The fields of a new campaign.
+pub(super) const NEW: &[&[&str]] = &[&["name", "id", "workspaceId"]];
+
+/// The fields of a changed campaign: a client may send back a whole campaign.
+pub(super) const CHANGE: &[&[&str]] = &[NEW[0], &["createdAt", "updatedAt"]];
+
 /// Parses `POST /campaigns {name, id?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;

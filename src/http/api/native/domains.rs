@@ -10,6 +10,36 @@ use crate::model::destination::Destination;
 use crate::model::domain::{DomainDraft, DomainEdit, HostName};
 use crate::model::id::Id;
 
+/// The fields of a new domain.
+pub(super) const NEW: &[&[&str]] = &[&[
+    "domain",
+    "caseSensitive",
+    "showDestination",
+    "baseUrl",
+    "notFoundUrl",
+    "expiredUrl",
+    "rootUrl",
+    "workspaceId",
+]];
+
+/// The fields of a changed domain: a client may send back a whole domain.
+pub(super) const CHANGE: &[&[&str]] = &[
+    NEW[0],
+    &[
+        "id",
+        "verified",
+        "verifiedAt",
+        "createdAt",
+        "status",
+        "lastCheckedAt",
+        "failedChecks",
+        "activeLinks",
+        "ownershipVerified",
+        "verificationToken",
+        "dnsProvider",
+    ],
+];
+
 /// Parses `POST /domains {domain, caseSensitive?, showDestination?, baseUrl?, notFoundUrl?, expiredUrl?, rootUrl?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;

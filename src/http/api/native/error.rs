@@ -6,6 +6,9 @@ use serde::Serialize;
 use crate::http::api::dialect::{ApiError, BadRequest, Body};
 use crate::model::Invalid;
 
+/// Where a reader without a valid key finds one. The folder itself is not named: strangers see this text.
+const FIRST_KEY: &str = "the first start writes a key to `admin.key` in the data folder";
+
 #[derive(Serialize)]
 struct ErrorJson<'a> {
     error: &'a str,
@@ -29,8 +32,11 @@ fn words(error: &ApiError) -> (StatusCode, String) {
         | ApiError::NotFound(what)
         // This dialect has one error for every object that does not exist.
         | ApiError::AlreadyDeleted(what) => (StatusCode::NOT_FOUND, format!("{what} not found")),
-        // One text for both: what is wrong with a key would help to guess another.
-        ApiError::NoKey | ApiError::BadKey => fixed(StatusCode::UNAUTHORIZED, "missing or invalid API key"),
+        ApiError::NoKey => (StatusCode::UNAUTHORIZED, format!("the API key is missing: send it as `Authorization: Bearer KEY`; {FIRST_KEY}")),
+        // One text for all of these: more would help to guess a key.
+        ApiError::BadKey => {
+            (StatusCode::UNAUTHORIZED, format!("the API key is unknown, revoked, expired or malformed; {FIRST_KEY}"))
+        }
         ApiError::Forbidden(why) => (StatusCode::FORBIDDEN, why.clone()),
         ApiError::UnknownWorkspace => fixed(StatusCode::NOT_FOUND, "workspace not found"),
         ApiError::UnknownCompany => fixed(StatusCode::NOT_FOUND, "company not found"),

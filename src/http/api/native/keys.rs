@@ -10,6 +10,10 @@ use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::{KeyDraft, KeyReach, Reach, Scope};
 
+/// The fields of a new key.
+pub(super) const NEW: &[&[&str]] =
+    &[&["name", "scopes", "workspaceId", "companyId", "instance", "createOnly", "expiresAt"]];
+
 /// Parses `POST /keys {name, scopes, workspaceId? | companyId? | instance?, createOnly?, expiresAt?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;

@@ -3,22 +3,30 @@
 //! `linkType` cannot change. A PATCH may repeat it, since clients send back whole objects; another value is
 //! rejected. Another `customSlug` or `domain` renames the link. The `utm*` fields can change, unlike at the vendor.
 
+use super::unknown::{NEW_LINK, UnknownFields};
 use crate::formats::waypost::{draft, fields};
 use crate::http::api::dialect::{
-    BadRequest, Bulk, Command, Cursor, ImmutableFields, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, ROWS_MAX,
-    RequestParts, ScopedCommand, Sort, object, read, write,
+    BadRequest, Bulk, CodeRef, Command, Cursor, ImmutableFields, LIMIT_DEFAULT, LIMIT_MAX, LinkAct,
+    LinkQuery, ROWS_MAX, RequestParts, ScopedCommand, Sort, object, read, write,
 };
 use crate::http::api::query::Query;
 use crate::json::{Field, FieldError, Json, Mistyped, Object};
 use crate::model::Invalid;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::{AddressPatch, DomainChoice, Draft, Names, Password, Patch};
+use crate::model::short_code::{ShortCode, canonical};
 
 /// Highest page number. A page costs what it skips; a cursor costs the same at any depth.
 const PAGE_MAX: u64 = 1_000_000_000;
 
 /// Longest search text in characters. A longer text occurs in no code and in few titles.
 const SEARCH_MAX: usize = 500;
+
+/// The fields of a bulk, beside those of its rows.
+const BULK: &[&str] = &["links", "domain", "atomic", "workspaceId"];
+
+/// The fields of `POST /render`.
+pub(super) const TEMPLATE: &[&[&str]] = &[&["text", "contactId", "workspaceId"]];
 
 /// Parses `POST /links`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
@@ -43,8 +51,16 @@ pub(super) fn create_bulk(request: &RequestParts<'_>) -> Result<ScopedCommand, B
         return Err(BadRequest::Rule(Invalid::new("links", "must be 1 to 1000 links")));
     }
     let atomic = body.flag("atomic")?.value().unwrap_or(false);
+    let mut unknown = UnknownFields::default();
+    unknown.note("", &body, &[BULK]);
+    for (at, row) in rows.iter().enumerate() {
+        if let Json::Object(row) = row {
+            unknown.note(&format!("links[{at}]."), row, NEW_LINK);
+        }
+    }
     let rows = rows.iter().map(|row| self::row(row, &domain)).collect::<Result<_, _>>()?;
-    write(request, &body, Command::CreateBulk(Bulk { domain, rows, atomic }))
+    let scoped = write(request, &body, Command::CreateBulk(Bulk { domain, rows, atomic }))?;
+    Ok(ScopedCommand { warnings: unknown.warnings(), ..scoped })
 }
 
 fn row(row: &Json, domain: &DomainChoice) -> Result<Result<Draft, Invalid>, BadRequest> {
@@ -60,6 +76,32 @@ fn row(row: &Json, domain: &DomainChoice) -> Result<Result<Draft, Invalid>, BadR
 pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = request.id("link")?;
     let body = object(request)?;
+    let (patch, fixed) = change(&body)?;
+    write(request, &body, Command::UpdateLink { id, patch, fixed })
+}
+
+/// Parses `PATCH /links/by-code/{code}?domain=`.
+pub(super) fn update_by_code(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let named = code_ref(request)?;
+    let body = object(request)?;
+    let (patch, fixed) = change(&body)?;
+    write(request, &body, Command::LinkByCode(named, LinkAct::Update { patch, fixed }))
+}
+
+/// Parses `GET` and `DELETE /links/by-code/{code}?domain=`.
+pub(super) fn by_code(request: &RequestParts<'_>, act: LinkAct) -> Result<ScopedCommand, BadRequest> {
+    read(request, Command::LinkByCode(code_ref(request)?, act))
+}
+
+fn code_ref(request: &RequestParts<'_>) -> Result<CodeRef, BadRequest> {
+    // 404 for a text that can be no code, as for an id.
+    let code = canonical(request.id).and_then(|code| ShortCode::parse(&code).ok());
+    let code = code.ok_or(BadRequest::NotFound("link"))?;
+    let domain = request.query.text("domain")?.map(|name| DomainChoice::Name(name.into()));
+    Ok(CodeRef { domain: domain.unwrap_or(DomainChoice::Default), code })
+}
+
+fn change(body: &Object) -> Result<(Patch, ImmutableFields), BadRequest> {
     let destination = body.optional("url")?.map(Box::from);
     let password = match body.text("password")? {
         // A client that sends back a whole link sends the mask (docs/decisions.md A14).
@@ -76,11 +118,11 @@ pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
     let patch = Patch {
         destination,
         password,
-        edits: fields::of_patch(&body)?,
+        edits: fields::of_patch(body)?,
         names: Names::default(),
-        address: address(&body)?,
+        address: address(body)?,
     };
-    write(request, &body, Command::UpdateLink { id, patch, fixed })
+    Ok((patch, fixed))
 }
 
 fn address(body: &Object) -> Result<AddressPatch, FieldError> {
@@ -166,7 +208,6 @@ mod tests {
     use super::*;
     use crate::http::api::dialect::{ApiError, Body, Dialect as _, PathMatch, find};
     use crate::http::api::native::{Native, error};
-    use crate::model::short_code::ShortCode;
 
     /// What a request parses to, or its status and error.
     fn parse(method: &str, target: &str, body: &str) -> Result<ScopedCommand, (u16, String)> {
@@ -367,7 +408,7 @@ mod tests {
     #[test]
     fn list_queries() {
         let list = |query: &str| parse("GET", &format!("/api/v1/links?{query}"), "ignored");
-        let Ok(ScopedCommand { command: Command::Links(query), workspace }) =
+        let Ok(ScopedCommand { command: Command::Links(query), workspace, .. }) =
             list("page=3&limit=100&search=a+b&isActive=false&sort=title&workspaceId=w&domain=go.test")
         else {
             panic!("not a list");

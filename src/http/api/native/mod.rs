@@ -2,7 +2,8 @@
 //! paths under `/api` that no dialect claims.
 //!
 //! 400 is a request that cannot be parsed: JSON, query, a field that is missing or mistyped. 422 is a request
-//! that breaks a rule. Every error is `{"error": "field: rule"}`.
+//! that breaks a rule. Every error is `{"error": "field: rule"}`. Unknown fields are ignored, and the answer
+//! names them ([`unknown`]).
 
 mod campaigns;
 mod domains;
@@ -14,11 +15,14 @@ mod links;
 mod render;
 mod snapshots;
 mod tags;
+mod unknown;
 mod webhooks;
 mod workspaces;
 
+use self::unknown::{LINK_CHANGE, NEW_LINK, noted};
 use crate::http::api::dialect::{
-    self, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, RequestParts, ScopedCommand, read,
+    self, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, LinkAct, RequestParts,
+    ScopedCommand, read,
 };
 
 /// The dialect.
@@ -56,47 +60,51 @@ const fn endpoint(
 
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
-    endpoint("POST", "/api/v1/links", BodyKind::Plain, links::create),
+    endpoint("POST", "/api/v1/links", BodyKind::Plain, |request| noted(request, links::create, NEW_LINK)),
     endpoint("GET", "/api/v1/links", BodyKind::None, links::list),
     endpoint("POST", "/api/v1/links/bulk", BodyKind::Bulk, links::create_bulk),
+    // Before `{id}/explain`: a code may be any word.
+    endpoint("GET", "/api/v1/links/by-code/{code}", BodyKind::None, |request| links::by_code(request, LinkAct::Read)),
+    endpoint("PATCH", "/api/v1/links/by-code/{code}", BodyKind::Plain, |request| noted(request, links::update_by_code, LINK_CHANGE)),
+    endpoint("DELETE", "/api/v1/links/by-code/{code}", BodyKind::None, |request| links::by_code(request, LinkAct::Delete)),
     endpoint("GET", "/api/v1/links/{id}", BodyKind::None, |request| read(request, Command::Link(request.id("link")?))),
-    endpoint("PATCH", "/api/v1/links/{id}", BodyKind::Plain, links::update),
+    endpoint("PATCH", "/api/v1/links/{id}", BodyKind::Plain, |request| noted(request, links::update, LINK_CHANGE)),
     endpoint("DELETE", "/api/v1/links/{id}", BodyKind::None, |request| read(request, Command::DeleteLink(request.id("link")?))),
     endpoint("GET", "/api/v1/links/{id}/explain", BodyKind::None, explain::parse),
     endpoint("DELETE", "/api/v1/links/{id}/password-lock", BodyKind::None, |request| read(request, Command::UnlockPassword(request.id("link")?))),
     endpoint("GET", "/api/v1/links/{id}/deliveries", BodyKind::None, |request| read(request, Command::Deliveries(request.id("link")?))),
-    endpoint("POST", "/api/v1/render", BodyKind::Plain, links::render),
+    endpoint("POST", "/api/v1/render", BodyKind::Plain, |request| noted(request, links::render, links::TEMPLATE)),
     endpoint("GET", "/api/v1/tags", BodyKind::None, |request| read(request, Command::Tags)),
-    endpoint("POST", "/api/v1/tags", BodyKind::Plain, tags::create),
-    endpoint("PATCH", "/api/v1/tags/{id}", BodyKind::Plain, tags::update),
+    endpoint("POST", "/api/v1/tags", BodyKind::Plain, |request| noted(request, tags::create, tags::NEW)),
+    endpoint("PATCH", "/api/v1/tags/{id}", BodyKind::Plain, |request| noted(request, tags::update, tags::CHANGE)),
     endpoint("DELETE", "/api/v1/tags/{id}", BodyKind::None, |request| read(request, Command::DeleteTag(request.id("tag")?))),
     endpoint("GET", "/api/v1/campaigns", BodyKind::None, |request| read(request, Command::Campaigns(None))),
-    endpoint("POST", "/api/v1/campaigns", BodyKind::Plain, campaigns::create),
+    endpoint("POST", "/api/v1/campaigns", BodyKind::Plain, |request| noted(request, campaigns::create, campaigns::NEW)),
     endpoint("GET", "/api/v1/campaigns/{id}", BodyKind::None, |request| read(request, Command::Campaign(request.foreign_id("campaign")?.into()))),
-    endpoint("PATCH", "/api/v1/campaigns/{id}", BodyKind::Plain, campaigns::update),
+    endpoint("PATCH", "/api/v1/campaigns/{id}", BodyKind::Plain, |request| noted(request, campaigns::update, campaigns::CHANGE)),
     endpoint("GET", "/api/v1/domains", BodyKind::None, |request| read(request, Command::Domains)),
-    endpoint("POST", "/api/v1/domains", BodyKind::Plain, domains::create),
+    endpoint("POST", "/api/v1/domains", BodyKind::Plain, |request| noted(request, domains::create, domains::NEW)),
     endpoint("GET", "/api/v1/domains/{id}", BodyKind::None, |request| read(request, Command::Domain(request.id("domain")?))),
-    endpoint("PATCH", "/api/v1/domains/{id}", BodyKind::Plain, domains::update),
+    endpoint("PATCH", "/api/v1/domains/{id}", BodyKind::Plain, |request| noted(request, domains::update, domains::CHANGE)),
     endpoint("DELETE", "/api/v1/domains/{id}", BodyKind::None, |request| read(request, Command::DeleteDomain(request.id("domain")?))),
     // Nothing is verified: a key that may add a domain is trusted. Clients of the vendor call this endpoint.
     endpoint("POST", "/api/v1/domains/{id}/verify", BodyKind::None, |request| read(request, Command::Domain(request.id("domain")?))),
     endpoint("GET", "/api/v1/workspaces", BodyKind::None, |request| read(request, Command::Workspaces)),
-    endpoint("POST", "/api/v1/workspaces", BodyKind::Plain, workspaces::create),
+    endpoint("POST", "/api/v1/workspaces", BodyKind::Plain, |request| noted(request, workspaces::create, workspaces::NEW)),
     endpoint("GET", "/api/v1/workspaces/{id}", BodyKind::None, |request| read(request, Command::Workspace(request.foreign_id("workspace")?))),
-    endpoint("PATCH", "/api/v1/workspaces/{id}", BodyKind::Plain, workspaces::update),
+    endpoint("PATCH", "/api/v1/workspaces/{id}", BodyKind::Plain, |request| noted(request, workspaces::update, workspaces::CHANGE)),
     endpoint("GET", "/api/v1/workspaces/{id}/webhook-secret", BodyKind::None, |request| read(request, Command::WebhookSecret(request.foreign_id("workspace")?))),
     endpoint("POST", "/api/v1/workspaces/{id}/webhook-secret/rotate", BodyKind::None, |request| read(request, Command::RotateWebhookSecret(request.foreign_id("workspace")?))),
     endpoint("GET", "/api/v1/companies", BodyKind::None, |request| read(request, Command::Companies)),
-    endpoint("POST", "/api/v1/companies", BodyKind::Plain, workspaces::create_company),
+    endpoint("POST", "/api/v1/companies", BodyKind::Plain, |request| noted(request, workspaces::create_company, workspaces::NEW_COMPANY)),
     endpoint("GET", "/api/v1/keys", BodyKind::None, |request| read(request, Command::Keys)),
-    endpoint("POST", "/api/v1/keys", BodyKind::Plain, keys::create),
+    endpoint("POST", "/api/v1/keys", BodyKind::Plain, |request| noted(request, keys::create, keys::NEW)),
     endpoint("DELETE", "/api/v1/keys/{id}", BodyKind::None, |request| read(request, Command::RevokeKey(request.id("key")?))),
     endpoint("GET", "/api/v1/snapshots", BodyKind::None, snapshots::list),
-    endpoint("POST", "/api/v1/snapshots", BodyKind::Plain, snapshots::create),
-    endpoint("POST", "/api/v1/snapshots/import", BodyKind::Plain, snapshots::import),
+    endpoint("POST", "/api/v1/snapshots", BodyKind::Plain, |request| noted(request, snapshots::create, snapshots::NEW)),
+    endpoint("POST", "/api/v1/snapshots/import", BodyKind::Plain, |request| noted(request, snapshots::import, snapshots::IMPORT)),
     endpoint("GET", "/api/v1/snapshots/imports/{id}", BodyKind::None, snapshots::status),
     endpoint("GET", "/api/v1/snapshots/{id}", BodyKind::None, snapshots::one),
     endpoint("DELETE", "/api/v1/snapshots/{id}", BodyKind::None, snapshots::delete),
-    endpoint("POST", "/api/v1/snapshots/{id}/shares", BodyKind::Plain, snapshots::share),
+    endpoint("POST", "/api/v1/snapshots/{id}/shares", BodyKind::Plain, |request| noted(request, snapshots::share, snapshots::SHARE)),
 ];

@@ -34,6 +34,9 @@ pub(super) fn status(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
     read(request, Command::OfSnapshots(SnapshotCommand::ImportStatus(request.id("import")?)))
 }
 
+/// The fields of a new snapshot.
+pub(super) const NEW: &[&[&str]] = &[&["name", "workspaceId", "id", "includePasswords"]];
+
 /// Parses `POST /snapshots {name, workspaceId?, id?, includePasswords?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
@@ -45,6 +48,9 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
     write(request, &body, Command::OfSnapshots(SnapshotCommand::Create(draft)))
 }
 
+/// The fields of a new share.
+pub(super) const SHARE: &[&[&str]] = &[&["type", "relationshipNumbers", "workspaceIds"]];
+
 /// Parses `POST /snapshots/{id}/shares {type, relationshipNumbers?, workspaceIds?}`.
 pub(super) fn share(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = request.foreign_id("snapshot")?;
@@ -55,6 +61,9 @@ pub(super) fn share(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequ
     // Not `write`: the body names workspaces of receivers, not the one that the request acts in.
     read(request, Command::OfSnapshots(SnapshotCommand::Share(None, id, kind)))
 }
+
+/// The fields of a new import.
+pub(super) const IMPORT: &[&[&str]] = &[&["shareLink", "shareId", "workspaceId", "onConflict"]];
 
 /// Parses `POST /snapshots/import {shareLink | shareId, workspaceId?, onConflict?}`.
 pub(super) fn import(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {

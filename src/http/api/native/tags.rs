@@ -3,6 +3,12 @@
 use crate::http::api::dialect::{BadRequest, Command, RequestParts, ScopedCommand, object, write};
 use crate::model::tag::TagEdit;
 
+/// The fields of a new tag.
+pub(super) const NEW: &[&[&str]] = &[&["name", "color", "workspaceId"]];
+
+/// The fields of a changed tag: a client may send back a whole tag.
+pub(super) const CHANGE: &[&[&str]] = &[NEW[0], &["id"]];
+
 /// Parses `POST /tags {name, color?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;

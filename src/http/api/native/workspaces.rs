@@ -11,6 +11,16 @@ use crate::json::{COUNT_RULE, Field, Json, Mistyped, Object};
 use crate::model::Invalid;
 use crate::model::workspace::{Company, CompanyDraft, WorkspaceDraft, WorkspaceEdit};
 
+/// The fields of a new workspace.
+pub(super) const NEW: &[&[&str]] =
+    &[&["name", "id", "companyId", "credits", "defaultDomain", "customValues"]];
+
+/// The fields of a changed workspace: a client may send back a whole workspace.
+pub(super) const CHANGE: &[&[&str]] = &[NEW[0], &["createdAt"]];
+
+/// The fields of a new company.
+pub(super) const NEW_COMPANY: &[&[&str]] = &[&["name", "id", "relationshipNumber"]];
+
 /// Parses `POST /workspaces {name, id?, companyId?, credits?, defaultDomain?, customValues?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;

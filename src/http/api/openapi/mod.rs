@@ -63,7 +63,7 @@ impl Description {
     fn documents(&self) -> &Documents {
         self.0.documents.get_or_init(|| {
             let document = document(&self.0.base_url);
-            Documents { json: document.to_string().into(), page: page::page(&document).into() }
+            Documents { json: format!("{document}\n").into(), page: page::page(&document).into() }
         })
     }
 }

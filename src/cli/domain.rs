@@ -1,0 +1,79 @@
+//! `waypost domain`: adds and lists the domains of links on a running server.
+
+use clap::{Args, Subcommand};
+use hyper::Method;
+use serde_json::json;
+
+use super::api_client::{ApiClient, ClientArguments};
+use super::columns::{table, text};
+use super::error::CommandError;
+use super::output::{print_line, print_note};
+use super::terminal;
+
+/// The path of domains.
+const DOMAINS: &str = "/api/v1/domains";
+
+/// Arguments of `domain`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DomainArguments {
+    #[command(subcommand)]
+    command: DomainCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum DomainCommand {
+    /// Add a domain to a workspace.
+    #[command(alias = "create", alias = "new")]
+    Add(AddArguments),
+    /// List the domains that a workspace can use.
+    #[command(visible_alias = "ls")]
+    List(ListArguments),
+}
+
+#[derive(Clone, Debug, Args)]
+struct AddArguments {
+    /// The host name, such as go.example.com.
+    #[arg(value_name = "HOST")]
+    host: String,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+struct ListArguments {
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+/// Runs the command.
+pub(super) fn run(arguments: &DomainArguments) -> Result<(), CommandError> {
+    match &arguments.command {
+        DomainCommand::Add(AddArguments { host, client }) => {
+            let client = ApiClient::new(client)?;
+            let answer = client.send(&Method::POST, DOMAINS, Some(&json!({ "domain": host })))?;
+            if client.shows_json {
+                answer.print();
+                return Ok(());
+            }
+            let domain = &answer.value["domain"];
+            print_line(&format!("added {}", text(&domain["domain"])));
+            let base = text(&domain["baseUrl"]);
+            print_note(&format!("Its short URLs begin with {base}: its DNS name must lead to this server."));
+            Ok(())
+        }
+        DomainCommand::List(ListArguments { client }) => {
+            let client = ApiClient::new(client)?;
+            let answer = client.send(&Method::GET, DOMAINS, None)?;
+            if client.shows_json {
+                answer.print();
+                return Ok(());
+            }
+            let fields = ["domain", "activeLinks", "baseUrl", "id"];
+            let domains = answer.value["domains"].as_array().into_iter().flatten();
+            let rows: Vec<Vec<String>> =
+                domains.map(|domain| fields.iter().map(|field| text(&domain[*field])).collect()).collect();
+            print_line(&table(&["DOMAIN", "(LINKS)", "SHORT URLS", "ID"], &rows, terminal::width()));
+            Ok(())
+        }
+    }
+}

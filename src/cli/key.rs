@@ -1,0 +1,183 @@
+//! `waypost key`: creates, lists and revokes API keys on a running server.
+
+use clap::{Args, Subcommand};
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::api_client::{ApiClient, ClientArguments};
+use super::columns::{list, table, text};
+use super::error::CommandError;
+use super::output::{print_line, print_note};
+use super::{instant, terminal};
+
+/// The path of keys.
+const KEYS: &str = "/api/v1/keys";
+
+/// Arguments of `key`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct KeyArguments {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum KeyCommand {
+    /// Create a key and print its secret, which is shown only once.
+    #[command(visible_alias = "new", alias = "add")]
+    Create(CreateArguments),
+    /// List keys, without their secrets.
+    #[command(visible_alias = "ls")]
+    List(ListArguments),
+    /// Revoke a key. It is refused from then on.
+    #[command(visible_alias = "rm", alias = "delete", alias = "remove")]
+    Revoke(RevokeArguments),
+}
+
+#[derive(Clone, Debug, Args)]
+struct CreateArguments {
+    /// A name, for lists.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// What the key may do: links.readonly, links.write, snapshots.readonly, snapshots.write or admin. The option can be
+    /// repeated.
+    #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
+    scopes: Vec<String>,
+    /// The end: a date, a time, or a duration such as 90d.
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
+    /// The key creates links and does nothing else.
+    #[arg(long)]
+    create_only: bool,
+    /// The key acts on all workspaces of this company. Default: on one workspace.
+    #[arg(long, value_name = "ID")]
+    company: Option<String>,
+    /// The key acts on everything.
+    #[arg(long, conflicts_with = "company")]
+    instance: bool,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+struct ListArguments {
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+struct RevokeArguments {
+    /// The id of the key, or its name if no other key has the same.
+    #[arg(value_name = "ID")]
+    key: String,
+    /// Revoke without a question.
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    client: ClientArguments,
+}
+
+/// Runs the command.
+pub(super) fn run(arguments: &KeyArguments) -> Result<(), CommandError> {
+    match &arguments.command {
+        KeyCommand::Create(arguments) => create(arguments),
+        KeyCommand::List(ListArguments { client }) => show_all(&ApiClient::new(client)?),
+        KeyCommand::Revoke(arguments) => revoke(arguments),
+    }
+}
+
+fn create(arguments: &CreateArguments) -> Result<(), CommandError> {
+    let client = ApiClient::new(&arguments.client)?;
+    let mut body = json!({ "name": arguments.name, "scopes": arguments.scopes });
+    if let Some(expires) = &arguments.expires {
+        body["expiresAt"] = instant::when(expires);
+    }
+    if arguments.create_only {
+        body["createOnly"] = json!(true);
+    }
+    if let Some(company) = &arguments.company {
+        body["companyId"] = json!(company);
+    }
+    if arguments.instance {
+        body["instance"] = json!(true);
+    }
+    let answer = client.send(&Method::POST, KEYS, Some(&body))?;
+    if client.shows_json {
+        answer.print();
+        return Ok(());
+    }
+    let key = &answer.value["key"];
+    let pairs = ["secret", "name", "kind", "scopes", "expiresAt", "id"]
+        .map(|field| (field.to_owned(), text(&key[field])));
+    let set: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    print_line(&list(&set));
+    print_note("The secret is not shown again: store it now.");
+    Ok(())
+}
+
+fn show_all(client: &ApiClient) -> Result<(), CommandError> {
+    let answer = client.send(&Method::GET, KEYS, None)?;
+    if client.shows_json {
+        answer.print();
+        return Ok(());
+    }
+    let fields = ["name", "kind", "scopes", "hint", "expiresAt", "id"];
+    let keys = answer.value["keys"].as_array().into_iter().flatten();
+    let rows: Vec<Vec<String>> =
+        keys.map(|key| fields.iter().map(|field| text(&key[*field])).collect()).collect();
+    print_line(&table(&["NAME", "KIND", "SCOPES", "BEGINS WITH", "EXPIRES", "ID"], &rows, terminal::width()));
+    Ok(())
+}
+
+fn revoke(arguments: &RevokeArguments) -> Result<(), CommandError> {
+    let client = ApiClient::new(&arguments.client)?;
+    let all = client.send(&Method::GET, KEYS, None)?;
+    let keys: Vec<_> = all.value["keys"].as_array().into_iter().flatten().collect();
+    let key = find(&keys, &arguments.key)?;
+    let (id, name) = (text(&key["id"]), text(&key["name"]));
+    terminal::confirm(&format!("Revoke the key {name:?} ({})?", text(&key["scopes"])), arguments.yes)?;
+    let answer = client.send(&Method::DELETE, &format!("{KEYS}/{id}"), None)?;
+    if client.shows_json {
+        answer.print();
+    } else {
+        print_line(&format!("revoked the key {name:?}"));
+    }
+    Ok(())
+}
+
+/// Returns the key with this id, or else the only one with this name.
+fn find<'k>(keys: &[&'k Value], named: &str) -> Result<&'k Value, CommandError> {
+    let is = |field: &str| keys.iter().filter(|key| key[field] == named).collect::<Vec<_>>();
+    let found = [is("id"), is("name")].into_iter().find(|found| !found.is_empty()).unwrap_or_default();
+    match found.as_slice() {
+        [key] => Ok(key),
+        [] => {
+            Err(CommandError::Failed(format!("there is no key {named:?}: `waypost key list` lists all keys")))
+        }
+        more => {
+            let count = more.len();
+            Err(CommandError::Failed(format!(
+                "{count} keys have the name {named:?}: give the id of one of them"
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_by_id_or_unique_name() {
+        let all = [
+            json!({"id": "1", "name": "a"}),
+            json!({"id": "2", "name": "b"}),
+            json!({"id": "a", "name": "b"}),
+        ];
+        let keys: Vec<_> = all.iter().collect();
+        let rows = [("1", Some("1")), ("a", Some("a")), ("b", None), ("c", None)];
+        for (named, want) in rows {
+            let got = find(&keys, named).ok().map(|key| text(&key["id"]));
+            assert_eq!(got.as_deref(), want, "{named}");
+        }
+    }
+}

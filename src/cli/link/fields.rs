@@ -1,0 +1,117 @@
+//! The options of `link create` and `link edit` as fields of the API.
+
+use clap::Args;
+use hyper::Method;
+use serde_json::{Map, Value, json};
+
+use crate::cli::api_client::ApiClient;
+use crate::cli::error::CommandError;
+use crate::cli::output::print_note;
+use crate::cli::{columns, instant, terminal};
+
+/// The path of tags.
+const TAGS: &str = "/api/v1/tags";
+
+/// The fields of a link that have an option.
+#[derive(Clone, Debug, Args)]
+pub(super) struct LinkFields {
+    /// The title, for lists and link previews.
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+    /// The end: a date such as 2027-12-31, a time such as 2027-12-31T18:00:00Z, a duration such as 30d or 12h, or never.
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
+    /// The number of clicks after which the link ends, or none.
+    #[arg(long, value_name = "N", value_parser = clicks)]
+    max_clicks: Option<Clicks>,
+    /// Require a password. It is read from the terminal, or else from the first line of stdin.
+    #[arg(long)]
+    password: bool,
+    /// A tag. The option can be repeated. A tag that does not exist is created.
+    #[arg(long = "tag", value_name = "NAME")]
+    pub(super) tags: Vec<String>,
+    /// Any other field of the API, such as forwardPath=true. The option can be repeated.
+    #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = field)]
+    others: Vec<(String, Value)>,
+}
+
+/// The value of `--max-clicks`; `None` removes the limit.
+type Clicks = Option<u64>;
+
+impl LinkFields {
+    /// Returns the body of a request with the fields that have an option. Reads the password.
+    pub(super) fn body(&self) -> Result<Map<String, Value>, CommandError> {
+        let mut body = Map::new();
+        // First, so that an option overrides a field that is given twice.
+        body.extend(self.others.iter().cloned());
+        if let Some(title) = &self.title {
+            // An empty text clears the field, as in the API.
+            body.insert("title".to_owned(), json!((!title.is_empty()).then_some(title)));
+        }
+        if let Some(text) = &self.expires {
+            body.insert("expiresAt".to_owned(), instant::when(text));
+        }
+        if let Some(most) = self.max_clicks {
+            body.insert("maxClicks".to_owned(), json!(most));
+        }
+        if self.password {
+            body.insert("password".to_owned(), json!(terminal::read_password()?));
+        }
+        Ok(body)
+    }
+}
+
+fn clicks(text: &str) -> Result<Clicks, String> {
+    match text {
+        "none" | "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| "must be a whole number, or none".to_owned()),
+    }
+}
+
+/// Parses `FIELD=VALUE`. A value that is no JSON is a text.
+fn field(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("must be FIELD=VALUE, such as forwardPath=true")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
+    Ok((name.to_owned(), value))
+}
+
+/// Returns the id of a tag. Upper and lower case do not matter, as for the server. Creates a missing tag if
+/// `may_create`, or else fails with the names of all tags.
+pub(super) fn tag_id(client: &ApiClient, name: &str, may_create: bool) -> Result<String, CommandError> {
+    let found = client.send(&Method::GET, TAGS, None)?;
+    let tags: Vec<_> = found.value["tags"].as_array().into_iter().flatten().collect();
+    let is_named = |tag: &&&Value| columns::text(&tag["name"]).to_lowercase() == name.to_lowercase();
+    if let Some(tag) = tags.iter().find(is_named) {
+        return Ok(columns::text(&tag["id"]));
+    }
+    if !may_create {
+        let names: Vec<_> = tags.iter().map(|tag| columns::text(&tag["name"])).collect();
+        let all = if names.is_empty() { "there is no tag".to_owned() } else { names.join(", ") };
+        return Err(CommandError::Failed(format!("there is no tag {name:?}; all tags: {all}")));
+    }
+    let made = client.send(&Method::POST, TAGS, Some(&json!({ "name": name })))?;
+    print_note(&format!("created the tag {name:?}"));
+    Ok(columns::text(&made.value["tag"]["id"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values() {
+        let rows = [
+            ("forwardPath=true", Some(("forwardPath", json!(true)))),
+            ("notes=a=b", Some(("notes", json!("a=b")))),
+            ("redirectType=301", Some(("redirectType", json!(301)))),
+            ("notes=", Some(("notes", json!("")))),
+            ("notes", None),
+        ];
+        for (text, want) in rows {
+            let got = field(text).ok();
+            assert_eq!(got, want.map(|(name, value)| (name.to_owned(), value)), "{text}");
+        }
+        assert_eq!([clicks("10"), clicks("none"), clicks("")], [Ok(Some(10)), Ok(None), Ok(None)]);
+        assert!(clicks("-1").is_err() && clicks("many").is_err());
+    }
+}

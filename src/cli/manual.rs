@@ -1,0 +1,57 @@
+//! `waypost completions` and `waypost man`: what a shell and `man` need, generated from the arguments of the binary, so
+//! that both always fit its version.
+
+use std::io::{self, Write};
+
+use clap::{Args, Command};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::error::CommandError;
+
+/// Arguments of `completions`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct CompletionsArguments {
+    /// The shell.
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ManArguments {
+    /// The command to describe, such as `link create`. Default: the program.
+    #[arg(value_name = "COMMAND")]
+    names: Vec<String>,
+}
+
+/// Prints the completions of a shell for this command.
+pub(super) fn completions(arguments: &CompletionsArguments, mut command: Command) {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut command, "waypost", &mut script);
+    print(&script);
+}
+
+/// Prints a manual page in roff. Fails if there is no such command.
+pub(super) fn man(arguments: &ManArguments, mut command: Command) -> Result<(), CommandError> {
+    // Gives the commands within their whole names.
+    command.build();
+    let mut found = &command;
+    for name in &arguments.names {
+        let unknown = || {
+            let names: Vec<_> = found.get_subcommands().map(Command::get_name).collect();
+            CommandError::Usage(format!("there is no command {name:?}; commands: {}", names.join(", ")))
+        };
+        found = found.find_subcommand(name).ok_or_else(unknown)?;
+    }
+    let mut page = Vec::new();
+    Man::new(found.clone()).render(&mut page).map_err(CommandError::from)?;
+    print(&page);
+    Ok(())
+}
+
+/// Writes to stdout. A closed pipe, such as that of `head`, is no error.
+fn print(bytes: &[u8]) {
+    let mut stdout = io::stdout();
+    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+}

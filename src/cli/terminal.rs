@@ -1,0 +1,66 @@
+//! The terminal: its width, questions to its user, and passwords that it does not show.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcgetwinsize, tcsetattr};
+
+use super::error::CommandError;
+
+/// The width of a terminal that has none, such as a serial line.
+const WIDTH_DEFAULT: usize = 80;
+
+/// Returns the number of columns of the terminal that stdout is.
+pub(super) fn width() -> usize {
+    match tcgetwinsize(io::stdout()) {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+        _ => WIDTH_DEFAULT,
+    }
+}
+
+/// Fails unless the user confirms, or has confirmed with `--yes`. Without a terminal nobody can answer, so `--yes` is
+/// required there.
+pub(super) fn confirm(question: &str, yes: bool) -> Result<(), CommandError> {
+    if yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(CommandError::Usage(format!("{question} Without a terminal, give --yes")));
+    }
+    let _ = write!(io::stderr(), "{question} [y/N] ");
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).map_err(CommandError::from)?;
+    if matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    Err(CommandError::Failed("nothing was changed".to_owned()))
+}
+
+/// Reads a password: from the terminal without showing it, or else the first line of stdin. Never an argument: all
+/// users of a machine see those.
+pub(super) fn read_password() -> Result<String, CommandError> {
+    let stdin = io::stdin();
+    let shown = if stdin.is_terminal() {
+        let _ = write!(io::stderr(), "Password of the link: ");
+        tcgetattr(&stdin).ok()
+    } else {
+        None
+    };
+    if let Some(modes) = &shown {
+        let mut hidden = modes.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        hidden.local_modes.insert(LocalModes::ECHONL);
+        let _ = tcsetattr(&stdin, OptionalActions::Flush, &hidden);
+    }
+    let mut line = String::new();
+    let read = stdin.lock().read_line(&mut line);
+    // Before any error is returned: the shell needs its echo.
+    if let Some(modes) = &shown {
+        let _ = tcsetattr(&stdin, OptionalActions::Flush, modes);
+    }
+    read.map_err(CommandError::from)?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(CommandError::Usage("the password is empty: type it, or write it to stdin".to_owned()));
+    }
+    Ok(password.to_owned())
+}

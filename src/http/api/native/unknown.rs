@@ -1,0 +1,272 @@
+//! Unknown fields of a body. They are ignored, as by the vendor, so that clients of later versions work. The answer
+//! names them in `warnings`, each once and with the field that was likely meant: otherwise `customslug` would
+//! give a generated code without a word.
+//!
+//! Only names that look like names of fields are repeated, since any other key may be a secret at the wrong place.
+
+use std::collections::HashSet;
+
+use crate::formats::waypost::{draft, fields, link_json};
+use crate::http::api::dialect::{BadRequest, RequestParts, ScopedCommand};
+use crate::json::{self, Object, looks_like_a_field};
+use crate::model::Invalid;
+
+/// Most unknown fields that an answer names. The rest is counted: an answer must stay short, and a body of a bulk
+/// may have 100,000 keys.
+const NAMED_MAX: usize = 20;
+
+/// Names with at least this similarity, from 0 to 1, count as misspellings: one letter in four may differ.
+const ALIKE: f64 = 0.75;
+
+/// The fields of a new link.
+pub(super) const NEW_LINK: Known = &[draft::NAMES, draft::NEW_NAMES, &fields::OPTION_NAMES, &["workspaceId"]];
+
+/// The fields of a changed link: a client may send back a whole link.
+pub(super) const LINK_CHANGE: Known =
+    &[draft::NAMES, &["keepOldCode", "workspaceId"], &fields::OPTION_NAMES, link_json::READ_ONLY];
+
+/// Words of other programs and of users for fields, in lower case and without `_`. The first field of a row that
+/// an endpoint has is meant.
+const SYNONYMS: &[(&str, &[&str])] = &[
+    ("key", &["customSlug", "name"]),
+    ("slug", &["customSlug"]),
+    ("code", &["customSlug"]),
+    ("shortcode", &["customSlug"]),
+    ("shorturl", &["customSlug"]),
+    ("keyword", &["customSlug"]),
+    ("path", &["customSlug"]),
+    ("vanity", &["customSlug"]),
+    ("customcode", &["customSlug"]),
+    ("customurl", &["customSlug"]),
+    ("backhalf", &["customSlug"]),
+    ("customid", &["customSlug"]),
+    ("longurl", &["url"]),
+    ("destination", &["url"]),
+    ("destinationurl", &["url"]),
+    ("target", &["url"]),
+    ("targeturl", &["url"]),
+    ("originalurl", &["url"]),
+    ("redirectto", &["url"]),
+    ("href", &["url"]),
+    ("link", &["url"]),
+    ("host", &["domain"]),
+    ("hostname", &["domain"]),
+    ("expires", &["expiresAt"]),
+    ("expiry", &["expiresAt"]),
+    ("expiration", &["expiresAt"]),
+    ("expirationdate", &["expiresAt"]),
+    ("expiresin", &["expiresAt"]),
+    ("validuntil", &["expiresAt"]),
+    ("validfrom", &["validSince"]),
+    ("startsat", &["validSince"]),
+    ("maxvisits", &["maxClicks"]),
+    ("clicklimit", &["maxClicks"]),
+    ("clickslimit", &["maxClicks"]),
+    ("tags", &["tagIds"]),
+    ("tagnames", &["tagIds"]),
+    ("statuscode", &["redirectType"]),
+    ("status", &["redirectType"]),
+    ("enabled", &["isActive"]),
+    ("active", &["isActive"]),
+    ("disabled", &["isActive"]),
+    ("comments", &["notes"]),
+    ("comment", &["notes"]),
+    ("campaign", &["campaignId"]),
+    ("webhook", &["webhookUrls"]),
+    ("webhooks", &["webhookUrls"]),
+    ("proxy", &["cloaked"]),
+    ("fallbackurl", &["notFoundUrl", "expiredUrl"]),
+    ("homeurl", &["rootUrl"]),
+    ("scope", &["scopes"]),
+    ("permissions", &["scopes"]),
+    ("kind", &["instance", "type"]),
+    ("workspace", &["workspaceId"]),
+    ("company", &["companyId"]),
+    ("title", &["name"]),
+    ("colour", &["color"]),
+];
+
+/// The fields of an endpoint, in lists.
+pub(super) type Known = &'static [&'static [&'static str]];
+
+/// The unknown fields of one request.
+#[derive(Default)]
+pub(super) struct UnknownFields {
+    /// Each warning, in the order of the body.
+    named: Vec<String>,
+    /// The names in `named`: a bulk names a field at its first row.
+    seen: HashSet<Box<str>>,
+    /// The number of fields that are not in `named`.
+    more: usize,
+}
+
+impl UnknownFields {
+    /// Adds the fields of an object that are not known. `place` precedes their names.
+    pub(super) fn note(&mut self, place: &str, body: &Object, known: Known) {
+        let is_known = |name: &str| known.iter().any(|names| names.contains(&name));
+        for (name, _) in body.iter().filter(|(name, _)| !is_known(name)) {
+            if self.seen.contains(name) {
+                continue;
+            }
+            if self.named.len() == NAMED_MAX || !looks_like_a_field(name) {
+                self.more += 1;
+                continue;
+            }
+            self.seen.insert(name.into());
+            let hint =
+                meant(name, known).map_or_else(String::new, |field| format!("; did you mean {field}?"));
+            self.named.push(format!("{place}{name}: is no field of this request, and was ignored{hint}"));
+        }
+    }
+
+    /// Returns the warnings of the response.
+    pub(super) fn warnings(mut self) -> Vec<String> {
+        match self.more {
+            0 => {}
+            1 => self.named.push("1 more key is no field of this request, and was ignored".to_owned()),
+            more => {
+                self.named.push(format!("{more} more keys are no fields of this request, and were ignored"));
+            }
+        }
+        self.named
+    }
+}
+
+/// Parses a request whose body has these fields. Adds its unknown fields to the command as warnings. In an error
+/// about a missing field, names the unknown field that was likely meant for it.
+pub(super) fn noted(
+    request: &RequestParts<'_>,
+    parse: fn(&RequestParts<'_>) -> Result<ScopedCommand, BadRequest>,
+    known: Known,
+) -> Result<ScopedCommand, BadRequest> {
+    let parsed = parse(request);
+    // Parsed twice: the body has at most 64 KB, and `parse` remains a function of the request alone.
+    let Ok(body) = json::object(request.body) else { return parsed };
+    match parsed {
+        Ok(mut scoped) => {
+            let mut unknown = UnknownFields::default();
+            unknown.note("", &body, known);
+            scoped.warnings = unknown.warnings();
+            Ok(scoped)
+        }
+        Err(BadRequest::Mistyped(invalid)) if invalid.why == "is required" => {
+            Err(BadRequest::Mistyped(with_meant(invalid, &body, known)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Adds the unknown field that was likely meant for a missing one.
+fn with_meant(missing: Invalid, body: &Object, known: Known) -> Invalid {
+    let is_unknown = |name: &str| !known.iter().any(|names| names.contains(&name));
+    let found = body.iter().map(|(name, _)| name).find(|name| {
+        is_unknown(name) && looks_like_a_field(name) && meant(name, known) == Some(missing.field)
+    });
+    match found {
+        Some(name) => Invalid::new(missing.field, format!("is required; {name} is no field of this request")),
+        None => missing,
+    }
+}
+
+/// Returns the field that an unknown name likely means.
+fn meant(name: &str, known: Known) -> Option<&'static str> {
+    let bare = |text: &str| text.to_ascii_lowercase().replace('_', "");
+    let wanted = bare(name);
+    // Not what only responses have: it cannot be set.
+    let fields = || {
+        known.iter().filter(|names| **names != link_json::READ_ONLY).flat_map(|names| names.iter().copied())
+    };
+    let spelt = fields().find(|field| bare(field) == wanted);
+    let synonym = || {
+        let (_, meant) = SYNONYMS.iter().find(|(word, _)| *word == wanted)?;
+        meant.iter().copied().find(|field| fields().any(|known| known == *field))
+    };
+    let nearest = || {
+        let scored =
+            fields().map(|field| (strsim::normalized_damerau_levenshtein(&wanted, &bare(field)), field));
+        let (score, field) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
+        (score >= ALIKE).then_some(field)
+    };
+    spelt.or_else(synonym).or_else(nearest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::api::query::Query;
+
+    fn warnings(body: &str, known: Known) -> Vec<String> {
+        let mut unknown = UnknownFields::default();
+        unknown.note("", &json::object(body.as_bytes()).expect("an object"), known);
+        unknown.warnings()
+    }
+
+    #[test]
+    fn the_likely_field_is_named() {
+        let rows = [
+            ("customslug", NEW_LINK, Some("customSlug")),
+            ("custom_slug", NEW_LINK, Some("customSlug")),
+            ("key", NEW_LINK, Some("customSlug")),
+            ("slug", NEW_LINK, Some("customSlug")),
+            ("shortCode", NEW_LINK, Some("customSlug")),
+            ("long_url", NEW_LINK, Some("url")),
+            ("longUrl", NEW_LINK, Some("url")),
+            ("URL", NEW_LINK, Some("url")),
+            ("expires_at", NEW_LINK, Some("expiresAt")),
+            ("expirseAt", NEW_LINK, Some("expiresAt")),
+            ("tags", NEW_LINK, Some("tagIds")),
+            ("tagId", NEW_LINK, Some("tagIds")),
+            ("nonsense", NEW_LINK, None),
+            ("", NEW_LINK, None),
+            ("scope", super::super::keys::NEW, Some("scopes")),
+            ("key", super::super::keys::NEW, Some("name")),
+            ("key", super::super::domains::NEW, None),
+        ];
+        for (name, known, want) in rows {
+            assert_eq!(meant(name, known), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn keys_that_are_no_names_are_counted() {
+        let rows = [
+            (r#"{"url":"u"}"#, vec![]),
+            (
+                r#"{"key":1}"#,
+                vec!["key: is no field of this request, and was ignored; did you mean customSlug?"],
+            ),
+            (r#"{"wp_0123":1}"#, vec!["1 more key is no field of this request, and was ignored"]),
+            (
+                r#"{"a b":1,"zzz":null,"":2}"#,
+                vec![
+                    "zzz: is no field of this request, and was ignored",
+                    "2 more keys are no fields of this request, and were ignored",
+                ],
+            ),
+        ];
+        for (body, want) in rows {
+            assert_eq!(warnings(body, NEW_LINK), want, "{body}");
+        }
+        let names = (b'a'..=b'z').map(|letter| format!("\"zq{}\":1", char::from(letter)));
+        let many = warnings(&format!("{{{}}}", names.collect::<Vec<_>>().join(",")), NEW_LINK);
+        assert_eq!(many.len(), NAMED_MAX + 1);
+        assert_eq!(many[NAMED_MAX], "6 more keys are no fields of this request, and were ignored");
+        assert!(warnings(&format!("{{\"{}\":1}}", "q".repeat(65)), NEW_LINK)[0].starts_with("1 more key"));
+    }
+
+    /// A client that reads a link and sends it back is not warned.
+    #[test]
+    fn a_change_knows_what_responses_have() {
+        assert_eq!(warnings(r#"{"id":"x","clickCount":1,"qrCode":null}"#, LINK_CHANGE), [""; 0]);
+        assert_eq!(warnings(r#"{"id":"x"}"#, NEW_LINK).len(), 1);
+    }
+
+    #[test]
+    fn a_missing_field_is_found_under_another_name() {
+        let request =
+            RequestParts { id: "", query: Query::parse(None), body: br#"{"long_url":"https://e.test/"}"# };
+        let error = noted(&request, super::super::links::create, NEW_LINK).expect_err("no url");
+        let why = "is required; long_url is no field of this request";
+        assert_eq!(error, BadRequest::Mistyped(Invalid::new("url", why)));
+    }
+}

@@ -1,0 +1,437 @@
+//! `waypost link`, `key` and `domain`: the commands that are clients of a running server, with the built binary.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::app::KEY;
+use crate::support::http::text;
+use crate::support::process::{Plan, Process, command, not_tested, unused_address};
+
+/// A running server with its own `admin.key`, and the folder of its data.
+struct Served {
+    folder: TempDir,
+    server: Process,
+}
+
+/// What a command printed, and its exit code.
+#[derive(Debug)]
+struct Printed {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Printed {
+    #[track_caller]
+    fn json(&self) -> Value {
+        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{self:?}");
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Checks the exit code and a part of the error.
+    #[track_caller]
+    fn fails(&self, code: i32, part: &str) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(self.stderr.contains(part) && self.stdout.is_empty(), "{part}: {self:?}");
+    }
+}
+
+impl Served {
+    fn start() -> Served {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let server = Plan::on(folder.path()).without("WAYPOST_ADMIN_KEY").start();
+        Served { folder, server }
+    }
+
+    /// Returns a command with the configuration of the server.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut client = command();
+        client
+            .args(arguments)
+            .env("WAYPOST_DATA_DIR", self.folder.path())
+            .env("WAYPOST_LISTEN", self.server.address().to_string());
+        client
+    }
+
+    fn run(&self, arguments: &[&str]) -> Printed {
+        run(&mut self.command(arguments), "")
+    }
+
+    /// Creates a link and returns it.
+    #[track_caller]
+    fn create(&self, arguments: &[&str]) -> Value {
+        self.run(&[&["link", "create"], arguments].concat()).json()["link"].clone()
+    }
+
+    /// Runs a command on a terminal of this width, with these keys typed.
+    fn on_terminal(&self, arguments: &[&str], width: usize, typed: &str) -> Option<Printed> {
+        if Command::new("script").arg("--version").output().is_err() {
+            not_tested("commands on a terminal: script is not installed");
+            return None;
+        }
+        let words: Vec<_> = arguments.iter().map(|word| format!("'{word}'")).collect();
+        let line = format!("stty cols {width}; {} {}", env!("CARGO_BIN_EXE_waypost"), words.join(" "));
+        let mut terminal = Command::new("script");
+        terminal.args(["-qec", &line, "/dev/null"]).env("TERM", "dumb");
+        for (name, value) in self.command(&[]).get_envs() {
+            if let Some(value) = value {
+                terminal.env(name, value);
+            }
+        }
+        let printed = run(&mut terminal, typed);
+        Some(Printed { stdout: printed.stdout.replace('\r', ""), ..printed })
+    }
+}
+
+fn run(command: &mut Command, stdin: &str) -> Printed {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    // A command that reads nothing may have ended.
+    let _ = child.stdin.take().expect("a pipe").write_all(stdin.as_bytes());
+    let output = child.wait_with_output().expect("the command ends");
+    let read = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Printed { code: output.status.code(), stdout: read(&output.stdout), stderr: read(&output.stderr) }
+}
+
+#[test]
+fn n14_links_from_the_command_line() {
+    let served = Served::start();
+    let made = served.create(&["https://e.test/spring", "spring", "--title", "Spring", "--max-clicks", "5"]);
+    assert_eq!(
+        (&made["shortCode"], &made["title"], &made["maxClicks"]),
+        (&json!("spring"), &json!("Spring"), &json!(5))
+    );
+    let generated =
+        served.create(&["https://e.test/2", "--expires", "2030-01-01", "--set", "forwardPath=true"]);
+    assert_eq!(generated["expiresAt"].as_str().map(|at| &at[..10]), Some("2030-01-01"));
+    assert_eq!(generated["forwardPath"], true);
+    let soon = served.create(&["https://e.test/3", "--expires", "30d", "--tag", "a", "--tag", "A"]);
+    assert!(soon["expiresAt"].is_string(), "{soon}");
+
+    // The output is the answer of the API, to the byte.
+    let key = fs::read_to_string(served.folder.path().join("admin.key")).expect("the key");
+    let mut admin = served.server.visitor().with_key(key.trim());
+    let shown = served.run(&["link", "show", "spring"]);
+    assert_eq!(shown.stdout, admin.get("/api/v1/links/by-code/spring").text());
+    let listed = served.run(&["link", "list", "--sort", "oldest", "--limit", "2", "--json"]);
+    assert_eq!(listed.stdout, admin.get("/api/v1/links?sort=oldest&limit=2&page=1").text());
+    let found = served.run(&["link", "ls", "--search", "spring"]).json();
+    assert_eq!((&found["total"], &found["links"][0]["shortCode"]), (&json!(1), &json!("spring")));
+
+    let changed =
+        served.run(&["link", "edit", "spring", "--url", "https://e.test/summer", "--title", ""]).json();
+    assert_eq!(
+        (&changed["link"]["url"], &changed["link"]["title"], &changed["link"]["maxClicks"]),
+        (&json!("https://e.test/summer"), &Value::Null, &json!(5))
+    );
+    let freed = served.run(&["link", "edit", "spring", "--max-clicks", "none", "--expires", "never"]).json();
+    assert_eq!((&freed["link"]["maxClicks"], &freed["link"]["expiresAt"]), (&Value::Null, &Value::Null));
+    let by_url = served.run(&["link", "show", text(&made, "shortUrl")]).json();
+    assert_eq!(by_url["link"]["id"], made["id"]);
+    assert_eq!(served.run(&["link", "open", "spring"]).stdout, format!("{}\n", text(&made, "shortUrl")));
+    let gone = served.run(&["link", "delete", "spring", "--yes"]);
+    assert_eq!(gone.stdout, "{\"success\":true}\n");
+    served.run(&["link", "show", "spring"]).fails(1, "waypost: link not found");
+    served.server.stop();
+}
+
+#[test]
+fn n14_tags_are_named_and_passwords_are_not_arguments() {
+    let served = Served::start();
+    let created = served.run(&["link", "create", "https://e.test/", "a", "--tag", "Spring", "--tag", "news"]);
+    assert_eq!(
+        (created.code, created.stderr.as_str()),
+        (Some(0), "created the tag \"Spring\"\ncreated the tag \"news\"\n")
+    );
+    let names = |printed: &Printed| {
+        let answer: Value = serde_json::from_str(&printed.stdout).expect("an answer");
+        let tags = answer["link"]["tags"].as_array().expect("tags").clone();
+        let mut names: Vec<_> = tags.iter().map(|tag| text(&tag["tag"], "name").to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&created), ["Spring", "news"]);
+    let edited = served.run(&["link", "edit", "a", "--untag", "news", "--tag", "spring"]);
+    assert_eq!(names(&edited), ["Spring"], "a tag is found in any case");
+    assert_eq!(served.run(&["link", "list", "--tag", "SPRING"]).json()["total"], 1);
+    served.run(&["link", "list", "--tag", "none"]).fails(1, "there is no tag \"none\"; all tags: ");
+
+    let protected =
+        run(&mut served.command(&["link", "create", "https://e.test/", "b", "--password"]), "open sesame\n");
+    assert_eq!(protected.json()["link"]["password"], "********");
+    run(&mut served.command(&["link", "edit", "b", "--password"]), "\n").fails(2, "the password is empty");
+    let opened = served.run(&["link", "edit", "b", "--no-password"]).json();
+    assert_eq!(opened["link"]["password"], Value::Null);
+    served.server.stop();
+}
+
+#[test]
+fn n14_keys_and_domains_from_the_command_line() {
+    let served = Served::start();
+    let made = served.run(&[
+        "key",
+        "create",
+        "Kim",
+        "--scope",
+        "links.write,snapshots.readonly",
+        "--expires",
+        "90d",
+    ]);
+    let key = made.json()["key"].clone();
+    assert_eq!((&key["name"], &key["kind"]), (&json!("Kim"), &json!("workspace")));
+    assert_eq!(key["scopes"].as_array().map(Vec::len), Some(2));
+    let secret = text(&key, "secret");
+    // The new key works, from the variable and from a file.
+    let mut client = served.command(&["link", "create", "https://e.test/", "kim"]);
+    assert_eq!(run(client.env("WAYPOST_KEY", secret), "").json()["link"]["shortCode"], "kim");
+    let file = served.folder.path().join("kim.key");
+    fs::write(&file, format!("{secret}\n")).expect("a small file");
+    let file = file.display().to_string();
+    served
+        .run(&["key", "list", "--key-file", &file])
+        .fails(1, "this key lacks the scope admin (the key is from /");
+    assert_eq!(served.run(&["key", "list"]).json()["keys"].as_array().map(Vec::len), Some(2));
+    served.run(&["key", "revoke", "Kim"]).fails(2, "give --yes");
+    assert_eq!(served.run(&["key", "revoke", "Kim", "--yes"]).stdout, "{\"success\":true}\n");
+    served
+        .run(&["link", "list", "--key-file", &file])
+        .fails(1, "the API key is unknown, revoked, expired or malformed");
+    served.run(&["key", "revoke", "Kim", "--yes"]).fails(1, "there is no key \"Kim\"");
+    served.run(&["key", "create", "k", "--scope", "all"]).fails(1, "scopes: must be of ");
+    served.run(&["key", "create", "k"]).fails(2, "--scope");
+
+    assert_eq!(served.run(&["domain", "add", "go.e.test"]).json()["domain"]["domain"], "go.e.test");
+    served.run(&["domain", "add", "go.e.test"]).fails(1, "domain: is already in use");
+    assert_eq!(served.run(&["domain", "list"]).json()["domains"].as_array().map(Vec::len), Some(2));
+    served.create(&["https://e.test/", "there", "--domain", "go.e.test"]);
+    let there = served.run(&["link", "show", "there", "--domain", "go.e.test"]).json();
+    assert_eq!(there["link"]["domain"], "go.e.test");
+    served.run(&["link", "show", "there"]).fails(1, "link not found");
+    served.server.stop();
+}
+
+/// Exit code 1: the server refused. 2: the call is wrong. 3: no server answered.
+#[test]
+fn n14_errors_name_the_remedy() {
+    let served = Served::start();
+    served.create(&["https://e.test/", "a"]);
+    let rows: &[(&[&str], i32, &str)] = &[
+        (
+            &["link", "create", "https://e.test/", "a"],
+            1,
+            "customSlug: \"a\" is already in use on this domain",
+        ),
+        (&["link", "create", "nonsense"], 1, "url: "),
+        (&["link", "create", "https://e.test/", "--expires", "soon"], 1, "expiresAt: "),
+        (&["link", "create", "https://e.test/", "--max-clicks", "x"], 2, "must be a whole number, or none"),
+        (&["link", "create", "https://e.test/", "--set", "x"], 2, "must be FIELD=VALUE"),
+        (&["link", "create"], 2, "<URL>"),
+        (&["link", "list", "--limit", "1000"], 1, "limit: must be a whole number from 1 to 100"),
+        (&["link", "list", "--sort", "x"], 2, "newest, oldest, clicks, title"),
+        (&["link", "edit", "a"], 2, "no option names what to change"),
+        (&["link", "delete", "a"], 2, "give --yes"),
+        (&["link", "delete", "none", "--yes"], 1, "link not found"),
+        (&["link", "show", "https://go.test/"], 2, "is no short URL"),
+        (&["link", "show", "a", "--domain", "none.test"], 1, "domain: is not a domain of this workspace"),
+        (&["link", "list", "--workspace", "none"], 1, "workspace not found"),
+        (
+            &["link", "list", "--server", "go.test"],
+            2,
+            "must be scheme and host, such as https://go.example.com",
+        ),
+        // The key of this machine is not sent elsewhere.
+        (&["link", "list", "--server", "https://192.0.2.1"], 2, "is not sent to another one"),
+        (&["link", "list", "--key-file", "/nowhere/key"], 2, "there is no /nowhere/key"),
+        (&["domain", "add", "a b"], 1, "domain: must be a host name"),
+    ];
+    for (arguments, code, part) in rows {
+        let printed = served.run(arguments);
+        assert_eq!(printed.code, Some(*code), "{arguments:?}: {printed:?}");
+        assert!(printed.stderr.contains(part) && printed.stdout.is_empty(), "{arguments:?}: {printed:?}");
+    }
+    let warned = served.run(&["link", "create", "https://e.test/", "--set", "slug=b"]);
+    let warning = "warning: slug: is no field of this request, and was ignored; did you mean customSlug?\n";
+    assert_eq!((warned.code, warned.stderr.as_str()), (Some(0), warning));
+
+    // Another configuration on the same machine.
+    let mut wrong = served.command(&["link", "list"]);
+    run(wrong.env("WAYPOST_KEY", "wp_wrong"), "").fails(1, "(the key is from WAYPOST_KEY)");
+    let mut elsewhere = served.command(&["link", "list"]);
+    let free = unused_address().to_string();
+    let refused = run(elsewhere.env("WAYPOST_LISTEN", &free), "");
+    refused.fails(3, &format!("no server answers at http://{free}: start it with `waypost`"));
+    let mut no_port = served.command(&["link", "list"]);
+    run(no_port.env("WAYPOST_LISTEN", "127.0.0.1:0"), "").fails(2, "name it with --server URL");
+    let named = format!("http://{}", served.server.address());
+    assert_eq!(run(no_port.args(["--server", &named]), "").json()["total"], 2);
+
+    // Before the first start there is no key, and no folder is created.
+    let new = served.folder.path().join("new");
+    let mut fresh = served.command(&["link", "list"]);
+    run(fresh.env("WAYPOST_DATA_DIR", &new), "")
+        .fails(2, "the first start of the server writes it (`waypost`)");
+    assert!(!new.exists(), "a client creates nothing");
+    served.server.stop();
+}
+
+/// A server that is no Waypost, or speaks another protocol.
+#[test]
+fn n14_another_server_is_named() {
+    let rows: [(&str, &str); 4] = [
+        (
+            "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 6\r\n\r\n<html>",
+            "it answered 502 Bad Gateway without JSON",
+        ),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]", "it answered 200 OK without JSON"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "cannot reach the server at http://127.0.0.1"),
+        ("", "cannot reach the server at http://127.0.0.1"),
+    ];
+    for (answer, part) in rows {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let server = format!("http://{}", listener.local_addr().expect("an address"));
+        let serving = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4_096]);
+            let _ = stream.write_all(answer.as_bytes());
+        });
+        let mut client = command();
+        client.args(["link", "list", "--server", &server]).env("WAYPOST_KEY", KEY);
+        run(&mut client, "").fails(3, part);
+        serving.join().expect("no panic");
+    }
+}
+
+#[test]
+fn n14_a_key_that_may_not_be_read() {
+    let served = Served::start();
+    let file = served.folder.path().join("secret.key");
+    fs::write(&file, "wp_x").expect("a small file");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).expect("our file");
+    if fs::read(&file).is_ok() {
+        not_tested("a key of another user: this user reads every file");
+        // A name that leads through a file is an error as well.
+        let inside = file.join("x").display().to_string();
+        served.run(&["link", "list", "--key-file", &inside]).fails(2, "cannot read ");
+    } else {
+        let shown = file.display().to_string();
+        served.run(&["link", "list", "--key-file", &shown]).fails(2, "as the user of the server");
+    }
+    fs::write(served.folder.path().join("empty.key"), "\n").expect("a small file");
+    let empty = served.folder.path().join("empty.key").display().to_string();
+    served.run(&["link", "list", "--key-file", &empty]).fails(2, "contains no API key");
+    served.server.stop();
+}
+
+#[test]
+fn n14_a_terminal_shows_tables() {
+    let served = Served::start();
+    let long = format!("https://e.test/{}", "long/".repeat(40));
+    served.create(&[&long, "spring", "--title", "T\u{1b}[31m"]);
+    served.create(&["https://e.test/", "b"]);
+    let Some(listed) = served.on_terminal(&["link", "list"], 70, "") else { return };
+    let lines: Vec<_> = listed.stdout.lines().collect();
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    assert!(lines[0].starts_with("SHORT URL") && lines[0].contains("CLICKS"), "{listed:?}");
+    assert!(lines[1].starts_with("http://go.test/b ") && lines[2].contains("..."), "{listed:?}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 70), "{listed:?}");
+    assert!(!listed.stdout.contains('\u{1b}'), "a title controls no terminal: {listed:?}");
+
+    let json = served.on_terminal(&["link", "list", "--json"], 70, "").expect("as before");
+    assert!(json.stdout.starts_with("{\"links\":["), "{json:?}");
+    let shown = served.on_terminal(&["link", "show", "b"], 70, "").expect("as before");
+    assert!(
+        shown.stdout.contains("short URL    http://go.test/b\ndestination  https://e.test/\n"),
+        "{shown:?}"
+    );
+    let key = served.on_terminal(&["key", "create", "k", "--scope", "admin"], 70, "").expect("as before");
+    assert!(key.stdout.contains("secret  wp_") && key.stdout.contains("not shown again"), "{key:?}");
+    let keys = served.on_terminal(&["key", "list"], 120, "").expect("as before");
+    assert!(keys.stdout.starts_with("NAME") && !keys.stdout.contains('{'), "{keys:?}");
+    let domains = served.on_terminal(&["domain", "list"], 120, "").expect("as before");
+    assert!(domains.stdout.starts_with("DOMAIN") && domains.stdout.contains("\ngo.test"), "{domains:?}");
+
+    let kept = served.on_terminal(&["link", "delete", "b"], 70, "n\n").expect("as before");
+    assert_eq!(kept.code, Some(1), "{kept:?}");
+    assert!(
+        kept.stdout.contains("Delete http://go.test/b, which leads to https://e.test/? [y/N]"),
+        "{kept:?}"
+    );
+    served.run(&["link", "show", "b"]).json();
+    let gone = served.on_terminal(&["link", "delete", "b"], 70, "y\n").expect("as before");
+    assert!(gone.code == Some(0) && gone.stdout.contains("deleted http://go.test/b"), "{gone:?}");
+    served.run(&["link", "show", "b"]).fails(1, "link not found");
+    served.server.stop();
+}
+
+fn waypost(arguments: &[&str]) -> Printed {
+    run(command().args(arguments), "")
+}
+
+#[test]
+fn n14_completions_and_manual_pages() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = waypost(&["completions", shell]);
+        assert_eq!((script.code, script.stderr.as_str()), (Some(0), ""), "{shell}");
+        let parts = ["waypost", "link", "max-clicks", "completions"];
+        assert!(parts.iter().all(|part| script.stdout.contains(part)), "{shell}: {}", script.stdout);
+    }
+    // The shell that is here accepts its script.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let script = folder.path().join("waypost.bash");
+    fs::write(&script, waypost(&["completions", "bash"]).stdout).expect("a file");
+    check_syntax("bash", &script);
+    waypost(&["completions", "cmd"]).fails(2, "bash");
+
+    let main = waypost(&["man"]).stdout;
+    assert!(main.contains(".TH waypost") && main.contains("doctor"), "{main}");
+    let create = waypost(&["man", "link", "create"]).stdout;
+    assert!(create.contains(".TH waypost-link-create") && create.contains("max\\-clicks"), "{create}");
+    waypost(&["man", "link", "creat"])
+        .fails(2, "there is no command \"creat\"; commands: create, list, show");
+}
+
+fn check_syntax(shell: &str, script: &Path) {
+    match Command::new(shell).arg("-n").arg(script).output() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(_) => not_tested(&format!("the completions of {shell}: it is not installed")),
+    }
+}
+
+#[test]
+fn n14_the_command_that_was_meant_is_named() {
+    assert_eq!(waypost(&["version"]).stdout, format!("waypost {}\n", env!("CARGO_PKG_VERSION")));
+    let rows: &[(&[&str], &str)] = &[
+        (&["create"], "link create"),
+        (&["create", "https://e.test/"], "link create"),
+        (&["https://e.test/"], "link create"),
+        (&["list"], "link list"),
+        (&["ls"], "link list"),
+        (&["delete"], "link delete"),
+        (&["start"], "serve"),
+        (&["status"], "doctor"),
+        (&["keys"], "key list"),
+        (&["dump"], "export"),
+        // As clap finds them by their spelling.
+        (&["backp"], "backup"),
+        (&["link", "craete"], "create"),
+        (&["link", "list", "--serach", "x"], "--search"),
+        (&["link", "create", "u", "--expires-at", "x"], "--expires"),
+        (&["link", "list", "--token", "x"], "--key-file"),
+    ];
+    for (arguments, meant) in rows {
+        let printed = waypost(arguments);
+        assert_eq!(printed.code, Some(2), "{arguments:?}: {printed:?}");
+        let tips: Vec<_> = printed.stderr.lines().filter(|line| line.contains("tip:")).collect();
+        assert!(tips.iter().any(|tip| tip.contains(&format!("'{meant}'"))), "{arguments:?}: {printed:?}");
+        assert!(
+            !tips.iter().any(|tip| tip.contains("restore") || tip.contains("verify")),
+            "{arguments:?}: {tips:?}"
+        );
+    }
+}
