@@ -24,14 +24,14 @@ pub(super) struct DomainArguments {
 enum DomainCommand {
     /// Add a domain to a workspace.
     #[command(alias = "create", alias = "new")]
-    Add(AddArguments),
+    Add(NewDomainArguments),
     /// List the domains that a workspace can use.
     #[command(visible_alias = "ls")]
-    List(ListArguments),
+    List(DomainListArguments),
 }
 
 #[derive(Clone, Debug, Args)]
-struct AddArguments {
+struct NewDomainArguments {
     /// The host name, such as go.example.com.
     #[arg(value_name = "HOST")]
     host: String,
@@ -40,7 +40,7 @@ struct AddArguments {
 }
 
 #[derive(Clone, Debug, Args)]
-struct ListArguments {
+struct DomainListArguments {
     #[command(flatten)]
     client: ClientArguments,
 }
@@ -48,7 +48,7 @@ struct ListArguments {
 /// Runs the command.
 pub(super) fn run(arguments: &DomainArguments) -> Result<(), CommandError> {
     match &arguments.command {
-        DomainCommand::Add(AddArguments { host, client }) => {
+        DomainCommand::Add(NewDomainArguments { host, client }) => {
             let client = ApiClient::new(client)?;
             let answer = client.send(&Method::POST, DOMAINS, Some(&json!({ "domain": host })))?;
             if client.shows_json {
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &DomainArguments) -> Result<(), CommandError> {
             print_note(&format!("Its short URLs begin with {base}: its DNS name must lead to this server."));
             Ok(())
         }
-        DomainCommand::List(ListArguments { client }) => {
+        DomainCommand::List(DomainListArguments { client }) => {
             let client = ApiClient::new(client)?;
             let answer = client.send(&Method::GET, DOMAINS, None)?;
             if client.shows_json {

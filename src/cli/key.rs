@@ -24,17 +24,17 @@ pub(super) struct KeyArguments {
 enum KeyCommand {
     /// Create a key and print its secret, which is shown only once.
     #[command(visible_alias = "new", alias = "add")]
-    Create(CreateArguments),
+    Create(NewKeyArguments),
     /// List keys, without their secrets.
     #[command(visible_alias = "ls")]
-    List(ListArguments),
+    List(KeyListArguments),
     /// Revoke a key. It is refused from then on.
     #[command(visible_alias = "rm", alias = "delete", alias = "remove")]
     Revoke(RevokeArguments),
 }
 
 #[derive(Clone, Debug, Args)]
-struct CreateArguments {
+struct NewKeyArguments {
     /// A name, for lists.
     #[arg(value_name = "NAME")]
     name: String,
@@ -59,7 +59,7 @@ struct CreateArguments {
 }
 
 #[derive(Clone, Debug, Args)]
-struct ListArguments {
+struct KeyListArguments {
     #[command(flatten)]
     client: ClientArguments,
 }
@@ -80,12 +80,12 @@ struct RevokeArguments {
 pub(super) fn run(arguments: &KeyArguments) -> Result<(), CommandError> {
     match &arguments.command {
         KeyCommand::Create(arguments) => create(arguments),
-        KeyCommand::List(ListArguments { client }) => show_all(&ApiClient::new(client)?),
+        KeyCommand::List(KeyListArguments { client }) => show_all(&ApiClient::new(client)?),
         KeyCommand::Revoke(arguments) => revoke(arguments),
     }
 }
 
-fn create(arguments: &CreateArguments) -> Result<(), CommandError> {
+fn create(arguments: &NewKeyArguments) -> Result<(), CommandError> {
     let client = ApiClient::new(&arguments.client)?;
     let mut body = json!({ "name": arguments.name, "scopes": arguments.scopes });
     if let Some(expires) = &arguments.expires {

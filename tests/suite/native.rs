@@ -156,7 +156,7 @@ fn keys_have_a_reach_and_scopes() {
     assert!(!all.json.to_string().contains(&form) && !all.json.to_string().contains("\"secret\""));
     let id = all.json["keys"][0]["id"].as_str().expect("an id");
     assert_eq!(server.api("DELETE", &format!("/api/v1/keys/{id}"), "").status, 200);
-    assert_eq!(as_key(&form, "POST", "/api/v1/links", url).error(), unauthorized);
+    assert_eq!(as_key(&form, "POST", "/api/v1/links", url).error(), (401, BAD_KEY));
     server.stop();
 }
 

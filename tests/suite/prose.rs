@@ -23,7 +23,7 @@ const PROPER_NAMES: [&str; 11] = [
 ];
 
 /// Documents for users, in which also code in backticks has no paths of Rust.
-const FOR_USERS: [&str; 7] = [
+const FOR_USERS: [&str; 8] = [
     "README.md",
     "api.md",
     "clients.md",

@@ -34,10 +34,10 @@ pub(super) struct LinkArguments {
 enum LinkCommand {
     /// Create a link.
     #[command(visible_alias = "new", alias = "add")]
-    Create(CreateArguments),
+    Create(NewLinkArguments),
     /// List links, newest first.
     #[command(visible_alias = "ls")]
-    List(ListArguments),
+    List(LinkListArguments),
     /// Show a link.
     #[command(alias = "get")]
     Show(OneArguments),
@@ -63,7 +63,7 @@ struct NamedLink {
 }
 
 #[derive(Clone, Debug, Args)]
-struct CreateArguments {
+struct NewLinkArguments {
     /// The destination.
     #[arg(value_name = "URL")]
     url: String,
@@ -80,13 +80,13 @@ struct CreateArguments {
 }
 
 #[derive(Clone, Debug, Args)]
-struct ListArguments {
+struct LinkListArguments {
     /// A text in code, title or destination.
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
     /// The order.
     #[arg(long, value_enum, default_value = "newest")]
-    sort: Sort,
+    sort: ListOrder,
     /// Links on a page, 1 to 100.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
@@ -104,7 +104,7 @@ struct ListArguments {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Sort {
+enum ListOrder {
     Newest,
     Oldest,
     Clicks,
@@ -166,7 +166,7 @@ pub(super) fn run(arguments: &LinkArguments) -> Result<(), CommandError> {
     }
 }
 
-fn create(arguments: &CreateArguments) -> Result<(), CommandError> {
+fn create(arguments: &NewLinkArguments) -> Result<(), CommandError> {
     let client = ApiClient::new(&arguments.client)?;
     let mut body = arguments.fields.body()?;
     body.insert("url".to_owned(), json!(arguments.url));
@@ -185,7 +185,7 @@ fn create(arguments: &CreateArguments) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn list(arguments: &ListArguments) -> Result<(), CommandError> {
+fn list(arguments: &LinkListArguments) -> Result<(), CommandError> {
     let client = ApiClient::new(&arguments.client)?;
     let sort = arguments.sort.to_possible_value().expect("no value is hidden");
     let mut query = Serializer::new(String::new());

@@ -411,7 +411,8 @@ mod tests {
 
     async fn text_of(response: HttpResponse) -> String {
         let bytes = response.into_body().collect().await.expect("in memory").to_bytes();
-        String::from_utf8(bytes.to_vec()).expect("text")
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
+        text.strip_suffix('\n').expect("a newline at the end").to_owned()
     }
 
     #[tokio::test]

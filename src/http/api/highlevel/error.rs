@@ -157,7 +157,7 @@ mod tests {
         ];
         for (error, want) in rows {
             let Body { status, bytes: body, .. } = render(&error);
-            assert_eq!(String::from_utf8_lossy(&body), want);
+            assert_eq!(String::from_utf8_lossy(&body), format!("{want}\n"));
             assert!(want.starts_with(&format!("{{\"statusCode\":{}", status.as_u16())), "{status}");
         }
     }

@@ -155,7 +155,9 @@ mod tests {
         ];
         for (error, status, code, message) in rows {
             let Body { status: got, bytes, .. } = render(&error);
-            let want = format!(r#"{{"success":false,"error":{{"code":"{code}","message":"{message}"}}}}"#);
+            let want = format!(
+                "{{\"success\":false,\"error\":{{\"code\":\"{code}\",\"message\":\"{message}\"}}}}\n"
+            );
             assert_eq!((got.as_u16(), String::from_utf8_lossy(&bytes)), (status, want.into()));
         }
     }

@@ -19,10 +19,10 @@ const NAMED_MAX: usize = 20;
 const ALIKE: f64 = 0.75;
 
 /// The fields of a new link.
-pub(super) const NEW_LINK: Known = &[draft::NAMES, draft::NEW_NAMES, &fields::OPTION_NAMES, &["workspaceId"]];
+pub(super) const NEW_LINK: KnownFields = &[draft::NAMES, draft::NEW_NAMES, &fields::OPTION_NAMES, &["workspaceId"]];
 
 /// The fields of a changed link: a client may send back a whole link.
-pub(super) const LINK_CHANGE: Known =
+pub(super) const LINK_CHANGE: KnownFields =
     &[draft::NAMES, &["keepOldCode", "workspaceId"], &fields::OPTION_NAMES, link_json::READ_ONLY];
 
 /// Words of other programs and of users for fields, in lower case and without `_`. The first field of a row that
@@ -87,7 +87,7 @@ const SYNONYMS: &[(&str, &[&str])] = &[
 ];
 
 /// The fields of an endpoint, in lists.
-pub(super) type Known = &'static [&'static [&'static str]];
+pub(super) type KnownFields = &'static [&'static [&'static str]];
 
 /// The unknown fields of one request.
 #[derive(Default)]
@@ -102,7 +102,7 @@ pub(super) struct UnknownFields {
 
 impl UnknownFields {
     /// Adds the fields of an object that are not known. `place` precedes their names.
-    pub(super) fn note(&mut self, place: &str, body: &Object, known: Known) {
+    pub(super) fn note(&mut self, place: &str, body: &Object, known: KnownFields) {
         let is_known = |name: &str| known.iter().any(|names| names.contains(&name));
         for (name, _) in body.iter().filter(|(name, _)| !is_known(name)) {
             if self.seen.contains(name) {
@@ -137,7 +137,7 @@ impl UnknownFields {
 pub(super) fn noted(
     request: &RequestParts<'_>,
     parse: fn(&RequestParts<'_>) -> Result<ScopedCommand, BadRequest>,
-    known: Known,
+    known: KnownFields,
 ) -> Result<ScopedCommand, BadRequest> {
     let parsed = parse(request);
     // Parsed twice: the body has at most 64 KB, and `parse` remains a function of the request alone.
@@ -157,7 +157,7 @@ pub(super) fn noted(
 }
 
 /// Adds the unknown field that was likely meant for a missing one.
-fn with_meant(missing: Invalid, body: &Object, known: Known) -> Invalid {
+fn with_meant(missing: Invalid, body: &Object, known: KnownFields) -> Invalid {
     let is_unknown = |name: &str| !known.iter().any(|names| names.contains(&name));
     let found = body.iter().map(|(name, _)| name).find(|name| {
         is_unknown(name) && looks_like_a_field(name) && meant(name, known) == Some(missing.field)
@@ -169,7 +169,7 @@ fn with_meant(missing: Invalid, body: &Object, known: Known) -> Invalid {
 }
 
 /// Returns the field that an unknown name likely means.
-fn meant(name: &str, known: Known) -> Option<&'static str> {
+fn meant(name: &str, known: KnownFields) -> Option<&'static str> {
     let bare = |text: &str| text.to_ascii_lowercase().replace('_', "");
     let wanted = bare(name);
     // Not what only responses have: it cannot be set.
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
     use crate::http::api::query::Query;
 
-    fn warnings(body: &str, known: Known) -> Vec<String> {
+    fn warnings(body: &str, known: KnownFields) -> Vec<String> {
         let mut unknown = UnknownFields::default();
         unknown.note("", &json::object(body.as_bytes()).expect("an object"), known);
         unknown.warnings()
