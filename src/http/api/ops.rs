@@ -455,6 +455,6 @@ mod tests {
             assert!(text.lines().any(|got| got == line), "{line} in {text}");
         }
         // Without this line Prometheus rejects the whole scrape as cut off.
-        assert!(text.ends_with("# EOF\n"), "{text}");
+        assert!(text.ends_with("# EOF"), "{text}");
     }
 }
