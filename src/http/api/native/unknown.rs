@@ -19,7 +19,8 @@ const NAMED_MAX: usize = 20;
 const ALIKE: f64 = 0.75;
 
 /// The fields of a new link.
-pub(super) const NEW_LINK: KnownFields = &[draft::NAMES, draft::NEW_NAMES, &fields::OPTION_NAMES, &["workspaceId"]];
+pub(super) const NEW_LINK: KnownFields =
+    &[draft::NAMES, draft::NEW_NAMES, &fields::OPTION_NAMES, &["workspaceId"]];
 
 /// The fields of a changed link: a client may send back a whole link.
 pub(super) const LINK_CHANGE: KnownFields =
