@@ -356,7 +356,7 @@ const NATIVE: &[Row] = &[
     ("GET", "/api/v1/links/LINK", "", 200, None),
     ("GET", "/api/v1/links/00000000000000000000", "", 404, None),
     ("PATCH", "/api/v1/links/LINK", r#"{"title":null,"redirectType":"301","maxClicks":null}"#, 200, None),
-    ("PATCH", "/api/v1/links/LINK", r#"{"customSlug":"other"}"#, 422, None),
+    ("PATCH", "/api/v1/links/LINK", r#"{"linkType":"TEL"}"#, 422, None),
     ("GET", "/api/v1/links/by-code/full?domain=links.test", "", 200, None),
     ("GET", "/api/v1/links/by-code/unknown", "", 404, None),
     ("GET", "/api/v1/links/by-code/full?domain=nowhere.test", "", 422, None),
