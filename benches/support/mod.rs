@@ -30,7 +30,7 @@ impl Fixture {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = Config {
             data_dir: folder.path().to_owned(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
             ..Config::default()
         };
         let readiness = Readiness::default();

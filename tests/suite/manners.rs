@@ -253,10 +253,8 @@ fn n14_unknown_fields_are_named() {
     let again = admin.patch(&one, &whole).expect(200, "a whole link");
     assert_eq!(again.get("warnings"), None, "{again}");
     // Many keys give a short answer.
-    let many: String = (0..2_000).map(|at| format!(",\"q{}\":1", "x".repeat(at % 60 + 1))).collect();
-    let unique: std::collections::BTreeSet<_> = many.split(',').skip(1).collect();
-    let body =
-        format!("{{\"url\":\"https://e.test/\",{}}}", unique.into_iter().collect::<Vec<_>>().join(","));
+    let many: Vec<_> = (1..=60).map(|length| format!("\"q{}\":1", "x".repeat(length))).collect();
+    let body = format!("{{\"url\":\"https://e.test/\",{}}}", many.join(","));
     let answer = admin.send("POST", LINKS, &[], Some(body.as_bytes()));
     assert_eq!(answer.expect(201, "many keys")["warnings"].as_array().map(Vec::len), Some(21));
     // A repetition has the same answer.

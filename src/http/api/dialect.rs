@@ -177,7 +177,7 @@ pub struct CodeRef {
 #[allow(missing_docs)] // Each is the command of the same name.
 pub enum LinkAct {
     Read,
-    Update { patch: Patch, fixed: ImmutableFields },
+    Update { patch: Box<Patch>, fixed: ImmutableFields },
     Delete,
 }
 

@@ -168,7 +168,7 @@ async fn by_code(links: &Links, context: &Context, named: CodeRef, act: LinkAct)
     Ok(match act {
         LinkAct::Read => Reply::Link(Box::new(view)),
         LinkAct::Update { patch, fixed } => {
-            Reply::Changed(Box::new(update(links, context, id, patch, &fixed).await?))
+            Reply::Changed(Box::new(update(links, context, id, *patch, &fixed).await?))
         }
         LinkAct::Delete => {
             links.delete(context, id).await?;

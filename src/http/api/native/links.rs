@@ -85,7 +85,7 @@ pub(super) fn update_by_code(request: &RequestParts<'_>) -> Result<ScopedCommand
     let named = code_ref(request)?;
     let body = object(request)?;
     let (patch, fixed) = change(&body)?;
-    write(request, &body, Command::LinkByCode(named, LinkAct::Update { patch, fixed }))
+    write(request, &body, Command::LinkByCode(named, LinkAct::Update { patch: Box::new(patch), fixed }))
 }
 
 /// Parses `GET` and `DELETE /links/by-code/{code}?domain=`.
