@@ -21,7 +21,7 @@ pub(super) struct ConfigFile {
     /// folder, or none.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// The address or the socket to listen on, such as :8080 or unix:/run/waypost.sock.
+    /// The address or the socket to listen on, such as `:8080` or `unix:/run/waypost.sock`.
     #[arg(long, value_name = "ADDRESS", help_heading = "Settings")]
     listen: Option<String>,
     /// The start of short URLs, such as <https://go.example.com>.

@@ -175,6 +175,10 @@ fn check_options(arguments: &ImportArguments, core: &Core) -> Result<(), Command
 
 /// Returns what the start of an input is instead of lines of JSON, and how to convert it.
 fn foreign_format(start: &[u8]) -> Option<&'static str> {
+    // UTF-16, which the reader of the lines names.
+    if start.contains(&0) {
+        return None;
+    }
     let text = String::from_utf8_lossy(start);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let line = text.lines().next()?;

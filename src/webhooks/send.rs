@@ -166,8 +166,12 @@ mod tests {
             ("http://hooks.test:8080/?", "hooks.test:8080", "/?"),
             ("http://[2606:4700:4700::1111]:8080/", "[2606:4700:4700::1111]:8080", "/"),
             ("http://HOOKS.test./é ü?é=ü", "hooks.test.", "/%C3%A9%20%C3%BC?%C3%A9=%C3%BC"),
-            ("http://hooks.test/a|b^c`d{e}[f]\\g", "hooks.test", "/a|b^c%60d%7Be%7D[f]/g"),
-            ("http://hooks.test/?a|b^c`d{e}[f]\\g'\"<>", "hooks.test", "/?a|b^c%60d{e}[f]\\g%27%22%3C%3E"),
+            ("http://hooks.test/a|b^c`d{e}[f]\\g", "hooks.test", "/a%7Cb%5Ec%60d%7Be%7D[f]/g"),
+            (
+                "http://hooks.test/?a|b^c`d{e}[f]\\g'\"<>",
+                "hooks.test",
+                "/?a%7Cb%5Ec%60d%7Be%7D[f]%5Cg%27%22%3C%3E",
+            ),
             // Invalid escapes are sent as they were saved.
             ("http://hooks.test/%zz%", "hooks.test", "/%zz%"),
             ("http://hooks.test//x/../y", "hooks.test", "//y"),

@@ -194,7 +194,7 @@ fn domains_are_created_changed_and_deleted() {
         .patch(&own, &json!({"baseUrl": "http://go2.test:8080", "caseSensitive": false}))
         .expect(200, "changed");
     let link = admin.create(&json!({"url": "https://e.test/", "domain": "go2.test", "customSlug": "S"}));
-    assert_eq!(link["shortUrl"], "http://go2.test:8080/s");
+    assert_eq!(link["shortUrl"], "http://go2.test:8080/S");
     let why = "caseSensitive: cannot change once the domain has links";
     admin.patch(&own, &json!({"caseSensitive": true})).refuses(422, why, "with links");
     assert_eq!(admin.get(&own).expect(200, "read")["domain"]["activeLinks"], 1);

@@ -527,7 +527,7 @@ impl LongList {
 
 #[test]
 fn a_long_list_takes_no_memory_however_it_is_read() {
-    let list = LongList::new(5_000);
+    let list = LongList::new(3_000);
     let process = &list.process;
     // Warm up: caches and the allocator keep this memory for good.
     let length = process.admin().get(&list.target).body.len();
@@ -558,7 +558,7 @@ fn a_long_list_takes_no_memory_however_it_is_read() {
 /// cache.
 #[test]
 fn a_long_list_that_cannot_be_read_to_its_end_is_cut() {
-    let list = LongList::new(5_000);
+    let list = LongList::new(3_000);
     let process = &list.process;
     let length = process.admin().get(&list.target).body.len();
     let mut cut = list.request();

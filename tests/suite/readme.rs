@@ -333,12 +333,9 @@ fn every_option_has_an_example_that_is_accepted() {
         "tags",
         "qrCode",
         "workspaceId",
-        "skipSocialCrawlerTracking",
-        "hideReferrer",
-        "gtmContainerId",
-        "headTags",
-        "bodyTags",
         "rules",
+        // Made by a rename.
+        "aliases",
         "createdBy",
         "campaignId",
     ];

@@ -9,7 +9,7 @@ use waypost::core::{Caller, Context, Error, Links};
 use waypost::model::destination::LinkType;
 use waypost::model::domain::{DomainDraft, HostName};
 use waypost::model::id::{ForeignId, Id};
-use waypost::model::key::{KeyDraft, Scopes};
+use waypost::model::key::{KeyDraft, Scope, Scopes};
 use waypost::model::link::{AddressPatch, DomainChoice, Draft, Names, Patch};
 use waypost::model::short_code::ShortCode;
 use waypost::model::snapshot::{ShareKind, SnapshotDraft};
@@ -183,7 +183,8 @@ async fn every_write(
     let key = |name: &str| KeyDraft {
         name: name.into(),
         reach: None,
-        scopes: Scopes::all(),
+        // All that a key of a workspace may have.
+        scopes: Scopes::all().iter().filter(|scope| *scope != Scope::MetricsRead).collect(),
         create_only: false,
         expires_at: context.key.and_then(|key| key.expires_at),
     };

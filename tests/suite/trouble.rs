@@ -99,7 +99,8 @@ impl Vendor {
     fn check(&self, answer: &Answer, told: &Told) {
         let row = format!("{} {}: {answer:?}", self.name, told.status);
         assert_eq!(answer.status, told.status, "{row}");
-        assert_eq!(answer.text(), (self.body)(told.status, told.phrase, told.code, told.sentence), "{row}");
+        let body = (self.body)(told.status, told.phrase, told.code, told.sentence);
+        assert_eq!(answer.text(), format!("{body}\n"), "{row}");
         for (name, want) in [
             ("content-type", Some("application/json; charset=utf-8")),
             ("cache-control", Some("no-store")),

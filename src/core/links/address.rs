@@ -89,12 +89,11 @@ impl Shared {
         if patch.domain.is_none() && patch.code.is_none() {
             return Ok(change);
         }
-        let domain = match &patch.domain {
-            Some(name) => self.domain_of(link.workspace, "domain", name)?,
-            None => {
-                let lost = || Error::NotReady("a link's domain is missing".to_owned());
-                self.directory.load().versioned_domain(link.domain).cloned().ok_or_else(lost)?
-            }
+        let domain = if let Some(name) = &patch.domain {
+            self.domain_of(link.workspace, "domain", name)?
+        } else {
+            let lost = || Error::NotReady("a link's domain is missing".to_owned());
+            self.directory.load().versioned_domain(link.domain).cloned().ok_or_else(lost)?
         };
         let number = domain.record.number;
         let typed = patch.code.as_ref().unwrap_or_else(|| link.shown_code()).clone();
@@ -131,17 +130,15 @@ impl Shared {
             };
             let alias =
                 domain.map(|domain| Alias { domain: domain.number, code: domain.key_of(code.clone()) });
-            match alias.filter(|alias| link.aliases.contains(alias)) {
-                Some(alias) => found.push(alias),
-                None => {
-                    let why = format!(
-                        "{:?} is no alias of this link: a PATCH of aliases only removes; rename the link with \
-                         keepOldCode to add one",
-                        code.as_str()
-                    );
-                    return Err(Invalid::new("aliases", why).into());
-                }
-            }
+            let Some(alias) = alias.filter(|alias| link.aliases.contains(alias)) else {
+                let why = format!(
+                    "{:?} is no alias of this link: a PATCH of aliases only removes; rename the link with \
+                     keepOldCode to add one",
+                    code.as_str()
+                );
+                return Err(Invalid::new("aliases", why).into());
+            };
+            found.push(alias);
         }
         Ok(found)
     }

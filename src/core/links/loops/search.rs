@@ -144,9 +144,10 @@ impl<G: Graph> Search<'_, G> {
                 Ok(link.map(|(domain, code)| Hop::Link { domain, code, rest: Box::default() }))
             }
             Hop::Link { domain, code, rest } => {
-                let code = match rest.is_empty() && code.as_str().ends_with('.') {
-                    true => self.without_dots(domain, &code)?.unwrap_or(code),
-                    false => code,
+                let code = if rest.is_empty() && code.as_str().ends_with('.') {
+                    self.without_dots(domain, &code)?.unwrap_or(code)
+                } else {
+                    code
                 };
                 let link = self.graph.link_of_alias(domain, &code).map_err(Stop::Failed)?;
                 let (domain, code) = link.unwrap_or((domain, code));
