@@ -172,8 +172,8 @@ mod tests {
                 "hooks.test",
                 "/?a%7Cb%5Ec%60d%7Be%7D[f]%5Cg%27%22%3C%3E",
             ),
-            // Invalid escapes are sent as they were saved.
-            ("http://hooks.test/%zz%", "hooks.test", "/%zz%"),
+            // A `%` that begins no escape is one.
+            ("http://hooks.test/%zz%", "hooks.test", "/%25zz%25"),
             ("http://hooks.test//x/../y", "hooks.test", "//y"),
             ("http://hooks.test/!$&'()*+,;=:@-._~", "hooks.test", "/!$&'()*+,;=:@-._~"),
         ];
