@@ -1,7 +1,7 @@
 //! SIGKILL at random moments while clients create links and click. After the restart every acknowledged link
 //! exists, and at most the clicks of one flush interval are lost.
 //!
-//! `WAYPOST_CRASH_ROUNDS` sets the number of kills in all four tests together, `WAYPOST_SEED` repeats the choices of a run.
+//! `WAYPOST_CRASH_ROUNDS` sets the number of kills in all six tests together, `WAYPOST_SEED` repeats the choices of a run.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -21,8 +21,9 @@ struct Kills {
     load: Range<u64>,
 }
 
-const EARLY: Kills = Kills { rounds: 6, load: 200..650 };
-const LATE: Kills = Kills { rounds: 4, load: 650..1100 };
+const EARLY: Kills = Kills { rounds: 4, load: 200..500 };
+const LATER: Kills = Kills { rounds: 3, load: 500..800 };
+const LATE: Kills = Kills { rounds: 3, load: 800..1100 };
 
 const WRITERS: usize = 3;
 const CLICKERS: usize = 2;
@@ -214,6 +215,11 @@ fn t92_nothing_acknowledged_is_lost_by_an_early_kill() {
 }
 
 #[test]
+fn t92_nothing_acknowledged_is_lost_by_a_later_kill() {
+    kill_repeatedly(Moment::Serving, &LATER);
+}
+
+#[test]
 fn t92_nothing_acknowledged_is_lost_by_a_late_kill() {
     kill_repeatedly(Moment::Serving, &LATE);
 }
@@ -221,6 +227,11 @@ fn t92_nothing_acknowledged_is_lost_by_a_late_kill() {
 #[test]
 fn t92_nothing_acknowledged_is_lost_by_an_early_kill_during_a_stop() {
     kill_repeatedly(Moment::Stopping, &EARLY);
+}
+
+#[test]
+fn t92_nothing_acknowledged_is_lost_by_a_later_kill_during_a_stop() {
+    kill_repeatedly(Moment::Stopping, &LATER);
 }
 
 #[test]
@@ -234,7 +245,7 @@ fn kill_repeatedly(moment: Moment, kills: &Kills) {
     let (seed, mut dice) = Dice::seeded();
     let load = &kills.load;
     let given = std::env::var("WAYPOST_CRASH_ROUNDS").ok().and_then(|text| text.parse::<u64>().ok());
-    let rounds = given.map_or(kills.rounds, |all| all.div_ceil(4));
+    let rounds = given.map_or(kills.rounds, |all| all.div_ceil(6));
     eprintln!("WAYPOST_SEED={seed}");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let plan = || Plan::on(folder.path()).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "100ms");

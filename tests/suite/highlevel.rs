@@ -457,9 +457,9 @@ fn custom_values_are_filled_into_destinations() {
 /// Length of the destinations in long lists.
 const LONG: usize = 8_000;
 
-/// Kilobytes by which the process may grow while nine clients read, or do not read, a list of 40 MB: half of
+/// Kilobytes by which the process may grow while nine clients read, or do not read, a list of 20 MB: half of
 /// what one copy of the list would take. On an idle machine the growth is 5 MB.
-const GROWTH_MAX: u64 = 20 * 1024;
+const GROWTH_MAX: u64 = 10 * 1024;
 
 fn kilobytes(process: &Process, name: &str) -> u64 {
     let status = fs::read_to_string(process.proc("status")).expect("the process runs");
@@ -527,7 +527,7 @@ impl LongList {
 
 #[test]
 fn a_long_list_takes_no_memory_however_it_is_read() {
-    let list = LongList::new(3_000);
+    let list = LongList::new(2_500);
     let process = &list.process;
     // Warm up: caches and the allocator keep this memory for good.
     let length = process.admin().get(&list.target).body.len();

@@ -132,61 +132,66 @@ fn kill_at(calls: &str, when: usize) -> Option<Vec<String>> {
 
 const RENAMES: &str = "rename,renameat,renameat2";
 
-/// After a kill of a restore at any rename, a start fails and names the command that completes the restore, and
-/// the one that keeps the old log.
 #[test]
 fn n09_a_start_continues_or_names_a_killed_restore() {
+    kill_a_restore_at_each_rename(&[]);
+}
+
+#[test]
+fn n09_a_start_continues_or_names_a_killed_restore_without_an_atomic_exchange() {
+    kill_a_restore_at_each_rename(&["-e", "inject=renameat2:error=EINVAL"]);
+}
+
+/// After a kill of a restore at any rename, a start fails and names the command that completes the restore, and
+/// the one that keeps the old log. strace gets `more` arguments.
+fn kill_a_restore_at_each_rename(more: &[&str]) {
     let case = Case::make();
     let backup = shown(&case.backup());
-    // With an atomic exchange of names, and on a file system without it.
-    let exchanges: [&[&str]; 2] = [&[], &["-e", "inject=renameat2:error=EINVAL"]];
-    for (way, more) in exchanges.into_iter().enumerate() {
-        let mut killed = 0;
-        // strace counts each system call separately.
-        for (call, when) in
-            ["rename", "renameat", "renameat2"].into_iter().flat_map(|c| (1..9).map(move |w| (c, w)))
-        {
-            let Some(mut strace) = kill_at(call, when) else {
-                return not_tested("a restore that is killed between its renames: no strace here");
-            };
-            if !more.is_empty() && call == "renameat2" {
-                continue;
-            }
-            strace.extend(more.iter().map(|word| (*word).to_owned()));
-            let row = format!("{call} {when}, way {way}");
-            let data = case.copy(&row);
-            let below: Vec<&str> = strace.iter().map(String::as_str).collect();
-            let ended = run_below(&data, &below, &["restore", "--replace", &backup]);
-            if ended.code == Some(0) {
-                if when == 8 {
-                    assert!(has_all(&data, "a") && !has_all(&data, "b"), "{row}: {}", ended.said);
-                }
-                continue;
-            }
-            killed += 1;
-            let key = fs::read(data.join("admin.key")).ok();
-            for command in [&[][..], &["export"], &["doctor"]] {
-                run(&data, command).with(1, &["was interrupted", "waypost restore --replace"]);
-            }
-            if call == "renameat2" {
-                // The old log is in place, and nothing of it was replaced.
-                let kept = case.at(&format!("{row} kept"));
-                copy_folder(&data, &kept);
-                run(&kept, &[]).with(1, &["keep the log from before: rm -r", "log.replaced-"]);
-                fs::remove_dir_all(replaced_log(&kept)).expect("removed, as the message says");
-                assert!(has_all(&kept, "a") && has_all(&kept, "b"), "{row}");
-            }
-            run(&data, &["restore", "--replace", &backup]).with(0, &["restored position"]);
-            assert!(has_all(&data, "a") && !has_all(&data, "b"), "{row}");
-            // What was replaced is the old log, and whole.
-            let replaced = case.at(&format!("{row} replaced"));
-            copy_folder(&replaced_log(&data), &replaced.join("log"));
-            assert!(has_all(&replaced, "b"), "{row}");
-            assert_eq!(fs::read(data.join("admin.key")).ok(), key, "{row}");
+    let mut killed = 0;
+    // strace counts each system call separately.
+    for (call, when) in
+        ["rename", "renameat", "renameat2"].into_iter().flat_map(|c| (1..9).map(move |w| (c, w)))
+    {
+        let Some(mut strace) = kill_at(call, when) else {
+            return not_tested("a restore that is killed between its renames: no strace here");
+        };
+        if !more.is_empty() && call == "renameat2" {
+            continue;
         }
-        let at_least = if more.is_empty() { 4 } else { 6 };
-        assert!(killed >= at_least, "way {way}: {killed} killed");
+        strace.extend(more.iter().map(|word| (*word).to_owned()));
+        let row = format!("{call} {when}");
+        let data = case.copy(&row);
+        let below: Vec<&str> = strace.iter().map(String::as_str).collect();
+        let ended = run_below(&data, &below, &["restore", "--replace", &backup]);
+        if ended.code == Some(0) {
+            if when == 8 {
+                assert!(has_all(&data, "a") && !has_all(&data, "b"), "{row}: {}", ended.said);
+            }
+            continue;
+        }
+        killed += 1;
+        let key = fs::read(data.join("admin.key")).ok();
+        for command in [&[][..], &["export"], &["doctor"]] {
+            run(&data, command).with(1, &["was interrupted", "waypost restore --replace"]);
+        }
+        if call == "renameat2" {
+            // The old log is in place, and nothing of it was replaced.
+            let kept = case.at(&format!("{row} kept"));
+            copy_folder(&data, &kept);
+            run(&kept, &[]).with(1, &["keep the log from before: rm -r", "log.replaced-"]);
+            fs::remove_dir_all(replaced_log(&kept)).expect("removed, as the message says");
+            assert!(has_all(&kept, "a") && has_all(&kept, "b"), "{row}");
+        }
+        run(&data, &["restore", "--replace", &backup]).with(0, &["restored position"]);
+        assert!(has_all(&data, "a") && !has_all(&data, "b"), "{row}");
+        // What was replaced is the old log, and whole.
+        let replaced = case.at(&format!("{row} replaced"));
+        copy_folder(&replaced_log(&data), &replaced.join("log"));
+        assert!(has_all(&replaced, "b"), "{row}");
+        assert_eq!(fs::read(data.join("admin.key")).ok(), key, "{row}");
     }
+    let at_least = if more.is_empty() { 4 } else { 6 };
+    assert!(killed >= at_least, "{killed} killed");
 }
 
 /// Returns the only log that a restore replaced.
