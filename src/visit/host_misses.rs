@@ -86,19 +86,21 @@ impl HostMisses {
     /// Writes the reported hosts into the data folder, if they have changed, for `doctor` and the next start.
     pub fn save(&self, data_dir: &Path) -> io::Result<()> {
         let hosts = {
-            let mut state = self.state.lock();
+            let state = self.state.lock();
             let hosts = reported(&state.hosts);
             if hosts.is_empty() || hosts == state.saved {
                 return Ok(());
             }
-            state.saved.clone_from(&hosts);
             hosts
         };
         let mut file = Replacement::create(&data_dir.join(FILE))?;
-        for HostCount { host, requests } in hosts {
+        for HostCount { host, requests } in &hosts {
             writeln!(file, "{requests}\t{host}")?;
         }
-        file.publish()
+        file.publish()?;
+        // Last: a report that could not be written is written the next time.
+        self.state.lock().saved = hosts;
+        Ok(())
     }
 }
 
