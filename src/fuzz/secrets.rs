@@ -111,7 +111,8 @@ fn cookies(input: &mut Input<'_>) {
     assert!(is_open(&link, &lines, now), "the right cookie counts, behind any others");
 }
 
-/// Asserts that an API key is read from one header, unchanged.
+/// Asserts that an API key is read from one header, unchanged, and that another header has the same key or the
+/// credential of another scheme.
 fn credential(input: &mut Input<'_>) {
     let mut headers = HeaderMap::new();
     while !input.is_empty() {
@@ -123,6 +124,16 @@ fn credential(input: &mut Input<'_>) {
     if let Ok(key) = credentials::secret(&headers) {
         assert!((1..=512).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()), "{key:?}");
         assert!(headers.len() <= 2, "two lines of one name");
-        assert!(headers.values().all(|value| value.as_bytes().ends_with(key.as_bytes())));
+        let is_the_key = |value: &HeaderValue| value.as_bytes().ends_with(key.as_bytes());
+        let is_of_other_scheme = |value: &HeaderValue| {
+            let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+            !scheme.is_empty() && !scheme.eq_ignore_ascii_case(b"bearer")
+        };
+        match (headers.get(AUTHORIZATION), headers.get("x-api-key")) {
+            (Some(line), Some(plain)) => {
+                assert!(is_the_key(plain) && (is_the_key(line) || is_of_other_scheme(line)), "{headers:?}");
+            }
+            (line, plain) => assert!(line.or(plain).is_some_and(is_the_key), "{headers:?}"),
+        }
     }
 }
