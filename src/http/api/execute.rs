@@ -14,7 +14,9 @@ use crate::http::api::dialect::{
 use crate::log::CommitError;
 use crate::model::Invalid;
 use crate::model::id::Id;
+use crate::model::key::KeyDraft;
 use crate::model::link::{DomainChoice, Edit, Patch};
+use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceEdit;
 use crate::visit::Visitor;
 use crate::webhooks::Webhooks;
@@ -78,11 +80,9 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::CreateBulk(bulk) => created(Created::Bulk(links.create_bulk(context, bulk).await?)),
         Command::Link(id) => Reply::Link(Box::new(links.get(context, id).await?)),
         Command::LinkByCode(named, act) => by_code(links, context, named, act).await?,
-        Command::LinkByIdOrCode(id, code) => Reply::Link(Box::new(match links.get(context, id).await {
-            // The code of one link may be the id of another: the id wins.
-            Err(Error::NotFound(_)) => links.get_by_code(context, &DomainChoice::Default, code).await?,
-            found => found?,
-        })),
+        Command::LinkByIdOrCode(id, code) => {
+            Reply::Link(Box::new(by_id_or_code(links, context, id, code).await?))
+        }
         Command::Links(query) => Reply::Links(links.list(context, query).await?),
         Command::AllLinks(range, format) => {
             // The first batch is read here, so that an error still has a status of its own.
@@ -93,19 +93,12 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::UpdateLink { id, patch, fixed } => {
             Reply::Changed(Box::new(update(links, context, id, patch, &fixed).await?))
         }
-        Command::DeleteLink(id) => {
-            links.delete(context, id).await?;
-            Reply::LinkDeleted(id)
-        }
+        Command::DeleteLink(id) => delete(links, context, id).await?,
         Command::ExplainLink(id, question) => {
             Reply::Explained(Box::new(visitor.explain(context, id, question).await?))
         }
         Command::UnlockPassword(id) => done(visitor.forget_attempts(context, id).await?),
-        Command::Deliveries(id) => {
-            // Fails like `Command::Link` for a link of another tenant.
-            links.get(context, id).await?;
-            Reply::Deliveries(webhooks.deliveries(id))
-        }
+        Command::Deliveries(id) => deliveries(links, webhooks, context, id).await?,
         Command::Render { text, contact } => {
             Reply::Rendered(tenants.render(context, &text, contact.as_ref()).await?)
         }
@@ -132,7 +125,6 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::DeleteDomain(id) => done(tenants.delete_domain(context, id).await?),
         Command::Workspaces => Reply::Workspaces(tenants.workspaces(context).await?),
         Command::CreateWorkspace(mut draft, domain) => {
-            // Resolved here: a dialect sees no domains.
             draft.edits.extend(default_domain(tenants, context, domain)?);
             created(Created::Workspace(tenants.create_workspace(context, draft).await?))
         }
@@ -147,11 +139,7 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
             created(Created::Company(tenants.create_company(context, draft).await?))
         }
         Command::Keys => Reply::Keys(tenants.keys(context)),
-        Command::CreateKey(draft) => {
-            // The only response with the secret: the log has no more than its hash.
-            let (key, secret) = tenants.create_key(context, draft).await?;
-            Reply::Made(Created::Key(key), Some(secret))
-        }
+        Command::CreateKey(draft) => create_key(tenants, context, draft).await?,
         Command::WebhookSecret(id) => Reply::WebhookSecret(tenants.webhook_secret(context, &id).await?),
         Command::RotateWebhookSecret(id) => {
             created(Created::WebhookSecret(tenants.rotate_webhook_secret(context, &id).await?))
@@ -170,11 +158,33 @@ async fn by_code(links: &Links, context: &Context, named: CodeRef, act: LinkAct)
         LinkAct::Update { patch, fixed } => {
             Reply::Changed(Box::new(update(links, context, id, *patch, &fixed).await?))
         }
-        LinkAct::Delete => {
-            links.delete(context, id).await?;
-            Reply::LinkDeleted(id)
-        }
+        LinkAct::Delete => delete(links, context, id).await?,
     })
+}
+
+/// Returns the link of an id, or else of a code: the code of one link may be the id of another, and the id wins.
+async fn by_id_or_code(links: &Links, context: &Context, id: Id, code: ShortCode) -> Result<LinkView, Error> {
+    match links.get(context, id).await {
+        Err(Error::NotFound(_)) => links.get_by_code(context, &DomainChoice::Default, code).await,
+        found => found,
+    }
+}
+
+async fn delete(links: &Links, context: &Context, id: Id) -> Result<Reply, Error> {
+    links.delete(context, id).await?;
+    Ok(Reply::LinkDeleted(id))
+}
+
+/// Returns the latest deliveries of a link. Fails like `Command::Link` for a link of another tenant.
+async fn deliveries(links: &Links, webhooks: &Webhooks, context: &Context, id: Id) -> Result<Reply, Error> {
+    links.get(context, id).await?;
+    Ok(Reply::Deliveries(webhooks.deliveries(id)))
+}
+
+/// Creates a key. This is the only response with the secret: the log has no more than its hash.
+async fn create_key(tenants: &Tenants, context: &Context, draft: KeyDraft) -> Result<Reply, Error> {
+    let (key, secret) = tenants.create_key(context, draft).await?;
+    Ok(Reply::Made(Created::Key(key), Some(secret)))
 }
 
 fn done((): ()) -> Reply {
@@ -210,7 +220,7 @@ fn changed(view: &LinkView, fixed: &ImmutableFields) -> Option<&'static str> {
     fixed.link_type.is_some_and(|kind| kind != view.link.options.link_type).then_some("linkType")
 }
 
-/// Returns the edit that sets a default domain given by name or id.
+/// Returns the edit that sets a default domain given by name or id. It is resolved here: a dialect sees no domains.
 fn default_domain(
     tenants: &Tenants,
     context: &Context,

@@ -132,6 +132,27 @@ fn text(destination: Option<&Destination>) -> Option<Box<str>> {
     destination.map(|d| d.as_str().into())
 }
 
+/// Returns the stored number of a type. The numbers are written out, so that the order of the model's variants
+/// does not matter.
+fn type_number(link_type: LinkType) -> u8 {
+    match link_type {
+        LinkType::Url => 0,
+        LinkType::Mailto => 1,
+        LinkType::Tel => 2,
+        LinkType::Sms => 3,
+    }
+}
+
+fn type_of_number(number: u8) -> Result<LinkType, Corrupt> {
+    Ok(match number {
+        0 => LinkType::Url,
+        1 => LinkType::Mailto,
+        2 => LinkType::Tel,
+        3 => LinkType::Sms,
+        other => return Err(Corrupt(format!("link type {other}"))),
+    })
+}
+
 impl LinkV3 {
     /// Encodes a link. Every option is named, so that a new one does not compile until it is written here.
     fn from_model(link: &Link) -> LinkV3 {
@@ -214,13 +235,7 @@ impl LinkV3 {
             updated_at: link.updated_at.as_millis(),
             created_by: link.created_by.map(Id::bits),
             destination: destination.as_str().into(),
-            // Written out, so that the order of the model's variants does not matter.
-            link_type: match link_type {
-                LinkType::Url => 0,
-                LinkType::Mailto => 1,
-                LinkType::Tel => 2,
-                LinkType::Sms => 3,
-            },
+            link_type: type_number(*link_type),
             status: status.code(),
             switches: switches.into_iter().rev().fold(0, |bits, on| bits << 1 | u16::from(*on)),
             // Most links have none: they are stored without any extra field.
@@ -229,13 +244,7 @@ impl LinkV3 {
     }
 
     fn into_model(self, domain: DomainNumber, code: ShortCode) -> Result<Link, Corrupt> {
-        let link_type = match self.link_type {
-            0 => LinkType::Url,
-            1 => LinkType::Mailto,
-            2 => LinkType::Tel,
-            3 => LinkType::Sms,
-            other => return Err(Corrupt(format!("link type {other}"))),
-        };
+        let link_type = type_of_number(self.link_type)?;
         let status = RedirectStatus::from_code(self.status)
             .ok_or_else(|| Corrupt(format!("redirect status {}", self.status)))?;
         let on = |bit: u16| self.switches & (1 << bit) != 0;
