@@ -22,6 +22,7 @@ use self::data_folder::{FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::core::deny_list::{DenyFileError, DenyList};
 use crate::core::{Bootstrap, BootstrapError, BuildError, Core, Parts, Site};
 use crate::descriptors;
 use crate::http::api::ops::{self, Ops};
@@ -73,6 +74,9 @@ pub enum StartError {
     #[error("the system starts no more threads for this process: {error}. {MORE_THREADS}")]
     #[allow(missing_docs)] // The cause.
     Threads { error: io::Error },
+    /// The deny list cannot be used.
+    #[error(transparent)]
+    DenyList(#[from] DenyFileError),
     /// A setting breaks a rule.
     #[error("{0}")]
     Setting(#[from] crate::settings::BadSetting),
@@ -111,6 +115,8 @@ impl Store {
         readiness: &Readiness,
         wrap: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>,
     ) -> Result<Store, StartError> {
+        // Before the data folder is touched, like every other error of the configuration.
+        let deny_list = DenyList::open(config.links.denied_hosts.as_deref())?;
         let dir = &config.data_dir;
         let in_folder = |error| FolderError::Unusable { path: dir.clone(), error };
         // Before the folder and the lock file are created: a refused start leaves nothing, and the lock file means
@@ -151,6 +157,7 @@ impl Store {
             settings: config.links.clone(),
             // The networks of the webhooks: a URL that a write accepts must be one that a delivery may reach.
             allowed_networks: config.webhooks.networks()?,
+            deny_list,
             environment_key: config.admin_key.as_ref().map(|key| key.0.clone()),
             node,
         })
@@ -313,6 +320,8 @@ impl App {
             click_log.flush_regularly(config.clicks.flush_interval, flusher_stops).await;
         });
         beside.spawn(async move { sweeping.sweep_regularly().await });
+        let reloading = store.core.clone();
+        beside.spawn(async move { reloading.reload_deny_list_regularly().await });
         let (misses, folder) = (Arc::clone(&host_misses), config.data_dir.clone());
         beside.spawn(async move {
             loop {

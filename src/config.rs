@@ -192,7 +192,9 @@ impl Config {
             passed_over: variables.passed_over,
             warnings: Vec::new(),
         };
-        let is_relative_to_file = !outside.contains_key("data_dir") && has(&in_file, "data_dir");
+        let is_of_file = |name: &str| !outside.contains_key(name) && has(&in_file, name);
+        let is_relative_to_file = is_of_file("data_dir");
+        let is_list_of_file = is_of_file("links.denied_hosts");
         let mut config: Config = table.try_into().expect("file and variables were each accepted alone");
         // After the file: no file can set it.
         config.admin_key = variables.admin_key.map(AdminKey);
@@ -203,6 +205,7 @@ impl Config {
             .map_or_else(|| "environment and defaults".to_owned(), |(path, _)| path.display().to_string());
         config.check(&source).map_err(|error| blame(error, &mut outside))?;
         config.place_data_dir(is_relative_to_file)?;
+        config.place_deny_list(is_list_of_file);
         Ok(config)
     }
 
@@ -269,6 +272,13 @@ impl Config {
         }
         self.data_dir = new;
         Ok(())
+    }
+
+    /// Makes `links.denied_hosts` absolute. A relative path of the file is relative to the folder of the file.
+    fn place_deny_list(&mut self, is_of_file: bool) {
+        let Some(path) = &mut self.links.denied_hosts else { return };
+        let folder = self.origin.file.as_deref().filter(|_| is_of_file).and_then(Path::parent);
+        *path = absolute(&folder.map_or_else(|| path.clone(), |folder| folder.join(&path)));
     }
 
     /// Returns why short URLs do not open if `public_url` names this machine with another port than `listen`. Returns

@@ -62,6 +62,16 @@ pub struct Conditional {
     pub targets: Targets,
     /// Whether a target may be a URL of this server, so that a visit must check for a loop.
     pub leads_here: bool,
+    /// Whether a target was on the deny list when the link was compiled. The visit consults the list of its time.
+    pub is_denied: bool,
+}
+
+/// Why the clicks of a link are never plain, beside its options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields are those of `Conditional`.
+pub struct Guards {
+    pub leads_here: bool,
+    pub is_denied: bool,
 }
 
 /// A destination with its UTM parameters and custom values filled in, or the reason why that failed.
@@ -121,26 +131,30 @@ impl Clone for Entry {
 impl Entry {
     /// Compiles a link that leads to one of `targets`.
     pub fn compile(link: Link, counter: Arc<Counter>, targets: impl Into<Targets>) -> Entry {
-        Entry::new(link, counter, targets.into(), false)
+        Entry::compile_guarded(link, counter, targets, Guards::default())
     }
 
-    /// Compiles a link with a target that may be a URL of this server. Its clicks are never plain, since each
-    /// must be checked for a loop.
-    pub fn compile_leading_here(link: Link, counter: Arc<Counter>, targets: impl Into<Targets>) -> Entry {
-        Entry::new(link, counter, targets.into(), true)
-    }
-
-    fn new(link: Link, counter: Arc<Counter>, targets: Targets, leads_here: bool) -> Entry {
+    /// Like [`Entry::compile`]. With a guard, the clicks are never plain, since each must be checked.
+    pub fn compile_guarded(
+        link: Link,
+        counter: Arc<Counter>,
+        targets: impl Into<Targets>,
+        guards: Guards,
+    ) -> Entry {
+        let targets = targets.into();
         let (domain, code) = (link.domain, Code::new(link.code.as_str()));
         let action = match &*targets.0 {
             // One valid target only: among several, the click decides, and a failed one has no `Location`.
-            [Ok(target)] if !leads_here && is_plain(&link.options) => Action::Redirect {
+            [Ok(target)] if guards == Guards::default() && is_plain(&link.options) => Action::Redirect {
                 status: StatusCode::from_u16(link.options.status.code())
                     .expect("a redirect's status is valid"),
                 location: header(target),
                 count_bots: link.options.count_bots,
             },
-            _ => Action::Evaluate(Arc::new(Conditional { link, targets, leads_here })),
+            _ => {
+                let Guards { leads_here, is_denied } = guards;
+                Action::Evaluate(Arc::new(Conditional { link, targets, leads_here, is_denied }))
+            }
         };
         Entry { domain, code, counter, action, visited: AtomicBool::new(false) }
     }
@@ -168,6 +182,21 @@ impl Entry {
                 conditional.targets.destinations().any(is_in)
                     || conditional.link.options.expired_url.as_ref().is_some_and(is_in)
             }
+        }
+    }
+
+    /// Returns whether the link was compiled as one with a target on the deny list.
+    pub fn is_denied(&self) -> bool {
+        matches!(&self.action, Action::Evaluate(conditional) if conditional.is_denied)
+    }
+
+    /// Returns whether a target of the link is one for which `is_it` returns true.
+    pub fn leads_to(&self, is_it: impl Fn(&Destination) -> bool) -> bool {
+        match &self.action {
+            Action::Redirect { location, .. } => {
+                location.to_str().is_ok_and(|text| is_it(&Destination::from_stored(text.into())))
+            }
+            Action::Evaluate(conditional) => conditional.targets.destinations().any(is_it),
         }
     }
 
@@ -446,8 +475,14 @@ mod tests {
         assert!(matches!(chosen.action, Action::Evaluate(_)), "one of two is chosen at the click");
         let mut link = conditional.link.clone();
         link.options = plain();
-        let inward = Entry::compile_leading_here(link, counter, target);
-        assert!(matches!(inward.action, Action::Evaluate(_)), "each click is checked for a loop");
+        for (guards, why) in [
+            (Guards { leads_here: true, is_denied: false }, "each click is checked for a loop"),
+            (Guards { leads_here: false, is_denied: true }, "each click is checked against the deny list"),
+        ] {
+            let guarded = Entry::compile_guarded(link.clone(), Arc::clone(&counter), target.clone(), guards);
+            assert!(matches!(guarded.action, Action::Evaluate(_)), "{why}");
+            assert_eq!(guarded.is_denied(), guards.is_denied);
+        }
     }
 
     /// A cache of links with long texts stays within its budget.

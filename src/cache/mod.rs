@@ -225,6 +225,32 @@ impl Cache {
         }
     }
 
+    /// Removes every entry for which `is_outdated` is true, and rejects the loads under way: what the entries were
+    /// compiled with has changed, and their records have not. Look-ups continue while the entries are tested, unlike
+    /// with [`Cache::invalidate_where`], so the test may be slow.
+    pub fn revise(&self, is_outdated: impl Fn(&Entry) -> bool) {
+        for shard in &self.0.shards {
+            // 1. First: a load that began before may keep an outdated entry until here, and none from here on.
+            shard.write().invalidated += 1;
+            let outdated = shard.read().select(&is_outdated);
+            let mut gone = Vec::new();
+            if !outdated.is_empty() {
+                let mut shard = shard.write();
+                for (domain, code) in &outdated {
+                    let hash = self.hash(*domain, code.as_str());
+                    // 2. Tested again: the link may have been loaded in between.
+                    let is_same = is(*domain, code.as_str());
+                    let is_it = |entry: &Entry| is_same(entry) && is_outdated(entry);
+                    gone.extend(shard.remove(hash, is_it, |entry| self.hash_of(entry)));
+                }
+            }
+            // Outside the shard's lock, so that look-ups do not wait for the registry.
+            for entry in &gone {
+                self.0.counters.release(&entry.counter);
+            }
+        }
+    }
+
     /// Returns the counters of all links, cached or not.
     pub fn counters(&self) -> &Counters {
         &self.0.counters
@@ -495,5 +521,37 @@ mod tests {
         assert_eq!(cache.size().0, 60);
         assert_eq!(hit(&cache, "c39"), Lookup::Miss);
         assert_eq!(hit(&cache, "c40"), Lookup::Hit(40));
+    }
+
+    /// A load that used the old deny list ends before, between or behind the steps of a revision.
+    #[test]
+    fn m_no_outdated_entry_survives_a_revision() {
+        let cache = Cache::new(&Settings::default());
+        for n in 0..100 {
+            load(&cache, n, &format!("c{n}"), 0);
+        }
+        cache.keep_absent(cache.epoch(HOME, "absent"), HOME, "absent");
+        let kept = |id, code: &str, epoch| {
+            let counter = Arc::new(crate::clicks::counter::Counter::new(Id::from_bits(id), 0));
+            cache.keep(epoch, compiled(link(id, code), counter));
+        };
+        let (before, between) = (cache.epoch(HOME, "before"), cache.epoch(HOME, "between"));
+        kept(30, "before", before);
+        let is_outdated = |entry: &Entry| entry.counter.id().bits() < 40;
+        let is_first = std::cell::Cell::new(true);
+        cache.revise(|entry| {
+            // Look-ups of other threads do not wait for the test.
+            assert_eq!(hit(&cache, "c99"), Lookup::Hit(99));
+            is_first.set(false);
+            is_outdated(entry)
+        });
+        assert!(!is_first.get());
+        kept(30, "between", between);
+        assert_eq!(hit(&cache, "before"), Lookup::Miss);
+        assert_eq!(hit(&cache, "between"), Lookup::Miss, "it was read before");
+        assert_eq!(cache.size().0, 60);
+        assert_eq!(hit(&cache, "absent"), Lookup::Absent, "codes do not depend on what is revised");
+        kept(30, "behind", cache.epoch(HOME, "behind"));
+        assert_eq!(hit(&cache, "behind"), Lookup::Hit(30));
     }
 }

@@ -5,8 +5,10 @@ use std::collections::HashSet;
 
 use hashbrown::HashTable;
 
+use super::code::Code;
 use super::entry::Entry;
 use super::slots::Slots;
+use crate::model::domain::DomainNumber;
 
 /// Most codes remembered as absent per shard: 2 MB for all shards, whatever codes clients request. The oldest
 /// is forgotten first.
@@ -142,6 +144,13 @@ impl Shard {
         gone
     }
 
+    /// Returns the addresses of all entries for which `is_it` is true.
+    pub(super) fn select(&self, is_it: impl Fn(&Entry) -> bool) -> Vec<(DomainNumber, Code)> {
+        let len = u32::try_from(self.entries.len()).expect("slots are of 32 bits");
+        let entries = (0..len).map(|at| self.entries.at(at));
+        entries.filter(|entry| is_it(entry)).map(|entry| (entry.domain, entry.code.clone())).collect()
+    }
+
     pub(super) fn remember_absent(&mut self, wide: u128) {
         // A second place in the ring would forget the code too early.
         if !self.absent.insert(wide) {
@@ -178,7 +187,6 @@ mod tests {
 
     use super::*;
     use crate::clicks::counter::Counter;
-    use crate::model::domain::DomainNumber;
     use crate::model::id::Id;
     use crate::model::link::sample;
 

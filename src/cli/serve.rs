@@ -15,10 +15,11 @@ use super::arguments::ConfigFile;
 use super::error::CommandError;
 use super::output::print_note;
 use super::runtime;
-use crate::app::App;
 use crate::app::data_folder::quoted;
+use crate::app::{App, StartError};
 use crate::clock::Clock;
 use crate::config::{self, Config, LogFormat};
+use crate::core::deny_list::DenyFile;
 use crate::core::{self, Bootstrap, KeyFile};
 use crate::descriptors;
 use crate::http::conn::listen::Listen;
@@ -58,6 +59,10 @@ pub(super) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
 fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
     let mut config = arguments.config_file.load()?;
     if arguments.check {
+        // The one other file that a start needs to be valid.
+        if let Some(path) = &config.links.denied_hosts {
+            DenyFile::read(path).map_err(|error| CommandError::Usage(error.to_string()))?;
+        }
         print_note("waypost: the configuration is valid");
         return Ok(());
     }
@@ -120,7 +125,11 @@ async fn serve(config: Config) -> Result<(), CommandError> {
     // Before the start, so that a signal during the start is not lost.
     let mut signals = Signals::new().map_err(CommandError::from)?;
     let mut shown = config.clone();
-    let app = App::start(config, Clock::system()).await.map_err(CommandError::from)?;
+    let app = App::start(config, Clock::system()).await.map_err(|error| match error {
+        // As every other error of the configuration: a supervisor must not repeat the start.
+        StartError::DenyList(error) => CommandError::Usage(error.to_string()),
+        error => CommandError::from(error),
+    })?;
     let ready = tokio::select! {
         ready = app.ready() => Some(ready),
         () = signals.next() => None,

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::deny_list::list::DenyList;
 use super::error::{BuildError, Error};
 use super::exclusive::{ExclusiveLock, assert_released};
 use super::links::codes::Generator;
@@ -100,6 +101,8 @@ pub struct Parts {
     pub settings: Settings,
     /// `webhooks.allowed_networks`.
     pub allowed_networks: Networks,
+    /// `links.denied_hosts`, as it was read.
+    pub deny_list: DenyList,
     /// `WAYPOST_ADMIN_KEY`.
     pub environment_key: Option<String>,
     /// The number of this node.
@@ -136,6 +139,7 @@ impl Core {
             site: parts.site,
             schemes: parts.settings.schemes()?,
             allowed_networks: parts.allowed_networks,
+            deny_list: parts.deny_list,
             codes: Generator::new(
                 parts.settings.code_style,
                 &parts.settings.code_alphabet,
@@ -187,6 +191,11 @@ impl Core {
     /// Returns how this instance is reached from outside.
     pub fn site(&self) -> &Site {
         &self.shared.site
+    }
+
+    /// Returns the hosts to which no link may lead.
+    pub fn deny_list(&self) -> &DenyList {
+        &self.shared.deny_list
     }
 
     /// Returns the cache of links.

@@ -10,6 +10,7 @@
 pub mod clicks;
 mod commit;
 mod context;
+pub mod deny_list;
 mod error;
 mod exclusive;
 mod follow;

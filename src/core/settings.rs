@@ -1,5 +1,7 @@
 //! `[links]` of the configuration.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::links::codes::{CodeStyle, Generator};
@@ -30,6 +32,8 @@ pub struct Settings {
     pub code_alphabet: String,
     /// Schemes of destinations beyond http and https.
     pub extra_schemes: Vec<String>,
+    /// The file with the hosts to which no link may lead.
+    pub denied_hosts: Option<PathBuf>,
     /// Days for which the statistics of a deleted link are kept.
     pub tombstone_days: u32,
     /// Memory for hashing passwords in bytes. Not a setting: `config::memory` derives it from the memory that
@@ -53,6 +57,7 @@ impl Default for Settings {
             code_style: CodeStyle::Random,
             code_alphabet: "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz".to_owned(),
             extra_schemes: Vec::new(),
+            denied_hosts: None,
             tombstone_days: 30,
             hash_memory: HASH_MEMORY,
             record_memory: RECORD_MEMORY,
@@ -67,6 +72,17 @@ impl Settings {
         // Built for its checks only: `Core::new` builds the generator in use.
         Generator::new(self.code_style, &self.code_alphabet, self.code_length)?;
         self.schemes()?;
+        if let Some(path) = &self.denied_hosts {
+            let shown = || format!("{:?}", path.display().to_string());
+            if path.as_os_str().is_empty() {
+                return Err(BadSetting::new("denied_hosts", shown(), "must name a file"));
+            }
+            if path.as_os_str().as_encoded_bytes().starts_with(b"~") {
+                let rule =
+                    "no shell replaces `~` here: write the whole path, such as /home/NAME/denied-hosts.txt";
+                return Err(BadSetting::new("denied_hosts", shown(), rule));
+            }
+        }
         if self.tombstone_days > 3_650 {
             return Err(BadSetting::new("tombstone_days", self.tombstone_days, "must be at most 3650"));
         }

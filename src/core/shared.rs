@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::deny_list::list::DenyList;
 use super::error::Error;
 use super::exclusive::ExclusiveLock;
 use super::links::codes::Generator;
@@ -64,6 +65,8 @@ pub(in crate::core) struct Shared {
     pub(in crate::core) settings: Settings,
     pub(in crate::core) schemes: ExtraSchemes,
     pub(in crate::core) allowed_networks: Networks,
+    /// The hosts to which no link may lead. Consulted by writes, and by visits that are evaluated.
+    pub(in crate::core) deny_list: DenyList,
     pub(in crate::core) codes: Generator,
     pub(in crate::core) environment_key: Option<EnvironmentKey>,
     pub(in crate::core) hashing: Hasher,

@@ -175,6 +175,13 @@ impl Destination {
         Destination::parse("url", &text, kind, extra).map_err(Unfilled::Invalid)
     }
 
+    /// Returns the destination with harmless text in place of its placeholders, if that makes a URL: its host shows
+    /// where the destination leads whatever the values are.
+    pub fn example(&self) -> Option<Destination> {
+        let text = custom_values::fill(&self.0, |_| Some("1".into())).ok()?;
+        Url::parse(&text).ok().map(|url| Destination(visible(url.as_str()).into()))
+    }
+
     /// Like [`Destination::parse`], for http and https only: for images, fallbacks and webhooks.
     pub fn parse_web(field: &'static str, text: &str) -> Result<Destination, Invalid> {
         // Escaped, the braces would be a part of the URL, and every visitor would be sent to them.

@@ -7,6 +7,7 @@ pub mod address;
 pub mod campaign;
 pub mod contact;
 pub mod custom_values;
+pub mod denied_hosts;
 pub mod destination;
 pub mod domain;
 pub mod escape;

@@ -73,7 +73,8 @@ impl Visitor {
         // The intent of a GET: the response is a page or a redirect as for a GET, and the visit is the click.
         let facts = VisitFacts { intent: Intent::Follow, is_confirmed: true, ..facts.clone() };
         let (now, clicks) = (self.links.clock().now(), entry.counter.total());
-        let evaluation = Evaluation { conditional, facts: &facts, now, clicks, is_unlocked: true };
+        let deny_list = self.links.deny_list();
+        let evaluation = Evaluation { conditional, facts: &facts, now, clicks, is_unlocked: true, deny_list };
         let response = match judge(&evaluation) {
             Verdict::Destination { .. } => match form.await {
                 Ok(form) if is_confirmation(&form) => {

@@ -39,6 +39,7 @@ mod tests {
     use crate::visit::agents::Agent;
     use crate::visit::intent::Intent;
     use crate::visit::rule::VisitFacts;
+    use crate::visit::rule::tests::no_list;
 
     fn by_query(evaluation: &Evaluation<'_>) -> Option<usize> {
         evaluation.facts.query.as_deref().and_then(|query| query.parse().ok())
@@ -56,7 +57,7 @@ mod tests {
         let link = sample::link(1, "a", options);
         let targets = Targets::new(Ok(own), [Ok(second), Ok(third)]);
         // Choosers do not read `leads_here`: only the loop check does.
-        let conditional = Conditional { link, targets, leads_here: false };
+        let conditional = Conditional { link, targets, leads_here: false, is_denied: false };
         let rows: [(&[Chooser], Option<&str>, Agent, &str); 6] = [
             (CHOOSERS, Some("1"), Agent::Bot, "https://own.test/"),
             (&[], None, Agent::Person, "https://own.test/"),
@@ -72,8 +73,14 @@ mod tests {
             let visit = Visit { method, host: "h", path: "/a", query, headers: &headers, peer, proxies };
             let facts = VisitFacts::new(Intent::Follow, agent, "", &visit);
             let now = Timestamp::from_millis(0);
-            let evaluation =
-                Evaluation { conditional: &conditional, facts: &facts, now, clicks: 0, is_unlocked: false };
+            let evaluation = Evaluation {
+                conditional: &conditional,
+                facts: &facts,
+                now,
+                clicks: 0,
+                is_unlocked: false,
+                deny_list: no_list(),
+            };
             let to = chosen(&evaluation, choosers).as_ref().expect("each leads somewhere");
             assert_eq!(to.as_str(), want, "{query:?} {agent:?}");
         }

@@ -45,7 +45,8 @@ pub(super) const DESTINATION: Rule = Rule {
     },
 };
 
-fn of(evaluation: &Evaluation<'_>) -> Option<HeaderValue> {
+/// Returns the `Location` of this visit, if it has one.
+pub(super) fn of(evaluation: &Evaluation<'_>) -> Option<HeaderValue> {
     let target = choice::target(evaluation).as_ref().ok()?;
     location(target, &evaluation.conditional.link.options, evaluation.facts.forwarded())
 }

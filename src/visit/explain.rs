@@ -13,9 +13,12 @@ use super::request::Visit;
 use super::rule::{Evaluation, Presentation, Verdict, VisitFacts};
 use super::rules::{RULES, judge};
 use super::visitor::Visitor;
+use super::{denied, validity};
 use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
+use crate::core::deny_list::denied_rule;
 use crate::core::{Context, Error};
+use crate::model::domain::Domain;
 use crate::model::id::Id;
 use crate::model::link::Link;
 use crate::model::network::Networks;
@@ -72,8 +75,8 @@ impl Visitor {
         // Through the caller's context: the explanation contains the destination.
         let view = self.links.get(context, id).await?;
         let targets = self.links.targets(&view.link);
-        // `leads_here` has no effect here: the loop check below always runs.
-        let conditional = Conditional { link: view.link, targets, leads_here: false };
+        // Neither flag has an effect here: the loop check below always runs, and the rules consult the deny list.
+        let conditional = Conditional { link: view.link, targets, leads_here: false, is_denied: false };
         let agent = self.state.agents.of(request.user_agent.as_deref().map(str::as_bytes));
         let query = request.query.as_deref();
         // Browsers show the query with a question mark, and people copy it from there.
@@ -92,6 +95,7 @@ impl Visitor {
             clicks: view.clicks,
             // As at a first visit: the caller has no cookie.
             is_unlocked: false,
+            deny_list: self.links.deny_list(),
         };
         let verdict = judge(&evaluation);
         let leads = match &verdict {
@@ -115,6 +119,12 @@ impl Visitor {
                 steps: looping(steps(&evaluation)),
             });
         }
+        if let Some(denied) = self.denied_explanation(&verdict, &evaluation, &view.domain) {
+            return Ok(Explanation {
+                locked_until: self.locked_until(&conditional.link, context.now),
+                ..denied
+            });
+        }
         let (outcome, is_counted) = (outcome(&verdict), evaluation.counts(&verdict));
         // The same function as for a click, so that status and `Location` cannot differ.
         let response = self.render(verdict, &evaluation, &view.domain);
@@ -128,6 +138,38 @@ impl Visitor {
             is_counted,
             locked_until: self.locked_until(&conditional.link, context.now),
             steps: steps(&evaluation),
+        })
+    }
+
+    /// Returns the explanation of a visit that ends at the warning page. The page itself is not rendered, since that
+    /// counts a refused visit.
+    fn denied_explanation(
+        &self,
+        verdict: &Verdict,
+        evaluation: &Evaluation<'_>,
+        domain: &Domain,
+    ) -> Option<Explanation> {
+        let mut steps = steps(evaluation);
+        match verdict {
+            Verdict::Denied { .. } => {}
+            Verdict::Gone => {
+                let options = &evaluation.conditional.link.options;
+                let to = validity::expired_url(options, domain, &self.links)?;
+                let host = self.links.deny_list().host_of(to)?;
+                if let Some(last) = steps.last_mut() {
+                    last.why = format!("{}; expiredUrl {}", last.why, denied_rule(&host));
+                }
+            }
+            _ => return None,
+        }
+        Some(Explanation {
+            at: evaluation.now,
+            outcome: "denied",
+            status: StatusCode::FORBIDDEN.as_u16(),
+            location: None,
+            is_counted: false,
+            locked_until: None,
+            steps,
         })
     }
 
@@ -165,6 +207,7 @@ fn outcome(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::NotFound => "not found",
         Verdict::Gone => "gone",
+        Verdict::Denied { .. } => "denied",
         Verdict::Blocked => "blocked",
         Verdict::Preview => "link preview",
         Verdict::PasswordRequired => "password page",
@@ -178,7 +221,8 @@ fn outcome(verdict: &Verdict) -> &'static str {
 
 fn steps(evaluation: &Evaluation<'_>) -> Vec<ExplainedRule> {
     let mut steps = Vec::new();
-    for rule in RULES {
+    let has_list = evaluation.deny_list.is_in_use();
+    for rule in RULES.iter().filter(|rule| has_list || rule.name != denied::NAME) {
         let verdict = (rule.verdict)(evaluation);
         // The last rule passes if it sends the visitor to the destination.
         let passes = matches!(verdict, None | Some(Verdict::Destination { .. }));

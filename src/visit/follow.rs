@@ -19,7 +19,7 @@ use super::request::{Visit, VisitResponse};
 use super::rule::{Evaluation, Presentation, Verdict, VisitFacts};
 use super::rules::judge;
 use super::visitor::{LookupFailed, Visitor};
-use super::{loops, pages, password, redirect, rule, share, uncounted, validity};
+use super::{denied, loops, pages, password, redirect, rule, share, uncounted, validity};
 use crate::cache::Lookup;
 use crate::cache::entry::{Action, Conditional, Entry};
 use crate::core::tenants::directory::Directory;
@@ -199,7 +199,7 @@ impl Visitor {
 
     /// Returns the input of the rules for this visit.
     pub(super) fn evaluation<'a>(
-        &self,
+        &'a self,
         entry: &Entry,
         conditional: &'a Conditional,
         facts: &'a VisitFacts,
@@ -212,7 +212,8 @@ impl Visitor {
         // The password may have changed since it was checked: then the check was of another hash.
         let is_correct = hashes.is_some_and(|(hash, correct)| hash.is(correct));
         let is_unlocked = is_correct || password::is_open(link, &facts.cookies, now);
-        Evaluation { conditional, facts, now, clicks: entry.counter.total(), is_unlocked }
+        let clicks = entry.counter.total();
+        Evaluation { conditional, facts, now, clicks, is_unlocked, deny_list: self.links.deny_list() }
     }
 
     /// Evaluates a link once: applies its rules and counts the click if it is one.
@@ -270,6 +271,7 @@ impl Visitor {
         match verdict {
             Verdict::NotFound => validity::not_found(domain, &self.links),
             Verdict::Gone => validity::gone(options, domain, &self.links),
+            Verdict::Denied { host } => denied::warning(host.as_deref(), domain, &self.links),
             Verdict::Blocked => validity::error_page(StatusCode::FORBIDDEN, domain, &self.links),
             Verdict::Preview => {
                 pages::preview(options, &self.links.site().short_url(domain, link.shown_code()))

@@ -14,7 +14,7 @@ use super::request::VisitResponse;
 use super::rule::{Evaluation, Forwarded, Verdict};
 use super::rules::judge;
 use super::visitor::{LookupFailed, Visitor};
-use super::{destination, pages, redirect, validity};
+use super::{denied, destination, pages, validity};
 use crate::cache::entry::Action;
 use crate::core::links::loops::Hop;
 use crate::model::destination::Destination;
@@ -39,6 +39,7 @@ impl Visitor {
             }
             // A page or an error: this visit is redirected nowhere.
             Verdict::NotFound
+            | Verdict::Denied { .. }
             | Verdict::Blocked
             | Verdict::Preview
             | Verdict::PasswordRequired
@@ -153,12 +154,13 @@ impl Visitor {
             });
         };
         if self.links.hop_from(unknown_host, to).is_none() {
-            return VisitResponse::Now(redirect::elsewhere(to));
+            return VisitResponse::Now(denied::elsewhere(to, domain, &self.links));
         }
         let (visitor, to, unknown_host) = (self.clone(), to.clone(), unknown_host.map(str::to_owned));
+        let domain = domain.clone();
         VisitResponse::Later(Box::pin(async move {
             match visitor.leads_in_a_loop(to.clone(), unknown_host.as_deref()).await {
-                Ok(false) => redirect::elsewhere(&to),
+                Ok(false) => denied::elsewhere(&to, &domain, &visitor.links),
                 Ok(true) => pages::error(StatusCode::LOOP_DETECTED),
                 Err(LookupFailed) => pages::unavailable(),
             }

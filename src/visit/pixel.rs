@@ -65,11 +65,13 @@ impl Visitor {
                 }
             };
             let (now, clicks) = (self.links.clock().now(), entry.counter.total());
-            let evaluation = Evaluation { conditional, facts, now, clicks, is_unlocked: true };
+            let deny_list = self.links.deny_list();
+            let evaluation = Evaluation { conditional, facts, now, clicks, is_unlocked: true, deny_list };
             let verdict = judge(&evaluation);
             match verdict {
                 Verdict::NotFound => return validity::not_found(domain, &self.links),
                 Verdict::Gone => return pages::error(StatusCode::GONE),
+                Verdict::Denied { .. } => return self.render(verdict, &evaluation, domain),
                 Verdict::Blocked => return pages::error(StatusCode::FORBIDDEN),
                 _ => {}
             }

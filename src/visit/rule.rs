@@ -10,6 +10,7 @@ use super::intent::Intent;
 use super::request::Visit;
 use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
+use crate::core::deny_list::DenyList;
 use crate::model::id::ForeignId;
 use crate::model::link::Options;
 
@@ -103,6 +104,8 @@ pub(super) struct Evaluation<'a> {
     pub(super) clicks: u64,
     /// Whether the visitor sent the right password: in this request, or earlier with a valid cookie.
     pub(super) is_unlocked: bool,
+    /// The hosts to which no visitor is led.
+    pub(super) deny_list: &'a DenyList,
 }
 
 impl Evaluation<'_> {
@@ -126,6 +129,11 @@ pub(super) enum Verdict {
     NotFound,
     /// The link has expired or is used up.
     Gone,
+    /// The destination is on a denied host.
+    Denied {
+        /// The host, unless the destination of the link is not for every visitor.
+        host: Option<Box<str>>,
+    },
     /// The visitor is a bot, and the link blocks bots.
     Blocked,
     /// A page for link previews.
@@ -187,6 +195,8 @@ pub(super) fn fires_pixels(evaluation: &Evaluation<'_>) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::sync::LazyLock;
+
     use hyper::{HeaderMap, Method};
 
     use super::*;
@@ -205,7 +215,13 @@ pub(super) mod tests {
         }
         let targets = Ok(options.target()).into();
         let link = sample::link(1, "a", options);
-        Conditional { link, targets, leads_here: false }
+        Conditional { link, targets, leads_here: false, is_denied: false }
+    }
+
+    /// Returns the list of a server without one.
+    pub(in crate::visit) fn no_list() -> &'static DenyList {
+        static NONE: LazyLock<DenyList> = LazyLock::new(DenyList::default);
+        &NONE
     }
 
     pub(in crate::visit) fn facts(intent: Intent, agent: Agent) -> VisitFacts {
@@ -232,7 +248,7 @@ pub(super) mod tests {
         conditional: &'a Conditional,
         facts: &'a VisitFacts,
     ) -> Evaluation<'a> {
-        Evaluation { conditional, facts, now: now(), clicks: 3, is_unlocked: false }
+        Evaluation { conditional, facts, now: now(), clicks: 3, is_unlocked: false, deny_list: no_list() }
     }
 
     #[test]

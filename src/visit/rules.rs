@@ -2,20 +2,22 @@
 //! decision in words, so that `explain` is generated from the rules themselves.
 
 use super::rule::{Evaluation, Rule, Verdict};
-use super::{bots, confirm, destination, password, preview, uncounted, validity};
+use super::{bots, confirm, denied, destination, password, preview, uncounted, validity};
 
 /// The rules in the order of evaluation. The first that returns a verdict ends the visit.
 ///
 /// 1. Validity is first, so that an expired link reveals nothing, not even that it has a password.
-/// 2. Bots and previews precede the password, since they cannot send one.
-/// 3. `CONFIRM` is after the password, whose form confirms as well.
-/// 4. `UNCOUNTED` is after both, which withhold the destination anyway.
-/// 5. `DESTINATION` is last: it always returns a verdict.
+/// 2. `DENIED` is next: a link to a denied host shows nothing else to anyone.
+/// 3. Bots and previews precede the password, since they cannot send one.
+/// 4. `CONFIRM` is after the password, whose form confirms as well.
+/// 5. `UNCOUNTED` is after both, which withhold the destination anyway.
+/// 6. `DESTINATION` is last: it always returns a verdict.
 pub(super) const RULES: &[Rule] = &[
     validity::IS_ACTIVE,
     validity::VALID_SINCE,
     validity::EXPIRES_AT,
     validity::MAX_CLICKS,
+    denied::DENIED,
     bots::BLOCK_BOTS,
     preview::PREVIEW,
     password::PASSWORD,

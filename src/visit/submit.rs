@@ -139,8 +139,8 @@ impl Visitor {
         };
         let now = self.links.clock().now();
         // As if unlocked: a method that the link does not allow needs no password.
-        let evaluation =
-            Evaluation { conditional, facts, now, clicks: entry.counter.total(), is_unlocked: true };
+        let (clicks, deny_list) = (entry.counter.total(), self.links.deny_list());
+        let evaluation = Evaluation { conditional, facts, now, clicks, is_unlocked: true, deny_list };
         match judge(&evaluation) {
             Verdict::Destination { .. } => None,
             Verdict::NotFound => Some(self.absent(submission, domain)),

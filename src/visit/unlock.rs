@@ -45,8 +45,8 @@ impl Visitor {
         let Some(hash) = &conditional.link.options.password else { return not_allowed(GET_AND_HEAD) };
         let now = self.links.clock().now();
         // Evaluated as if the password were right: a link that would not open is not worth a hash.
-        let evaluation =
-            Evaluation { conditional, facts: &facts, now, clicks: entry.counter.total(), is_unlocked: true };
+        let (clicks, deny_list) = (entry.counter.total(), self.links.deny_list());
+        let evaluation = Evaluation { conditional, facts: &facts, now, clicks, is_unlocked: true, deny_list };
         match judge(&evaluation) {
             Verdict::Destination { .. } => {}
             other => return self.render(other, &evaluation, &domain),

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
-use super::pages::{self, DomainHome};
-use super::redirect;
+use super::home::home_of;
+use super::pages;
 use super::rule::{Evaluation, Rule, Verdict};
+use super::{denied, redirect};
 use crate::core::Links;
-use crate::core::links::loops::Hop;
 use crate::model::destination::Destination;
 use crate::model::domain::Domain;
 use crate::model::link::{LinkStatus, Options};
@@ -74,7 +74,7 @@ pub struct LinkNotFound;
 /// visitor could be redirected in a loop: a host of this server may get the fallback's name later.
 pub(super) fn not_found(domain: &Domain, links: &Links) -> Response<Full<Bytes>> {
     let mut response = match &domain.not_found_url {
-        Some(url) if !links.is_here(url) => redirect::elsewhere(url),
+        Some(url) if !links.is_here(url) => denied::elsewhere(url, domain, links),
         _ => error_page(StatusCode::NOT_FOUND, domain, links),
     };
     // An extension and not the status: a redirect to a fallback counts as well.
@@ -85,18 +85,14 @@ pub(super) fn not_found(domain: &Domain, links: &Links) -> Response<Full<Bytes>>
 /// Returns the response for a link that has expired or is used up.
 pub(super) fn gone(options: &Options, domain: &Domain, links: &Links) -> Response<Full<Bytes>> {
     match expired_url(options, domain, links) {
-        Some(url) => redirect::hiding(options, redirect::elsewhere(url)),
+        Some(url) => redirect::hiding(options, denied::elsewhere(url, domain, links)),
         None => error_page(StatusCode::GONE, domain, links),
     }
 }
 
 /// Returns the page for an error status of a link, with the domain and the way to its home page.
 pub(super) fn error_page(status: StatusCode, domain: &Domain, links: &Links) -> Response<Full<Bytes>> {
-    // A `rootUrl` that leads to the root itself is not followed.
-    let root = domain.root_url.as_ref().filter(|to| links.hop(to) != Some(Hop::Root(domain.number)));
-    let home =
-        DomainHome { domain: links.site().name_of(domain), url: root.map(|url| url.as_str().to_owned()) };
-    pages::error_at(status, &home)
+    pages::error_at(status, &home_of(domain, links))
 }
 
 /// Returns the fallback of an expired link: its own, or else its domain's, which is not followed to this

@@ -51,6 +51,8 @@ fn each_key_is_shown_at_its_default() {
     // Unset by default: a multiple of another limit.
     defaults.push(("limits.workspace_requests_per_minute".to_owned(), Value::Integer(30_000)));
     defaults.push(("limits.company_requests_per_minute".to_owned(), Value::Integer(60_000)));
+    // Unset by default: there is no list.
+    defaults.push(("links.denied_hosts".to_owned(), Value::String("denied-hosts.txt".to_owned())));
     for (key, value) in &defaults {
         let found = shown.iter().find(|(name, _)| name == key);
         assert_eq!(found.map(|(_, value)| value), Some(value), "{key}");
@@ -63,6 +65,7 @@ fn each_key_is_shown_at_its_default() {
     want.http.max_connections = Some(20_000);
     want.limits.workspace_requests_per_minute = Some(30_000);
     want.limits.company_requests_per_minute = Some(60_000);
+    want.links.denied_hosts = Some("denied-hosts.txt".into());
     assert_eq!(config, want);
 }
 

@@ -24,6 +24,8 @@ mod crash;
 mod credits;
 /// Damaged files.
 mod damage;
+/// The deny list of destination hosts.
+mod denied;
 /// Open files do not grow with the data.
 mod descriptors;
 /// The examples of the vendors' documentation, request by request.

@@ -4,6 +4,7 @@
 //! The exit code is 0 without problems, also with warnings. It is 1 with a problem or, with `--strict`, with a
 //! warning. It is 2 if the configuration cannot be used.
 
+mod deny_list;
 mod finding;
 mod folder;
 mod loops;
@@ -58,6 +59,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
         show(finding);
     };
     let mut found = machine::configuration(&case);
+    found.extend(deny_list::deny_list(&case));
     found.extend(folder::data_folder(&case));
     found.extend(folder::disk_space(&case));
     found.extend(machine::descriptors(&case));

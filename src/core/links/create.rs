@@ -216,6 +216,7 @@ impl Shared {
         options.apply(Edit::Password(hash))?;
         Shared::check_options(&options)?;
         self.check_webhooks(&options)?;
+        self.check_denied(context.workspace.number, &options, None)?;
         // Whether the domain ignores case decides how the code is stored.
         let (code, typed_code) = domain.record.key_and_typed(draft.code);
         Ok(Prepared { domain, code, typed_code, code_prefix: draft.code_prefix, options })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::loops::fallback::misdirected;
 use super::loops::routes::Hop;
-use crate::cache::entry::{Entry, Target, Targets};
+use crate::cache::entry::{Entry, Guards, Target, Targets};
 use crate::clicks::registry::Counters;
 use crate::core::error::Error;
 use crate::core::handle::Links;
@@ -86,12 +86,12 @@ impl LinkReader for Shared {
             tracing::warn!(link = %id, %error, "a link leads nowhere until its workspace has the value");
         }
         // A visit must follow the chain first, so such a link is never a plain redirect.
-        let entry = if self.leads_here(link.workspace, &link.options) {
-            Entry::compile_leading_here(link, counter, targets)
-        } else {
-            Entry::compile(link, counter, targets)
-        };
-        let entry = entry.at(domain, code);
+        let leads_here = self.leads_here(link.workspace, &link.options);
+        // Nor is a link to a denied host. The list is read after the epoch, like the record: a reload replaces it
+        // before the epoch ends.
+        let is_denied = targets.destinations().any(|to| self.deny_list.host_of(to).is_some());
+        let guards = Guards { leads_here, is_denied };
+        let entry = Entry::compile_guarded(link, counter, targets, guards).at(domain, code);
         if is_kept {
             self.cache.keep(epoch, entry.clone());
         }

@@ -223,6 +223,7 @@ impl Shared {
         password: Option<Option<PasswordHash>>,
     ) -> Result<(), Error> {
         // A client that sends back a whole link sends what it was shown, which today's rules may refuse.
+        let before = link.options.clone();
         let shown = link.options.destination.as_str();
         if let Some(text) = patch.destination.filter(|text| **text != *shown) {
             let destination = self.destination(&text, link.options.link_type)?;
@@ -231,17 +232,17 @@ impl Shared {
         if let Some(password) = password {
             link.options.apply(Edit::Password(password))?;
         }
-        let hooks = link.options.webhook_urls.clone();
         for edit in patch.edits {
             link.options.apply(edit)?;
         }
         // Existing URLs were valid when they were set, and must not prevent other changes of the link.
-        if same_shown(&link.options.webhook_urls, &hooks) {
-            link.options.webhook_urls = hooks;
+        if same_shown(&link.options.webhook_urls, &before.webhook_urls) {
+            link.options.webhook_urls.clone_from(&before.webhook_urls);
         } else {
             self.check_webhooks(&link.options)?;
         }
-        Ok(Shared::check_options(&link.options)?)
+        Shared::check_options(&link.options)?;
+        Ok(self.check_denied(link.workspace, &link.options, Some(&before))?)
     }
 }
 

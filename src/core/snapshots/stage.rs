@@ -419,8 +419,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Rejects a link whose password hash is beyond the bounds, and a link that leads back to itself. An
-    /// older version took hashes of any cost into its snapshots.
+    /// Rejects a link whose password hash is beyond the bounds, a link to a denied host, and a link that leads back to
+    /// itself. An older version took hashes of any cost into its snapshots.
     fn check_frozen(
         &self,
         domain: DomainNumber,
@@ -431,6 +431,7 @@ impl Shared {
         if let Some(hash) = &options.password {
             hash.parts()?;
         }
+        self.check_denied(workspace, options, None)?;
         if self.leads_here(workspace, options) {
             self.check_loop(domain, Some(code), (workspace, options), siblings)?;
             siblings.add(domain, code.clone(), self.edges(workspace, options));

@@ -87,6 +87,7 @@ impl Tenants {
                 domain.apply(edit, false)?;
             }
             self.check_elsewhere(&domain)?;
+            self.shared.check_denied_domain(&domain, None)?;
             self.shared.check_root(&domain)?;
             // Kept until the Change is applied, so that the bound holds for concurrent requests.
             let _growth = self.announce_domain(context, None, &domain)?;
@@ -158,6 +159,7 @@ impl Tenants {
                 domain.apply(edit, used)?;
             }
             self.check_elsewhere(&domain)?;
+            self.shared.check_denied_domain(&domain, Some(&versioned.record))?;
             self.shared.check_root(&domain)?;
             // Kept until the Change is applied, as in a creation.
             let _growth = self.announce_domain(context, Some(&versioned.record), &domain)?;

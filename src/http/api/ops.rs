@@ -376,7 +376,28 @@ impl MetricSource for Cache {
 impl MetricSource for Core {
     fn measure(&self, to: &mut Vec<Measure>) {
         let help = "Writes that kept other writes waiting for over 100 ms";
-        to.push(Measure::counter("exclusive_holds_over_100ms", help, self.long_exclusive_holds()));
+        let list = self.deny_list().status();
+        to.extend([
+            Measure::counter("exclusive_holds_over_100ms", help, self.long_exclusive_holds()),
+            Measure::gauge("denied_hosts", "Hosts on the deny list", list.hosts),
+            Measure::gauge(
+                "denied_hosts_written_seconds",
+                "When the file of the deny list in force was written, since 1970",
+                seconds(list.modified),
+            ),
+            Measure::gauge(
+                "denied_hosts_stale",
+                "1 while the file of the deny list cannot be used and an older list is in force",
+                u64::from(list.is_stale),
+            ),
+            Measure::counter("denied_visits", "Visits that got a warning page", list.refused_visits),
+        ]);
+    }
+
+    fn problems(&self, to: &mut Vec<String>) {
+        if self.deny_list().status().is_stale {
+            to.push("the file of the deny list cannot be used, and an older list is in force".to_owned());
+        }
     }
 }
 

@@ -99,6 +99,15 @@ impl Markup {
         &self.0
     }
 
+    /// Returns all its URLs.
+    pub fn urls(&self) -> impl Iterator<Item = Destination> {
+        // As for `images`: `write` puts the URL first.
+        let starts = ["<a href=\"", "<img src=\"", "<link href=\""];
+        let of = |start: &'static str| self.0.split(start).skip(1).filter_map(|rest| rest.split('"').next());
+        let urls = starts.into_iter().flat_map(of);
+        urls.map(|url| Destination::from_stored(url.replace("&amp;", "&").into()))
+    }
+
     /// Returns the URLs of its images and icons, which the policy of the page must allow.
     pub fn images(&self) -> impl Iterator<Item = Destination> {
         // `write` puts the URL first and escapes quotes and `<` in values, so the text splits unambiguously.

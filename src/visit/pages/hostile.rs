@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::layout::FOUNDATION;
 use super::{
-    DomainHome, PasswordPrompt, Shown, cloaked, error, error_at, greeting, password, pixels, preview, shown,
-    tags, unavailable,
+    DomainHome, PasswordPrompt, Shown, cloaked, denied, error, error_at, greeting, password, pixels, preview,
+    shown, tags, unavailable,
 };
 use crate::model::destination::{Destination, LinkType};
 use crate::model::link::{Edit, Options};
@@ -75,6 +75,9 @@ fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
     let mut pages: Vec<_> = errors.into_iter().map(|code| (status(code), error(status(code)))).collect();
     let home = DomainHome { domain: "go.test".to_owned(), url: Some(DESTINATIONS[0].0.to_owned()) };
     pages.push((status(404), error_at(status(404), &home)));
+    for host in [Some(TITLES[0]), Some("xn--bse-sna.example"), None] {
+        pages.push((status(403), denied(host, &home)));
+    }
     pages.push((status(410), error_at(status(410), &DomainHome { url: None, ..home })));
     pages.push((status(200), greeting()));
     for what in [Shown::Destination(DESTINATIONS[0].0), Shown::Limited, Shown::Protected] {

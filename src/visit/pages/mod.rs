@@ -9,6 +9,7 @@
 
 mod cloaked;
 mod confirm;
+mod denied;
 mod display;
 mod greeting;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod tags;
 
 pub use self::cloaked::cloaked;
 pub use self::confirm::confirm;
+pub use self::denied::denied;
 pub use self::greeting::greeting;
 pub use self::layout::foundation;
 pub use self::notice::{DomainHome, error, error_at, foreign_form, too_many, unavailable};

@@ -5,6 +5,7 @@
 
 use super::routes::{Edge, Hop, Origin, Routes, Siblings, Values, Via};
 use super::search::{Graph, Start, search};
+use crate::core::deny_list::list::denied_rule;
 use crate::core::error::Error;
 use crate::core::exclusive::assert_released;
 use crate::core::handle::Core;
@@ -99,7 +100,7 @@ pub(in crate::core) struct Moved {
 
 impl Core {
     /// Returns the links that `values` would lead to another place of this server than the present values do.
-    /// Fails if one of them would lead back to itself.
+    /// Fails if one of them would lead back to itself, or to a denied host.
     pub(in crate::core) async fn moved_by(
         &self,
         tenant: &Tenant,
@@ -115,16 +116,24 @@ impl Core {
             let directory = shared.directory.load();
             let before = shared.routes(&directory);
             let after = before.with_values(workspace, &values);
-            let mut links = Vec::new();
+            let (mut links, mut denied) = (Vec::new(), None);
             shared.table.each_fillable(workspace, FILLED_MAX, &mut |link| {
                 let origin = Origin::Link(workspace, &link.options);
                 let (old, new) = (before.edges(origin), after.edges(origin));
+                if let Some(host) = shared.newly_denied(&new, &old) {
+                    denied = Some((link.code.clone(), host));
+                    return false;
+                }
                 // A link that leads where it led before was checked when it was written.
                 if new != old && after.any_leads_here(&new) {
                     links.push(link);
                 }
                 links.len() < CHECKED_MAX && !cancel.is_set()
             })?;
+            if let Some((code, host)) = denied {
+                let why = format!("with these values, url of {:?} {}", code.as_str(), denied_rule(&host));
+                return Err(Invalid::new("customValues", why).into());
+            }
             shared.check_moved(workspace, &values, &links)?;
             Ok(links)
         };

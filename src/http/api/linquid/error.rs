@@ -94,13 +94,16 @@ fn code(error: ServerError) -> &'static str {
     }
 }
 
+/// The starts of rules about a destination that have texts of their own.
+const OWN_TEXTS: [&str; 3] = ["must not lead back", "must be at most", "leads to"];
+
 /// Returns a broken rule in the vendor's words. All errors of a destination's form have one documented text,
-/// which clients may compare. Its length and a loop have texts of their own.
+/// which clients may compare. Its length, a loop and a denied host have texts of their own.
 fn sentence(invalid: &Invalid) -> String {
     let why = &invalid.why;
     let field = match invalid.field {
         // By the text of the rule, since an `Invalid` has no kind.
-        "url" if !why.starts_with("must not lead back") && !why.starts_with("must be at most") => {
+        "url" if !OWN_TEXTS.iter().any(|start| why.starts_with(start)) => {
             return "Invalid destination URL format".to_owned();
         }
         "url" => "destinationUrl",
