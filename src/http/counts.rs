@@ -52,7 +52,7 @@ impl RedirectCount {
     }
 }
 
-/// The latency of redirects, from a request head to the head of its response. Locked, since few are timed.
+/// The latency of redirects, from a request head to the decision on its response. Locked, since few are timed.
 #[derive(Debug)]
 pub struct Latency(pub Histogram);
 

@@ -165,9 +165,8 @@ where
         let response = match service.caught(|| service.route(&request, self.peer)) {
             // Created here and not in `route`: each further move of a response costs instructions.
             Some(Routed::Redirect(redirect)) => {
-                let response = redirect.respond(request.headers_mut());
                 service.0.counts.redirected(&self.redirects, began);
-                return now(response);
+                return now(redirect.respond(request.headers_mut()));
             }
             Some(Routed::Answered(response)) => Some(response),
             Some(Routed::Api) => service.caught(|| service.api(request, self.peer)),

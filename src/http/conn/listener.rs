@@ -14,9 +14,10 @@ use std::task::{Context, Poll};
 
 use rustix::fs::Access;
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use super::listen::Listen;
+use super::stream::Stream;
 
 /// The address of every client of a Unix socket, which has none. The configuration trusts it as a proxy.
 pub const UNIX_PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -47,13 +48,6 @@ pub struct Listener {
 enum Accepting {
     Tcp(TcpListener),
     Unix(UnixListener, #[allow(dead_code, reason = "removes the file when it is dropped")] SocketFile),
-}
-
-/// An accepted connection.
-#[derive(Debug)]
-pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
 }
 
 /// Creates a listener for HTTP/1.
@@ -244,6 +238,8 @@ pub fn remedy(listen: &Listen, error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
 
     #[tokio::test]

@@ -12,3 +12,4 @@ pub mod server;
 mod shutdown;
 mod socket;
 mod state;
+mod stream;

@@ -15,15 +15,14 @@ use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::hang_up::PeekEnd;
 use super::limits::{ConnLimits, Full};
+use super::listener::Protocol;
 pub use super::listener::{Listener, bind};
-use super::listener::{Protocol, Stream};
-use super::shutdown::{Shutdown, Watch};
+use super::shutdown::Shutdown;
 use super::socket::Socket;
 use super::state::ConnState;
+use super::stream::Stream;
 use crate::descriptors;
 use crate::http::counts::HttpCounts;
 use crate::model::network::Networks;
@@ -215,53 +214,29 @@ where
             }
         };
         counts.connections.add();
-        let Protocol::Http1 = protocol;
-        let watch = shutdown.watch();
-        let until_the_end = (permit, Closing(Arc::clone(&counts)));
-        // A task for each kind of socket: a choice at each read and write would cost every request.
-        match stream {
-            Stream::Tcp(stream) => start(&http, stream, connect(peer), settings, watch, until_the_end),
-            Stream::Unix(stream) => start(&http, stream, connect(peer), settings, watch, until_the_end),
-        }
+        let state = ConnState::default();
+        let stream = TokioIo::new(Socket::new(stream, state.clone(), settings.header_timeout));
+        // Boxed: the future of a function has a copy of each argument that it passes on, and this value is
+        // most of the memory of a connection.
+        let connection = match protocol {
+            Protocol::Http1 => Box::pin(http.serve_connection(stream, state.track(connect(peer)))),
+        };
+        let (watch, counts) = (shutdown.watch(), Closing(Arc::clone(&counts)));
+        // Not in a `JoinSet`, which wakes the accept loop for each connection that ends.
+        tokio::spawn(async move {
+            // Also dropped by a panic or an abort of the task, so that no permit is lost.
+            let _until_the_end = (permit, counts);
+            let running =
+                watch.run(connection, state, |connection| connection.as_deref_mut().graceful_shutdown());
+            if let Some(Err(error)) = running.await {
+                // Clients cause these errors at will, so no higher level may log them.
+                tracing::trace!(%error, "connection ended");
+            }
+        });
     }
     // Before the drain: the system rejects new connections, and another server may bind the address.
     drop(listeners);
     drain(&shutdown, &limits, settings.drain_timeout, &counts).await
-}
-
-/// Spawns the task of one connection. Drops `until_the_end` when the connection has ended.
-fn start<T, S, B>(
-    http: &http1::Builder,
-    stream: T,
-    service: S,
-    settings: &Settings,
-    watch: Watch,
-    until_the_end: impl Send + 'static,
-) where
-    T: AsyncRead + AsyncWrite + PeekEnd + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + Unpin,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: Body + Default + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let state = ConnState::default();
-    let stream = TokioIo::new(Socket::new(stream, state.clone(), settings.header_timeout));
-    // Boxed: the future of a function has a copy of each argument that it passes on, and this value is
-    // most of the memory of a connection.
-    let connection = Box::pin(http.serve_connection(stream, state.track(service)));
-    // Not in a `JoinSet`, which wakes the accept loop for each connection that ends.
-    tokio::spawn(async move {
-        // Also dropped by a panic or an abort of the task, so that no permit is lost.
-        let _until_the_end = until_the_end;
-        let running =
-            watch.run(connection, state, |connection| connection.as_deref_mut().graceful_shutdown());
-        if let Some(Err(error)) = running.await {
-            // Clients cause these errors at will, so no higher level may log them.
-            tracing::trace!(%error, "connection ended");
-        }
-    });
 }
 
 /// Rate-limits the warning about rejected connections.
