@@ -1,6 +1,6 @@
 //! Arguments that several commands have.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -10,6 +10,10 @@ use crate::config::Config;
 
 /// The file that is read without `--config`, if the working folder has it.
 const FILE: &str = "waypost.toml";
+
+/// The usual file of a service. It is never read without being named: what a command works on must not depend on
+/// what else is installed on the machine.
+const SERVICE_FILE: &str = "/etc/waypost.toml";
 
 /// The variable that names the file.
 const FILE_VARIABLE: &str = "WAYPOST_CONFIG";
@@ -64,8 +68,8 @@ impl ConfigFile {
         self.config.clone().or_else(|| named.map(PathBuf::from)).or_else(here)
     }
 
-    /// Returns the command line that checks everything with this configuration.
-    pub(super) fn doctor(&self) -> String {
+    /// Returns a command line with these arguments, such as `waypost doctor --config FILE`.
+    pub(super) fn command(&self, command: &str) -> String {
         let words = [
             ("--config", self.config.as_ref().map(|file| file.display().to_string())),
             ("--listen", self.listen.clone()),
@@ -74,8 +78,21 @@ impl ConfigFile {
         ];
         let words =
             words.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", quoted(&value?))));
-        format!("waypost doctor{}", words.collect::<String>())
+        format!("waypost {command}{}", words.collect::<String>())
     }
+
+    /// Returns a sentence about the file of a service that was not read, or an empty text. Begins with a space.
+    pub(super) fn hint(&self) -> String {
+        hint(self.file().is_some(), Path::new(SERVICE_FILE))
+    }
+}
+
+fn hint(has_file: bool, service: &Path) -> String {
+    if has_file || !service.is_file() {
+        return String::new();
+    }
+    let file = service.display();
+    format!(" {file} exists and was not read: add --config {file} if you mean that server")
 }
 
 /// Parses the path of a file or folder that a command creates. Rejects a `~` at the start: no shell replaced
@@ -87,4 +104,32 @@ pub(super) fn created_path(text: &str) -> Result<PathBuf, String> {
         );
     }
     Ok(PathBuf::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_a_service_is_named_and_not_read() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("waypost.toml");
+        assert_eq!(hint(false, &file), "");
+        std::fs::write(&file, "").expect("a small file");
+        let want = format!("add --config {} if you mean that server", file.display());
+        assert!(hint(false, &file).ends_with(&want));
+        assert_eq!(hint(true, &file), "");
+    }
+
+    #[test]
+    fn a_command_keeps_its_configuration() {
+        let config_file = ConfigFile {
+            config: Some(PathBuf::from("/etc/my waypost.toml")),
+            listen: None,
+            public_url: None,
+            data_dir: Some("/srv/d".to_owned()),
+        };
+        let want = "waypost link list --config '/etc/my waypost.toml' --data-dir /srv/d";
+        assert_eq!(config_file.command("link list"), want);
+    }
 }

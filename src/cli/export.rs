@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<(), CommandError> {
     // After the first pass: a damaged log creates no file.
     let mut out = ExportOutput::open(arguments.output.as_deref())?;
     let bar = progress::count("exporting");
-    bar.set_length(referenced.links);
+    progress::set_items(&bar, referenced.links);
     let mut written: io::Result<()> = Ok(());
     let (mut count, mut protected) = (0_u64, 0_u64);
     let each = archive.each_record(&mut |record| {

@@ -15,12 +15,13 @@ use rustix::io::Errno;
 
 use super::arguments::ConfigFile;
 use super::error::CommandError;
-use super::output::{counted, print_line};
+use super::output::{counted, print_line, print_note};
 use super::{log_reader, progress};
 use crate::app::data_folder::{self, LOG_FOLDER, REPLACED_LOG, REPLACED_TABLE, RESTORING, TABLE_FOLDER};
 use crate::clock::Clock;
 use crate::log::local::archive::{self, Archive, VerifyReport};
 use crate::log::local::markers::COPY;
+use crate::table::keys::Kind;
 
 /// Arguments of `restore`.
 #[derive(Clone, Debug, Args)]
@@ -53,6 +54,7 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
     {
         return Err(CommandError::Failed(why));
     }
+    let links = count_links(&backup)?;
     let dir = &config.data_dir;
     data_folder::check_owner(dir).map_err(CommandError::from)?;
     let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
@@ -73,9 +75,30 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
     let kept = put_in_place(dir, is_there)?;
     // The new log has no lock yet: the lock on the old log belongs to its inode.
     lock.extend(dir).map_err(CommandError::from)?;
-    let records = counted(report.records, "record");
-    print_line(&format!("restored position {} with {records}{kept}", report.position));
+    let shown = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+    let into = if is_there { "into" } else { "into the new data folder" };
+    print_line(&format!(
+        "restored position {} with {} and {} {into} {}{kept}",
+        report.position,
+        counted(report.records, "record"),
+        counted(links, "link"),
+        shown.display()
+    ));
+    if !is_there && !arguments.config_file.hint().is_empty() {
+        print_note(&format!("warning:{}", arguments.config_file.hint()));
+    }
     Ok(())
+}
+
+/// Returns the number of links in a log.
+fn count_links(log: &Archive) -> Result<u64, CommandError> {
+    let mut links = 0;
+    let counted = log.each_record(&mut |record| {
+        links += u64::from(Kind::of(&record.key) == Some(Kind::Link));
+        Ok(())
+    });
+    counted.map_err(CommandError::from)?;
+    Ok(links)
 }
 
 fn cannot(what: &str, error: impl std::fmt::Display) -> CommandError {
@@ -158,7 +181,10 @@ fn put_in_place(dir: &Path, is_there: bool) -> Result<String, CommandError> {
     Ok(if kept.is_empty() {
         String::new()
     } else {
-        format!("; what was there before is now {}: remove it when you no longer need it", kept.join(" and "))
+        format!(
+            ", in place of another log; what was there before is now {}: remove it when you no longer need it",
+            kept.join(" and ")
+        )
     })
 }
 

@@ -52,7 +52,8 @@ pub(super) struct ServeArguments {
 /// Runs the server until a signal stops it. The error of a failed start ends by naming the command that checks
 /// everything.
 pub(super) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
-    let doctor = || format!("`{}` checks everything that a start needs", arguments.config_file.doctor());
+    let doctor =
+        || format!("`{}` checks everything that a start needs", arguments.config_file.command("doctor"));
     start(arguments).map_err(|error| error.with_line(&doctor()))
 }
 

@@ -29,4 +29,6 @@ pub struct ImportLine {
     pub workspace: Option<String>,
     /// The link.
     pub link: Imported,
+    /// The names of fields that the format does not have. They are ignored.
+    pub unknown: Vec<Box<str>>,
 }

@@ -5,10 +5,15 @@
 
 pub mod draft;
 pub mod fields;
+pub mod known;
 pub mod link_json;
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use serde::Serialize;
 
+use self::known::KnownFields;
 use self::link_json::Detail;
 use super::format::{Extras, Format, ImportLine};
 use crate::core::{Imported, LinkView};
@@ -17,6 +22,18 @@ use crate::model::Invalid;
 use crate::model::link::{DomainChoice, PasswordHash};
 use crate::model::tag::check_color;
 use crate::model::workspace::check_name;
+
+/// The fields of a line: those of a new link, and those that only an export has.
+pub const LINE: KnownFields = &[
+    draft::NAMES,
+    draft::NEW_NAMES,
+    &fields::OPTION_NAMES,
+    &["tags", "workspaceId", "passwordHash", "campaignName"],
+    link_json::READ_ONLY,
+];
+
+/// The same as a set: a file has millions of lines.
+static KNOWN: LazyLock<HashSet<&str>> = LazyLock::new(|| LINE.iter().copied().flatten().copied().collect());
 
 /// The format.
 pub(super) const FORMAT: Format = Format { name: "waypost", write, read };
@@ -44,6 +61,8 @@ fn read(line: &[u8]) -> Result<ImportLine, String> {
 }
 
 fn parse(mut body: Object) -> Result<ImportLine, FieldError> {
+    let unknown =
+        body.iter().map(|(name, _)| name).filter(|name| !KNOWN.contains(name)).map(Box::from).collect();
     // An export has the name of a response, a create that of a request; the reader knows the latter.
     body.rename("shortCode", "customSlug");
     let hash = body.text("passwordHash")?.value().map(PasswordHash::parse).transpose()?;
@@ -77,7 +96,7 @@ fn parse(mut body: Object) -> Result<ImportLine, FieldError> {
             link.draft.names.tag_colors.insert(name, color);
         }
     }
-    Ok(ImportLine { workspace: body.text("workspaceId")?.value().map(str::to_owned), link })
+    Ok(ImportLine { workspace: body.text("workspaceId")?.value().map(str::to_owned), link, unknown })
 }
 
 /// Returns the name of the campaign, which only an export has.
@@ -146,11 +165,15 @@ mod tests {
         assert_eq!(line.link.draft.names.tag_colors.get("promo").map(|color| &**color), Some("#000000"));
         assert_eq!(line.link.draft.code.as_ref().map(crate::model::short_code::ShortCode::as_str), Some("x"));
         assert!(line.link.id.is_some() && line.link.hash.is_some() && line.link.draft.password.is_none());
+        assert_eq!(line.unknown, [""; 0].map(Box::from), "an export has no unknown field");
         // What a client would send to create a link.
         let plain = read(br#"{"url":"https://e.test/","tags":["a","b"]}"#).expect("a create body");
         assert_eq!(
             (plain.link.draft.names.tags.map(|tags| tags.len()), plain.link.id, plain.link.created_at),
             (Some(2), None, None)
         );
+        let unknown =
+            read(br#"{"url":"https://e.test/","slug":"q","shortCode":"a","b c":1}"#).expect("a line").unknown;
+        assert_eq!(unknown, ["b c", "slug"].map(Box::from));
     }
 }

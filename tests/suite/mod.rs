@@ -14,6 +14,8 @@ mod campaigns;
 mod cases;
 /// The commands that are clients of a server.
 mod client;
+/// Commands on files and data folders.
+mod commands;
 /// The example configuration.
 mod config_example;
 /// Merge fields and contact links.

@@ -366,7 +366,7 @@ async fn an_import_does_not_wait_for_a_table_that_is_stuck() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = store(folder.path()).await;
     let links = store.core.links();
-    let import = links.import(OnConflict::Fail, false);
+    let mut import = links.import(OnConflict::Fail, false);
     store.table.stop();
     let total =
         Put { key: keys::clicks(Id::from_bits(7), NodeNumber::ALONE), value: Some(encode_clicks(7).into()) };

@@ -140,8 +140,13 @@ pub struct Import<'a> {
     bytes: usize,
     /// Number of links in the effect.
     gathered: u64,
-    /// The Change that was proposed last, and the number of its links.
-    pending: Option<(Pending, u64)>,
+    /// The line of the link that is being added, and that of the last link in the effect.
+    line: u64,
+    added: u64,
+    /// The Change that was proposed last, with the number of its links and the line of the last one.
+    pending: Option<(Pending, u64, u64)>,
+    /// The line of the last link that the log has.
+    durable: u64,
     /// Links that the log has, or would have without `dry_run`.
     made: u64,
     /// Skipped lines.
@@ -170,7 +175,10 @@ impl Links {
             effect: Effect::default(),
             bytes: 0,
             gathered: 0,
+            line: 0,
+            added: 0,
             pending: None,
+            durable: 0,
             made: 0,
             skipped: 0,
         }
@@ -178,7 +186,8 @@ impl Links {
 }
 
 impl Import<'_> {
-    /// Adds one link to the acting workspace. An error concerns this link alone; earlier links are not lost.
+    /// Adds one link to the acting workspace. An error concerns this link alone, unless lines are lost
+    /// ([`lost_from`](Import::lost_from)).
     pub async fn add(&mut self, context: &Context, mut imported: Imported) -> Result<(), Error> {
         // A hash from the file needs no work. A dry run writes nothing, so it hashes nothing.
         let hash = match imported.hash.take() {
@@ -230,7 +239,7 @@ impl Import<'_> {
         };
         let mut link = link;
         link.aliases = self.free_aliases(context, imported.aliases)?;
-        self.gathered += 1;
+        (self.gathered, self.added) = (self.gathered + 1, self.line);
         let before = self.effect.puts.len();
         prepared.add(&mut self.effect, &link);
         for alias in &link.aliases {
@@ -245,10 +254,26 @@ impl Import<'_> {
 
     /// Commits the rest. Returns the numbers of created links and of skipped lines once the log has
     /// everything.
-    pub async fn finish(mut self) -> Result<(u64, u64), Error> {
+    pub async fn finish(&mut self) -> Result<(u64, u64), Error> {
         self.propose().await?;
         self.settle().await?;
         Ok((self.made, self.skipped))
+    }
+
+    /// Sets the line of the file that the next link is from.
+    pub fn set_line(&mut self, line: u64) {
+        self.line = line;
+    }
+
+    /// Returns the number of links that the log has, or would have without `dry_run`.
+    pub fn created(&self) -> u64 {
+        self.made
+    }
+
+    /// Returns the first line of which the log may lack the link although it was added, because a Change failed.
+    /// `None` if the log has all of them. To be called after `finish`.
+    pub fn lost_from(&self) -> Option<u64> {
+        (self.durable < self.added).then_some(self.durable + 1)
     }
 
     /// Proposes the collected links. If a Change fails, no later Change is proposed, so the log has the
@@ -263,7 +288,7 @@ impl Import<'_> {
         // One Change in flight: if it fails, this one is never proposed.
         self.settle().await?;
         let pending = self.links.shared.log.commit(Proposal { preconditions, puts, request: 0 });
-        self.pending = Some((pending, gathered));
+        self.pending = Some((pending, gathered, self.added));
         if self.codes.younger.len().max(self.ids.younger.len()) >= RECENT_MAX {
             // The position below must cover the Change that was just proposed.
             self.settle().await?;
@@ -283,9 +308,10 @@ impl Import<'_> {
     /// Waits until the last Change is durable. Nothing else writes to the store, so a failed precondition is
     /// a bug and not a race.
     async fn settle(&mut self) -> Result<(), Error> {
-        if let Some((pending, links)) = self.pending.take() {
+        if let Some((pending, links, line)) = self.pending.take() {
             pending.await.map_err(Error::Log)?;
             self.made += links;
+            self.durable = line;
         }
         Ok(())
     }

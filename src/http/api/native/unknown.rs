@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use crate::formats::waypost::known::{KnownFields, is_known, meant};
 use crate::formats::waypost::{draft, fields, link_json};
 use crate::http::api::dialect::{BadRequest, RequestParts, ScopedCommand};
 use crate::json::{self, Object, looks_like_a_field};
@@ -15,9 +16,6 @@ use crate::model::Invalid;
 /// may have 100,000 keys.
 const NAMED_MAX: usize = 20;
 
-/// Names with at least this similarity, from 0 to 1, count as misspellings: one letter in four may differ.
-const ALIKE: f64 = 0.75;
-
 /// The fields of a new link.
 pub(super) const NEW_LINK: KnownFields =
     &[draft::NAMES, draft::NEW_NAMES, &fields::OPTION_NAMES, &["workspaceId"]];
@@ -25,70 +23,6 @@ pub(super) const NEW_LINK: KnownFields =
 /// The fields of a changed link: a client may send back a whole link.
 pub(super) const LINK_CHANGE: KnownFields =
     &[draft::NAMES, &["keepOldCode", "workspaceId"], &fields::OPTION_NAMES, link_json::READ_ONLY];
-
-/// Words of other programs and of users for fields, in lower case and without `_`. The first field of a row that
-/// an endpoint has is meant.
-const SYNONYMS: &[(&str, &[&str])] = &[
-    ("key", &["customSlug", "name"]),
-    ("slug", &["customSlug"]),
-    ("code", &["customSlug"]),
-    ("shortcode", &["customSlug"]),
-    ("shorturl", &["customSlug"]),
-    ("keyword", &["customSlug"]),
-    ("path", &["customSlug"]),
-    ("vanity", &["customSlug"]),
-    ("customcode", &["customSlug"]),
-    ("customurl", &["customSlug"]),
-    ("backhalf", &["customSlug"]),
-    ("customid", &["customSlug"]),
-    ("longurl", &["url"]),
-    ("destination", &["url"]),
-    ("destinationurl", &["url"]),
-    ("target", &["url"]),
-    ("targeturl", &["url"]),
-    ("originalurl", &["url"]),
-    ("redirectto", &["url"]),
-    ("href", &["url"]),
-    ("link", &["url"]),
-    ("host", &["domain"]),
-    ("hostname", &["domain"]),
-    ("expires", &["expiresAt"]),
-    ("expiry", &["expiresAt"]),
-    ("expiration", &["expiresAt"]),
-    ("expirationdate", &["expiresAt"]),
-    ("expiresin", &["expiresAt"]),
-    ("validuntil", &["expiresAt"]),
-    ("validfrom", &["validSince"]),
-    ("startsat", &["validSince"]),
-    ("maxvisits", &["maxClicks"]),
-    ("clicklimit", &["maxClicks"]),
-    ("clickslimit", &["maxClicks"]),
-    ("tags", &["tagIds"]),
-    ("tagnames", &["tagIds"]),
-    ("statuscode", &["redirectType"]),
-    ("status", &["redirectType"]),
-    ("enabled", &["isActive"]),
-    ("active", &["isActive"]),
-    ("disabled", &["isActive"]),
-    ("comments", &["notes"]),
-    ("comment", &["notes"]),
-    ("campaign", &["campaignId"]),
-    ("webhook", &["webhookUrls"]),
-    ("webhooks", &["webhookUrls"]),
-    ("proxy", &["cloaked"]),
-    ("fallbackurl", &["notFoundUrl", "expiredUrl"]),
-    ("homeurl", &["rootUrl"]),
-    ("scope", &["scopes"]),
-    ("permissions", &["scopes"]),
-    ("kind", &["instance", "type"]),
-    ("workspace", &["workspaceId"]),
-    ("company", &["companyId"]),
-    ("title", &["name"]),
-    ("colour", &["color"]),
-];
-
-/// The fields of an endpoint, in lists.
-pub(super) type KnownFields = &'static [&'static [&'static str]];
 
 /// The unknown fields of one request.
 #[derive(Default)]
@@ -104,8 +38,7 @@ pub(super) struct UnknownFields {
 impl UnknownFields {
     /// Adds the fields of an object that are not known. `place` precedes their names.
     pub(super) fn note(&mut self, place: &str, body: &Object, known: KnownFields) {
-        let is_known = |name: &str| known.iter().any(|names| names.contains(&name));
-        for (name, _) in body.iter().filter(|(name, _)| !is_known(name)) {
+        for (name, _) in body.iter().filter(|(name, _)| !is_known(name, known)) {
             if self.seen.contains(name) {
                 continue;
             }
@@ -159,36 +92,13 @@ pub(super) fn noted(
 
 /// Adds the unknown field that was likely meant for a missing one.
 fn with_meant(missing: Invalid, body: &Object, known: KnownFields) -> Invalid {
-    let is_unknown = |name: &str| !known.iter().any(|names| names.contains(&name));
     let found = body.iter().map(|(name, _)| name).find(|name| {
-        is_unknown(name) && looks_like_a_field(name) && meant(name, known) == Some(missing.field)
+        !is_known(name, known) && looks_like_a_field(name) && meant(name, known) == Some(missing.field)
     });
     match found {
         Some(name) => Invalid::new(missing.field, format!("is required; {name} is no field of this request")),
         None => missing,
     }
-}
-
-/// Returns the field that an unknown name likely means.
-fn meant(name: &str, known: KnownFields) -> Option<&'static str> {
-    let bare = |text: &str| text.to_ascii_lowercase().replace('_', "");
-    let wanted = bare(name);
-    // Not what only responses have: it cannot be set.
-    let fields = || {
-        known.iter().filter(|names| **names != link_json::READ_ONLY).flat_map(|names| names.iter().copied())
-    };
-    let spelt = fields().find(|field| bare(field) == wanted);
-    let synonym = || {
-        let (_, meant) = SYNONYMS.iter().find(|(word, _)| *word == wanted)?;
-        meant.iter().copied().find(|field| fields().any(|known| known == *field))
-    };
-    let nearest = || {
-        let scored =
-            fields().map(|field| (strsim::normalized_damerau_levenshtein(&wanted, &bare(field)), field));
-        let (score, field) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
-        (score >= ALIKE).then_some(field)
-    };
-    spelt.or_else(synonym).or_else(nearest)
 }
 
 #[cfg(test)]

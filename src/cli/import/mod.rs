@@ -2,24 +2,27 @@
 //! `POST /api/v1/links`. It works on the data folder, so the server must be stopped. A running server accepts up to
 //! 1,000 links per request at `POST /api/v1/links/bulk`.
 
+mod input;
+mod unknown;
+
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
+use self::unknown::UnknownFields;
 use super::arguments::ConfigFile;
 use super::error::CommandError;
 use super::output::{counted, form, print_line, print_note};
 use super::{progress, runtime};
-use crate::app::data_folder::{FolderError, LOG_FOLDER};
+use crate::app::data_folder::{FolderError, LOG_FOLDER, quoted};
 use crate::app::{StartError, Store};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::{Caller, Context, Core, Import, OnConflict, Site};
+use crate::core::{Caller, Context, Core, Error, Import, OnConflict, Site};
 use crate::formats;
 use crate::json::BYTE_ORDER_MARK;
 use crate::log::local::archive;
@@ -29,6 +32,9 @@ use crate::readiness::Readiness;
 
 /// Longest line in bytes. A link with every field at its bound is a tenth of it.
 const LINE_MAX: u64 = 1024 * 1024;
+
+/// Seconds of an import from which its times are shown: the times of a short one are noise.
+const SHOWN_FROM: f64 = 5.0;
 
 /// Arguments of `import`.
 #[derive(Clone, Debug, Args)]
@@ -108,23 +114,6 @@ fn on_store(arguments: &ImportArguments, config: &Config, target: &Target) -> Re
     runtime.block_on(import(arguments, config, target))
 }
 
-/// Opens the input and reads its start. Returns the length as well, which is 0 for stdin.
-fn open_input(file: &Path) -> Result<(BufReader<Box<dyn Read>>, u64), CommandError> {
-    let cannot = |error| CommandError::Failed(format!("cannot read {}: {error}", file.display()));
-    let (input, length): (Box<dyn Read>, u64) = if file.as_os_str() == "-" {
-        // The length of stdin is unknown: the bar shows no end.
-        (Box::new(io::stdin()), 0)
-    } else {
-        let file = File::open(file).map_err(cannot)?;
-        let length = file.metadata().map_err(cannot)?.len();
-        (Box::new(file), length)
-    };
-    let mut reader = BufReader::with_capacity(1 << 20, input);
-    // A folder can be opened; only a read fails.
-    reader.fill_buf().map_err(cannot)?;
-    Ok((reader, length))
-}
-
 /// Fails if the import would create an instance and then stop at the options or at the first line: a mistake must not
 /// leave a data folder behind.
 fn check_before_creation(
@@ -137,7 +126,8 @@ fn check_before_creation(
         let dir = target.dir.display();
         Err(CommandError::Failed(format!(
             "{why}\nnothing was imported: {dir} contains no log, and none was created. Name the configuration of your \
-             server by --config if you meant another folder"
+             server by --config if you meant another folder.{}",
+            arguments.config_file.hint()
         )))
     };
     if let Some(id) = &arguments.workspace {
@@ -154,7 +144,7 @@ fn check_before_creation(
     if line.iter().all(u8::is_ascii_whitespace) {
         return Ok(());
     }
-    (formats::own().read)(line).map_or_else(|why| fail(format!("line 1: {why}")), |_| Ok(()))
+    (formats::own().read)(line).map_or_else(|why| fail(format!("line 1: {}", of_line(&why))), |_| Ok(()))
 }
 
 /// Fails if an option names a workspace or a domain that does not exist. Without this check, the error would blame the
@@ -173,49 +163,10 @@ fn check_options(arguments: &ImportArguments, core: &Core) -> Result<(), Command
     Ok(())
 }
 
-/// Returns what the start of an input is instead of lines of JSON, and how to convert it.
-fn foreign_format(start: &[u8]) -> Option<&'static str> {
-    // UTF-16, which the reader of the lines names.
-    if start.contains(&0) {
-        return None;
-    }
-    let text = String::from_utf8_lossy(start);
-    let text = text.trim_start_matches('\u{feff}').trim_start();
-    let line = text.lines().next()?;
-    match line.chars().next()? {
-        // A whole object ends in the line in which it begins.
-        '{' if line.trim_end() == "{" => Some(
-            "this is JSON over several lines, and `import` reads one object a line: convert it with jq -c . FILE",
-        ),
-        '{' => None,
-        '[' => Some(
-            "this is a JSON array, and `import` reads one object a line: convert it with jq -c '.[]' FILE",
-        ),
-        _ if line.contains([',', ';', '\t']) && !line.contains("://") || has_fields(line) => Some(
-            "this looks like CSV, and `import` reads one JSON object a line: docs/operating.md, section \"Export and \
-             import\", converts it",
-        ),
-        _ if line.contains("://") => Some(
-            "this looks like a list of URLs, and `import` reads one JSON object a line: convert it with jq -Rc '{url: \
-             .}' FILE",
-        ),
-        _ => None,
-    }
-}
-
-/// Returns whether a line without a header has several fields, one of which is a URL.
-fn has_fields(line: &str) -> bool {
-    let fields = |delimiter| {
-        let fields: Vec<&str> = line.split(delimiter).map(|field| field.trim().trim_matches('"')).collect();
-        fields.len() > 1 && fields.iter().any(|field| field.contains("://")) && !fields[0].contains("://")
-    };
-    [',', ';', '\t'].into_iter().any(fields)
-}
-
 async fn import(arguments: &ImportArguments, config: &Config, target: &Target) -> Result<(), CommandError> {
-    let (reader, length) = open_input(&arguments.file)?;
-    if let Some(what) = foreign_format(reader.buffer()) {
-        let file = arguments.file.display();
+    let (reader, length) = input::open(&arguments.file)?;
+    if let Some(what) = input::foreign_format(reader.buffer(), &shown_file(arguments)) {
+        let file = shown_file(arguments);
         return Err(CommandError::Failed(format!("{file}, line 1: {what}. Nothing was imported")));
     }
     if target.is_new && !arguments.dry_run {
@@ -233,7 +184,7 @@ async fn import(arguments: &ImportArguments, config: &Config, target: &Target) -
         store.core.snapshots().sweep_unfinished().await.map_err(CommandError::from)?;
     }
     let bar = progress::bytes(if arguments.dry_run { "checking" } else { "importing" });
-    bar.set_length(length);
+    progress::set_length(&bar, length);
     let began = Instant::now();
     let done = match check_options(arguments, &store.core) {
         Ok(()) => lines(arguments, &store.core, target, reader, &bar).await,
@@ -254,7 +205,10 @@ async fn import(arguments: &ImportArguments, config: &Config, target: &Target) -
         target.shown(),
         form(skipped, "code is", "codes are")
     ));
-    if !arguments.dry_run {
+    if target.is_new && !arguments.dry_run && !arguments.config_file.hint().is_empty() {
+        print_note(&format!("warning:{}", arguments.config_file.hint()));
+    }
+    if !arguments.dry_run && whole >= SHOWN_FROM {
         // The log is the truth: a stop between the two costs only time at the next start.
         print_line(&format!("durable in the log after {logged:.2} s, in the table after {whole:.2} s"));
     }
@@ -272,9 +226,10 @@ async fn lines(
         Conflict::Fail => OnConflict::Fail,
         Conflict::Skip => OnConflict::Skip,
     };
-    let mut contexts: HashMap<String, Context> = HashMap::new();
     let links = core.links();
-    let mut import = links.import(on_conflict, arguments.dry_run);
+    let import = links.import(on_conflict, arguments.dry_run);
+    let mut run =
+        Run { arguments, core, import, contexts: HashMap::new(), unknown: UnknownFields::default() };
     let mut bytes = Vec::new();
     let mut number = 0_u64;
     let mut wrong = 0_u64;
@@ -301,9 +256,7 @@ async fn lines(
         if bytes.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let Err(why) = import_line(arguments, core, &mut import, &mut contexts, &bytes).await else {
-            continue;
-        };
+        let Err(why) = run.line(number, &bytes, bar).await else { continue };
         if !arguments.dry_run {
             break Some(format!("line {number}: {why}"));
         }
@@ -311,41 +264,103 @@ async fn lines(
         wrong += 1;
         bar.suspend(|| print_note(&format!("line {number}: {why}")));
     };
-    // The links before a bad line are kept: the next run skips them with --on-conflict skip.
-    let (imported, skipped) = import.finish().await.map_err(CommandError::from)?;
-    match failure {
-        None if wrong > 0 => {
+    let finished = run.import.finish().await;
+    let created = run.import.created();
+    if let Some(summary) = run.unknown.summary() {
+        bar.suspend(|| print_note(&summary));
+    }
+    let failure = failure.or_else(|| finished.as_ref().err().map(ToString::to_string));
+    match (failure, finished) {
+        (None, Ok(_)) if wrong > 0 => {
             let wrong = counted(wrong, "line");
-            Err(CommandError::Failed(format!("{wrong} cannot be imported; {imported} can")))
+            Err(CommandError::Failed(format!("{wrong} cannot be imported; {created} can")))
         }
-        None => Ok((imported, skipped)),
-        Some(why) if arguments.dry_run => Err(CommandError::Failed(why)),
-        Some(why) => Err(CommandError::Failed(format!(
-            "{why}\nimported {} before it into {}; correct the line and run again with --on-conflict skip",
-            counted(imported, "link"),
-            target.dir.display()
-        ))),
+        (None, done) => done.map_err(CommandError::from),
+        (Some(why), _) if arguments.dry_run => Err(CommandError::Failed(why)),
+        (Some(why), _) => {
+            // The log has all links of the lines before this one, and no link of this or a later line.
+            let next = run.import.lost_from().unwrap_or(number);
+            let dir = target.dir.display();
+            let rest = if next == 1 {
+                format!("nothing was imported into {dir}: correct the cause, and run the command again")
+            } else {
+                format!(
+                    "imported {} of the lines before line {next} into {dir}. Correct the cause, and continue with line {next}: \
+                     a second import of the lines before it would create links without a code again\n  {}",
+                    counted(created, "link"),
+                    rest_of(arguments, next)
+                )
+            };
+            Err(CommandError::Failed(format!("{why}\n{rest}")))
+        }
     }
 }
 
-/// Adds the link of one line. The error is a sentence.
-async fn import_line(
-    arguments: &ImportArguments,
-    core: &Core,
-    import: &mut Import<'_>,
-    contexts: &mut HashMap<String, Context>,
-    bytes: &[u8],
-) -> Result<(), String> {
-    let mut line = (formats::own().read)(bytes)?;
-    if let Some(domain) = &arguments.domain {
-        line.link.draft.domain = DomainChoice::Name(domain.as_str().into());
+/// Returns the name of the input as a word of a shell.
+fn shown_file(arguments: &ImportArguments) -> String {
+    quoted(&arguments.file.display().to_string())
+}
+
+/// Returns the command line that imports the rest of the input, from this line on.
+fn rest_of(arguments: &ImportArguments, line: u64) -> String {
+    let mut import = arguments.config_file.command("import");
+    if let Some(id) = &arguments.workspace {
+        import.push_str(&format!(" --workspace {}", quoted(id)));
     }
-    let named = arguments.workspace.as_deref().or(line.workspace.as_deref()).unwrap_or("");
-    // Looked up once for each name: a million lines name the same few workspaces.
-    if !contexts.contains_key(named) {
-        contexts.insert(named.to_owned(), context(core, named, arguments.workspace.is_some())?);
+    if let Some(name) = &arguments.domain {
+        import.push_str(&format!(" --domain {}", quoted(name)));
     }
-    import.add(&contexts[named], line.link).await.map_err(|error| error.to_string())
+    if matches!(arguments.on_conflict, Conflict::Skip) {
+        import.push_str(" --on-conflict skip");
+    }
+    let file = match arguments.file.as_os_str() {
+        // Its lines are gone.
+        stdin if stdin == "-" => String::new(),
+        _ => format!(" {}", shown_file(arguments)),
+    };
+    format!("tail -n +{line}{file} | {import} -")
+}
+
+/// Returns the error of a line without what fits a request alone.
+fn of_line(why: &str) -> String {
+    why.replace("the body ", "it ").replace(" at line 1 column ", " at column ")
+}
+
+/// An import in progress, and what it has found so far.
+struct Run<'a> {
+    arguments: &'a ImportArguments,
+    core: &'a Core,
+    import: Import<'a>,
+    contexts: HashMap<String, Context>,
+    unknown: UnknownFields,
+}
+
+impl Run<'_> {
+    /// Adds the link of one line. The error is a sentence.
+    async fn line(&mut self, number: u64, bytes: &[u8], bar: &ProgressBar) -> Result<(), String> {
+        let mut line = (formats::own().read)(bytes).map_err(|why| of_line(&why))?;
+        for warning in self.unknown.note(number, &line.unknown) {
+            bar.suspend(|| print_note(&warning));
+        }
+        if let Some(domain) = &self.arguments.domain {
+            line.link.draft.domain = DomainChoice::Name(domain.as_str().into());
+        }
+        let named = self.arguments.workspace.as_deref().or(line.workspace.as_deref()).unwrap_or("");
+        // Looked up once for each name: a million lines name the same few workspaces.
+        if !self.contexts.contains_key(named) {
+            let found = context(self.core, named, self.arguments.workspace.is_some())?;
+            self.contexts.insert(named.to_owned(), found);
+        }
+        let context = &self.contexts[named];
+        self.import.set_line(number);
+        self.import.add(context, line.link).await.map_err(|error| {
+            let text = error.to_string();
+            match error {
+                Error::CodeTaken { .. } => format!("{text}; to leave out such lines, add --on-conflict skip"),
+                _ => text,
+            }
+        })
+    }
 }
 
 /// Returns a context in the named workspace. An unknown name means the only workspace, as when links move to a
