@@ -303,22 +303,19 @@ fn shown_file(arguments: &ImportArguments) -> String {
 
 /// Returns the command line that imports the rest of the input, from this line on.
 fn rest_of(arguments: &ImportArguments, line: u64) -> String {
-    let mut import = arguments.config_file.command("import");
-    if let Some(id) = &arguments.workspace {
-        import.push_str(&format!(" --workspace {}", quoted(id)));
-    }
-    if let Some(name) = &arguments.domain {
-        import.push_str(&format!(" --domain {}", quoted(name)));
-    }
-    if matches!(arguments.on_conflict, Conflict::Skip) {
-        import.push_str(" --on-conflict skip");
-    }
+    let import = arguments.config_file.command("import");
+    let skip = matches!(arguments.on_conflict, Conflict::Skip).then(|| "skip".to_owned());
+    let options =
+        [("--workspace", &arguments.workspace), ("--domain", &arguments.domain), ("--on-conflict", &skip)];
+    let options = options.map(|(option, value)| {
+        value.as_ref().map_or_else(String::new, |value| format!(" {option} {}", quoted(value)))
+    });
     let file = match arguments.file.as_os_str() {
         // Its lines are gone.
         stdin if stdin == "-" => String::new(),
         _ => format!(" {}", shown_file(arguments)),
     };
-    format!("tail -n +{line}{file} | {import} -")
+    format!("tail -n +{line}{file} | {import}{} -", options.concat())
 }
 
 /// Returns the error of a line without what fits a request alone.
