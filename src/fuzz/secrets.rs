@@ -127,7 +127,7 @@ fn credential(input: &mut Input<'_>) {
         let is_the_key = |value: &HeaderValue| value.as_bytes().ends_with(key.as_bytes());
         let is_of_other_scheme = |value: &HeaderValue| {
             let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
-            !scheme.is_empty() && !scheme.eq_ignore_ascii_case(b"bearer")
+            !scheme.is_empty() && !scheme.eq_ignore_ascii_case("bearer".as_bytes())
         };
         match (headers.get(AUTHORIZATION), headers.get("x-api-key")) {
             (Some(line), Some(plain)) => {
