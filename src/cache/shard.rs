@@ -5,10 +5,8 @@ use std::collections::HashSet;
 
 use hashbrown::HashTable;
 
-use super::code::Code;
 use super::entry::Entry;
 use super::slots::Slots;
-use crate::model::domain::DomainNumber;
 
 /// Most codes remembered as absent per shard: 2 MB for all shards, whatever codes clients request. The oldest
 /// is forgotten first.
@@ -144,11 +142,11 @@ impl Shard {
         gone
     }
 
-    /// Returns the addresses of all entries for which `is_it` is true.
-    pub(super) fn select(&self, is_it: impl Fn(&Entry) -> bool) -> Vec<(DomainNumber, Code)> {
-        let len = u32::try_from(self.entries.len()).expect("slots are of 32 bits");
-        let entries = (0..len).map(|at| self.entries.at(at));
-        entries.filter(|entry| is_it(entry)).map(|entry| (entry.domain, entry.code.clone())).collect()
+    /// Returns copies of at most `most` entries in the slots before `end`, and the slot of the first of them.
+    pub(super) fn before(&self, end: u32, most: u32) -> (u32, Vec<Entry>) {
+        let end = end.min(u32::try_from(self.entries.len()).expect("slots are of 32 bits"));
+        let start = end.saturating_sub(most);
+        (start, (start..end).map(|at| self.entries.at(at).clone()).collect())
     }
 
     pub(super) fn remember_absent(&mut self, wide: u128) {
@@ -187,6 +185,7 @@ mod tests {
 
     use super::*;
     use crate::clicks::counter::Counter;
+    use crate::model::domain::DomainNumber;
     use crate::model::id::Id;
     use crate::model::link::sample;
 

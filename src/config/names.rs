@@ -17,7 +17,7 @@ pub const CLIENT_KEY: &str = "WAYPOST_KEY";
 pub(super) const CONFIG: &str = "WAYPOST_CONFIG";
 
 /// Names that other programs have for a setting.
-const SYNONYMS: [(&str, &str); 12] = [
+const SYNONYMS: [(&str, &str); 15] = [
     ("port", "listen"),
     ("host", "listen"),
     ("address", "listen"),
@@ -30,6 +30,9 @@ const SYNONYMS: [(&str, &str); 12] = [
     ("dir", "data_dir"),
     ("loglevel", "log_filter"),
     ("level", "log_filter"),
+    ("denylist", "links.denied_hosts"),
+    ("blocklist", "links.denied_hosts"),
+    ("blockedhosts", "links.denied_hosts"),
 ];
 
 /// Names with at least this similarity, from 0 to 1, count as misspellings: one letter in four may differ.
@@ -188,6 +191,7 @@ mod tests {
             Some("did you mean `http.max_connections`?")
         );
         assert!(names().nearest_key("adminkey").is_some_and(|text| text.contains(ADMIN_KEY)));
+        assert_eq!(names().nearest_key("deny_list").as_deref(), Some("did you mean `links.denied_hosts`?"));
         assert_eq!(names().nearest_key("zzz"), None);
     }
 

@@ -221,6 +221,15 @@ impl Destination {
         Url::parse(&self.0).ok()
     }
 
+    /// Returns the host of a web address whose host is a name in its normal form, so that no URL parser is needed.
+    /// Nearly every destination has such a host, and creating a link checks it several times.
+    pub fn plain_host(&self) -> Option<&str> {
+        let rest = self.0.strip_prefix("https://").or_else(|| self.0.strip_prefix("http://"))?;
+        // A host at the very end is left to the parser.
+        let host = &rest[..rest.find(['/', '?', '#'])?];
+        is_plain_name(host).then_some(host)
+    }
+
     /// Returns this web address with more segments appended to its path, as `forwardPath` appends them.
     #[must_use]
     pub fn with_path_behind(&self, rest: &str) -> Option<Destination> {
@@ -308,6 +317,16 @@ impl Utm {
     pub fn is_empty(&self) -> bool {
         self.pairs().next().is_none()
     }
+}
+
+/// Returns whether a host is a name in its normal form, which the URL parser returns unchanged.
+pub(super) fn is_plain_name(host: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+    // A last label that is a number makes the host an address, which has many spellings. A label such as `0x7f`
+    // makes an address as well.
+    host.as_bytes().last().is_some_and(u8::is_ascii_lowercase)
+        && host.bytes().all(is_plain)
+        && !host.contains("0x")
 }
 
 /// Normalises a web address.
@@ -400,6 +419,41 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn plain_hosts_need_no_parser() {
+        let rows = [
+            ("https://example.com/a", Some("example.com")),
+            ("http://e-1.example.com/?a", Some("e-1.example.com")),
+            // No `/` after the host.
+            ("https://example.com", None),
+            // Not in the normal form: port, dot at the end, capitals, users.
+            ("https://example.com:8080/", None),
+            ("https://example.com./", None),
+            ("https://Example.com/", None),
+            ("https://u@example.com/", None),
+            ("https://u:p@example.com/", None),
+            // Addresses have many spellings.
+            ("https://127.0.0.1/", None),
+            ("https://0x7f.0x0a/", None),
+            ("https://[::1]/", None),
+            // The parser repairs these, and finds another host than a plain search.
+            ("https:///example.com/", None),
+            ("https:example.com/", None),
+            ("https://exa\\mple.com/", None),
+            ("https://exa\tmple.com/", None),
+            // No web address.
+            ("mailto:a@example.com/", None),
+        ];
+        for (text, want) in rows {
+            // Without a check, as a stored text.
+            assert_eq!(Destination(text.into()).plain_host(), want, "{text}");
+            if let Some(host) = want {
+                let url = Url::parse(text).expect("valid");
+                assert_eq!(url.host_str(), Some(host), "{text}");
+            }
+        }
+    }
 
     /// Found by the fuzz target `destination`: what the APIs show was refused when sent back.
     #[test]

@@ -266,6 +266,11 @@ fn m_later_denied_links_show_a_warning() {
         assert_eq!((&last["rule"], &last["passes"]), (&json!("deniedHosts"), &json!(false)), "{explained}");
         assert!(text(last, "why").contains(RULE), "{explained}");
     }
+    // Other addresses of a link.
+    let second = json!({"customSlug": "renamed", "keepOldCode": true});
+    admin.patch(&format!("{LINKS}/{}", ids[0]), &second).expect(200, "an alias");
+    warns(&visitor.get("/plain"), Some("evil.example"), "an alias");
+    warns(&visitor.get("/renamed"), Some("evil.example"), "a new code");
     // Forms and repeated methods.
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     warns(&visitor.send_form("/secret", &form, b"password=open+sesame"), None, "the right password");
@@ -277,9 +282,9 @@ fn m_later_denied_links_show_a_warning() {
     assert_eq!(visitor.get("/plain/more").status, 404, "a path that is not forwarded");
     let after: Vec<u64> = ids.iter().map(|id| admin.clicks(id)).collect();
     assert_eq!(after, before, "no click is counted");
-    // One of the poll, seven of each link, and five more.
+    // One of the poll, seven of each link, and seven more.
     let refused = app.app().core().deny_list().status().refused_visits;
-    assert_eq!(refused, 7 * rows.len() as u64 + 6, "explaining counts nothing");
+    assert_eq!(refused, 7 * rows.len() as u64 + 8, "explaining counts nothing");
 
     // An update that changes no URL is accepted, and one that changes it is not.
     for id in &ids {
@@ -291,7 +296,7 @@ fn m_later_denied_links_show_a_warning() {
         admin.patch(&path, &json!({"url": format!("{EVIL}another")})).refuses(422, &why, "another URL");
     }
     admin.patch(&format!("{LINKS}/{}", ids[0]), &json!({"url": "https://e.test/"})).expect(200, "repaired");
-    assert_eq!(visitor.get("/plain").header("location"), Some("https://e.test/?utm_medium=m"));
+    assert_eq!(visitor.get("/renamed").header("location"), Some("https://e.test/?utm_medium=m"));
 
     // Not denied any more.
     list.write("other.example\nmore.example\nand.example\n");
@@ -463,6 +468,25 @@ fn m_a_start_without_a_valid_list_fails_and_says_what_to_do() {
     let (code, _, stderr) = plan().env("WAYPOST_LINKS__DENIED_HOSTS", "~/denied.txt").arg("--check").fails();
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("no shell replaces `~` here"), "{stderr}");
+}
+
+#[test]
+fn m_doctor_counts_links_to_denied_hosts() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    let server = Plan::on(&data).start();
+    let mut admin = server.admin();
+    admin.create(&json!({"url": EVIL, "customSlug": "bad"}));
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "over", "expiredUrl": EVIL}));
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "good", "webhookUrls": EVIL}));
+    server.stop();
+    let list = ListFile::of("evil.example\n");
+    let plan = Plan::on(&data).env("WAYPOST_LINKS__DENIED_HOSTS", &list.path.display().to_string());
+    let (_, stdout, _) = plan.arg("doctor").fails();
+    let want = "warning  deny list: 2 of 3 links lead to a host on the deny list, such as /";
+    assert!(stdout.contains(want) && !stdout.contains("/good"), "{stdout}");
+    let (_, stdout, _) = Plan::on(&data).arg("doctor").fails();
+    assert!(!stdout.contains("deny list"), "{stdout}");
 }
 
 /// Sets the time of a file back.

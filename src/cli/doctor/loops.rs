@@ -1,21 +1,23 @@
 //! Links that form a loop, and domains that send visitors back to this server.
 
+use super::deny_list::DENY_LIST;
 use super::finding::{Case, Finding};
 use super::store::LogCheck;
 use crate::cli::output::{counted, form};
 use crate::core::Site;
+use crate::core::deny_list::DenyList;
 use crate::core::links::loops::{Report, Survey};
 use crate::log::LogError;
 
 const LOOPS: &str = "loops";
 
-/// Searches all links of the log for loops.
-pub(super) fn loops(case: &Case, log: &LogCheck) -> Vec<Finding> {
+/// Searches all links of the log for loops, and for destinations on the deny list.
+pub(super) fn loops(case: &Case, log: &LogCheck, deny_list: DenyList) -> Vec<Finding> {
     let Some(archive) = log.archive.as_ref().filter(|_| log.is_read) else {
         return vec![Finding::skipped(LOOPS, "the log was not read through")];
     };
     let site = Site::parse(&case.config.public_url).expect("the configuration was checked");
-    let mut survey = Survey::new(site, &case.config.links).expect("the configuration was checked");
+    let mut survey = Survey::new(site, &case.config.links, deny_list).expect("the configuration was checked");
     // A record that cannot be decoded is damage of the log, as its crc matched.
     let damaged = |error: crate::table::record::Corrupt| LogError::Damaged(error.to_string());
     // Two passes: whether a link leads back here depends on all domains.
@@ -29,7 +31,7 @@ pub(super) fn loops(case: &Case, log: &LogCheck) -> Vec<Finding> {
 }
 
 fn findings(report: &Report) -> Vec<Finding> {
-    let Report { links, leading_here, left_out, looping, named, misdirected, examples } = report;
+    let Report { links, leading_here, left_out, looping, named, misdirected, examples, .. } = report;
     let mut found = Vec::new();
     if *looping > 0 {
         let text = format!(
@@ -76,5 +78,21 @@ fn findings(report: &Report) -> Vec<Finding> {
         let text = format!("none of {links} leads back to a domain of this instance");
         found.push(Finding::ok(LOOPS, text));
     }
+    found.extend(denied(report));
     found
+}
+
+/// Reports links whose host was denied after they were written.
+fn denied(report: &Report) -> Option<Finding> {
+    let Report { links, denied, denied_examples, .. } = report;
+    let text = || {
+        format!(
+            "{denied} of {} {} to a host on the deny list, such as {}: visitors get a warning page (403). Change the \
+             destinations, also expiredUrl, or delete the links",
+            counted(*links, "link"),
+            form(*denied, "leads", "lead"),
+            denied_examples.join(", ")
+        )
+    };
+    (*denied > 0).then(|| Finding::warning(DENY_LIST, text()))
 }

@@ -59,7 +59,8 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
         show(finding);
     };
     let mut found = machine::configuration(&case);
-    found.extend(deny_list::deny_list(&case));
+    let (list_finding, deny_list) = deny_list::deny_list(&case);
+    found.extend(list_finding);
     found.extend(folder::data_folder(&case));
     found.extend(folder::disk_space(&case));
     found.extend(machine::descriptors(&case));
@@ -74,7 +75,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
     network::listening(&case, &lock).iter().for_each(&mut note);
     network::domains(&case, &log).iter().for_each(&mut note);
     network::unknown_hosts(&case, &log).iter().for_each(&mut note);
-    loops::loops(&case, &log).iter().for_each(&mut note);
+    loops::loops(&case, &log, deny_list).iter().for_each(&mut note);
     note(&passwords::passwords(&log));
     let (warnings, problems) = worst;
     // All checks run before this: one problem must not hide another.

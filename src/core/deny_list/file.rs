@@ -129,11 +129,6 @@ impl DenyFile {
     pub fn hosts(&self) -> u64 {
         self.hosts.len() as u64
     }
-
-    /// Returns when the file was last written.
-    pub fn modified(&self) -> Timestamp {
-        self.stamp.modified()
-    }
 }
 
 #[cfg(test)]

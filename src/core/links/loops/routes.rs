@@ -238,7 +238,7 @@ impl<'a> Routes<'a> {
             let unwritten = self.unwritten.filter(is_it);
             unwritten.or_else(|| self.directory.domain_named(host).map(|domain| &**domain))
         };
-        if let Some(host) = plain_host(destination.as_str())
+        if let Some(host) = destination.plain_host()
             && !self.site.may_be_reached_by(host)
             && named(host).is_none()
         {
@@ -294,57 +294,5 @@ impl<'a> Routes<'a> {
     pub(super) fn root_of(&self, number: DomainNumber) -> Option<&'a Domain> {
         let unwritten = self.unwritten.filter(|domain| domain.number == number);
         unwritten.or_else(|| self.directory.domain(number).map(|domain| &**domain))
-    }
-}
-
-/// Returns the host of a web address whose host is a name in its normal form, so that no URL parser is
-/// needed. Nearly every destination leads elsewhere, and creating a link checks it several times.
-fn plain_host(text: &str) -> Option<&str> {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
-    // A host at the very end is left to the parser.
-    let host = &rest[..rest.find(['/', '?', '#'])?];
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
-    // A last label that is a number makes the host an address, which has many spellings.
-    let is_name = host.as_bytes().last().is_some_and(u8::is_ascii_lowercase) && host.bytes().all(is_plain);
-    // A label such as `0x7f` makes an address as well.
-    (is_name && !host.contains("0x")).then_some(host)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_hosts_need_no_parser() {
-        let rows = [
-            ("https://example.com/a", Some("example.com")),
-            ("http://e-1.example.com/?a", Some("e-1.example.com")),
-            // No `/` after the host.
-            ("https://example.com", None),
-            // Not in the normal form: port, dot at the end, capitals, users.
-            ("https://example.com:8080/", None),
-            ("https://example.com./", None),
-            ("https://Example.com/", None),
-            ("https://u@example.com/", None),
-            ("https://u:p@example.com/", None),
-            // Addresses have many spellings.
-            ("https://127.0.0.1/", None),
-            ("https://0x7f.0x0a/", None),
-            ("https://[::1]/", None),
-            // The parser repairs these, and finds another host than a plain search.
-            ("https:///example.com/", None),
-            ("https:example.com/", None),
-            ("https://exa\\mple.com/", None),
-            ("https://exa\tmple.com/", None),
-            // No web address.
-            ("mailto:a@example.com/", None),
-        ];
-        for (text, want) in rows {
-            assert_eq!(plain_host(text), want, "{text}");
-            if let Some(host) = want {
-                let url = url::Url::parse(text).expect("valid");
-                assert_eq!(url.host_str(), Some(host), "{text}");
-            }
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Loops among all links of a log, for `doctor`. It reads the records of the directory first and then every
+//! Loops among all links of a log, and links to denied hosts, for `doctor`. It reads the records of the directory first and then every
 //! link, and uses the same edges and search as a write.
 
 use std::collections::{HashMap, HashSet};
@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use super::fallback::misdirected;
 use super::routes::{Edge, Hop, Origin, Routes};
 use super::search::{Fault, Graph, Start, search};
+use crate::core::deny_list::list::DenyList;
 use crate::core::settings::Settings;
 use crate::core::site::Site;
 use crate::core::tenants::contacts;
@@ -42,6 +43,10 @@ pub struct Survey {
     dotted: HashSet<LinkKey>,
     /// The addresses of these links by their aliases.
     aliases: HashMap<LinkKey, LinkKey>,
+    deny_list: DenyList,
+    /// Some of the links to denied hosts.
+    denied_examples: Vec<LinkKey>,
+    denied: u64,
     links: u64,
     leading_here: u64,
 }
@@ -63,15 +68,32 @@ pub struct Report {
     pub misdirected: Vec<String>,
     /// Some of the links that lead to this server.
     pub examples: Vec<String>,
+    /// Number of links that lead to a denied host.
+    pub denied: u64,
+    /// Some of these.
+    pub denied_examples: Vec<String>,
 }
 
 impl Survey {
-    /// Creates an empty survey of a server with these settings. Fails if a setting breaks a rule.
-    pub fn new(site: Site, settings: &Settings) -> Result<Survey, BadSetting> {
+    /// Creates an empty survey of a server with these settings and this deny list. Fails if a setting breaks a rule.
+    pub fn new(site: Site, settings: &Settings, deny_list: DenyList) -> Result<Survey, BadSetting> {
         let schemes = settings.schemes()?;
         let (directory, kept, ids, dotted, aliases) =
             <(Directory, HashMap<_, _>, HashMap<_, _>, HashSet<_>, HashMap<_, _>)>::default();
-        Ok(Survey { site, schemes, directory, kept, ids, dotted, aliases, links: 0, leading_here: 0 })
+        Ok(Survey {
+            site,
+            schemes,
+            directory,
+            kept,
+            ids,
+            dotted,
+            aliases,
+            deny_list,
+            denied_examples: Vec::new(),
+            denied: 0,
+            links: 0,
+            leading_here: 0,
+        })
     }
 
     /// Adds a record of the directory and ignores others. Must be called for every record before the first
@@ -89,6 +111,12 @@ impl Survey {
         let Staged { link, .. } = Staged::decode(domain, code, &record.value)?;
         self.links += 1;
         let edges = self.routes().edges(Origin::Link(link.workspace, &link.options));
+        if edges.iter().any(|edge| self.deny_list.host_of(&edge.to).is_some()) {
+            self.denied += 1;
+            if self.denied_examples.len() < NAMED_MAX {
+                self.denied_examples.push((domain, link.code.clone()));
+            }
+        }
         let leads_here = edges.iter().any(|edge| self.routes().is_here(&edge.to));
         if leads_here {
             self.leading_here += 1;
@@ -112,6 +140,8 @@ impl Survey {
             leading_here: self.leading_here,
             left_out: self.leading_here - self.kept.len() as u64,
             misdirected: misdirected(self.routes()),
+            denied: self.denied,
+            denied_examples: self.denied_examples.iter().map(|place| self.name(place)).collect(),
             ..Report::default()
         };
         // Sorted, so that two reports on one log are equal.
