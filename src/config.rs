@@ -28,6 +28,7 @@ mod wrong_type;
 
 use self::environment::{Given, Variables, overlay};
 pub use self::error::ConfigError;
+pub use self::environment::unquoted;
 pub use self::names::CLIENT_KEY;
 use self::names::{ADMIN_KEY, SettingNames};
 pub use self::origin::ConfigOrigin;
@@ -536,7 +537,17 @@ mod tests {
             (
                 "[http]\ntrusted_proxies = \"a\"",
                 &[],
-                "`http.trusted_proxies` = \"a\": must be a list such as [\"",
+                "`http.trusted_proxies` = \"a\": must be a list such as [\"127.0.0.1\"]",
+            ),
+            (
+                "links.extra_schemes = \"ftp\"",
+                &[],
+                "`links.extra_schemes` = \"ftp\": must be a list such as [\"sip\"]",
+            ),
+            (
+                "[webhooks]\nretry_after = [5]",
+                &[],
+                "`webhooks.retry_after` = [5]: must be a list of texts such as [\"30s\", \"10m\"]",
             ),
             (
                 "[http]\ntrusted_proxies = [5]",

@@ -25,8 +25,9 @@ use url::{Host, Position, Url};
 use super::arguments::ConfigFile;
 use super::error::CommandError;
 use super::output::{print_line, print_note};
-use crate::config::{CLIENT_KEY, Config};
+use crate::config::{CLIENT_KEY, Config, unquoted};
 use crate::core::KEY_FILE;
+use crate::model::text;
 use crate::webhooks;
 
 /// Time for a whole request. A busy server answers within seconds, with 503 if it must.
@@ -237,7 +238,9 @@ fn find_key(
         return read_key(file);
     }
     match std::env::var(CLIENT_KEY) {
-        Ok(key) if !key.is_empty() => return Ok(KeySource { key, place: CLIENT_KEY.to_owned() }),
+        Ok(key) if !unquoted(&key).is_empty() => {
+            return Ok(KeySource { key: unquoted(&key).to_owned(), place: CLIENT_KEY.to_owned() });
+        }
         Err(std::env::VarError::NotUnicode(_)) => {
             return Err(CommandError::Usage(format!("environment variable {CLIENT_KEY}: must be UTF-8")));
         }
@@ -269,7 +272,8 @@ fn is_this_machine(server: &Url) -> bool {
 fn read_key(file: &Path) -> Result<KeySource, CommandError> {
     let shown = std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string();
     match std::fs::read_to_string(file) {
-        Ok(text) => Ok(KeySource { key: text.trim().to_owned(), place: shown }),
+        // Editors begin a file with a byte order mark.
+        Ok(text) => Ok(KeySource { key: text::trim_blank(&text).to_owned(), place: shown }),
         Err(error) => Err(CommandError::Usage(match error.kind() {
             io::ErrorKind::NotFound => format!(
                 "there is no {shown}: the first start of the server writes it (`waypost`). Name the configuration of the \

@@ -58,7 +58,8 @@ pub(super) fn read_password() -> Result<String, CommandError> {
         let _ = tcsetattr(&stdin, OptionalActions::Flush, modes);
     }
     read.map_err(CommandError::from)?;
-    let password = line.trim_end_matches(['\r', '\n']);
+    // Programs that write UTF-8 for Windows begin it with a byte order mark.
+    let password = line.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         return Err(CommandError::Usage("the password is empty: type it, or write it to stdin".to_owned()));
     }

@@ -55,7 +55,7 @@ impl Variables {
             // Two underscores, since the names of settings have single ones.
             let path = name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
             if name == ADMIN_KEY {
-                found.admin_key = Some(value).filter(|value| !is_empty(value)).cloned();
+                found.admin_key = Some(unquoted(value)).filter(|value| !is_empty(value)).map(str::to_owned);
             } else if name == CONFIG || name == CLIENT_KEY {
                 // The command line has read it.
             } else if names.contains(&path) {
@@ -76,6 +76,13 @@ impl Variables {
         }
         Ok(found)
     }
+}
+
+/// Returns a value without the quotation marks around it, which `docker run --env-file` passes on. For keys, which
+/// are no TOML.
+pub fn unquoted(value: &str) -> &str {
+    let inner = |mark: char| value.trim().strip_prefix(mark).and_then(|rest| rest.strip_suffix(mark));
+    inner('"').or_else(|| inner('\'')).unwrap_or(value)
 }
 
 fn is_empty(value: &str) -> bool {
@@ -153,16 +160,17 @@ pub(super) fn overlay<T: DeserializeOwned>(
     text: &str,
 ) -> Result<(), String> {
     let path: Vec<&str> = name.split('.').collect();
-    let as_toml =
-        toml::from_str::<toml::Table>(&format!("value = {text}")).ok().and_then(|mut t| t.remove("value"));
+    let as_toml = toml_value(text);
     let candidates: Vec<toml::Value> = if is_list::<T>(&path) {
         let whole = as_toml.clone().filter(toml::Value::is_array);
         // A value in quotation marks is a text, which may have commas.
         let inner = as_toml.as_ref().and_then(toml::Value::as_str).unwrap_or(text);
         vec![whole.unwrap_or_else(|| items(inner))]
     } else {
-        // TOML first: `true` and `10` are texts as well, and the type of the setting decides.
-        as_toml.into_iter().chain([toml::Value::String(text.to_owned())]).collect()
+        // TOML first: `true` and `10` are texts as well, and the type of the setting decides. So it does for what is
+        // in quotation marks.
+        let inner = as_toml.as_ref().and_then(toml::Value::as_str).and_then(toml_value);
+        as_toml.into_iter().chain(inner).chain([toml::Value::String(text.to_owned())]).collect()
     };
     let mut why = String::new();
     for value in candidates {
@@ -174,11 +182,15 @@ pub(super) fn overlay<T: DeserializeOwned>(
             }
             Err(error) => {
                 let message = error.message();
-                wrong_type::rule(message, value.is_array()).unwrap_or(message).clone_into(&mut why);
+                why = wrong_type::rule(name, message, value.is_array()).unwrap_or_else(|| message.to_owned());
             }
         }
     }
     Err(why)
+}
+
+fn toml_value(text: &str) -> Option<toml::Value> {
+    toml::from_str::<toml::Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"))
 }
 
 /// Returns whether a setting accepts lists only.
@@ -338,6 +350,29 @@ mod tests {
 
     fn own(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn a7_quotation_marks_are_no_part_of_a_value() {
+        for mark in ["\"", "'"] {
+            let quoted = |value: &str| format!("{mark}{value}{mark}");
+            let config = load(&[
+                ("WAYPOST_HTTP__MAX_BODY", &quoted("65536")),
+                ("WAYPOST_METRICS__PUBLIC", &quoted("true")),
+                ("WAYPOST_HTTP__HEADER_TIMEOUT", &quoted("7s")),
+                ("WAYPOST_PUBLIC_URL", &quoted("https://go.test")),
+                (ADMIN_KEY, &quoted("wp_0123456789abcdef0123456789abcdef")),
+            ]);
+            let config = config.expect("quoted values");
+            assert_eq!((config.http.max_body, config.metrics.public), (65_536, true));
+            assert_eq!(config.public_url, "https://go.test");
+            assert_eq!(config.admin_key.map(|key| key.0).as_deref(), Some("wp_0123456789abcdef0123456789abcdef"));
+        }
+        for (text, want) in [("\"a", "\"a"), ("a\"", "a\""), ("\"a'", "\"a'"), (" 'a' ", "a"), ("\"", "\"")] {
+            assert_eq!(unquoted(text), want);
+        }
+        let error = load(&[("WAYPOST_HTTP__MAX_BODY", "\"many\"")]).expect_err("no number");
+        assert!(error.contains("must be a whole number"), "{error}");
     }
 
     #[test]

@@ -94,16 +94,16 @@ impl ConfigError {
         let wrong = wrong_type::value_at(text, span.start, |name| names.is_section(name));
         if let Some(wrong) = wrong
             && unknown_key(error.message()).is_none()
-            && let Some(rule) = wrong_type::rule(error.message(), wrong.is_list)
-                .or_else(|| error.message().contains("expected struct").then_some(wrong_type::SECTION))
+            && let Some(rule) = wrong_type::rule(&wrong.key, error.message(), wrong.is_list)
+                .or_else(|| error.message().contains("expected struct").then(|| wrong_type::SECTION.to_owned()))
         {
-            let rule = if names.is_section(&wrong.key) { wrong_type::SECTION } else { rule };
+            let rule = if names.is_section(&wrong.key) { wrong_type::SECTION.to_owned() } else { rule };
             return ConfigError::Type {
                 path: path.to_owned(),
                 line,
                 key: wrong.key,
                 value: wrong.shown.unwrap_or("(not shown)").to_owned(),
-                rule: rule.to_owned(),
+                rule,
             };
         }
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);

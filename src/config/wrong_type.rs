@@ -14,25 +14,39 @@ const RULES: [(&str, &str); 8] = [
     ("expected u64", "must be a whole number, 0 or more"),
     ("expected usize", "must be a whole number, 0 or more"),
     ("expected a boolean", "must be true or false"),
-    ("expected a sequence", "must be a list such as [\"127.0.0.1\"]"),
+    (A_LIST, "must be a list"),
     ("expected a string", "must be a text in quotation marks"),
     ("expected path string", "must be a path in quotation marks"),
+];
+
+const A_LIST: &str = "expected a sequence";
+
+/// An example of each setting that is a list.
+const LISTS: [(&str, &str); 3] = [
+    ("links.extra_schemes", "[\"sip\"]"),
+    ("webhooks.allowed_networks", "[\"10.0.0.0/8\"]"),
+    ("webhooks.retry_after", "[\"30s\", \"10m\"]"),
 ];
 
 /// The rule of a section, for which the parser names the type of one of its settings if the value is a list.
 pub(super) const SECTION: &str =
     "must be a section: write its name in brackets on a line, and its keys below";
 
-/// Returns the rule that a value breaks, from the parser's message about its type. Returns `None` for a message about
-/// anything else. Messages of this program are rules already.
-pub(super) fn rule(message: &str, is_list: bool) -> Option<&str> {
+/// Returns the rule that the value of a setting breaks, from the parser's message about its type. Returns `None` for a
+/// message about anything else. Messages of this program are rules already.
+pub(super) fn rule(name: &str, message: &str, is_list: bool) -> Option<String> {
     if message.starts_with("must be ") {
-        return message.lines().next();
+        return message.lines().next().map(str::to_owned);
     }
     let (expected, rule) = RULES.into_iter().find(|(expected, _)| message.contains(expected))?;
     // The parser means an item of the list.
     let is_item = is_list && expected == "expected a string";
-    Some(if is_item { "must be a list of texts such as [\"127.0.0.1\"]" } else { rule })
+    let example = LISTS.iter().find(|(list, _)| *list == name).map_or("[\"127.0.0.1\"]", |(_, example)| example);
+    Some(match expected {
+        _ if is_item => format!("must be a list of texts such as {example}"),
+        A_LIST => format!("{rule} such as {example}"),
+        _ => rule.to_owned(),
+    })
 }
 
 /// A value of the file that has a wrong type.

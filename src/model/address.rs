@@ -4,18 +4,22 @@ use crate::model::Invalid;
 use crate::model::escape;
 use crate::model::text::is_invisible;
 
-/// Country codes whose numbers begin with the zero that is dialled within the country too: Italy, San Marino,
-/// Ivory Coast, Gabon, Congo, Benin.
-const KEEPS_ZERO: &[&str] = &["39", "378", "225", "241", "242", "229"];
+/// Country codes whose numbers keep the zero that is dialled within the country too, by their numbering plans:
+/// Italy and the Vatican, Ivory Coast, Burkina Faso, Niger, Benin, Congo, San Marino.
+const KEEPS_ZERO: &[&str] = &["39", "225", "226", "227", "229", "242", "378"];
 
-/// Country codes with another trunk prefix than 0.
-const TRUNK_PREFIXES: &[(&str, &str)] =
-    &[("7", "8"), ("36", "06"), ("52", "01"), ("370", "8"), ("375", "8"), ("993", "8")];
-
-/// Country codes where no number begins with 0, and where people write the trunk zero behind the code.
-const NEVER_ZERO: &[&str] = &[
-    "20", "27", "31", "32", "33", "40", "41", "43", "44", "46", "49", "61", "64", "81", "82", "90", "91",
-    "353", "358", "380", "385", "386", "421", "972",
+/// The trunk prefixes other than 0, with the country code and the digits of a number behind it (0: unknown).
+const TRUNK_PREFIXES: &[(&str, &str, usize)] = &[
+    ("1", "1", 10),
+    ("7", "8", 10),
+    ("36", "06", 0),
+    ("52", "01", 0),
+    ("370", "8", 8),
+    ("375", "80", 9),
+    ("375", "8", 9),
+    ("992", "8", 9),
+    ("993", "8", 8),
+    ("998", "8", 9),
 ];
 
 const NUMBER_RULE: &str = "must be a telephone number such as +49 30 1234";
@@ -77,7 +81,7 @@ fn number(field: &'static str, text: &str) -> Result<String, Invalid> {
     // The APIs return `#` in this form, and a client may send it back.
     let number = number.replace("%23", "#");
     let number: String = number.chars().filter_map(plain).collect();
-    let number = without_trunk_prefix(field, &number)?;
+    let number = dialled(field, &number)?;
     let digits: String = number.chars().filter(|c| !is_separator(*c)).collect();
     let subscriber = digits.strip_prefix('+').unwrap_or(&digits);
     let fine = (1..=32).contains(&subscriber.len())
@@ -86,10 +90,6 @@ fn number(field: &'static str, text: &str) -> Result<String, Invalid> {
         parameters.is_none_or(|p| p.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._=;%+".contains(&b)));
     if !fine || !tail_fine {
         return Err(Invalid::new(field, hint(subscriber)));
-    }
-    if let Some(code) = digits.strip_prefix('+').and_then(zero_behind_code) {
-        let why = format!("must not have a 0 behind +{code}: it is dialled only without the country code");
-        return Err(Invalid::new(field, why));
     }
     // A bare `#` would start a fragment.
     let digits = digits.replace('#', "%23");
@@ -124,43 +124,151 @@ fn is_separator(c: char) -> bool {
     matches!(c, ' ' | '-' | '.' | '(' | ')' | '/')
 }
 
-/// Returns an international number without the trunk prefix that people write in parentheses behind the
-/// country code, as in `+49 (0) 30 1234` or `+44 (020) 7946`. It is not dialled with the code (ITU-T E.123).
-/// Fails if the number has the parentheses without a `+`: then nothing shows where its country code ends.
-fn without_trunk_prefix(field: &'static str, number: &str) -> Result<String, Invalid> {
-    // `(+49) (0) 30`: the first parentheses are around the code.
-    let code = number.trim_start().strip_prefix('(').filter(|code| code.trim_start().starts_with('+'));
-    let number = code.map_or_else(|| number.to_owned(), |code| code.replacen(')', " ", 1));
-    let Some((head, behind)) = number.split_once('(') else { return Ok(number) };
-    let Some((group, tail)) = behind.split_once(')') else { return Ok(number) };
-    let digits_of = |text: &str| text.chars().filter(|c| !is_separator(*c)).collect::<String>();
-    let (head_digits, group) = (digits_of(head), digits_of(group));
-    let code = ["+", "00", "011"].iter().find_map(|prefix| head_digits.strip_prefix(prefix));
-    let Some(code) = code.filter(|code| !code.is_empty()) else {
-        // `(030) 1234` is right as it is.
-        if group == "0" && !head_digits.is_empty() {
-            let why = "must begin with + and the country code, or must not have (0): \
-                       the 0 is dialled only without the code, as in +49 30 1234 and 030 1234";
-            return Err(Invalid::new(field, why));
-        }
-        return Ok(number);
-    };
-    let trunk = TRUNK_PREFIXES.iter().find(|(country, _)| *country == code).map_or("0", |(_, trunk)| trunk);
-    let keeps = trunk == "0" && KEEPS_ZERO.contains(&code);
-    let rest = match group.strip_prefix(trunk) {
-        // With another prefix than 0, more digits are an area code: `+7 (800)`.
-        Some(rest) if !keeps && (rest.is_empty() || trunk.starts_with('0')) => rest,
-        _ => return Ok(number),
-    };
-    Ok([head, rest, tail].concat())
+/// An international number in its parts.
+struct International<'a> {
+    /// `+`, `00` or `011`.
+    prefix: &'static str,
+    code: String,
+    /// The text behind the code, with its parentheses.
+    rest: &'a str,
 }
 
-/// Returns the country code of an international number (without its `+`) in which a trunk zero follows.
-fn zero_behind_code(digits: &str) -> Option<&'static str> {
-    NEVER_ZERO
+impl International<'_> {
+    /// Splits a text of digits and parentheses. Returns `None` for a number without a country code.
+    fn split(text: &str) -> Option<International<'_>> {
+        // Parentheses around the prefix, the code or both have no meaning: `(+49)`, `+(49)`, `(00 49)`.
+        let (positions, digits): (Vec<usize>, String) =
+            text.char_indices().filter(|(_, c)| !matches!(c, '(' | ')')).unzip();
+        let prefix = ["+", "00", "011"].into_iter().find(|prefix| digits.starts_with(prefix))?;
+        let behind = &digits[prefix.len()..];
+        let code = behind.get(..code_length(behind))?;
+        if !code.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        // Only ASCII so far, so each position is that of a character. A parenthesis behind the code closes its own.
+        let last = *positions.get(prefix.len() + code.len() - 1)?;
+        let rest = text[last + 1..].trim_start_matches(')');
+        Some(International { prefix, code: code.to_owned(), rest })
+    }
+}
+
+/// Returns the length of the country code that begins `digits` (ITU-T E.164: no code begins another one).
+fn code_length(digits: &str) -> usize {
+    match digits.as_bytes() {
+        [b'1' | b'7', ..] => 1,
+        [b'2', b'0' | b'7', ..]
+        | [b'3', b'0'..=b'4' | b'6' | b'9', ..]
+        | [b'4', b'0' | b'1' | b'3'..=b'9', ..]
+        | [b'5', b'1'..=b'8', ..]
+        | [b'6', b'0'..=b'6', ..]
+        | [b'8', b'1' | b'2' | b'4' | b'6', ..]
+        | [b'9', b'0'..=b'5' | b'8', ..] => 2,
+        _ => 3,
+    }
+}
+
+/// Returns a number as it is dialled: without the trunk prefix that people write in parentheses behind the
+/// country code, as in `+49 (0) 30 1234` or `+44 (020) 7946`. It is not dialled with the code (ITU-T E.123).
+/// Fails wherever the number that is meant cannot be known: a wrong number would be dialled.
+fn dialled(field: &'static str, number: &str) -> Result<String, Invalid> {
+    let reject = |why: String| Err(Invalid::new(field, why));
+    let text: String = number.chars().filter(|c| matches!(c, '(' | ')') || !is_separator(*c)).collect();
+    let Some(International { prefix, code, rest }) = International::split(&text) else {
+        // `(030) 1234` is right as it is.
+        if text.find("(0)").is_some_and(|at| at > 0) {
+            let why = "must begin with + and the country code, or must not have (0): \
+                       the 0 is dialled only without the code, as in +49 30 1234 and 030 1234";
+            return reject(why.to_owned());
+        }
+        return Ok(text);
+    };
+    // No code begins with 0, and Ukraine is +380.
+    if code.starts_with('0') || matches!(&*code, "384" | "388") {
+        // `000` is a number of its own in some countries.
+        if prefix != "+" {
+            return Ok(text);
+        }
+        return reject(format!("must have a country code behind the +, such as +49, and +{code} is none"));
+    }
+    let behind = match rest.strip_prefix('(').and_then(|behind| behind.split_once(')')) {
+        Some((group, tail)) => [&without_trunk_prefix(field, &code, group, tail)?, tail].concat(),
+        None => rest.to_owned(),
+    };
+    if behind.contains("(0)") {
+        return reject(format!("must not have (0), except directly behind +{code}: write +{code} and the number without it"));
+    }
+    let behind: String = behind.chars().filter(|c| !matches!(c, '(' | ')')).collect();
+    // A number that begins with 011 may as well be one of Turin or Johannesburg.
+    if let Some(trunk) = trunk_behind(&code, &behind).filter(|_| prefix != "011") {
+        let article = if trunk.starts_with('8') { "an" } else { "a" };
+        return reject(format!(
+            "must not have {article} {trunk} behind +{code}: it is dialled only without the country code"
+        ));
+    }
+    Ok([prefix, &code, &behind].concat())
+}
+
+/// Returns the `group` of digits in parentheses directly behind a country code, without the trunk prefix.
+fn without_trunk_prefix<'g>(
+    field: &'static str,
+    code: &str,
+    group: &'g str,
+    tail: &str,
+) -> Result<&'g str, Invalid> {
+    let digits = || tail.chars().filter(char::is_ascii_digit);
+    // Mobile numbers of Italy have 3 and nine more digits and no zero, and numbers of Gabon lost theirs in 2019.
+    let is_either = code == "39" && group == "0" && digits().count() >= 10 && tail.starts_with('3')
+        || code == "241" && group.starts_with('0');
+    if is_either {
+        let why = format!("must not have a 0 in parentheses behind +{code}: write the number as it is dialled \
+                           from abroad, since some numbers of +{code} begin with 0 and others do not");
+        return Err(Invalid::new(field, why));
+    }
+    let whole: String = group.chars().chain(digits()).collect();
+    if may_begin_with_zero(code, &whole) {
+        return Ok(group);
+    }
+    let own = TRUNK_PREFIXES.iter().filter(|(country, ..)| *country == code).map(|(_, trunk, _)| *trunk);
+    for trunk in own.chain(["0"]) {
+        // With another prefix than 0, more digits are an area code: `+7 (800)`.
+        if let Some(rest) = group.strip_prefix(trunk)
+            && (rest.is_empty() || trunk.starts_with('0'))
+        {
+            return Ok(rest);
+        }
+    }
+    Ok(group)
+}
+
+/// Returns whether a number behind a country code may begin with 0.
+fn may_begin_with_zero(code: &str, number: &str) -> bool {
+    number.starts_with('0')
+        && match code {
+            // Before 2019, and in special numbers.
+            "241" => true,
+            // Numbers of companies with five digits.
+            "47" => number.len() == 5,
+            // Free numbers and special services.
+            "501" | "676" | "679" => number.starts_with("0800"),
+            "598" => number.starts_with("000"),
+            "687" => number.starts_with("05"),
+            code => KEEPS_ZERO.contains(&code),
+        }
+}
+
+/// Returns the trunk prefix with which the number behind a country code begins.
+fn trunk_behind(code: &str, number: &str) -> Option<&'static str> {
+    if number.starts_with('0') {
+        return (!may_begin_with_zero(code, number)).then_some("0");
+    }
+    // 800 is the area code of free numbers.
+    let is_longer = |trunk: &str, digits: usize| {
+        digits > 0 && number.len() > digits && number.starts_with(trunk) && !number.starts_with("800")
+    };
+    TRUNK_PREFIXES
         .iter()
-        .copied()
-        .find(|code| digits.strip_prefix(code).is_some_and(|rest| rest.starts_with('0')))
+        .find(|(country, trunk, digits)| *country == code && is_longer(trunk, *digits))
+        .map(|(_, trunk, _)| *trunk)
 }
 
 /// Returns the rule that `digits` breaks, with what to write instead where that can be seen.
@@ -202,6 +310,35 @@ mod tests {
             ("+49 (0)30 1234;ext=5", Ok("tel:+49301234;ext=5")),
             ("+7 (8) 495 123", Ok("tel:+7495123")),
             ("+7 (800) 123", Ok("tel:+7800123")),
+            ("+7 (0) 495 123 45 67", Ok("tel:+74951234567")),
+            ("+36 (0) 1 234 5678", Ok("tel:+3612345678")),
+            ("+36 (06 1) 234 5678", Ok("tel:+3612345678")),
+            // The code of Ukraine ends in the zero.
+            ("+38 (044) 123-45-67", Ok("tel:+380441234567")),
+            ("+38 (067) 123 45 67", Ok("tel:+380671234567")),
+            ("+38 (0) 44 1234567", Ok("tel:+380441234567")),
+            ("+380 (0)44 123 45 67", Ok("tel:+380441234567")),
+            ("+380 (044) 123 45 67", Ok("tel:+380441234567")),
+            ("+38 0 44 123 45 67", Ok("tel:+380441234567")),
+            ("+375 (017) 226-00-00", Ok("tel:+375172260000")),
+            ("+375 (0) 17 226-00-00", Ok("tel:+375172260000")),
+            ("+375 (80) 17 226-00-00", Ok("tel:+375172260000")),
+            // The code in parentheses of its own.
+            ("(0049) (0)30 1234", Ok("tel:0049301234")),
+            ("(00 49) (0)30 1234", Ok("tel:0049301234")),
+            ("00 (49) (030) 1234", Ok("tel:0049301234")),
+            ("+(62) (0)21 1234", Ok("tel:+62211234")),
+            ("+(49)(0)30 1234", Ok("tel:+49301234")),
+            ("+(353)-(0)1-1234", Ok("tel:+35311234")),
+            ("+34 (0)91 123", Ok("tel:+3491123")),
+            ("+998 (0)71 123", Ok("tel:+99871123")),
+            ("+47 (0)22 12 34 56", Ok("tel:+4722123456")),
+            ("+47 02345", Ok("tel:+4702345")),
+            ("+226 (0)1 23 45 67", Ok("tel:+22601234567")),
+            ("+679 (0800) 123", Ok("tel:+6790800123")),
+            // Local numbers, although one begins like a call from the United States.
+            ("(011) 402 0345", Ok("tel:0114020345")),
+            ("000", Ok("tel:000")),
             ("+36 (06) 1 123", Ok("tel:+361123")),
             ("+1 (555) 010", Ok("tel:+1555010")),
             // Italian numbers begin with their zero everywhere.
@@ -211,12 +348,39 @@ mod tests {
             ("(0)30 1234", Ok("tel:0301234")),
             ("+44 020 7946", zero("44")),
             ("+49 0 30 1234", zero("49")),
+            ("+49 (00)30 1234", zero("49")),
+            ("+49 0(30) 1234", zero("49")),
+            ("+(49 0)30 1234", zero("49")),
+            ("0044 020 7946 0000", zero("44")),
+            ("+86 010 1234 5678", zero("86")),
+            ("+62 0812 345 678", zero("62")),
+            ("+36 06 1 234", zero("36")),
+            ("+52 01 55 1234", zero("52")),
+            ("+351 0 21 1234", zero("351")),
+            ("+1 0 555 1234", zero("1")),
         ];
         for (text, want) in rows {
             let got = telephone("url", text).map_err(|error| error.to_string());
             assert_eq!(got, want.map(str::to_owned), "{text}");
         }
-        assert!(telephone("url", "49 (0) 30 1234").is_err_and(|error| error.why.contains("(0)")));
+        for (text, why) in [
+            ("49 (0) 30 1234", "must begin with +"),
+            ("+49 30 (0) 1234", "must not have (0), except"),
+            ("+39 (0)333 1234567", "some numbers of +39 begin with 0"),
+            ("+241 (0)60 12 34 56", "some numbers of +241 begin with 0"),
+            ("+7 8 495 123 45 67", "must not have an 8 behind +7"),
+            ("+7 (8 495) 123 45 67", "must not have an 8 behind +7"),
+            ("+370 (85) 123 4567", "must not have an 8 behind +370"),
+            ("+375 (8 017) 226 00 00", "must not have an 80 behind +375"),
+            ("+1 1 555 123 4567", "must not have a 1 behind +1"),
+            ("+38 (8 044) 123 45 67", "+388 is none"),
+            ("+030 1234", "must have a country code"),
+            ("+(0)30 1234", "must have a country code"),
+            ("+0049 30 1234", "must have a country code"),
+        ] {
+            let got = telephone("url", text);
+            assert!(got.as_ref().is_err_and(|error| error.why.contains(why)), "{text}: {got:?}");
+        }
         assert_eq!(
             text_message("url", "+49 (0) 30 1234,+44 (0)20 7946?body=x").as_deref(),
             Ok("sms:+49301234,+44207946?body=x")

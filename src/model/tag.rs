@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::model::id::Id;
 use crate::model::workspace::WorkspaceNumber;
-use crate::model::{Invalid, plain_text};
+use crate::model::{Invalid, plain_text, text};
 
 /// Longest tag name in characters.
 pub const NAME_MAX: usize = 64;
@@ -11,7 +11,8 @@ pub const NAME_MAX: usize = 64;
 /// The color of a tag that was created without one.
 pub const DEFAULT_COLOR: &str = "#6b7280";
 
-/// A label. Its name is unique within its workspace, without regard to case and Unicode spelling.
+/// A label. Its name is unique within its workspace, without regard to case, Unicode spelling and what cannot be
+/// seen ([`text::folded_name`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // The other fields speak.
 pub struct Tag {
@@ -60,7 +61,8 @@ pub fn check_color(color: &str) -> Result<(), Invalid> {
 
 /// Rejects a name that is empty, longer than [`NAME_MAX`] characters, or has white space at an end.
 pub fn check_name(name: &str) -> Result<(), Invalid> {
-    if name.is_empty() {
+    // Also if nothing of it can be seen.
+    if name.is_empty() || text::folded_name(name).is_empty() {
         return Err(Invalid::new("name", "must not be empty"));
     }
     // Rejected and not trimmed: the stored name would differ from the sent one.

@@ -3,11 +3,30 @@
 use std::borrow::Cow;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
+use unicode_properties::UnicodeEmoji;
 
 /// Returns the text without invisible characters at its ends. Chat programs and word processors put them
-/// there, and a person who pastes the text cannot see them.
+/// there, and a person who pastes the text cannot see them. A selector stays behind its emoji.
 pub fn trim_invisible(text: &str) -> &str {
-    text.trim_matches(is_invisible)
+    trim(text, |c| is_invisible(c) || is_blank_letter(c))
+}
+
+/// Returns the text without invisible characters and white space at its ends.
+pub fn trim_blank(text: &str) -> &str {
+    trim(text, |c| is_invisible(c) || is_blank_letter(c) || c.is_whitespace())
+}
+
+fn trim(text: &str, is_left_out: impl Fn(char) -> bool) -> &str {
+    let mut kept = text.trim_start_matches(|c| is_left_out(c) || is_selector(c));
+    while let Some(last) = kept.chars().next_back() {
+        let before = &kept[..kept.len() - last.len_utf8()];
+        let is_styled = || before.chars().next_back().is_some_and(is_emoji);
+        if !is_left_out(last) && (!is_selector(last) || is_styled()) {
+            break;
+        }
+        kept = before;
+    }
+    kept
 }
 
 /// Returns whether a character shows nothing and means nothing at the end of a text. Selectors of emoji and
@@ -18,6 +37,47 @@ pub fn is_invisible(c: char) -> bool {
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffc}'
     )
+}
+
+/// Returns whether a character selects the style of the one before it, and shows nothing itself.
+fn is_selector(c: char) -> bool {
+    matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+/// Returns whether a character is a letter or symbol by category, and blank on the screen.
+fn is_blank_letter(c: char) -> bool {
+    matches!(c, '\u{2800}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
+}
+
+fn is_emoji(c: char) -> bool {
+    // Digits are emoji by Unicode, as the beginning of keycaps.
+    !c.is_ascii() && c.is_emoji_char()
+}
+
+/// Returns the text in the form in which names of tags are compared: [`folded`], without what shows nothing,
+/// and with one kind of blank. Joiners of emoji and the letters of flags stay: they show another emoji.
+pub fn folded_name(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return folded(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut is_behind_emoji = false;
+    for c in trim_blank(text).chars() {
+        match c {
+            _ if is_selector(c) => {}
+            '\u{200d}' | '\u{e0020}'..='\u{e007f}' => {
+                if is_behind_emoji {
+                    shown.push(c);
+                }
+            }
+            _ if is_invisible(c) => {}
+            _ => {
+                is_behind_emoji = is_emoji(c);
+                shown.push(if c.is_whitespace() || is_blank_letter(c) { ' ' } else { c });
+            }
+        }
+    }
+    folded(&shown).into_owned().into()
 }
 
 /// Returns the text in the form in which names and codes are compared: NFC, with Unicode simple case folding,
@@ -90,5 +150,38 @@ mod tests {
     fn a5_only_invisible_ends_are_trimmed() {
         assert_eq!(trim_invisible("\u{feff}\u{200b}a\u{200b}b\u{ad}\u{202c}"), "a\u{200b}b");
         assert_eq!(trim_invisible("❤\u{fe0f}"), "❤\u{fe0f}");
+        assert_eq!(trim_invisible("❤\u{fe0f}\u{200b}\u{2800}"), "❤\u{fe0f}");
+        for end in ["\u{fe0f}", "\u{2800}", "\u{3164}", "\u{ad}", "\u{200b}\u{fe0f}", "\u{fe0f}\u{fe0f}"] {
+            assert_eq!(trim_invisible(&format!("{end}a/1{end}")), "a/1", "{end:?}");
+        }
+        assert_eq!(trim_invisible("\u{fe0f}"), "");
+        assert_eq!(trim_blank(" \u{200b}\u{a0}a b\u{2003}\u{feff} "), "a b");
+    }
+
+    #[test]
+    fn f17_f21_names_that_look_alike_fold_alike() {
+        let rows = [
+            ("❤", "❤\u{fe0f}", true),
+            ("Zed", "zed\u{200b}", true),
+            ("Zed", "\u{2060}Ze\u{ad}d", true),
+            ("a b", "A\u{a0}b", true),
+            ("a b", "a\u{3000}b", true),
+            ("a b", "a\u{2800}b", true),
+            ("Gro\u{308}ße", "GRÖ\u{200c}ße", true),
+            ("a b", "ab", false),
+            ("❤", "♥", false),
+            // One person beside another, and a couple.
+            ("\u{1f468}\u{1f469}", "\u{1f468}\u{200d}\u{1f469}", false),
+            // England and Scotland.
+            (
+                "\u{1f3f4}\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+                "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+                false,
+            ),
+        ];
+        for (one, other, equal) in rows {
+            assert_eq!(folded_name(one) == folded_name(other), equal, "{one:?} {other:?}");
+            assert_eq!(folded_name(&folded_name(other)), folded_name(other), "{other:?}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use crate::cli::api_client::ApiClient;
 use crate::cli::error::CommandError;
 use crate::cli::output::print_note;
 use crate::cli::{columns, instant, terminal};
+use crate::model::text::folded_name;
 
 /// The path of tags.
 const TAGS: &str = "/api/v1/tags";
@@ -75,13 +76,16 @@ fn field(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value))
 }
 
-/// Returns the id of a tag. Upper and lower case do not matter, as for the server. Creates a missing tag if
+/// Returns the id of a tag, whose name compares as the server compares it. Creates a missing tag if
 /// `may_create`, or else fails with the names of all tags.
 pub(super) fn tag_id(client: &ApiClient, name: &str, may_create: bool) -> Result<String, CommandError> {
     let found = client.send(&Method::GET, TAGS, None)?;
     let tags: Vec<_> = found.value["tags"].as_array().into_iter().flatten().collect();
-    let is_named = |tag: &&&Value| columns::text(&tag["name"]).to_lowercase() == name.to_lowercase();
-    if let Some(tag) = tags.iter().find(is_named) {
+    // Its own spelling first: earlier versions have several tags of one name.
+    let own = tags.iter().find(|tag| columns::text(&tag["name"]) == name);
+    let wanted = folded_name(name);
+    let folded = || tags.iter().rev().find(|tag| folded_name(&columns::text(&tag["name"])) == wanted);
+    if let Some(tag) = own.or_else(folded) {
         return Ok(columns::text(&tag["id"]));
     }
     if !may_create {

@@ -69,7 +69,7 @@ impl Links {
                     let id = shared.tag_named(workspace, &name)?;
                     // Two spellings of a name are one tag, which has the first of them.
                     let is_repeated = tags.iter().any(|(other, other_id)| match (id, other_id) {
-                        (None, None) => text::folded(other) == text::folded(&name),
+                        (None, None) => text::folded_name(other) == text::folded_name(&name),
                         (id, other_id) => id == *other_id,
                     });
                     if !is_repeated {

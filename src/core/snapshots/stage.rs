@@ -317,7 +317,7 @@ impl TagMapping {
     ) {
         // A snapshot of an earlier version may have two spellings of one name.
         let new =
-            || self.new.iter().find(|tag| text::folded(&tag.name) == text::folded(&name)).map(|tag| tag.id);
+            || self.new.iter().find(|tag| text::folded_name(&tag.name) == text::folded_name(&name)).map(|tag| tag.id);
         if let Some(id) = known.get(&name).or_else(new) {
             self.ids.push(id);
             return;

@@ -1,5 +1,5 @@
-//! Names of tags. They compare in NFC without case, and are shown as first written. Each tag has a record by
-//! its folded name, so that two creations of one name conflict.
+//! Names of tags. They compare in NFC without case and without what cannot be seen, and are shown as first
+//! written. Each tag has a record by its folded name, so that two creations of one name conflict.
 //!
 //! Earlier versions kept that record by the name as it was written, so a workspace may have several tags of
 //! one name. They stay, each found by its own spelling; other spellings find the oldest.
@@ -28,26 +28,26 @@ impl KnownTags {
         // Second, since a tag of an earlier version is found by its own spelling. Other spellings mean the
         // oldest.
         for tag in tags.iter().rev() {
-            known.entry(text::folded(&tag.name).into()).or_insert(tag.id);
+            known.entry(text::folded_name(&tag.name).into()).or_insert(tag.id);
         }
         KnownTags(known)
     }
 
     /// Adds a tag.
     pub(in crate::core) fn add(&mut self, name: &str, id: Id) {
-        self.0.entry(text::folded(name).into()).or_insert(id);
+        self.0.entry(text::folded_name(name).into()).or_insert(id);
         self.0.entry(name.into()).or_insert(id);
     }
 
     /// Returns the tag of this name in any spelling.
     pub(in crate::core) fn get(&self, name: &str) -> Option<Id> {
-        self.0.get(name).or_else(|| self.0.get(&*text::folded(name))).copied()
+        self.0.get(name).or_else(|| self.0.get(&*text::folded_name(name))).copied()
     }
 }
 
 /// Returns the key of the record of a new tag's name.
 pub(in crate::core) fn name_key(workspace: WorkspaceNumber, name: &str) -> Bytes {
-    keys::tag_name(workspace, &text::folded(name))
+    keys::tag_name(workspace, &text::folded_name(name))
 }
 
 impl Shared {
@@ -77,12 +77,12 @@ impl Shared {
         if self.folded_tags.contains(workspace) {
             return Ok(None);
         }
-        let wanted = text::folded(name);
+        let wanted = text::folded_name(name);
         let prefix = keys::tag_name(workspace, "");
         let (mut oldest, mut is_folded) = (None, true);
         self.table.each::<TagName>(&prefix, &mut |key, record| {
             let known = std::str::from_utf8(&key[prefix.len()..]).unwrap_or("");
-            let folded = text::folded(known);
+            let folded = text::folded_name(known);
             is_folded &= folded == known;
             if folded == wanted && folded != known && own != Some(record.0) {
                 oldest = Some(oldest.map_or(record.0, |id: Id| id.min(record.0)));

@@ -52,14 +52,21 @@ fn bearer(line: &HeaderValue) -> Result<&str, NoCredential> {
     visible(key)
 }
 
-/// Returns whether a line has the name of another scheme than `Bearer`, one space, and something behind it.
+/// Schemes that are known by their names alone: a browser sends `Negotiate` without anything behind it.
+const OTHER_SCHEMES: [&str; 9] =
+    ["basic", "digest", "negotiate", "ntlm", "hoba", "mutual", "scram-sha-1", "scram-sha-256", "vapid"];
+
+/// Returns whether a line has the name of another scheme than `Bearer`, and its parameters behind one space, which
+/// may be in any encoding. A name alone must be a known one: otherwise it may be a key without its scheme.
 fn is_of_other_scheme(line: &HeaderValue) -> bool {
-    let Some((scheme, behind)) = line.to_str().ok().and_then(|text| text.split_once(' ')) else {
-        return false;
-    };
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let is_scheme = !scheme.is_empty() && scheme.bytes().all(is_token);
-    is_scheme && !scheme.eq_ignore_ascii_case("bearer") && !behind.trim().is_empty()
+    let bytes = line.as_bytes();
+    let end = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
+    let (scheme, behind) = bytes.split_at(end);
+    if behind.trim_ascii().is_empty() {
+        return OTHER_SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
+    }
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !scheme.is_empty() && scheme.iter().all(is_token) && !scheme.eq_ignore_ascii_case(b"bearer")
 }
 
 fn token(line: &HeaderValue) -> Result<&str, NoCredential> {
@@ -89,7 +96,14 @@ mod tests {
             ("ApiKey K", Ok("K")),
             ("Bearer L", Err(Ambiguous)),
             ("BEARER L", Err(Ambiguous)),
-            ("Basic", Err(Ambiguous)),
+            ("Digest username=\"J\u{fc}rgen\", realm=\"y\"", Ok("K")),
+            ("Basic", Ok("K")),
+            ("negotiate", Ok("K")),
+            ("NTLM ", Ok("K")),
+            ("Secret", Err(Ambiguous)),
+            ("Bearer", Err(Ambiguous)),
+            ("Bearer J\u{fc}rgen", Err(Ambiguous)),
+            ("J\u{fc}rgen x", Err(Ambiguous)),
             (" Basic eDp5", Err(Ambiguous)),
             ("Bearer,K L", Err(Ambiguous)),
         ] {
