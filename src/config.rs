@@ -26,9 +26,9 @@ mod names;
 mod origin;
 mod wrong_type;
 
+pub use self::environment::unquoted;
 use self::environment::{Given, Variables, overlay};
 pub use self::error::ConfigError;
-pub use self::environment::unquoted;
 pub use self::names::CLIENT_KEY;
 use self::names::{ADMIN_KEY, SettingNames};
 pub use self::origin::ConfigOrigin;
@@ -507,7 +507,7 @@ mod tests {
 
     #[test]
     fn errors_of_types_name_key_value_and_rule() {
-        let rows: [(&str, &[(&str, &str)], &str); 13] = [
+        let rows: [(&str, &[(&str, &str)], &str); 15] = [
             (
                 "\nlisten = true\n",
                 &[],

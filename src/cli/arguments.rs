@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::error::CommandError;
 use crate::app::data_folder::quoted;
-use crate::config::Config;
+use crate::config::{Config, unquoted};
 
 /// The file that is read without `--config`, if the working folder has it.
 const FILE: &str = "waypost.toml";
@@ -63,7 +63,9 @@ impl ConfigFile {
 
     /// Returns the file to read.
     pub(super) fn file(&self) -> Option<PathBuf> {
-        let named = std::env::var_os(FILE_VARIABLE).filter(|file| !file.is_empty());
+        let named = std::env::var_os(FILE_VARIABLE)
+            .map(|file| file.to_str().map(|file| unquoted(file).into()).unwrap_or(file));
+        let named = named.filter(|file| !file.is_empty());
         let here = || Some(PathBuf::from(FILE)).filter(|file| file.is_file());
         self.config.clone().or_else(|| named.map(PathBuf::from)).or_else(here)
     }

@@ -366,7 +366,10 @@ mod tests {
             let config = config.expect("quoted values");
             assert_eq!((config.http.max_body, config.metrics.public), (65_536, true));
             assert_eq!(config.public_url, "https://go.test");
-            assert_eq!(config.admin_key.map(|key| key.0).as_deref(), Some("wp_0123456789abcdef0123456789abcdef"));
+            assert_eq!(
+                config.admin_key.map(|key| key.0).as_deref(),
+                Some("wp_0123456789abcdef0123456789abcdef")
+            );
         }
         for (text, want) in [("\"a", "\"a"), ("a\"", "a\""), ("\"a'", "\"a'"), (" 'a' ", "a"), ("\"", "\"")] {
             assert_eq!(unquoted(text), want);

@@ -94,8 +94,9 @@ impl ConfigError {
         let wrong = wrong_type::value_at(text, span.start, |name| names.is_section(name));
         if let Some(wrong) = wrong
             && unknown_key(error.message()).is_none()
-            && let Some(rule) = wrong_type::rule(&wrong.key, error.message(), wrong.is_list)
-                .or_else(|| error.message().contains("expected struct").then(|| wrong_type::SECTION.to_owned()))
+            && let Some(rule) = wrong_type::rule(&wrong.key, error.message(), wrong.is_list).or_else(|| {
+                error.message().contains("expected struct").then(|| wrong_type::SECTION.to_owned())
+            })
         {
             let rule = if names.is_section(&wrong.key) { wrong_type::SECTION.to_owned() } else { rule };
             return ConfigError::Type {

@@ -41,7 +41,8 @@ pub(super) fn rule(name: &str, message: &str, is_list: bool) -> Option<String> {
     let (expected, rule) = RULES.into_iter().find(|(expected, _)| message.contains(expected))?;
     // The parser means an item of the list.
     let is_item = is_list && expected == "expected a string";
-    let example = LISTS.iter().find(|(list, _)| *list == name).map_or("[\"127.0.0.1\"]", |(_, example)| example);
+    let example =
+        LISTS.iter().find(|(list, _)| *list == name).map_or("[\"127.0.0.1\"]", |(_, example)| example);
     Some(match expected {
         _ if is_item => format!("must be a list of texts such as {example}"),
         A_LIST => format!("{rule} such as {example}"),

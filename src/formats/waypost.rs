@@ -53,7 +53,7 @@ fn write(view: &LinkView, extras: Extras<'_>) -> Vec<u8> {
     let Extras { with_password_hash, campaign_name } = extras;
     let hash = view.link.options.password.as_ref().filter(|_| with_password_hash);
     let password_hash = hash.map(PasswordHash::as_str);
-    json::to_bytes(&ExportLine { detail: Detail::of(view), password_hash, campaign_name })
+    json::to_bytes(&ExportLine { detail: Detail::of_export(view), password_hash, campaign_name })
 }
 
 fn read(line: &[u8]) -> Result<ImportLine, String> {

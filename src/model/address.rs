@@ -2,7 +2,7 @@
 
 use crate::model::Invalid;
 use crate::model::escape;
-use crate::model::text::is_invisible;
+use crate::model::text::{is_invisible, trim_blank};
 
 /// Country codes whose numbers keep the zero that is dialled within the country too, by their numbering plans:
 /// Italy and the Vatican, Ivory Coast, Burkina Faso, Niger, Benin, Congo, San Marino.
@@ -37,6 +37,12 @@ pub fn without_scheme<'a>(text: &'a str, scheme: &str) -> &'a str {
 pub fn mail(field: &'static str, text: &str) -> Result<String, Invalid> {
     let rest = without_scheme(text, "mailto:");
     let (addresses, headers) = rest.split_once('?').unwrap_or((rest, ""));
+    // What cannot be seen is no part of an address, and blanks part one from the next.
+    let addresses: Vec<String> = addresses
+        .split(',')
+        .map(|address| trim_blank(address).chars().filter(|c| !is_invisible(*c)).collect())
+        .collect();
+    let addresses = addresses.join(",");
     let is_share = addresses.is_empty() && rest.len() < text.len() && headers.contains('=');
     let fine = addresses.split(',').all(|address| {
         address.split_once('@').is_some_and(|(user, host)| {
@@ -44,13 +50,15 @@ pub fn mail(field: &'static str, text: &str) -> Result<String, Invalid> {
                 && !host.is_empty()
                 && !host.contains('@')
                 // A colon or slash would make it another kind of URL (`javascript:a@b.c`, `//a@b.c`).
-                && !address.contains([':', '/', '<', '>', ' '])
+                && !address.contains([':', '/', '<', '>'])
+                && !address.contains(char::is_whitespace)
         })
     });
     if !fine && !is_share {
         return Err(Invalid::new(field, "must be an e-mail address such as jane@example.com"));
     }
-    Ok(escape::message(&format!("mailto:{rest}")))
+    let headers = &rest[rest.find('?').unwrap_or(rest.len())..];
+    Ok(escape::message(&format!("mailto:{addresses}{headers}")))
 }
 
 /// Normalises a `tel:` URI.
@@ -97,7 +105,7 @@ fn number(field: &'static str, text: &str) -> Result<String, Invalid> {
 }
 
 /// Returns the ASCII character for one that looks like it on paper, or `None` for an invisible one.
-fn plain(c: char) -> Option<char> {
+pub fn plain(c: char) -> Option<char> {
     match c {
         _ if is_invisible(c) => None,
         // Tab and all spaces.
@@ -195,7 +203,9 @@ fn dialled(field: &'static str, number: &str) -> Result<String, Invalid> {
         None => rest.to_owned(),
     };
     if behind.contains("(0)") {
-        return reject(format!("must not have (0), except directly behind +{code}: write +{code} and the number without it"));
+        return reject(format!(
+            "must not have (0), except directly behind +{code}: write +{code} and the number without it"
+        ));
     }
     let behind: String = behind.chars().filter(|c| !matches!(c, '(' | ')')).collect();
     // A number that begins with 011 may as well be one of Turin or Johannesburg.
@@ -220,8 +230,10 @@ fn without_trunk_prefix<'g>(
     let is_either = code == "39" && group == "0" && digits().count() >= 10 && tail.starts_with('3')
         || code == "241" && group.starts_with('0');
     if is_either {
-        let why = format!("must not have a 0 in parentheses behind +{code}: write the number as it is dialled \
-                           from abroad, since some numbers of +{code} begin with 0 and others do not");
+        let why = format!(
+            "must not have a 0 in parentheses behind +{code}: write the number as it is dialled \
+                           from abroad, since some numbers of +{code} begin with 0 and others do not"
+        );
         return Err(Invalid::new(field, why));
     }
     let whole: String = group.chars().chain(digits()).collect();
@@ -422,6 +434,11 @@ mod tests {
             ("a@example.com?body=https://e.com/#top", "mailto:a@example.com?body=https://e.com/%23top"),
             ("a@example.com?body=[ ] { } | ^", "mailto:a@example.com?body=%5B%20%5D%20%7B%20%7D%20%7C%20%5E"),
             ("mailto:?subject=Look&body=x", "mailto:?subject=Look&body=x"),
+            ("jane@example.com\u{200b}?subject=x", "mailto:jane@example.com?subject=x"),
+            (
+                "\u{feff}ja\u{ad}ne@example.com, joe@example.com\u{a0}?",
+                "mailto:jane@example.com,joe@example.com?",
+            ),
             ("MAILTO:?to=a@example.com", "mailto:?to=a@example.com"),
             ("mailto:?body=x", "mailto:?body=x"),
         ];

@@ -8,8 +8,15 @@
 use std::borrow::Cow;
 
 use crate::model::Invalid;
+use crate::model::text::{is_invisible, trim_blank};
 
 const PREFIX: &str = "custom_values.";
+
+/// The beginning of the placeholders of all programs that fill in texts.
+const OPENING: &str = "{{";
+
+const PLACEHOLDER_RULE: &str = "must write placeholders as {{custom_values.NAME}}, NAME of A-Z, a-z, 0-9 and _, and \
+                                other braces as %7B and %7D";
 
 /// The start of every placeholder in the stored spelling.
 pub const PLACEHOLDER: &str = "{{custom_values.";
@@ -36,15 +43,20 @@ pub(super) fn is_in(text: &str) -> bool {
     parts(text).any(|part| matches!(part, Ok(TextPart::Name(_)) | Err(_)))
 }
 
-/// Rejects placeholders in a field that is not filled in.
+/// Rejects every placeholder, known or not, in a field that is not filled in: visitors would get its braces.
 pub fn reject(field: &'static str, text: &str) -> Result<(), Invalid> {
-    if is_in(text) {
+    if text.contains(OPENING) {
         return Err(Invalid::new(
             field,
-            "must not contain {{custom_values...}}: only the destination is filled in",
+            "must not contain {{: placeholders are filled in only in the destination, as {{custom_values.NAME}}",
         ));
     }
     Ok(())
+}
+
+/// Rejects placeholders that are unknown or malformed. To be called for a text without a valid one.
+pub(super) fn reject_unknown(field: &'static str, text: &str) -> Result<(), Invalid> {
+    if text.contains(OPENING) { Err(Invalid::new(field, PLACEHOLDER_RULE)) } else { Ok(()) }
 }
 
 /// Returns the text with each placeholder replaced by `value`. Fails with the name of the first placeholder
@@ -70,14 +82,23 @@ pub(super) fn normal(
     encode: impl Fn(&str) -> String,
 ) -> Result<String, Invalid> {
     let mut normal = String::with_capacity(text.len());
+    let mut is_behind_name = false;
     for part in parts(text) {
         match part {
-            Ok(TextPart::Text(text)) => normal.push_str(&encode(text)),
-            Ok(TextPart::Name(name)) => normal.push_str(&["{{", PREFIX, name, "}}"].concat()),
-            Err(_) => {
-                let why = "must write custom values as {{custom_values.NAME}}, NAME of A-Z, a-z, 0-9 and _";
-                return Err(Invalid::new(field, why));
+            // A third brace is another program's spelling, as in `{{{name}}}`.
+            Ok(TextPart::Text(text))
+                if !text.contains(OPENING)
+                    && !text.ends_with('{')
+                    && !(is_behind_name && text.starts_with('}')) =>
+            {
+                normal.push_str(&encode(text));
+                is_behind_name = false;
             }
+            Ok(TextPart::Name(name)) => {
+                normal.push_str(&["{{", PREFIX, name, "}}"].concat());
+                is_behind_name = true;
+            }
+            Ok(TextPart::Text(_)) | Err(_) => return Err(Invalid::new(field, PLACEHOLDER_RULE)),
         }
     }
     Ok(normal)
@@ -99,8 +120,8 @@ fn parts(text: &str) -> impl Iterator<Item = Result<TextPart<'_>, &str>> {
             return Some(Ok(TextPart::Text(before)));
         }
         // Two bytes are `{{`: `opening` returned this position.
-        let inner = rest[2..].trim_start().strip_prefix(PREFIX).unwrap_or("");
-        let named = inner.split_once("}}").map(|(name, after)| (name.trim_end(), after));
+        let inner = trim_blank_start(&rest[2..]).strip_prefix(PREFIX).unwrap_or("");
+        let named = inner.split_once("}}").map(|(name, after)| (trim_blank(name), after));
         match named.filter(|(name, _)| is_name(name)) {
             Some((name, after)) => {
                 rest = after;
@@ -114,7 +135,13 @@ fn parts(text: &str) -> impl Iterator<Item = Result<TextPart<'_>, &str>> {
 
 /// Returns the position of the next placeholder. Other double braces are text like any other.
 fn opening(text: &str) -> Option<usize> {
-    text.match_indices("{{").map(|(at, _)| at).find(|at| text[at + 2..].trim_start().starts_with(PREFIX))
+    text.match_indices(OPENING)
+        .map(|(at, _)| at)
+        .find(|at| trim_blank_start(&text[at + 2..]).starts_with(PREFIX))
+}
+
+fn trim_blank_start(text: &str) -> &str {
+    text.trim_start_matches(|c: char| c.is_whitespace() || is_invisible(c))
 }
 
 fn is_name(name: &str) -> bool {
@@ -133,7 +160,7 @@ mod tests {
             ("https://e.test/{{custom_values.a}}", Some("https://e.test/<a>")),
             ("{{custom_values.a}}", Some("<a>")),
             ("{{ custom_values.a }}x{{custom_values.b_2}}", Some("<a>x<b_2>")),
-            // Only `custom_values.` begins a placeholder.
+            // Only `custom_values.` begins a placeholder of a stored text.
             ("https://e.test/{{contact.id}}", Some("https://e.test/{{contact.id}}")),
             // The outer braces are text.
             ("{{{{custom_values.a}}}}", Some("{{<a>}}")),
@@ -149,20 +176,30 @@ mod tests {
     fn the_stored_spelling() {
         let rows = [
             ("{{ custom_values.a  }}/b", Some("{{custom_values.a}}/b")),
-            (
-                "https://e.test/{{custom_values.a}}?{{contact.id}}",
-                Some("https://e.test/{{custom_values.a}}?{{contact.id}}"),
-            ),
             ("https://e.test/{{custom_values.}}", None),
             ("https://e.test/{{custom_values.a b}}", None),
             ("https://e.test/{{custom_values.a", None),
             ("https://e.test/{{custom_values.a-b}}", None),
+            ("https://e.test/{{\u{200b}custom_values.a\u{a0}}}", Some("https://e.test/{{custom_values.a}}")),
+            // A brace alone is text, as in JSON.
+            ("{{custom_values.a}}?q={\"a\":{\"b\":1}}", Some("{{custom_values.a}}?q={\"a\":{\"b\":1}}")),
+            // Placeholders of other programs, and other spellings.
+            ("https://e.test/{{{custom_values.a}}}", None),
+            ("{{custom_values.a}}/{{{custom_values.a}}}", None),
+            ("{{custom_values.a}}/{{contact.first_name}}", None),
+            ("{{contact.first_name}}/{{custom_values.a}}", None),
+            ("{{custom_values.a}}/{{Custom_Values.a}}", None),
+            ("{{custom_values.a}}}", None),
+            ("{{custom_values.a}}/{{custom_values . a}}", None),
         ];
         for (text, want) in rows {
-            // Also a malformed placeholder: otherwise `normal` would not get to reject the text.
-            assert!(is_in(text), "{text}");
             assert_eq!(normal("url", text, str::to_owned).ok().as_deref(), want, "{text}");
         }
-        assert!(!is_in("https://e.test/{{contact.id}}"));
+        for text in
+            ["{{contact.id}}", "{{{custom_values.a}}}", "{{", "{{Custom_values.a}}", "{{custom_value.a}}"]
+        {
+            assert!(reject("expiredUrl", text).is_err() && reject_unknown("url", text).is_err(), "{text}");
+        }
+        assert!(reject("expiredUrl", "?q={\"a\":{\"b\":1}}").is_ok());
     }
 }

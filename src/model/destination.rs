@@ -8,12 +8,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use memchr::{memchr2, memchr3};
 use url::Url;
 
 use crate::model::custom_values::{self, Unfilled};
 use crate::model::escape::{self, visible};
-use crate::model::text::trim_invisible;
+use crate::model::text::{is_invisible, trim_blank, trim_invisible};
 use crate::model::{Invalid, address};
 
 /// Longest destination in bytes, before and after normalisation. Few browsers accept more than 8 KB, and the
@@ -44,6 +43,11 @@ const DANGEROUS: &[&str] =
     &["javascript", "data", "vbscript", "file", "blob", "view-source", "filesystem", "about"];
 
 impl ExtraSchemes {
+    /// Returns the schemes.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// Fails unless each is a scheme by RFC 3986 3.1, in lower case, and not one that browsers execute.
     pub fn new(schemes: Vec<String>) -> Result<ExtraSchemes, Invalid> {
         for scheme in &schemes {
@@ -98,6 +102,8 @@ impl Destination {
         if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
             return reject("must not begin or end with white space");
         }
+        // Also in a value that was filled in. A placeholder that is known never gets here.
+        custom_values::reject_unknown(field, text)?;
         let normal = match kind {
             LinkType::Url => web_address(field, text, extra)?,
             LinkType::Mailto => address::mail(field, text)?,
@@ -168,8 +174,8 @@ impl Destination {
         if !self.is_fillable() {
             return Ok(self.clone());
         }
-        // Trimmed: white space at the end of a value would make the whole URL invalid.
-        let value = |name: &str| values.get(name).map(|value| Cow::Borrowed(value.trim()));
+        // Trimmed: white space at the end of a value would make the whole URL invalid, and nobody sees the rest.
+        let value = |name: &str| values.get(name).map(|value| Cow::Borrowed(trim_blank(value)));
         let text = custom_values::fill(&self.0, value).map_err(Unfilled::Unknown)?;
         // By all rules again: a value may change the scheme, the host or the length.
         Destination::parse("url", &text, kind, extra).map_err(Unfilled::Invalid)
@@ -193,11 +199,8 @@ impl Destination {
     /// text was parsed; a stored link keeps working. Characters that no URI has are escaped: earlier versions
     /// stored them as they were sent.
     pub fn from_stored(text: Box<str>) -> Destination {
-        // Searched fast, since lists read many destinations. Placeholders have braces, and are escaped when
-        // they are filled in.
-        let bytes = text.as_bytes();
-        let is_legal = memchr3(b'|', b'^', b'\\', bytes).is_none() && memchr2(b'{', b'}', bytes).is_none();
-        if is_legal || custom_values::is_in(&text) {
+        // Placeholders have braces, and are escaped when they are filled in.
+        if escape::is_visible(&text) || custom_values::is_in(&text) {
             Destination(text)
         } else {
             Destination(visible(&text).into())
@@ -214,6 +217,12 @@ impl Destination {
     pub fn is_hierarchical(&self) -> bool {
         self.0.split_once(':').is_some_and(|(_, behind)| behind.starts_with("//"))
             || self.0.starts_with(custom_values::PLACEHOLDER)
+    }
+
+    /// Returns whether its scheme is http or https, which browsers show in a frame. A placeholder at the beginning is
+    /// taken for a web address.
+    pub fn is_web(&self) -> bool {
+        ["https://", "http://", custom_values::PLACEHOLDER].iter().any(|begin| self.0.starts_with(begin))
     }
 
     /// Returns the parsed URL, or `None` for a stored text that is none.
@@ -243,10 +252,11 @@ impl Destination {
     }
 
     /// Returns this destination with the UTM parameters in its query. They replace parameters with equal
-    /// names. The rest of the query, its spelling and the fragment do not change.
+    /// names. The rest of the query, its spelling and the fragment do not change. A number or a mail address, which
+    /// a custom value may be, has no parameters.
     #[must_use]
     pub fn with_utm(&self, utm: &Utm) -> Destination {
-        if utm.is_empty() {
+        if utm.is_empty() || !self.is_hierarchical() {
             return self.clone();
         }
         let (rest, fragment) = match self.0.split_once('#') {
@@ -388,11 +398,18 @@ fn fillable_spelling(field: &'static str, text: &str, kind: LinkType) -> Result<
         LinkType::Tel => ("tel:", address::without_scheme(text, "tel:")),
         LinkType::Sms => ("sms:", address::without_scheme(text, "sms:")),
     };
-    // The number of a message ends at the first `?`.
+    // The number of a message and the address of a mail end at the first `?`.
     let in_query = std::cell::Cell::new(false);
     let encode = |part: &str| match kind {
         LinkType::Url => escape::visible_part(part),
-        LinkType::Mailto => escape::message_part(part),
+        LinkType::Mailto if in_query.get() => escape::message_part(part),
+        LinkType::Mailto => match part.split_once('?') {
+            Some((addresses, query)) => {
+                in_query.set(true);
+                format!("{}?{}", without_invisible(addresses), escape::message_part(query))
+            }
+            None => without_invisible(part),
+        },
         LinkType::Tel => without_spaces(part),
         LinkType::Sms if in_query.get() => escape::message_part(part),
         LinkType::Sms => match part.split_once('?') {
@@ -409,9 +426,15 @@ fn fillable_spelling(field: &'static str, text: &str, kind: LinkType) -> Result<
     Ok(if begins { normal } else { [scheme, &normal].concat() })
 }
 
-/// Returns a part of a number without spaces, which may stand between all digits.
+/// Returns a part of a number without spaces, which may stand between all digits, and without what cannot be seen.
 fn without_spaces(part: &str) -> String {
-    escape::visible_part(&part.chars().filter(|c| !c.is_whitespace()).collect::<String>())
+    let part: String = part.chars().filter_map(address::plain).filter(|c| !c.is_whitespace()).collect();
+    escape::visible_part(&part)
+}
+
+/// Returns a part of mail addresses without what cannot be seen.
+fn without_invisible(part: &str) -> String {
+    escape::message_part(&part.chars().filter(|c| !is_invisible(*c)).collect::<String>())
 }
 
 #[cfg(test)]

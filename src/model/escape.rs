@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr_iter, memchr2, memchr3};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 /// Characters that no URI contains. `url` leaves some of them raw, as browsers do, but strict readers of a
 /// `Location` fail on them. `[` and `]` are missing: they enclose an IPv6 address, and `a[]=1` is common.
-pub const ILLEGAL: &AsciiSet = &CONTROLS
+const ILLEGAL: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'<')
@@ -22,9 +23,41 @@ pub const ILLEGAL: &AsciiSet = &CONTROLS
 /// fragment, so readers drop a raw `#` and everything behind it.
 const ILLEGAL_IN_MESSAGE: &AsciiSet = &ILLEGAL.add(b'#').add(b'[').add(b']');
 
-/// Returns the text as visible ASCII that a URI may contain. Valid escapes stay.
+/// [`ILLEGAL`], and the hash that would end a query. The backslash is in both: browsers read it as a slash.
+const ILLEGAL_IN_QUERY: &AsciiSet = &ILLEGAL.add(b'#');
+
+/// [`ILLEGAL_IN_QUERY`], and the question mark that would end a path.
+const ILLEGAL_IN_PATH: &AsciiSet = &ILLEGAL_IN_QUERY.add(b'?');
+
+/// Returns the text as visible ASCII that a URI may contain: valid escapes and the first `#` stay.
 pub fn visible(text: &str) -> String {
-    utf8_percent_encode(&escaped_percents(text), ILLEGAL).to_string()
+    let escaped = utf8_percent_encode(&escaped_percents(text), ILLEGAL).to_string();
+    match escaped.split_once('#') {
+        // A fragment has no `#`.
+        Some((before, fragment)) if fragment.contains('#') => {
+            format!("{before}#{}", fragment.replace('#', "%23"))
+        }
+        _ => escaped,
+    }
+}
+
+/// Returns whether [`visible`] leaves a text of visible ASCII unchanged. Fast, since lists ask it for each link.
+pub fn is_visible(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    memchr3(b'|', b'^', b'\\', bytes).is_none()
+        && memchr2(b'{', b'}', bytes).is_none()
+        && memchr_iter(b'%', bytes).all(|at| begins_escape(text, at))
+        && memchr(b'#', bytes).is_none_or(|at| memchr(b'#', &bytes[at + 1..]).is_none())
+}
+
+/// Returns a query, or a part of one, as visible ASCII. Valid escapes stay.
+pub fn query(text: &str) -> String {
+    utf8_percent_encode(&escaped_percents(text), ILLEGAL_IN_QUERY).to_string()
+}
+
+/// Returns a path, or a part of one, as visible ASCII. Valid escapes stay.
+pub fn path(text: &str) -> String {
+    utf8_percent_encode(&escaped_percents(text), ILLEGAL_IN_PATH).to_string()
 }
 
 /// Like [`visible`], for the part of a URI before a placeholder, which may end in a part of an escape.
@@ -42,19 +75,21 @@ pub fn message_part(text: &str) -> String {
     utf8_percent_encode(text, ILLEGAL_IN_MESSAGE).to_string()
 }
 
+/// Returns whether two hexadecimal digits follow the position of a `%`.
+fn begins_escape(text: &str, at: usize) -> bool {
+    let digits = text.as_bytes().get(at + 1..at + 3);
+    digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+}
+
 /// Returns the text with each `%` that begins no escape as `%25`.
 fn escaped_percents(text: &str) -> Cow<'_, str> {
-    let begins_escape = |at: usize| {
-        let digits = text.as_bytes().get(at + 1..at + 3);
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    };
-    if text.match_indices('%').all(|(at, _)| begins_escape(at)) {
+    if memchr_iter(b'%', text.as_bytes()).all(|at| begins_escape(text, at)) {
         return text.into();
     }
     let mut escaped = String::with_capacity(text.len() + 16);
     for (at, c) in text.char_indices() {
         escaped.push(c);
-        if c == '%' && !begins_escape(at) {
+        if c == '%' && !begins_escape(text, at) {
             escaped.push_str("25");
         }
     }
@@ -76,7 +111,16 @@ mod tests {
         for (text, want) in rows {
             assert_eq!(visible(text), want, "{text}");
             assert_eq!(visible(want), want, "{want} stays");
+            assert!(is_visible(want), "{want}");
         }
+        assert_eq!(visible("/#a#b##"), "/#a%23b%23%23");
+        for text in ["/#a#b", "%", "%4", "50%?", "a|b", "{"] {
+            assert!(!is_visible(text) && is_visible(&visible(text)), "{text}");
+        }
+        assert_eq!(
+            (query("a=50%#?ü\\"), path("a=50%#?ü\\")),
+            ("a=50%25%23?%C3%BC%5C".to_owned(), "a=50%25%23%3F%C3%BC%5C".to_owned(),)
+        );
         assert_eq!(message("a#b[c]%"), "a%23b%5Bc%5D%25");
         assert_eq!(message_part("a#b%"), "a%23b%");
         assert_eq!(visible_part("a|b%"), "a%7Cb%");

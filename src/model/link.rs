@@ -11,7 +11,9 @@ mod status;
 
 pub use self::draft::{AddressPatch, AliasName, DomainChoice, Draft, Names, Patch};
 pub use self::markup::{MARKUP_MAX, Markup};
-pub use self::password::{HASH_MEMORY_KIB_MAX, HashParts, PASSWORD_MAX, Password, PasswordHash};
+pub use self::password::{
+    HASH_MEMORY_KIB_MAX, HashParts, PASSWORD_MAX, PASSWORD_TEXT_MAX, Password, PasswordHash,
+};
 pub use self::status::LinkStatus;
 
 use crate::clock::Timestamp;
@@ -20,7 +22,7 @@ use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
-use crate::model::{Invalid, custom_values, plain_text};
+use crate::model::{Invalid, custom_values, plain_text, text};
 
 /// Longest title in characters. A browser shows some 60, and search engines cut at 200.
 pub const TITLE_MAX: usize = 500;
@@ -359,6 +361,10 @@ impl Options {
                 ));
             }
         }
+        // Browsers leave the frame empty.
+        if self.cloaked && !self.destination.is_web() {
+            return Err(Invalid::new("cloaked", "works only with an http or https destination"));
+        }
         Ok(())
     }
 
@@ -384,7 +390,8 @@ fn checked_utm(field: &'static str, text: Option<Box<str>>) -> Result<Option<Box
     if let Some(text) = &text {
         custom_values::reject(field, text)?;
     }
-    checked(field, text, UTM_MAX)
+    // A person who pastes a value cannot see what is at its ends, and reports would have two campaigns.
+    checked(field, text.map(|text| text::trim_invisible(&text).into()), UTM_MAX)
 }
 
 fn checked_clicks(clicks: Option<u64>) -> Result<Option<u64>, Invalid> {

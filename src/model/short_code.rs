@@ -46,6 +46,14 @@ const TEXT_STYLE: char = '\u{fe0e}';
 /// Makes a keycap of the digit before it.
 const KEYCAP: char = '\u{20e3}';
 
+/// The flags of England, Scotland and Wales: a black flag and the letters of the country, which show nothing alone.
+/// Unicode recommends no others (UTS 51, RGI emoji tag sequences), and fonts show others as the black flag.
+const FLAGS: [&str; 3] = [
+    "\u{1f3f4}\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+    "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+    "\u{1f3f4}\u{e0067}\u{e0062}\u{e0077}\u{e006c}\u{e0073}\u{e007f}",
+];
+
 /// A valid short code in NFC, without selectors of the style of emoji. It is not in lower case: its domain
 /// decides whether case matters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -225,6 +233,10 @@ const TRAILING_MAX: usize = 8;
 /// Returns whether a character ends a sentence, closes a quote or bracket, is blank or invisible. No code has
 /// such a character at its end.
 fn ends_sentence(c: char) -> bool {
+    if matches!(c, '\u{e0020}'..='\u{e007f}') {
+        // The end of a flag.
+        return false;
+    }
     if c.is_ascii() {
         // All marks that no code has, but for `+`, which has a meaning of its own, and `/`. No text has controls.
         let is_mark = c.is_ascii_punctuation() && !matches!(c, '-' | '_' | '.' | '~' | '+' | '/');
@@ -310,6 +322,10 @@ enum Before {
 /// joiner and the emoji selector are allowed only where an emoji sequence needs them, and every other format
 /// character nowhere.
 fn all_allowed(code: &str) -> bool {
+    if code.contains('\u{e007f}') {
+        let plain = FLAGS.iter().fold(code.to_owned(), |code, flag| code.replace(flag, "\u{1f3f4}"));
+        return !plain.contains('\u{e007f}') && all_allowed(&plain);
+    }
     let mut before = Before::Plain;
     for c in code.chars() {
         let is_emoji = !c.is_ascii() && c.is_emoji_char();
@@ -414,6 +430,9 @@ mod tests {
             "...",
             "straße",
             "日本語",
+            // England and Wales.
+            "\u{1f3f4}\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+            "a\u{1f3f4}\u{e0067}\u{e0062}\u{e0077}\u{e006c}\u{e0073}\u{e007f}-1",
             "ünï",
             "код",
             "हिन्दी",
@@ -536,6 +555,9 @@ mod tests {
             ("a\u{378}", chars),
             ("a\u{e0061}", chars),
             ("\u{1f3f4}\u{e0067}\u{e0062}\u{e007f}", chars),
+            ("\u{1f3f4}\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}", chars),
+            ("\u{1f680}\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}", chars),
+            ("\u{e007f}", chars),
             ("\u{e9}\u{e0100}", chars),
             ("\u{2800}", chars),
             ("\u{115f}", chars),

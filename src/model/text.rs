@@ -105,7 +105,8 @@ fn only(mut chars: impl Iterator<Item = char>) -> Option<char> {
     chars.next().filter(|_| chars.next().is_none())
 }
 
-/// Returns the text as searches compare it: NFC, in lower case.
+/// Returns the text as searches compare it: NFC, in lower case, without what shows nothing, with one kind of blank,
+/// and with one sigma: the last one of a word is another letter in lower case, and a search may end within the word.
 pub fn searchable(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return if text.bytes().any(|b| b.is_ascii_uppercase()) {
@@ -114,7 +115,9 @@ pub fn searchable(text: &str) -> Cow<'_, str> {
             text.into()
         };
     }
-    let lower = text.to_lowercase();
+    let shown = text.chars().filter(|c| !is_selector(*c) && !is_invisible(*c));
+    let shown: String = shown.map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
+    let lower = shown.to_lowercase().replace('ς', "σ");
     // After the lower case: a lower letter and the mark behind it may have a composed form.
     if is_nfc(&lower) { lower.into() } else { lower.nfc().collect::<String>().into() }
 }
@@ -143,6 +146,20 @@ mod tests {
         for (one, other, equal) in rows {
             assert_eq!(folded(one) == folded(other), equal, "{one} {other}");
             assert_eq!(folded(&folded(one)), folded(one), "{one}");
+        }
+    }
+
+    #[test]
+    fn f15_a_part_of_a_word_is_in_the_word() {
+        for (whole, part) in [
+            ("ΚΑΛΟΚΑΙΡΙΣΜΑ", "ΚΑΛΟΚΑΙΡΙΣ"),
+            ("Οδός", "ΟΔΟΣ"),
+            ("♥\u{fe0f}shop", "♥shop"),
+            ("♥shop", "♥\u{fe0f}s"),
+            ("a\u{a0}b", "a b"),
+            ("Gr\u{ad}öße", "grö"),
+        ] {
+            assert!(searchable(whole).contains(&*searchable(part)), "{whole} {part}");
         }
     }
 

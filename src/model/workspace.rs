@@ -145,6 +145,12 @@ fn check_custom_values(values: &BTreeMap<Box<str>, Box<str>>) -> Result<(), Inva
         if !fits {
             return reject("names must be 1 to 64 characters of A-Z, a-z, 0-9 and _".to_owned());
         }
+        // Values are filled in once, and visitors would get the braces.
+        if value.contains("{{") {
+            return reject(format!(
+                "{name} must not contain {{{{: values are filled into destinations, not into values"
+            ));
+        }
         // Not as a URL: a value may be any part of one, and each destination is checked with its values.
         plain_text("customValues", value, CUSTOM_VALUE_MAX)?;
     }
@@ -177,5 +183,9 @@ mod tests {
             let values = BTreeMap::from([(name.into(), "x".into())]);
             assert_eq!(check_custom_values(&values).is_ok(), fits, "{name}");
         }
+        let values = BTreeMap::from([("a".into(), "x/{{custom_values.b}}".into())]);
+        assert!(
+            check_custom_values(&values).is_err_and(|error| error.why.starts_with("a must not contain {{"))
+        );
     }
 }

@@ -42,12 +42,16 @@ impl Visitor {
         let options = &conditional.link.options;
         match submission.rejection {
             None => {}
-            Some(FormRejection::Foreign) => return pages::confirm(options, StatusCode::FORBIDDEN),
+            Some(FormRejection::Foreign) => {
+                return pages::confirm(options, StatusCode::FORBIDDEN, self.links.schemes());
+            }
             Some(FormRejection::NoForm) => return pages::error(StatusCode::UNSUPPORTED_MEDIA_TYPE),
         }
         match self.confirm((&entry, conditional), &domain, &submission.facts, form).await {
             Confirmation::Response(response) => response,
-            Confirmation::Other(_) if options.password.is_none() => pages::confirm(options, StatusCode::OK),
+            Confirmation::Other(_) if options.password.is_none() => {
+                pages::confirm(options, StatusCode::OK, self.links.schemes())
+            }
             // The right password confirms as well.
             Confirmation::Other(form) => {
                 submission.facts.is_confirmed = true;

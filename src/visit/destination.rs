@@ -7,20 +7,13 @@
 use std::collections::HashSet;
 
 use hyper::header::HeaderValue;
-use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 
 use super::choice;
 use super::rule::{Evaluation, Forwarded, Presentation, Rule, Verdict, presentation};
 use crate::model::destination::Destination;
-use crate::model::escape::ILLEGAL;
+use crate::model::escape;
 use crate::model::link::Options;
-
-/// Characters that a URL parser may leave raw in a request target, and that a `Location` must not contain.
-/// The backslash is among them: browsers read it as a slash.
-const RAW: &AsciiSet = &ILLEGAL.add(b'#');
-
-/// [`RAW`] in a path, where a question mark would begin the query.
-const RAW_PATH: &AsciiSet = &RAW.add(b'?');
 
 /// The last rule: sends the visitor to the destination.
 pub(super) const DESTINATION: Rule = Rule {
@@ -58,7 +51,14 @@ pub(crate) fn location(
     options: &Options,
     forwarded: Forwarded<'_>,
 ) -> Option<HeaderValue> {
-    let text = merged(target.as_str(), options, forwarded)?;
+    let text = if target.is_hierarchical() {
+        merged(target.as_str(), options, forwarded)?
+    } else if forwarded.rest.is_empty() {
+        // A custom value may be a number or a mail address, to which a visitor must not append anything.
+        target.as_str().to_owned()
+    } else {
+        return None;
+    };
     Some(HeaderValue::try_from(text).expect("a destination and what was encoded are visible ASCII"))
 }
 
@@ -102,7 +102,7 @@ fn with_path(path: &str, options: &Options, rest: &str) -> Option<String> {
         return None;
     }
     // Exactly one slash between both, whether or not the stored path ends in one.
-    let whole = format!("{}/{}", path.strip_suffix('/').unwrap_or(path), utf8_percent_encode(rest, RAW_PATH));
+    let whole = format!("{}/{}", path.strip_suffix('/').unwrap_or(path), escape::path(rest));
     // A URL with a configured scheme may have no host, and the path would become the host: `app:` and
     // `/evil.test` would give `app://evil.test`.
     (host(&whole) == host(path)).then_some(whole)
@@ -122,7 +122,7 @@ fn append_query(text: &mut String, stored: &str, visitor: &str) {
     // The visitor's values replace the stored ones, so that a campaign can override a link's parameter. Empty
     // pairs (`&&`) have no name.
     let kept = stored.split('&').filter(|pair| !pair.is_empty() && !replaced(pair)).map(str::to_owned);
-    let theirs = theirs.iter().map(|pair| utf8_percent_encode(pair, RAW).to_string());
+    let theirs = theirs.iter().map(|pair| escape::query(pair));
     let mut separator = '?';
     for pair in kept.chain(theirs) {
         text.push(separator);
@@ -204,6 +204,8 @@ mod tests {
             // Browsers read a raw backslash as a slash.
             ("https://e.test/", "a=\\x", "https://e.test/?a=%5Cx"),
             ("https://e.test/", "a=ü", "https://e.test/?a=%C3%BC"),
+            // A percent sign that begins no escape.
+            ("https://e.test/", "off=100%&b=%zz&c=%4", "https://e.test/?off=100%25&b=%25zz&c=%254"),
             // A semicolon separates nothing: the URL standard knows only `&`.
             ("https://e.test/", "a;b=1", "https://e.test/?a;b=1"),
             ("https://e.test/", "a?b=1", "https://e.test/?a?b=1"),
@@ -256,6 +258,8 @@ mod tests {
             ("https://e.test/p", "@evil.test", Some("https://e.test/p/@evil.test")),
             ("https://e.test/", "a%2fb", Some("https://e.test/a%2fb")),
             ("https://e.test/", "ü", Some("https://e.test/%C3%BC")),
+            ("https://e.test/", "50%/%4", Some("https://e.test/50%25/%254")),
+            ("https://e.test/#a#b", "x", Some("https://e.test/x#a%23b")),
             ("https://e.test/p", "..", None),
             ("https://e.test/p", "a/../../b", None),
             ("https://e.test/p", "%2e%2E", None),
@@ -272,22 +276,27 @@ mod tests {
     /// Found by the fuzz target `merge`: a scheme of the configuration's may have no host.
     #[test]
     fn t115_a_path_never_becomes_a_host() {
-        let extra = ExtraSchemes::new(vec!["app".to_owned()]).expect("a scheme");
+        let extra = ExtraSchemes::new(vec!["app".to_owned(), "sip".to_owned()]).expect("schemes");
         let rows = [
             ("app:", "/evil.test", None),
             ("app:/", "/evil.test", None),
             ("app://", "evil.test", None),
             // The host is empty before and after, and the slash keeps the text in the path.
             ("app:///", "evil.test", Some("app:///evil.test")),
-            ("app:/x", "/evil.test", Some("app:/x//evil.test")),
-            ("app:/x", "y", Some("app:/x/y")),
+            // Nothing can be appended without `//`.
+            ("app:/x", "/evil.test", None),
+            ("app:/x", "y", None),
+            ("sip:a@b.test", "y", None),
+            ("sip:a@b.test", "", Some("sip:a@b.test")),
             ("app://h", "/evil.test", Some("app://h//evil.test")),
         ];
         for (url, rest, want) in rows {
             let to = Destination::parse("url", url, LinkType::Url, &extra).expect("an accepted scheme");
             let mut options = Options::new(to.clone(), LinkType::Url);
             options.forward_path = true;
-            let got = location(&to, &options, Forwarded { rest, query: None });
+            options.forward_parameters = true;
+            let query = url.starts_with("sip").then_some("to=evil@x.test");
+            let got = location(&to, &options, Forwarded { rest, query });
             assert_eq!(got.as_ref().and_then(|value| value.to_str().ok()), want, "{url} + {rest}");
         }
     }

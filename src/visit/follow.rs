@@ -276,8 +276,8 @@ impl Visitor {
             Verdict::Preview => {
                 pages::preview(options, &self.links.site().short_url(domain, link.shown_code()))
             }
-            Verdict::PasswordRequired => pages::password(PasswordPrompt::First),
-            Verdict::ConfirmationRequired => pages::confirm(options, StatusCode::OK),
+            Verdict::PasswordRequired => pages::password(PasswordPrompt::First, self.links.schemes()),
+            Verdict::ConfirmationRequired => pages::confirm(options, StatusCode::OK, self.links.schemes()),
             Verdict::Withheld => uncounted::withheld(facts.intent),
             Verdict::Destination { location, presentation } => {
                 let shown = location.to_str().unwrap_or_default();

@@ -13,6 +13,7 @@ use sha2::Sha256;
 
 use super::rule::{Evaluation, Rule, Verdict};
 use crate::clock::Timestamp;
+use crate::model::escape;
 use crate::model::id::Id;
 use crate::model::link::{Link, PasswordHash};
 
@@ -79,6 +80,8 @@ pub(crate) fn cookie(
     let mac = URL_SAFE_NO_PAD.encode(sign(link, hash, ends).finalize().into_bytes());
     // Over http a browser would not store a `Secure` cookie, and the password would be asked for again.
     let secure = if is_secure { "; Secure" } else { "" };
+    // As browsers send it.
+    let path = escape::path(path);
     // `Lax` and not `Strict`: a visitor follows the link from another site, and must stay unlocked.
     let text =
         format!("{COOKIE}={ends}.{mac}; Path={path}; Max-Age={OPEN_FOR}; HttpOnly; SameSite=Lax{secure}");

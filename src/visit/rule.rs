@@ -6,11 +6,14 @@ use std::net::IpAddr;
 use hyper::header::{ACCEPT_LANGUAGE, COOKIE, HeaderValue, REFERER};
 
 use super::agents::Agent;
+use super::choice;
 use super::intent::Intent;
 use super::request::Visit;
 use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
 use crate::core::deny_list::DenyList;
+use crate::model::destination::Destination;
+use crate::model::escape;
 use crate::model::id::ForeignId;
 use crate::model::link::Options;
 
@@ -73,10 +76,10 @@ impl VisitFacts {
     /// Returns the URL of this request, for a redirect to itself.
     pub(super) fn same_url(&self) -> HeaderValue {
         let rest = if self.rest.is_empty() { "" } else { "/" };
-        let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-        // The target of a request may contain bytes that are invalid in a header. The path alone has none.
-        let whole = HeaderValue::try_from([&self.path, rest, &self.rest, &query].concat());
-        whole.or_else(|_| HeaderValue::try_from(&self.path)).expect("what names a code holds no control")
+        let query = self.query.as_ref().map(|query| format!("?{}", escape::query(query))).unwrap_or_default();
+        // The target of a request may contain bytes that a URI has only escaped.
+        let whole = escape::path(&[&self.path, rest, &self.rest].concat()) + &query;
+        HeaderValue::try_from(whole).expect("what is escaped is visible ASCII")
     }
 
     /// Returns the parts of the request that a link may forward.
@@ -174,7 +177,9 @@ pub(super) struct Rule {
 
 /// Returns the presentation of this visit.
 pub(super) fn presentation(evaluation: &Evaluation<'_>) -> Presentation {
-    if evaluation.conditional.link.options.cloaked {
+    // A custom value may be a URI that no frame can show.
+    let is_web = || choice::target(evaluation).as_ref().is_ok_and(Destination::is_web);
+    if evaluation.conditional.link.options.cloaked && is_web() {
         Presentation::Cloaked
     } else if fires_pixels(evaluation) {
         Presentation::Pixels
@@ -299,8 +304,9 @@ pub(super) mod tests {
             ("/a", "", Some(""), "/a?"),
             ("/a/x/y", "x/y", None, "/a/x/y"),
             ("/a/x", "x", Some("q"), "/a/x?q"),
-            // The query is invalid in a header of a response.
-            ("/a", "", Some("q=\u{7}"), "/a"),
+            ("/a", "", Some("q=\u{7}"), "/a?q=%07"),
+            ("/gr\u{fc}n", "", Some("q=|{}^%&r=%41"), "/gr%C3%BCn?q=%7C%7B%7D%5E%25&r=%41"),
+            ("/gr%C3%BCn/\u{e9}", "\u{e9}", None, "/gr%C3%BCn/%C3%A9"),
         ];
         for (path, rest, query, want) in rows {
             let facts = facts_of(Intent::Unlock, Agent::Person, (path, rest, query), &HeaderMap::new());

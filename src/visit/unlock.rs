@@ -19,11 +19,11 @@ use super::visitor::Visitor;
 use crate::cache::entry::{Action, Entry};
 use crate::core::Error;
 use crate::model::domain::Domain;
-use crate::model::link::Password;
+use crate::model::link::{PASSWORD_TEXT_MAX, Password};
 
-/// Largest form in bytes: a password at its bound with every byte percent-encoded, and space for fields that
-/// password managers add. Past it: 413.
-pub const FORM_MAX: usize = 4 * 1024;
+/// Largest form in bytes: a password in its longest spelling with every byte percent-encoded, and space for fields
+/// that password managers add. Past it: 413.
+pub const FORM_MAX: usize = 3 * PASSWORD_TEXT_MAX + 1024;
 
 impl Visitor {
     /// Checks the password that a visitor sends to the link `entry`, and follows the link. `form` reads the
@@ -61,12 +61,17 @@ impl Visitor {
             Err(status) => return pages::error(status),
         };
         // Not counted: no link can have such a password, so nothing was guessed.
-        let Some(password) = password_in(&form) else { return pages::password(PasswordPrompt::Wrong) };
+        let Some(password) = password_in(&form) else {
+            return pages::password(PasswordPrompt::Wrong, self.links.schemes());
+        };
         let (attempts, link) = (&self.state.attempts, &conditional.link);
         let target = attempts.target(link.id, hash);
         if let Err(Locked(left)) = attempts.begin(target, address, Instant::now()) {
             // Rounded up, so that a client that waits exactly this time is not rejected again.
-            return pages::password(PasswordPrompt::Locked { seconds: left.as_secs() + 1 });
+            return pages::password(
+                PasswordPrompt::Locked { seconds: left.as_secs() + 1 },
+                self.links.schemes(),
+            );
         }
         match self.links.is_password(link, password).await {
             Ok(false) => {
@@ -74,7 +79,7 @@ impl Visitor {
                     let link = link.id;
                     tracing::warn!(%link, "guesses locked a link's password for up to an hour");
                 }
-                pages::password(PasswordPrompt::Wrong)
+                pages::password(PasswordPrompt::Wrong, self.links.schemes())
             }
             Ok(true) => {
                 // A right password must not use up the attempts of its address.
@@ -86,12 +91,12 @@ impl Visitor {
             // The password was not checked, so the attempt is not used up.
             Err(Error::Busy) => {
                 attempts.take_back(target, address);
-                pages::password(PasswordPrompt::Busy)
+                pages::password(PasswordPrompt::Busy, self.links.schemes())
             }
             // The attempt stays counted, so that a broken hash cannot flood the log.
             Err(error) => {
                 tracing::warn!(%error, "a password could not be checked");
-                pages::password(PasswordPrompt::Busy)
+                pages::password(PasswordPrompt::Busy, self.links.schemes())
             }
         }
     }

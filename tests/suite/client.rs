@@ -435,3 +435,29 @@ fn n14_the_command_that_was_meant_is_named() {
         );
     }
 }
+
+#[test]
+fn f21_a3_tags_keys_and_passwords_are_read_as_meant() {
+    let served = Served::start();
+    let made = served.run(&["link", "create", "https://e.test/", "one", "--tag", "Gr\u{f6}\u{df}e"]);
+    assert!(made.code == Some(0) && made.stderr.contains("created the tag"), "{made:?}");
+    for name in ["Gro\u{308}\u{df}e", "GR\u{d6}\u{df}E", "gr\u{f6}\u{df}e\u{200b}"] {
+        let list = served.run(&["link", "list", "--tag", name]).json();
+        assert_eq!(list["total"], 1, "{name:?}");
+        served.run(&["link", "edit", "one", "--untag", name]).json();
+        let edited = served.run(&["link", "edit", "one", "--tag", name]).json();
+        assert_eq!(edited["link"]["tags"][0]["tag"]["name"], "Gr\u{f6}\u{df}e", "{name:?}");
+    }
+    let key = fs::read_to_string(served.folder.path().join("admin.key")).expect("the key");
+    let file = served.folder.path().join("key");
+    fs::write(&file, format!("\u{feff}{key}\r\n")).expect("a file");
+    let path = file.to_str().expect("a path");
+    served.run(&["link", "list", "--key-file", path]).json();
+    let quoted = run(served.command(&["link", "list"]).env("WAYPOST_KEY", format!("\"{}\"", key.trim())), "");
+    quoted.json();
+    let mut command = served.command(&["link", "create", "https://e.test/", "locked", "--password"]);
+    run(&mut command, "\u{feff}secret1\r\n").json();
+    let mut visitor = served.server.visitor();
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    assert_eq!(visitor.send("POST", "/locked", &form, Some(b"password=secret1")).status, 303);
+}

@@ -244,7 +244,7 @@ fn bodies_and_queries_are_refused_by_field() {
         (
             post(&whole("n", "{{custom_values.a b}}")),
             422,
-            "redirectTo must write custom values as {{custom_values.NAME}}, NAME of A-Z, a-z, 0-9 and _",
+            "redirectTo must write placeholders as {{custom_values.NAME}}, NAME of A-Z, a-z, 0-9 and _, and other braces as %7B and %7D",
         ),
         (put("{}"), 422, "name or redirectTo is required"),
         (put(r#"{"title":"x"}"#), 422, "name or redirectTo is required"),

@@ -410,7 +410,7 @@ fn t61_t62_t68_every_page_of_every_state_has_its_security_headers() {
     }
     let long = format!("/{}", "a".repeat(9_000));
     let share = format!("/{share}");
-    let huge = format!("password={}", "x".repeat(5_000)).into_bytes();
+    let huge = format!("password={}", "x".repeat(20_000)).into_bytes();
     let wrong: &[u8] = b"password=wrong";
     let rows: Vec<Row<'_>> = vec![
         ("GET", "/", &[], None, 200),

@@ -199,7 +199,7 @@ fn combinations_that_cannot_work_are_rejected() {
         ),
         (
             json!({"url": "https://e.test/{{custom_values.}}"}),
-            "url: must write custom values as {{custom_values.NAME}}, NAME of A-Z, a-z, 0-9 and _",
+            "url: must write placeholders as {{custom_values.NAME}}, NAME of A-Z, a-z, 0-9 and _, and other braces as %7B and %7D",
         ),
     ];
     for (body, rule) in rows {

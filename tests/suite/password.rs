@@ -202,7 +202,7 @@ fn t63_t66_invalid_forms_are_rejected() {
     protect(&mut admin, "off", &json!({"isActive": false}));
     let right = "password=open+sesame";
     let long = format!("password={}", "x".repeat(1_025));
-    let huge = format!("password={}", "x".repeat(5_000));
+    let huge = format!("password={}", "x".repeat(20_000));
     let own = format!("http://{HOST}");
     let rows: &[(&str, &str, &[(&str, &str)], u16)] = &[
         ("/s", right, &[("Origin", "https://evil.test")], 403),

@@ -38,6 +38,9 @@ fn f01_f12_f13_a4_a5_plain_values_become_uris() {
     for (kind, url, want) in [
         ("TEL", "+49 (0) 30 1234", "tel:+49301234"),
         ("TEL", "+49\u{2011}30\u{a0}1234\u{202c}", "tel:+49301234"),
+        ("TEL", "+38 (044) 123-45-67", "tel:+380441234567"),
+        ("TEL", "+375 (017) 226-00-00", "tel:+375172260000"),
+        ("TEL", "(0049) (0)30 1234", "tel:0049301234"),
         ("SMS", "+44 (0)20 7946 0000?body=50% #1", "sms:+442079460000?body=50%25%20%231"),
         (
             "MAILTO",
@@ -54,6 +57,14 @@ fn f01_f12_f13_a4_a5_plain_values_become_uris() {
     let bulk = admin.post("/api/v1/links/bulk", &row).expect(201, "a bulk");
     assert_eq!(bulk["links"][0]["url"], "tel:+431234567", "{bulk}");
     assert!(stored(&mut admin, "TEL", "49 (0) 30 1234").is_err_and(|error| error.contains("(0)")));
+    for url in ["+86 010 1234 5678", "0044 020 7946 0000", "+62 0812 345 678", "+49 30 (0) 1234"] {
+        for kind in ["TEL", "SMS"] {
+            assert!(
+                stored(&mut admin, kind, url).is_err_and(|why| why.starts_with("url: must not have")),
+                "{url}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -69,6 +80,16 @@ fn f22_locations_have_only_characters_of_uris() {
     let forwarded = visitor.get("/pi?d={1|2^3}");
     let location = forwarded.header("location").unwrap_or_default();
     assert!(location.ends_with("&d=%7B1%7C2%5E3%7D#x%7Cy"), "{location}");
+    let forwarded = visitor.get("/pi?off=100%&e=%zz&f=%41");
+    let location = forwarded.header("location").unwrap_or_default();
+    assert!(location.ends_with("&off=100%25&e=%25zz&f=%41#x%7Cy"), "{location}");
+    let two = admin.create(&json!({"url": "https://e.test/#a#b", "customSlug": "two", "forwardPath": true}));
+    assert_eq!(two["url"], "https://e.test/#a%23b");
+    assert_eq!(visitor.get("/two/50%").header("location"), Some("https://e.test/50%25#a%23b"));
+    // The password was removed while its form was open: a redirect to the link itself.
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let answer = visitor.send("POST", "/two?a=|{}^%", &form, Some(b"password=x"));
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/two?a=%7C%7B%7D%5E%25")));
     // As it is shown, it can be sent back.
     let again = admin.patch(&path_of(&made), &json!({"url": want})).expect(200, "unchanged");
     assert_eq!(again["link"]["url"], want);
@@ -82,6 +103,7 @@ fn f05_a_password_opens_in_every_spelling() {
     for (code, set, typed) in [
         ("nfc", "M\u{fc}ller", "Mu\u{308}ller"),
         ("nfd", "Mu\u{308}ller", "M\u{fc}ller"),
+        ("long", "\u{fc}".repeat(512).as_str(), "u\u{308}".repeat(512).as_str()),
         ("kana", "パスワード", "ハ\u{309a}スワート\u{3099}"),
         ("space", "open sesame", "open\u{a0}sesame"),
         ("wide", "1234", "\u{ff11}\u{ff12}\u{ff13}\u{ff14}"),
@@ -120,12 +142,16 @@ fn f21_a8_spellings_of_a_tag_are_one_tag() {
         ("Gr\u{f6}\u{df}e", &["Gro\u{308}\u{df}e", "GR\u{d6}\u{df}E"][..]),
         ("Summer", &["summer", "SUMMER"]),
         ("パン", &["ハ\u{309a}ン"]),
+        ("\u{2764}", &["\u{2764}\u{fe0f}", "\u{2764}\u{fe0e}"]),
+        ("Zed", &["zed\u{200b}", "\u{2060}Ze\u{ad}d"]),
+        ("a b", &["A\u{a0}b", "a\u{3000}b"]),
     ] {
         tag(&mut admin, first).expect(201, first);
         for other in others {
             tag(&mut admin, other).refuses(409, "name: is already in use", other);
         }
     }
+    tag(&mut admin, "\u{200b}").refuses(422, "name: must not be empty", "nothing to see");
     let halo = tag(&mut admin, "halo").expect(201, "halo")["tag"].clone();
     tag(&mut admin, "hal\u{f3}").expect(201, "another word");
     // A tag may get another spelling of its own name, and no other one's.
@@ -165,6 +191,14 @@ fn f17_a6_codes_have_one_spelling() {
             admin.patch(&path_of(&made), &json!({"customSlug": code})).expect(200, "unchanged");
         }
     }
+    let wales = "\u{1f3f4}\u{e0067}\u{e0062}\u{e0077}\u{e006c}\u{e0073}\u{e007f}";
+    admin.create(&json!({"url": "https://e.test/wales", "customSlug": wales}));
+    admin.create(&json!({"url": "https://e.test/black", "customSlug": "\u{1f3f4}"}));
+    for (code, want) in [(wales, "https://e.test/wales"), ("\u{1f3f4}", "https://e.test/black")] {
+        assert_eq!(visitor.get(&format!("/{}", escaped(code))).header("location"), Some(want));
+    }
+    let england = "\u{1f3f4}\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}";
+    assert_eq!(visitor.get(&format!("/{}", escaped(england))).status, 404, "another flag");
     admin
         .post("/api/v1/domains", &json!({"domain": "loose.test", "caseSensitive": false}))
         .expect(201, "a domain");
@@ -184,6 +218,10 @@ fn f15_a_search_finds_what_is_shown() {
     admin.create(
         &json!({"url": "https://bücher.example/größe?q=tür", "customSlug": "café", "title": "Gro\u{308}ße"}),
     );
+    let body = json!({"url": "https://e.test/", "customSlug": "former1", "title": "ΚΑΛΟΚΑΙΡΙΣΜΑ"});
+    let former = admin.create(&body);
+    let code = json!({"customSlug": "\u{2665}\u{fe0f}shop", "keepOldCode": true});
+    admin.patch(&path_of(&former), &code).expect(200, "another code");
     let mut vendor = app.admin();
     let workspaces = vendor.get("/api/v1/workspaces").expect(200, "workspaces");
     let location = text(&workspaces["workspaces"][0], "id").to_owned();
@@ -200,6 +238,16 @@ fn f15_a_search_finds_what_is_shown() {
         ("bücher", 1),
         ("cafe\u{301}", 1),
         (format!("http://{HOST}/caf%C3%A9").as_str(), 1),
+        (format!("\u{200b} http://{HOST}/such1 \u{a0}").as_str(), 1),
+        (format!("http://{HOST}/such1?utm_medium=x#y").as_str(), 1),
+        (format!("http://{HOST}/such?utm_medium=x").as_str(), 0),
+        (format!("https://{HOST}/such1").as_str(), 1),
+        (format!("http://{HOST}/former1").as_str(), 1),
+        ("former1", 1),
+        ("\u{2665}\u{fe0f}shop", 1),
+        ("\u{2665}shop", 1),
+        ("ΚΑΛΟΚΑΙΡΙΣ", 1),
+        ("ΚΑΛΟΚΑΙΡΙΣΜΑ", 1),
         ("newsletterz", 0),
         ("/uch1", 0),
     ] {
@@ -209,6 +257,41 @@ fn f15_a_search_finds_what_is_shown() {
         let streamed = vendor.get(&path).expect(200, search);
         assert_eq!(streamed["links"].as_array().map(Vec::len), Some(want), "{search}");
     }
+}
+
+#[test]
+fn f21_a_domain_has_the_names_that_people_write() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    admin.post("/api/v1/domains", &json!({"domain": "bücher.test"})).expect(201, "a domain");
+    let mut vendor = app.visitor().with("X-API-Key", KEY);
+    for (n, name) in
+        ["bücher.test", "BÜCHER.test.", "bu\u{308}cher.test", "xn--bcher-kva.test", "\u{200b}bücher.test "]
+            .into_iter()
+            .enumerate()
+    {
+        let code = format!("n{n}");
+        let made = admin.create(&json!({"url": "https://e.test/", "domain": name, "customSlug": code}));
+        assert_eq!(made["domain"], "xn--bcher-kva.test", "{name}");
+        let list = admin.get(&format!("{LINKS}?domain={}", escaped(name))).expect(200, name);
+        assert_eq!(list["total"], n + 1, "{name}");
+        let path = format!("{LINKS}/by-code/{code}?domain={}", escaped(name));
+        assert_eq!(admin.get(&path).expect(200, name)["link"]["id"], made["id"]);
+        let body = json!({"destinationUrl": "https://e.test/", "domainId": name});
+        vendor.post("/api/links", &body).expect(201, name);
+        admin.delete(&format!("{LINKS}/{}", text(&vendor_link(&mut admin), "id"))).expect(200, "deleted");
+    }
+    let workspaces = admin.get("/api/v1/workspaces").expect(200, "workspaces");
+    let path = format!("/api/v1/workspaces/{}", text(&workspaces["workspaces"][0], "id"));
+    let changed = admin.patch(&path, &json!({"defaultDomain": "BÜCHER.test"})).expect(200, "a default");
+    assert_eq!(changed["workspace"]["defaultDomain"], "xn--bcher-kva.test");
+    let unknown = json!({"url": "https://e.test/", "domain": "büche.test"});
+    admin.post(LINKS, &unknown).refuses(422, "domain: is not a domain of this workspace", "unknown");
+}
+
+/// Returns the newest link.
+fn vendor_link(admin: &mut Client) -> Value {
+    admin.get(&format!("{LINKS}?limit=1")).expect(200, "the newest")["links"][0].clone()
 }
 
 #[test]
@@ -240,6 +323,9 @@ fn f14_merge_fields_may_have_spaces() {
         format!("{{{{ trigger_link.{id} }}}}"),
         format!("{{{{trigger_link.{id} }}}}"),
         format!("{{{{ trigger_link.{id}}}}}"),
+        format!("{{{{\u{200b}trigger_link.{id}\u{feff}}}}}"),
+        format!("{{{{ trigger_link .{id} }}}}"),
+        format!("{{{{Trigger_Link.{id}}}}}"),
     ] {
         let answer = admin.post("/api/v1/render", &json!({"text": field})).expect(200, &field);
         assert_eq!(answer, json!({"text": format!("http://{HOST}/one"), "unknown": []}), "{field}");
@@ -266,7 +352,9 @@ fn f20_a_code_that_looks_like_an_id_is_found() {
 #[test]
 fn f16_a_credential_of_a_proxy_is_no_key() {
     let app = TestApp::start();
-    for authorization in ["Basic eDp5", "Digest username=\"x\"", "Negotiate YIIJ"] {
+    for authorization in
+        ["Basic eDp5", "Digest username=\"J\u{fc}rgen\"", "Negotiate YIIJ", "Negotiate", "Basic"]
+    {
         for path in [LINKS, "/api/links"] {
             let mut client = app.visitor().with("X-API-Key", KEY).with("Authorization", authorization);
             client.get(path).expect(200, authorization);
@@ -379,6 +467,47 @@ fn a9_only_hierarchical_destinations_have_paths_and_queries() {
             let why = format!("{field}: works only with a destination that has // behind its scheme");
             admin.post(LINKS, &body).refuses(422, &why, url);
         }
+        let why = "cloaked: works only with an http or https destination";
+        admin.post(LINKS, &json!({"url": url, "cloaked": true})).refuses(422, why, url);
+    }
+    admin.post(LINKS, &json!({"url": "app://open/x", "cloaked": true})).refuses(
+        422,
+        "cloaked: works only with an http or https destination",
+        "a scheme that no frame shows",
+    );
+    // A custom value decides the scheme: nothing of a visitor is appended, and no frame stays empty.
+    let workspaces = admin.get("/api/v1/workspaces").expect(200, "workspaces");
+    let workspace = format!("/api/v1/workspaces/{}", text(&workspaces["workspaces"][0], "id"));
+    let mut visitor = app.visitor();
+    let body = json!({
+        "url": "{{custom_values.m}}", "customSlug": "filled", "forwardParameters": true, "forwardPath": true,
+        "utmSource": "x",
+    });
+    admin.create(&body);
+    admin.create(&json!({"url": "{{custom_values.m}}", "customSlug": "framed", "cloaked": true}));
+    for (value, query, path, framed) in [
+        ("sip:a@b.com", Some("sip:a@b.com"), None, 302),
+        ("mailto:jane@e.test?subject=x", Some("mailto:jane@e.test?subject=x"), None, 302),
+        (
+            "https://e.test/p",
+            Some("https://e.test/p?utm_source=x&to=evil@e.test"),
+            Some("https://e.test/p/x?utm_source=x"),
+            200,
+        ),
+    ] {
+        admin.patch(&workspace, &json!({"customValues": {"m": value}})).expect(200, value);
+        assert_eq!(visitor.get("/filled?to=evil@e.test").header("location"), query, "{value}");
+        assert_eq!(visitor.get("/filled/x").header("location"), path, "{value}");
+        assert_eq!(visitor.get("/framed").status, framed, "{value}");
+    }
+    // The form of a password leads to each scheme.
+    admin.create(&json!({"url": "sip:a@b.com", "customSlug": "locked", "password": "x"}));
+    admin.create(&json!({"url": "sip:a@b.com", "customSlug": "asks", "confirm": true}));
+    for path in ["/locked", "/asks"] {
+        let page = visitor.get(path);
+        let policy = page.header("content-security-policy").unwrap_or_default();
+        let want = "form-action 'self' https: http: mailto: tel: sms: sip: tel: app: mailto:";
+        assert!(policy.contains(want), "{path}: {policy}");
     }
     admin.create(&json!({"url": "app://open/x", "forwardPath": true, "utmSource": "x"}));
     // By the rules of their link types.
@@ -412,7 +541,8 @@ fn f03_custom_values_are_filled_in_or_refused() {
         let made = admin.create(&json!({"url": url, "linkType": kind, "customSlug": code}));
         assert_eq!(visitor.get(&format!("/{code}")).header("location"), Some(want), "{made}");
     }
-    let why = "must not contain {{custom_values...}}: only the destination is filled in";
+    let why =
+        "must not contain {{: placeholders are filled in only in the destination, as {{custom_values.NAME}}";
     let template = "https://e.test/{{custom_values.page}}";
     for (field, value) in [
         ("expiredUrl", template),
@@ -421,14 +551,77 @@ fn f03_custom_values_are_filled_in_or_refused() {
         ("utmSource", "{{custom_values.page}}"),
         ("utmMedium", "{{ custom_values.page }}"),
         ("utmContent", "x{{custom_values.page}}"),
+        ("expiredUrl", "https://e.test/{{{custom_values.page}}}"),
+        ("image", "https://e.test/{{contact.first_name}}"),
+        ("webhookUrls", "https://e.test/{{Custom_Values.page}}"),
+        ("utmTerm", "{{{custom_values.page}}}"),
+        ("utmCampaign", "{{contact.first_name}}"),
     ] {
         let body = json!({"url": "https://e.test/", field: value});
         admin.post(LINKS, &body).refuses(422, &format!("{field}: {why}"), field);
     }
     for field in ["notFoundUrl", "rootUrl", "expiredUrl"] {
         let path = "/api/v1/domains/00000000000000000000";
-        admin.patch(path, &json!({ field: template })).refuses(422, &format!("{field}: {why}"), field);
+        for template in [template, "https://e.test/{{{custom_values.page}}}", "https://e.test/{{contact.id}}"]
+        {
+            admin.patch(path, &json!({ field: template })).refuses(422, &format!("{field}: {why}"), field);
+        }
     }
+    // A destination has no other placeholders, whatever its type.
+    let rule = "url: must write placeholders as {{custom_values.NAME}}, NAME of A-Z, a-z, 0-9 and _, and other braces \
+                as %7B and %7D";
+    for (kind, url) in [
+        ("URL", "https://e.test/{{{custom_values.page}}}"),
+        ("URL", "https://e.test/?n={{contact.first_name}}"),
+        ("URL", "{{custom_values.page}}/{{contact.first_name}}"),
+        ("URL", "https://e.test/{{Custom_Values.page}}"),
+        ("URL", "https://e.test/{{custom_values . page}}"),
+        ("MAILTO", "jane@e.test?body=Dear {{contact.first_name}}"),
+        ("SMS", "+4930?body={{{custom_values.page}}}"),
+        ("TEL", "+49{{contact.phone}}"),
+    ] {
+        admin.post(LINKS, &json!({"url": url, "linkType": kind})).refuses(422, rule, url);
+    }
+    let made = admin.create(&json!({"url": "https://e.test/?q={\"a\":{\"b\":1}}"}));
+    assert_eq!(made["url"], "https://e.test/?q=%7B%22a%22:%7B%22b%22:1%7D%7D");
+    let nested = json!({"customValues": {"page": "{{contact.first_name}}"}});
+    admin.patch(&workspace, &nested).refuses(
+        422,
+        "customValues: page must not contain {{: values are filled into destinations, not into values",
+        "a value",
+    );
+}
+
+#[test]
+fn a5_what_cannot_be_seen_is_left_out() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let workspaces = admin.get("/api/v1/workspaces").expect(200, "workspaces");
+    let workspace = format!("/api/v1/workspaces/{}", text(&workspaces["workspaces"][0], "id"));
+    let values = json!({"customValues": {"page": " \u{200b}spring\u{feff}\u{a0}", "num": "30\u{200b}"}});
+    admin.patch(&workspace, &values).expect(200, "values");
+    let mut visitor = app.visitor();
+    for (code, kind, url, want) in [
+        ("v1", "URL", "https://e.test/{{custom_values.page}}?x=1", "https://e.test/spring?x=1"),
+        ("v2", "URL", "https://e.test/{{\u{200b}custom_values.page\u{a0}}}", "https://e.test/spring"),
+        ("v3", "TEL", "+49\u{ad} (0) {{custom_values.num}}\u{200b}1234", "tel:+49301234"),
+        (
+            "v4",
+            "MAILTO",
+            "jane@e.test\u{200b}?subject={{custom_values.page}}",
+            "mailto:jane@e.test?subject=spring",
+        ),
+        ("v5", "MAILTO", "jane@e.test\u{200b}?subject=x", "mailto:jane@e.test?subject=x"),
+        ("v6", "URL", "https://e.test/\u{fe0f}", "https://e.test/"),
+        ("v7", "URL", "https://e.test/a\u{2800}\u{3164}\u{ad}", "https://e.test/a"),
+        ("v8", "URL", "https://e.test/\u{2764}\u{fe0f}", "https://e.test/%E2%9D%A4%EF%B8%8F"),
+    ] {
+        let body = json!({"url": url, "linkType": kind, "customSlug": code});
+        admin.create(&body);
+        assert_eq!(visitor.get(&format!("/{code}")).header("location"), Some(want), "{url:?}");
+    }
+    let body = json!({"url": "https://e.test/", "utmSource": "mail\u{200b}", "utmTerm": "\u{feff}"});
+    assert_eq!(admin.create(&body)["url"], "https://e.test/?utm_source=mail");
 }
 
 #[test]
@@ -441,9 +634,11 @@ fn a3_f10_files_move_links_whole() {
     let tag =
         admin.post(TAGS, &json!({"name": "Red", "color": "#ff0000"})).expect(201, "a tag")["tag"].clone();
     let campaign = admin.post("/api/v1/campaigns", &json!({"name": "Spring"})).expect(201, "a campaign");
+    let webhooks = ["https://h.test/in,1?f=a,b", "https://h.test/in%2C1"];
     for code in ["a", "b"] {
         let body = json!({
             "url": "https://e.test/", "customSlug": code, "tagIds": [tag["id"]], "campaignId": campaign["campaign"]["id"],
+            "webhookUrls": if code == "a" { json!(webhooks) } else { json!("https://h.test/") },
         });
         admin.create(&body);
     }
@@ -454,6 +649,9 @@ fn a3_f10_files_move_links_whole() {
     };
     let path = lines.to_str().expect("a path");
     run(&["export", "--output", path], &data);
+    // A comma is one of the URL, and not an escape of it.
+    assert!(text_of.contains(&format!("\"webhookUrls\":{}", json!(webhooks))), "{text_of}");
+    assert!(text_of.contains("\"webhookUrls\":\"https://h.test/\""), "{text_of}");
     // As a Windows editor saves it.
     let text_of = std::fs::read_to_string(&lines).expect("the export");
     std::fs::write(&lines, format!("\u{feff}{text_of}\u{feff}\r\n")).expect("a file");
@@ -465,6 +663,10 @@ fn a3_f10_files_move_links_whole() {
     let campaigns = admin.get("/api/v1/campaigns").expect(200, "campaigns");
     assert_eq!(campaigns["campaigns"][0]["name"], "Spring");
     server.stop();
+    let again = folder.path().join("again.jsonl");
+    run(&["export", "--output", again.to_str().expect("a path")], &other);
+    let again = std::fs::read_to_string(again).expect("the export");
+    assert!(again.contains(&format!("\"webhookUrls\":{}", json!(webhooks))), "the same URLs: {again}");
     let utf16: Vec<u8> =
         [0xff, 0xfe].into_iter().chain(text_of.encode_utf16().flat_map(u16::to_le_bytes)).collect();
     std::fs::write(&lines, utf16).expect("a file");

@@ -12,12 +12,13 @@ use crate::core::tenants::directory::{Directory, Versioned};
 use crate::core::tenants::viewer::Viewer;
 use crate::core::view::LinkView;
 use crate::model::Invalid;
-use crate::model::destination::Destination;
-use crate::model::domain::{Domain, DomainNumber};
+use crate::model::destination::{Destination, ExtraSchemes};
+use crate::model::domain::{Domain, DomainNumber, HostName};
 use crate::model::id::Id;
 use crate::model::link::{DomainChoice, Draft, Edit, Link, Options, Password, PasswordHash};
 use crate::model::short_code::ShortCode;
 use crate::model::tag::Tag;
+use crate::model::text::trim_blank;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::keys;
 use crate::table::record::{LinkAt, StoredOutcome};
@@ -197,6 +198,11 @@ impl Core {
     pub(crate) fn has_domain(&self, name: &str) -> bool {
         self.shared.domain_by_name(&self.directory(), name).is_some()
     }
+
+    /// Returns the schemes that the configuration adds for destinations.
+    pub(crate) fn schemes(&self) -> &ExtraSchemes {
+        &self.shared.schemes
+    }
 }
 
 impl Shared {
@@ -284,14 +290,17 @@ impl Shared {
         usable.cloned().ok_or_else(|| Invalid::new("domain", "is not a domain of this workspace").into())
     }
 
-    pub(super) fn domain_by_name(&self, directory: &Directory, name: &str) -> Option<DomainNumber> {
-        // The default domain has no stored name: `public_url` has it.
+    /// Returns the domain of a name in any spelling that [`HostName::parse`] takes: `bücher.example`, `GO.test.`.
+    pub(in crate::core) fn domain_by_name(&self, directory: &Directory, name: &str) -> Option<DomainNumber> {
+        // The default domain has no stored name: `public_url` has it, with a port or an address in place of a name.
         if self.site.is_named(name) {
             return Some(DomainNumber::DEFAULT);
         }
-        let name = name.to_ascii_lowercase();
-        // A dot at the end marks a complete name and is no part of it.
-        directory.domain_named(name.trim_end_matches('.')).map(|domain| domain.number)
+        let name = HostName::parse("domain", trim_blank(name)).ok()?;
+        if self.site.is_named(name.as_str()) {
+            return Some(DomainNumber::DEFAULT);
+        }
+        directory.domain_named(name.as_str()).map(|domain| domain.number)
     }
 
     pub(in crate::core) fn needs_table(&self, workspace: WorkspaceNumber, options: &Options) -> bool {

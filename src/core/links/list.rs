@@ -407,7 +407,7 @@ impl Shared {
     /// Returns what a query reads, or `None` when nothing can match.
     fn source(&self, workspace: WorkspaceNumber, query: &LinkQuery) -> Result<Option<ListSource>, Error> {
         let domain = match &query.domain {
-            Some(name) => match self.domain_of_name(name) {
+            Some(name) => match self.domain_by_name(&self.directory.load(), name) {
                 Some(domain) => Some(domain),
                 // An unknown domain matches nothing, which is no error.
                 None => return Ok(None),
@@ -427,13 +427,6 @@ impl Shared {
         let search = query.search.as_ref().and_then(|text| self.search(workspace, text));
         let filter = Filter { search, domain, tag, is_active: query.is_active };
         Ok(Some(ListSource { list, filter }))
-    }
-
-    fn domain_of_name(&self, name: &str) -> Option<DomainNumber> {
-        if self.site.is_named(name) {
-            return Some(DomainNumber::DEFAULT);
-        }
-        self.directory.load().domain_named(&name.to_ascii_lowercase()).map(|domain| domain.number)
     }
 
     fn rank(&self, sort: Sort, link: &Link) -> Result<Ranked, Error> {

@@ -15,7 +15,8 @@ use unicode_normalization::UnicodeNormalization;
 use crate::core::shared::Shared;
 use crate::model::domain::DomainNumber;
 use crate::model::link::{Link, Options};
-use crate::model::text::searchable;
+use crate::model::short_code::ShortCode;
+use crate::model::text::{searchable, trim_blank};
 use crate::model::workspace::WorkspaceNumber;
 
 /// The beginning of each label of a host with other letters than ASCII.
@@ -31,13 +32,22 @@ pub(in crate::core) struct LinkSearch {
     escapes: Vec<String>,
     /// For each domain, the beginnings of codes whose short URLs have the text across the slash before the
     /// code.
-    code_starts: HashMap<DomainNumber, Vec<String>>,
+    code_starts: HashMap<DomainNumber, Vec<CodeStart>>,
+}
+
+/// The beginning of a code, or a whole code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct CodeStart {
+    text: String,
+    /// Whether something follows the code, so that no longer code is meant.
+    is_whole: bool,
 }
 
 impl Shared {
     /// Returns the search for a text, or `None` for one that every link has.
     pub(in crate::core) fn search(&self, workspace: WorkspaceNumber, text: &str) -> Option<LinkSearch> {
-        let needle = searchable(text).into_owned();
+        // As people paste it.
+        let needle = searchable(trim_blank(text)).into_owned();
         let mut code_starts = HashMap::new();
         // Few texts have a slash. Without one, a text across the slash cannot occur.
         if needle.contains('/') {
@@ -56,7 +66,7 @@ impl Shared {
 }
 
 impl LinkSearch {
-    fn new(needle: String, code_starts: HashMap<DomainNumber, Vec<String>>) -> LinkSearch {
+    fn new(needle: String, code_starts: HashMap<DomainNumber, Vec<CodeStart>>) -> LinkSearch {
         let may_span_parameters = needle.contains(['=', '&', '?', '#', '+', '%']);
         LinkSearch { may_span_parameters, escapes: escapes(&needle), needle, code_starts }
     }
@@ -64,14 +74,25 @@ impl LinkSearch {
     /// Returns whether a link has the text.
     pub(in crate::core) fn matches(&self, link: &Link) -> bool {
         let options = &link.options;
+        let aliases = || link.aliases.iter().map(|alias| (alias.domain, &alias.code));
         self.is_in(link.code.as_str())
+            || aliases().any(|(_, code)| self.is_in(code.as_str()))
             || options.title.as_deref().is_some_and(|title| self.is_in(title))
             || self.is_in_url(options.destination.as_str())
             || !options.utm.is_empty() && self.is_in_utm(options)
-            || self.code_starts.get(&link.domain).is_some_and(|starts| {
-                let code = searchable(link.code.as_str());
-                starts.iter().any(|start| code.starts_with(&**start))
+            || !self.code_starts.is_empty()
+                && (std::iter::once((link.domain, &link.code)).chain(aliases()))
+                    .any(|(domain, code)| self.is_at(domain, code))
+    }
+
+    /// Returns whether the short URL of a code has the text across the slash before the code.
+    fn is_at(&self, domain: DomainNumber, code: &ShortCode) -> bool {
+        self.code_starts.get(&domain).is_some_and(|starts| {
+            let code = searchable(code.as_str());
+            starts.iter().any(|start| {
+                if start.is_whole { code == *start.text } else { code.starts_with(&*start.text) }
             })
+        })
     }
 
     /// Returns whether the destination has the text in its UTM parameters, or across one.
@@ -107,7 +128,9 @@ impl LinkSearch {
 fn escapes(needle: &str) -> Vec<String> {
     let chars: BTreeSet<char> = match needle.chars().find(|c| !c.is_ascii()) {
         Some(first) => {
-            let both = std::iter::once(first).chain(first.to_uppercase());
+            // The needle has one sigma for both.
+            let last = (first == 'σ').then_some('ς');
+            let both = std::iter::once(first).chain(first.to_uppercase()).chain(last);
             both.flat_map(|c| std::iter::once(c).chain(c.nfd())).filter(|c| !c.is_ascii()).collect()
         }
         None => needle.chars().filter(|c| !c.is_ascii_alphanumeric() && !"-._~".contains(*c)).collect(),
@@ -153,20 +176,31 @@ fn decoded_host(url: &str) -> Cow<'_, str> {
 }
 
 /// Returns what `needle` has behind each slash that follows the end of one of `bases`, as codes begin.
-fn code_starts_behind(bases: &[&str], needle: &str) -> Vec<String> {
+fn code_starts_behind(bases: &[&str], needle: &str) -> Vec<CodeStart> {
     let mut starts = Vec::new();
+    let without_scheme = |url: &str| url.split_once("://").map(|(_, rest)| rest.to_owned());
     for (at, _) in needle.match_indices('/') {
         let (before, behind) = (&needle[..at], &needle[at + 1..]);
+        let is_end = bases.iter().any(|base| {
+            let base = searchable(base);
+            // A copied short URL may have the other scheme.
+            let is_same = || without_scheme(before).is_some_and(|host| without_scheme(&base) == Some(host));
+            base.ends_with(before) || is_same()
+        });
+        // A query or fragment behind a short URL: alone, `/page?a=1` is a part of a destination.
+        let query = behind.find(['?', '#']).filter(|_| !before.is_empty());
+        let code = &behind[..query.unwrap_or(behind.len())];
         // A code has no slash. One behind it is a part of the same address.
-        let code = behind.strip_suffix('/').unwrap_or(behind);
-        let is_end = bases.iter().any(|base| searchable(base).ends_with(before));
-        if is_end && !code.is_empty() && !code.contains('/') {
-            starts.push(searchable(code).into_owned());
-            // As browsers copy it.
-            if let Ok(code) = percent_decode_str(code).decode_utf8()
-                && !starts.contains(&searchable(&code).into_owned())
-            {
-                starts.push(searchable(&code).into_owned());
+        let (code, slash) = code.strip_suffix('/').map_or((code, false), |code| (code, true));
+        if !is_end || code.is_empty() || code.contains('/') {
+            continue;
+        }
+        // As it is, and as browsers copy it.
+        for code in [Some(code.into()), percent_decode_str(code).decode_utf8().ok()].into_iter().flatten() {
+            let text = searchable(&code).into_owned();
+            let start = CodeStart { text, is_whole: query.is_some() || slash };
+            if !starts.contains(&start) {
+                starts.push(start);
             }
         }
     }
@@ -177,7 +211,7 @@ fn code_starts_behind(bases: &[&str], needle: &str) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::model::destination::LinkType;
-    use crate::model::link::sample;
+    use crate::model::link::{Alias, sample};
 
     fn search(text: &str) -> LinkSearch {
         let needle = searchable(text).into_owned();
@@ -191,6 +225,8 @@ mod tests {
         let mut link = sample::link(1, "café", Options::new(url, LinkType::Url));
         link.options.title = Some("Gro\u{308}ße İstanbul".into());
         link.options.utm.source = Some("newsletterx".into());
+        let code = ShortCode::parse("♥\u{fe0f}old").expect("a code");
+        link.aliases.push(Alias { domain: DomainNumber::DEFAULT, code });
         for found in [
             "CAFÉ",
             "cafe\u{301}",
@@ -198,6 +234,13 @@ mod tests {
             "127.0.0.1:8080/café",
             "127.0.0.1:8080/caf",
             "/CAFÉ/",
+            "http://127.0.0.1:8080/café?utm_medium=x",
+            "127.0.0.1:8080/caf%C3%A9/?a#b",
+            "https://127.0.0.1:8080/café",
+            "http://127.0.0.1:8080/♥\u{fe0f}old",
+            "127.0.0.1:8080/%E2%99%A5%EF%B8%8Fold?a",
+            "♥\u{fe0f}ol",
+            "/♥old",
             "größe",
             "gro\u{308}ße",
             "GRÖSSE".replace("SS", "ß").as_str(),
@@ -212,7 +255,17 @@ mod tests {
         ] {
             assert!(search(found).matches(&link), "{found}");
         }
-        for missing in ["cafés", "/afé", "127.0.0.1:8080", "0.1:8080/x", "turkey", "utm_medium", "/"] {
+        for missing in [
+            "cafés",
+            "/afé",
+            "http://127.0.0.1:8080/caf?a",
+            "https://x127.0.0.1:8080/café",
+            "127.0.0.1:8080",
+            "0.1:8080/x",
+            "turkey",
+            "utm_medium",
+            "/",
+        ] {
             assert_eq!(search(missing).matches(&link), missing == "/", "{missing}");
         }
     }

@@ -316,8 +316,12 @@ impl TagMapping {
         color: Box<str>,
     ) {
         // A snapshot of an earlier version may have two spellings of one name.
-        let new =
-            || self.new.iter().find(|tag| text::folded_name(&tag.name) == text::folded_name(&name)).map(|tag| tag.id);
+        let new = || {
+            self.new
+                .iter()
+                .find(|tag| text::folded_name(&tag.name) == text::folded_name(&name))
+                .map(|tag| tag.id)
+        };
         if let Some(id) = known.get(&name).or_else(new) {
             self.ids.push(id);
             return;

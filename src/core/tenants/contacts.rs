@@ -23,6 +23,7 @@ use crate::model::contact::{CONTACT_KEY_BYTES, ContactKey, ContactLink};
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::short_code::{ShortCode, trimmed};
+use crate::model::text::trim_blank;
 use crate::table::keys;
 use crate::table::record::Stored;
 
@@ -32,8 +33,8 @@ pub const CONTACT_PATH: &str = "/links/r/2/";
 /// The header of every token. No other header is accepted.
 const HEADER: &str = r#"{"alg":"HS256"}"#;
 
-/// The text behind the braces of every merge field.
-const FIELD: &str = "trigger_link.";
+/// The name of every merge field, before the dot and the id.
+const FIELD: &str = "trigger_link";
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
@@ -158,8 +159,8 @@ fn fields(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Splits a text at its merge fields. Spaces within the braces are allowed, as HighLevel's editor writes
-/// them.
+/// Splits a text at its merge fields. Spaces and invisible characters within the braces are allowed, as editors write
+/// them, and the name in any case.
 fn parts(text: &str) -> impl Iterator<Item = MergePart<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -182,12 +183,14 @@ fn parts(text: &str) -> impl Iterator<Item = MergePart<'_>> {
 
 /// Returns the id of the first merge field, and where the field begins and ends.
 fn next_field(text: &str) -> Option<(&str, usize, usize)> {
-    text.match_indices(FIELD).find_map(|(at, _)| {
-        let begin = text[..at].trim_end().strip_suffix("{{")?.len();
-        let behind = at + FIELD.len();
-        let (id, _) = text[behind..].split_once("}}")?;
-        // A field without an end, before another one.
-        (!id.contains("{{")).then_some((id.trim(), begin, behind + id.len() + 2))
+    let mut from = 0;
+    text.match_indices("}}").find_map(|(end, _)| {
+        // The last braces before the end: earlier ones begin a field without an end. Each part is searched once.
+        let begin = text[from..end].rfind("{{").map(|at| from + at);
+        from = end + 2;
+        let begin = begin?;
+        let (name, id) = text[begin + 2..end].split_once('.')?;
+        trim_blank(name).eq_ignore_ascii_case(FIELD).then(|| (trim_blank(id), begin, end + 2))
     })
 }
 
@@ -289,6 +292,14 @@ mod tests {
             ("{{ trigger_link.a }}{{trigger_link.b }}{{\u{a0}trigger_link.c}}", vec!["a", "b", "c"]),
             ("{{{trigger_link.a}}} {{trigger_link.b {{trigger_link.c}}", vec!["a", "c"]),
             ("trigger_link.a }} {trigger_link.b}}", vec![]),
+            (
+                "{{\u{200b}trigger_link.a}} {{ trigger_link .b }} {{Trigger_Link.c\u{feff}}}",
+                vec!["a", "b", "c"],
+            ),
+            (
+                "{{trigger_links.a}} {{x trigger_link.b}} {{}} {{trigger_link}} }} {{trigger_link.c}}",
+                vec!["c"],
+            ),
         ];
         for (text, want) in rows {
             assert_eq!(fields(text).collect::<Vec<_>>(), want, "{text}");

@@ -241,10 +241,8 @@ impl Tenants {
     /// Returns the id of the domain with this name or id, if the acting workspace may use it.
     pub fn domain_of_name_or_id(&self, context: &Context, text: &str) -> Option<Id> {
         let (workspace, directory) = (context.workspace.number, self.directory());
-        if self.shared.site.host().eq_ignore_ascii_case(text) {
-            return directory.domain(DomainNumber::DEFAULT).map(|domain| domain.id);
-        }
-        let named = directory.domain_named(&text.to_ascii_lowercase()).map(|domain| domain.id);
+        let named = self.shared.domain_by_name(&directory, text);
+        let named = named.and_then(|number| directory.domain(number)).map(|domain| domain.id);
         let id = named.or_else(|| text.parse().ok())?;
         directory.domain_seen(workspace, id).map(|versioned| versioned.record.id)
     }

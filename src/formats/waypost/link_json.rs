@@ -112,7 +112,7 @@ pub struct Detail<'a> {
     gtm_container_id: Option<&'a str>,
     head_tags: Option<&'a str>,
     body_tags: Option<&'a str>,
-    webhook_urls: Option<String>,
+    webhook_urls: Option<WebhooksJson>,
     rules: [(); 0],
     created_by: Option<Creator<'a>>,
     valid_since: Option<String>,
@@ -124,6 +124,16 @@ pub struct Detail<'a> {
     aliases: Vec<AliasJson<'a>>,
     campaign_id: Option<&'a str>,
     notes: Option<&'a str>,
+}
+
+/// The webhook URLs of a link.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WebhooksJson {
+    /// As the API shows them.
+    Text(String),
+    /// As they are stored.
+    List(Vec<String>),
 }
 
 /// A former short URL of a link.
@@ -151,6 +161,18 @@ struct Creator<'a> {
 }
 
 impl<'a> Detail<'a> {
+    /// Returns the JSON for a file, whose import stores each URL exactly: a comma that the API shows as `%2C` makes
+    /// the webhook URLs a list.
+    pub(super) fn of_export(view: &'a LinkView) -> Detail<'a> {
+        let detail = Detail::of(view);
+        let urls = &view.link.options.webhook_urls;
+        if !urls.iter().any(|url| url.as_str().contains(',')) {
+            return detail;
+        }
+        let urls = urls.iter().map(|url| url.as_str().to_owned()).collect();
+        Detail { webhook_urls: Some(WebhooksJson::List(urls)), ..detail }
+    }
+
     /// Returns the JSON of a whole link.
     pub fn of(view: &'a LinkView) -> Detail<'a> {
         // Every option is named, so that a new option compiles only once it is shown here. An export consists of
@@ -210,7 +232,7 @@ impl<'a> Detail<'a> {
             gtm_container_id: gtm_container_id.as_deref(),
             head_tags: head_tags.as_ref().map(Markup::as_str),
             body_tags: body_tags.as_ref().map(Markup::as_str),
-            webhook_urls: show_webhooks(webhook_urls),
+            webhook_urls: show_webhooks(webhook_urls).map(WebhooksJson::Text),
             rules: [],
             created_by: view.creator.as_deref().map(|key| Creator {
                 id: AsText(key.id),

@@ -34,7 +34,9 @@ pub(super) fn named_workspace(headers: &HeaderMap) -> Result<Option<String>, Api
     if lines.next().is_some() {
         return Err(error("must be given once"));
     }
-    line.to_str().map(|id| Some(id.to_owned())).map_err(|_| error("must be visible ASCII"))
+    let id = line.to_str().map_err(|_| error("must be visible ASCII"))?;
+    // As in query and body, empty is none: scripts send a variable that is not set.
+    Ok((!id.is_empty()).then(|| id.to_owned()))
 }
 
 /// Returns the workspace in which a request acts. `header` is the workspace that its header names.

@@ -10,8 +10,11 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::model::Invalid;
 
-/// Longest password in bytes. A visitor must not be able to order more hashing.
+/// Longest password in bytes, in the spelling that is hashed or in the one that was sent. A visitor must not be able to order more hashing.
 pub const PASSWORD_MAX: usize = 1_024;
+
+/// Longest text of a password in bytes: no spelling of a password of [`PASSWORD_MAX`] bytes has four times as many.
+pub const PASSWORD_TEXT_MAX: usize = 4 * PASSWORD_MAX;
 
 /// Most memory of one check in KiB: three times that of our own hashes, and the default of the libraries of
 /// PHP, Node and Python. Past it: the hash is rejected, since anyone on the internet can order a check.
@@ -133,16 +136,21 @@ impl Eq for Password {}
 impl Password {
     /// Parses a password. Fails if it is empty or longer than [`PASSWORD_MAX`].
     pub fn parse(text: &str) -> Result<Password, Invalid> {
+        let too_long = || Invalid::new("password", "must be at most 1024 bytes");
         match text.len() {
             // An empty password would be a form that every visitor passes.
             0 => Err(Invalid::new("password", "must not be empty")),
-            1..=PASSWORD_MAX => {
+            1..=PASSWORD_TEXT_MAX => {
                 let normal: String =
                     text.nfkc().map(|c| if c.is_whitespace() && !c.is_control() { ' ' } else { c }).collect();
+                // Keyboards may send more bytes than were set.
+                if text.len() > PASSWORD_MAX && normal.len() > PASSWORD_MAX {
+                    return Err(too_long());
+                }
                 let given = (normal != text).then(|| text.into());
                 Ok(Password { normal: normal.into(), given })
             }
-            _ => Err(Invalid::new("password", "must be at most 1024 bytes")),
+            _ => Err(too_long()),
         }
     }
 
@@ -184,6 +192,12 @@ mod tests {
         for (one, other) in rows {
             let (one, other) = (Password::parse(one).expect(one), Password::parse(other).expect(other));
             assert!(one == other && one.given_bytes().is_none() && other.given_bytes().is_some());
+        }
+        // The longest password, on a keyboard that sends letters and marks, and on one of full width.
+        for (one, other) in [("\u{fc}", "u\u{308}"), ("0", "\u{ff10}"), ("\u{3a0}", "\u{1d6b7}")] {
+            let many = |part: &str| part.repeat(PASSWORD_MAX / one.len());
+            assert!(Password::parse(&many(one)) == Password::parse(&many(other)), "{one}");
+            assert!(Password::parse(&(many(other) + other)).is_err(), "{one}");
         }
         // Case, order and ends count.
         for (one, other) in [("a", "A"), ("a ", "a"), ("a\tb", "a b"), ("haló", "halo")] {

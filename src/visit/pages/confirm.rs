@@ -5,8 +5,6 @@
 //! The headers are those of the password page, for the same reasons: `Referrer-Policy: same-origin`, so that a
 //! browser sends the origin of the form, and `form-action` with the schemes of destinations.
 
-use std::sync::LazyLock;
-
 use askama::Template;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -14,12 +12,10 @@ use hyper::header::{HeaderValue, REFERRER_POLICY};
 use hyper::{Response, StatusCode};
 
 use super::layout::{page, policy};
+use super::password::form_action;
 use super::tags::OwnTags;
+use crate::model::destination::ExtraSchemes;
 use crate::model::link::Options;
-
-const ALLOWED: &str = "form-action 'self' https: http: mailto: tel: sms:";
-
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| policy(ALLOWED));
 
 #[derive(Template)]
 #[template(path = "confirm.html")]
@@ -29,11 +25,11 @@ struct Confirm<'a> {
     own: OwnTags<'a>,
 }
 
-/// Returns the page: 200 for a visit, 403 for a form of another site, which does not press the button.
-pub fn confirm(options: &Options, status: StatusCode) -> Response<Full<Bytes>> {
+/// Returns the page: 200 for a visit, 403 for a form of another site, which does not press the button. `schemes` are
+/// those of the configuration.
+pub fn confirm(options: &Options, status: StatusCode, schemes: &ExtraSchemes) -> Response<Full<Bytes>> {
     let own = OwnTags::of(options);
-    let has_images = options.head_tags.is_some() || options.body_tags.is_some();
-    let policy = if has_images { policy(&own.allow(ALLOWED.to_owned())) } else { POLICY.clone() };
+    let policy = policy(&own.allow(form_action(schemes)));
     let template =
         Confirm { title: options.title.as_deref(), description: options.description.as_deref(), own };
     let mut response = page(status, &template, policy);

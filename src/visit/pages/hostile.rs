@@ -13,10 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::layout::FOUNDATION;
 use super::{
-    DomainHome, PasswordPrompt, Shown, cloaked, denied, error, error_at, greeting, password, pixels, preview,
-    shown, tags, unavailable,
+    DomainHome, PasswordPrompt, Shown, cloaked, confirm, denied, error, error_at, greeting, password, pixels,
+    preview, shown, tags, unavailable,
 };
-use crate::model::destination::{Destination, LinkType};
+use crate::model::destination::{Destination, ExtraSchemes, LinkType};
 use crate::model::link::{Edit, Options};
 
 const TITLES: [&str; 9] = [
@@ -90,7 +90,7 @@ fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
         (429, PasswordPrompt::Locked { seconds: 90 }),
         (503, PasswordPrompt::Busy),
     ] {
-        pages.push((status(code), password(prompt)));
+        pages.push((status(code), password(prompt, &ExtraSchemes::default())));
     }
     pages
 }
@@ -273,7 +273,12 @@ fn t62_policies_word_for_word() {
         }
     };
     assert_eq!(more(error(StatusCode::NOT_FOUND)), "form-action 'self'");
-    assert_eq!(more(password(PasswordPrompt::First)), "form-action 'self' https: http: mailto: tel: sms:");
+    let extra = ExtraSchemes::new(vec!["sip".to_owned(), "app".to_owned()]).expect("schemes");
+    let form = "form-action 'self' https: http: mailto: tel: sms:";
+    assert_eq!(more(password(PasswordPrompt::First, &ExtraSchemes::default())), form);
+    assert_eq!(more(password(PasswordPrompt::First, &extra)), format!("{form} sip: app:"));
+    let options = link("T", "sip:a@b.test", LinkType::Url);
+    assert_eq!(more(confirm(&options, StatusCode::OK, &extra)), format!("{form} sip: app:"));
     let frames = [
         ("https://e.test/a;b?c#d", "frame-src https://e.test; form-action 'self'"),
         ("http://e.test:8080/", "frame-src http://e.test:8080; form-action 'self'"),
@@ -401,7 +406,7 @@ fn a_password_form_is_one_field_that_posts_here() {
         (PasswordPrompt::Busy, "again in a moment", Some("5")),
     ];
     for (prompt, says, retry) in rows {
-        let response = password(prompt);
+        let response = password(prompt, &ExtraSchemes::default());
         let after = response.headers().get("retry-after").map(|value| value.to_str().expect("ASCII"));
         assert_eq!(after, retry, "{prompt:?}");
         let html = text(response);

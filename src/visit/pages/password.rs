@@ -10,10 +10,7 @@
 //!   answers a form, and to the redirects after it; with `'self'` alone the right password would not reach
 //!   the destination. The specification leaves this open (w3c/webappsec-csp, issue 8), and Firefox does not
 //!   do it. A host in place of the schemes would reveal the destination. `suite::browser` shows both halves
-//!   in Chromium. The schemes that the configuration adds are missing: with such a destination, the browser
-//!   blocks the redirect.
-
-use std::sync::LazyLock;
+//!   in Chromium. The schemes that the configuration adds are among them.
 
 use askama::Template;
 use bytes::Bytes;
@@ -22,9 +19,14 @@ use hyper::header::{HeaderValue, REFERRER_POLICY, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
 use super::layout::{RETRY_SECONDS, page, policy};
+use crate::model::destination::ExtraSchemes;
 
-static POLICY: LazyLock<HeaderValue> =
-    LazyLock::new(|| policy("form-action 'self' https: http: mailto: tel: sms:"));
+/// Returns the directive of a page whose form is answered by a redirect to a destination.
+pub(super) fn form_action(schemes: &ExtraSchemes) -> String {
+    // Each is a scheme by RFC 3986, so none can end the directive.
+    let extra: String = schemes.iter().map(|scheme| format!(" {scheme}:")).collect();
+    format!("form-action 'self' https: http: mailto: tel: sms:{extra}")
+}
 
 /// The reason why the page is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +51,8 @@ struct Form {
 }
 
 /// Returns the page: 200 for the first, 403 for a wrong password, 429 and 503 with `Retry-After` if the
-/// password was not checked.
-pub fn password(prompt: PasswordPrompt) -> Response<Full<Bytes>> {
+/// password was not checked. `schemes` are those of the configuration.
+pub fn password(prompt: PasswordPrompt, schemes: &ExtraSchemes) -> Response<Full<Bytes>> {
     let (status, retry) = match prompt {
         PasswordPrompt::First => (StatusCode::OK, None),
         PasswordPrompt::Wrong => (StatusCode::FORBIDDEN, None),
@@ -59,7 +61,7 @@ pub fn password(prompt: PasswordPrompt) -> Response<Full<Bytes>> {
         }
         PasswordPrompt::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_SECONDS)),
     };
-    let mut response = page(status, &Form { prompt }, POLICY.clone());
+    let mut response = page(status, &Form { prompt }, policy(&form_action(schemes)));
     let headers = response.headers_mut();
     // Replaces `no-referrer`, which every other page has; see the head of this file.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
