@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-pub(crate) use self::owner::{quoted, remedy};
+pub(crate) use self::owner::{give, quoted, remedy, remedy_for, user_of};
 use crate::clock::Timestamp;
 use crate::core::KEY_FILE;
 use crate::log::local::archive;

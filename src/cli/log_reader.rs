@@ -1,5 +1,6 @@
 //! Opens and reads the log of a data folder or of a backup, for the commands that only read.
 
+use std::io;
 use std::path::Path;
 
 use super::error::CommandError;
@@ -34,18 +35,31 @@ pub(super) fn read_through(archive: &Archive) -> Result<VerifyReport, CommandErr
 /// Opens the log of a data folder or backup. Fails with advice if there is none, or if it is a copy that was cut.
 pub(super) fn open(folder: &Path) -> Result<Archive, CommandError> {
     // An export or a backup of a part would look complete.
-    open_unless(folder, |_| true)
+    open_unless(folder, |_| true, |error| data_folder::remedy(folder, error))
 }
 
 /// Like [`open`], also for a copy that was cut, which can be read. [`incomplete`] reports its missing closing mark.
 pub(super) fn open_copy(folder: &Path) -> Result<Archive, CommandError> {
-    open_unless(folder, |unfinished| *unfinished != Unfinished::Unclosed)
+    open_unless(folder, is_worse_than_cut, |error| data_folder::remedy(folder, error))
 }
 
-fn open_unless(folder: &Path, is_refused: impl Fn(&Unfinished) -> bool) -> Result<Archive, CommandError> {
+/// Like [`open_copy`], for a command that only this user can run: another user cannot read the backup for it.
+pub(super) fn open_backup(folder: &Path, user: u32) -> Result<Archive, CommandError> {
+    open_unless(folder, is_worse_than_cut, |error| data_folder::remedy_for(folder, user, error))
+}
+
+fn is_worse_than_cut(unfinished: &Unfinished) -> bool {
+    *unfinished != Unfinished::Unclosed
+}
+
+fn open_unless(
+    folder: &Path,
+    is_refused: impl Fn(&Unfinished) -> bool,
+    remedy: impl Fn(&io::Error) -> String,
+) -> Result<Archive, CommandError> {
     let log = folder.join(LOG_FOLDER);
     let cannot = |error| {
-        let remedy = data_folder::remedy(folder, &error);
+        let remedy = remedy(&error);
         CommandError::Failed(format!("cannot read {}: {error}{remedy}", folder.display()))
     };
     let unfinished = data_folder::unfinished(folder).map_err(cannot)?;

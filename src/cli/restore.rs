@@ -17,7 +17,9 @@ use super::arguments::ConfigFile;
 use super::error::CommandError;
 use super::output::{counted, print_line, print_note};
 use super::{log_reader, progress};
-use crate::app::data_folder::{self, LOG_FOLDER, REPLACED_LOG, REPLACED_TABLE, RESTORING, TABLE_FOLDER};
+use crate::app::data_folder::{
+    self, FolderError, LOG_FOLDER, REPLACED_LOG, REPLACED_TABLE, RESTORING, TABLE_FOLDER,
+};
 use crate::clock::Clock;
 use crate::log::local::archive::{self, Archive, VerifyReport};
 use crate::log::local::markers::COPY;
@@ -43,7 +45,9 @@ pub(super) struct RestoreArguments {
 pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
     let config = arguments.config_file.load()?;
     let from = &arguments.from;
-    let backup = log_reader::open_copy(from)?;
+    let dir = &config.data_dir;
+    data_folder::check_owner(dir).map_err(|error| foreign(error, from))?;
+    let backup = log_reader::open_backup(from, data_folder::user_of(dir))?;
     // Before anything is changed: a damaged backup must not replace a log.
     let report = log_reader::read_through(&backup)?;
     if !report.is_sound() {
@@ -55,8 +59,6 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
         return Err(CommandError::Failed(why));
     }
     let links = count_links(&backup)?;
-    let dir = &config.data_dir;
-    data_folder::check_owner(dir).map_err(CommandError::from)?;
     let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     created.map_err(|error| cannot("create the data folder", error))?;
     let mut lock = data_folder::lock(dir).map_err(CommandError::from)?;
@@ -99,6 +101,20 @@ fn count_links(log: &Archive) -> Result<u64, CommandError> {
     });
     counted.map_err(CommandError::from)?;
     Ok(links)
+}
+
+/// Returns the error of a data folder. Adds how its user gets a backup that root has written: without this, the command
+/// as that user would fail next, and name root.
+fn foreign(error: FolderError, from: &Path) -> CommandError {
+    match &error {
+        FolderError::Foreign { uid, .. } => match data_folder::give(from, *uid) {
+            Some(give) => {
+                CommandError::Failed(format!("{error}. The backup must belong to the same user: {give}"))
+            }
+            None => CommandError::from(error),
+        },
+        _ => CommandError::from(error),
+    }
 }
 
 fn cannot(what: &str, error: impl std::fmt::Display) -> CommandError {

@@ -24,6 +24,9 @@ pub const KEY_FILE: &str = "admin.key";
 /// not read whole; a longer text is no key.
 const SECRET_MAX: u64 = 4_096;
 
+/// The name of the key in [`KEY_FILE`], in lists of keys. Folders of versions before 0.2 have `bootstrap` instead.
+const FIRST_KEY_NAME: &str = "admin";
+
 /// The result of [`Core::bootstrap`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bootstrap {
@@ -106,7 +109,7 @@ impl Core {
         let mut effect = if is_first { self.first_records() } else { Effect::default() };
         if let Some(secret) = &secret {
             let id = self.shared.ids.lock().next(now, chance());
-            let key = key_record(id, secret, "bootstrap".into(), Reach::Instance, Scopes::all(), now);
+            let key = key_record(id, secret, FIRST_KEY_NAME.into(), Reach::Instance, Scopes::all(), now);
             effect.create(keys::api_key(key.id), key.encode());
         }
         // Not `commit_unasked`, which fails if the table is late: the start waits as long as needed.

@@ -1,6 +1,7 @@
 //! The words of the documents are words: a rename in the code must not reach their sentences, and what they
 //! name exists.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -165,6 +166,29 @@ fn guarantees_name_tests_that_exist() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(named > 40, "{named} names of tests");
+}
+
+/// Each metric has a place in the table of operating.md, and the table names no other.
+#[test]
+fn the_table_of_metrics_is_complete() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operating.md");
+    let operating = fs::read_to_string(path).expect("the document");
+    let rows = operating.lines().skip_while(|line| !line.starts_with("| group | metrics |")).skip(2);
+    let rows: String = rows.take_while(|line| line.starts_with("| ")).collect();
+    // A name ends before its labels.
+    let names = rows.split('`').skip(1).step_by(2).map(|name| name.split('{').next().unwrap_or(""));
+    let is_name = |name: &&str| name.contains('_') || *name == "counters";
+    let whole = |name: &str| match name.strip_prefix("process_") {
+        Some(_) => name.to_owned(),
+        None => format!("waypost_{name}"),
+    };
+    let named: BTreeSet<_> = names.filter(is_name).map(whole).collect();
+    let metrics = TestApp::start().admin().get("/metrics").text();
+    let served = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let served: BTreeSet<_> = served.map(str::to_owned).collect();
+    assert!(served.len() > 40, "{served:?}");
+    let differ: Vec<_> = named.symmetric_difference(&served).collect();
+    assert!(differ.is_empty(), "in the table or in /metrics, and not in both: {differ:?}");
 }
 
 /// Each setting of the example configuration has a row in operating.md, which promises all settings.

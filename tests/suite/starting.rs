@@ -291,6 +291,9 @@ fn root_does_not_write_into_the_folder_of_another_user() {
         }
     }
     assert!(owned().all(|uid| uid == 0), "nothing was written");
+    // The command as that user could not read this backup, so the error names the command before it.
+    let (_, _, stderr) = Plan::on(&data).arg("restore").arg("--replace").arg(&copy).fails();
+    assert!(stderr.contains("sudo chown -R ") && stderr.contains(&copy), "{stderr}");
     // Also with the folder of the log alone, as after `chown -R` without the folder itself.
     std::os::unix::fs::chown(&data, Some(0), None).expect("as root");
     nobody(&data.join("log"));
@@ -327,6 +330,14 @@ fn no_permission_is_not_no_data_folder() {
         }
         assert!(arguments == ["doctor"] || text.contains("sudo -u root"), "{arguments:?}: {text}");
     }
+    // Only the user of the data folder restores. So a backup that root made must become the user's.
+    let copy = home.path().join("copy").display().to_string();
+    assert_eq!(Plan::on(&data).arg("backup").arg(&copy).fails().0, Some(0));
+    let nobody = |path: &Path| std::os::unix::fs::chown(path, Some(65_534), Some(65_534)).expect("as root");
+    nobody(&data);
+    let (code, _, stderr) = as_nobody(&["restore", "--replace", &copy]);
+    let gives = stderr.contains("sudo chown -R ") && stderr.contains(&copy);
+    assert!(code == Some(1) && gives && !stderr.contains("sudo -u root"), "{stderr}");
     let missing = home.path().join("missing");
     let (_, _, stderr) = Plan::on(&missing).arg("export").fails();
     assert!(stderr.contains("does not exist"), "{stderr}");

@@ -65,6 +65,41 @@ pub(crate) fn remedy(path: &Path, error: &io::Error) -> String {
     }
 }
 
+/// Returns what to do if `user`, who alone can run this command, cannot read a folder of another user. Begins with a space,
+/// or is empty.
+pub(crate) fn remedy_for(folder: &Path, user: u32, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return String::new();
+    }
+    if user != geteuid().as_raw() {
+        return format!(". Run this as the user of the data folder: {}", command_as(user));
+    }
+    match fs::metadata(folder) {
+        Ok(found) => format!(". It belongs to {}: {}", shown(found.uid()), chown(folder, user)),
+        Err(_) => format!(
+            ". {} may not enter a folder above it. Move it to a folder that this user may enter, and then: {}",
+            shown(user),
+            chown(folder, user)
+        ),
+    }
+}
+
+/// Returns the command that gives a folder to a user, if it belongs to another one.
+pub(crate) fn give(folder: &Path, user: u32) -> Option<String> {
+    fs::metadata(folder).is_ok_and(|found| found.uid() != user).then(|| chown(folder, user))
+}
+
+fn chown(folder: &Path, user: u32) -> String {
+    // The colon alone stands for the group of the user, which only a user with a name has.
+    let owner = name_of(user).map_or_else(|| user.to_string(), |name| format!("{name}:"));
+    format!("sudo chown -R {owner} {}", quoted(&folder.to_string_lossy()))
+}
+
+/// Returns the user to whom a data folder belongs: the user of this process, if the folder does not exist yet.
+pub(crate) fn user_of(dir: &Path) -> u32 {
+    fs::metadata(dir).map_or_else(|_| geteuid().as_raw(), |found| found.uid())
+}
+
 /// Returns a word as a shell reads it.
 pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@=,%".contains(c);
@@ -93,6 +128,8 @@ mod tests {
         assert_eq!(name_of(0).as_deref(), Some("root"));
         assert_eq!(shown(4_000_000_000), "uid 4000000000");
         assert!(command_as(4_000_000_000).starts_with("sudo -u '#4000000000' "));
+        assert_eq!(chown(Path::new("/a b"), 0), "sudo chown -R root: '/a b'");
+        assert_eq!(chown(Path::new("/a"), 4_000_000_000), "sudo chown -R 4000000000 /a");
         assert_eq!(
             [quoted("a/b.c"), quoted("a b"), quoted("it's"), quoted("")],
             ["a/b.c", "'a b'", "'it'\\''s'", "''"]

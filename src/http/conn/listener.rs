@@ -210,7 +210,7 @@ pub(crate) fn check(listen: &Listen) -> io::Result<()> {
 /// Names the missing folder of a socket.
 fn no_folder(error: io::Error) -> io::Error {
     match error.kind() {
-        ErrorKind::NotFound => io::Error::new(ErrorKind::NotFound, "its folder does not exist: create it"),
+        ErrorKind::NotFound => io::Error::new(ErrorKind::NotFound, "its folder does not exist"),
         _ => error,
     }
 }
@@ -219,20 +219,27 @@ fn no_folder(error: io::Error) -> io::Error {
 pub fn remedy(listen: &Listen, error: &io::Error) -> String {
     match (error.kind(), listen) {
         (ErrorKind::PermissionDenied, Listen::Tcp(_)) => {
-            "Ports below 1024 need a capability: setcap cap_net_bind_service=+ep on the program, \
-             AmbientCapabilities=CAP_NET_BIND_SERVICE of a service, or another port"
+            // `setcap` comes last: a service with `NoNewPrivileges` ignores it, and so does a new binary.
+            "Ports below 1024 need a capability: AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit of the service \
+             (sudo systemctl edit waypost), or set `listen` to a port from 1024 on. Without a service: sudo setcap \
+             cap_net_bind_service=+ep on the program, again after each upgrade"
                 .to_owned()
         }
         (ErrorKind::PermissionDenied, Listen::Unix(path)) => format!(
             "This user must be able to write to {}: RuntimeDirectory=waypost of a service creates /run/waypost for it",
             path.parent().unwrap_or(Path::new("/")).display()
         ),
+        (ErrorKind::NotFound, Listen::Unix(path)) => format!(
+            "Create {} for this user: RuntimeDirectory=waypost of a service creates /run/waypost at each start",
+            path.parent().unwrap_or(Path::new("/")).display()
+        ),
+        (ErrorKind::AlreadyExists, Listen::Unix(_)) => "Or set `listen` to another path".to_owned(),
         (ErrorKind::AddrInUse, _) => "Another program listens there: stop it, or set `listen`".to_owned(),
         (ErrorKind::AddrNotAvailable, _) => {
             "No interface of this machine has this address. Set `listen` to one, or to 0.0.0.0 for all"
                 .to_owned()
         }
-        _ => "Set `listen`".to_owned(),
+        _ => "Set `listen` to another address".to_owned(),
     }
 }
 
@@ -273,6 +280,24 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let error = Reserved::bind(&Listen::Unix(folder.path().join("no/w.sock"))).expect_err("no folder");
         assert!(error.to_string().contains("folder does not exist"), "{error}");
+    }
+
+    /// The first remedy of each error works under the shipped unit, and fits the error.
+    #[test]
+    fn remedies() {
+        let tcp = Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 80)));
+        let unix = Listen::Unix("/run/waypost/w.sock".into());
+        let rows = [
+            (&tcp, ErrorKind::PermissionDenied, "Ports below 1024 need a capability: AmbientCapabilities="),
+            (&tcp, ErrorKind::AddrInUse, "Another program listens there"),
+            (&unix, ErrorKind::PermissionDenied, "This user must be able to write to /run/waypost: "),
+            (&unix, ErrorKind::NotFound, "Create /run/waypost for this user: RuntimeDirectory="),
+            (&unix, ErrorKind::AlreadyExists, "Or set `listen` to another path"),
+        ];
+        for (listen, kind, want) in rows {
+            let remedy = remedy(listen, &kind.into());
+            assert!(remedy.starts_with(want), "{listen} {kind}: {remedy}");
+        }
     }
 
     /// Clients are refused, and not kept waiting, while a long start repairs a log.
