@@ -348,6 +348,56 @@ fn t58_t59_hostile_words_run_nowhere() {
     }
 }
 
+/// The page of the APIs finds operations and copies commands.
+#[test]
+fn the_page_of_the_apis_searches_and_copies() {
+    let Some(browser) = Browser::start(Scripts::On) else { return };
+    let app = TestApp::start();
+    browser.open(&format!("http://{}/api/docs", app.address()));
+    unblocked(&browser);
+    let shown = |css: &str| {
+        let script = format!(
+            "return [...document.querySelectorAll('{css}')].filter((it) => it.getClientRects().length > 0).length"
+        );
+        browser.eval(&script).as_u64().expect("a number")
+    };
+    let all = shown("article");
+    assert!(all > 50 && shown("nav li") == all, "{all} operations");
+    assert_eq!(shown("pre"), shown("pre + button"), "a button for each command");
+    let find = |words: &str| {
+        browser.eval("document.querySelector('#search').value = ''; return 0");
+        browser.fill("#search", words);
+    };
+    find("by-code EXPLAIN");
+    assert_eq!((shown("article"), shown("nav li"), shown("nav ul")), (1, 1, 1));
+    assert_eq!(browser.text("#status"), format!("1 of {all} operations"));
+    // A link to a hidden operation ends the search.
+    browser.eval("location.hash = '#listTags'; return 0");
+    poll("all operations", PATIENCE, || (shown("article") == all).then_some(()));
+    find("no such words");
+    assert_eq!((shown("article"), shown("main > section")), (0, 1), "the introduction stays");
+    find("\u{e00c}");
+    assert_eq!(shown("article"), all, "Escape ends the search");
+    // The text that a script would copy, since the clipboard of a browser without a window is empty.
+    browser.eval(
+        "Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (t) => { window.copied = t; } } });
+         return 0",
+    );
+    browser.click("#createLink pre + button");
+    poll("the copy", PATIENCE, || (browser.text("#createLink pre + button") == "Copied").then_some(()));
+    let copied = browser.eval("return window.copied");
+    let command = browser.eval("return document.querySelector('#createLink pre').textContent");
+    assert!(
+        copied == command && copied.as_str().is_some_and(|text| text.starts_with("curl -X POST ")),
+        "{copied}"
+    );
+    let name = browser.eval("return document.querySelector('#createLink pre + button').ariaLabel");
+    assert_eq!(name, "Copy the command: Create a link");
+    // The narrowest window of a phone: nothing is wider than the page.
+    let wide = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
+    assert_eq!(browser.eval(wide), false);
+}
+
 /// The program itself: links created by its API, opened as people open them.
 #[test]
 fn t58_t68_the_program_serves_these_pages() {

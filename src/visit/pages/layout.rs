@@ -35,8 +35,13 @@ pub(super) fn policy(more: &str) -> HeaderValue {
 
 /// Returns the directives of a page that loads nothing but its own `style`.
 pub fn foundation(style: &str) -> String {
-    let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
-    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'")
+    let hash = hash_source(style);
+    format!("default-src 'none'; style-src {hash}; base-uri 'none'; frame-ancestors 'none'")
+}
+
+/// Returns the source of a policy that allows exactly this style or script.
+pub fn hash_source(text: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text.as_bytes())))
 }
 
 /// Returns a response that shows `template`, with the headers that every page has.

@@ -27,7 +27,7 @@ pub use self::cloaked::cloaked;
 pub use self::confirm::confirm;
 pub use self::denied::denied;
 pub use self::greeting::greeting;
-pub use self::layout::foundation;
+pub use self::layout::{foundation, hash_source};
 pub use self::notice::{DomainHome, error, error_at, foreign_form, too_many, unavailable};
 pub use self::password::{PasswordPrompt, password};
 pub use self::pixels::pixels;

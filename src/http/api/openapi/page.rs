@@ -1,5 +1,6 @@
 //! The page of the APIs, `GET /api/docs`: the description ([`super::spec`]) for people. Plain HTML in one
-//! response, rendered once: no script, and nothing from other sites.
+//! response, rendered once, and nothing from other sites. Its one script searches and copies; without it, the page is
+//! complete.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -10,13 +11,16 @@ use serde_json::Value;
 
 use super::spec::operations;
 use crate::model::short_code::RESERVED;
-use crate::visit::pages::foundation;
+use crate::visit::pages::{foundation, hash_source};
 
 const STYLE: &str = include_str!("docs.css");
 
-/// Forbids all loading; the style is allowed by its hash.
+const SCRIPT: &str = include_str!("docs.js");
+
+/// Forbids all loading; the style and the script are allowed by their hashes.
 pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let policy = format!("{}; form-action 'none'", foundation(STYLE));
+    let (foundation, script) = (foundation(STYLE), hash_source(SCRIPT));
+    let policy = format!("{foundation}; script-src {script}; form-action 'none'");
     HeaderValue::try_from(policy).expect("a policy is visible ASCII")
 });
 
