@@ -303,7 +303,7 @@ impl Config {
             section,
             key: bad.key.to_owned(),
             value: bad.value,
-            rule: bad.rule.to_owned(),
+            rule: bad.rule.into_owned(),
         };
         self.http.check().map_err(|bad| broken("http.", bad))?;
         self.log.check().map_err(|bad| broken("log.", bad))?;
@@ -507,7 +507,7 @@ mod tests {
 
     #[test]
     fn errors_of_types_name_key_value_and_rule() {
-        let rows: [(&str, &[(&str, &str)], &str); 15] = [
+        let rows: [(&str, &[(&str, &str)], &str); 18] = [
             (
                 "\nlisten = true\n",
                 &[],
@@ -522,7 +522,22 @@ mod tests {
             (
                 "[http]\nmax_body = \"big\"",
                 &[],
-                "waypost.toml, line 2: `http.max_body` = \"big\": must be a whole number, 0 or more",
+                "waypost.toml, line 2: `http.max_body` = \"big\": must be a whole number of bytes without a unit",
+            ),
+            (
+                "[cache]\nmax_memory = \"64 MiB\"",
+                &[],
+                "`cache.max_memory` = \"64 MiB\": must be a whole number of bytes without a unit, such as 67108864",
+            ),
+            (
+                "",
+                &[("WAYPOST_CACHE__MAX_MEMORY", "64MB")],
+                "WAYPOST_CACHE__MAX_MEMORY = \"64MB\": must be a whole number of bytes without a unit",
+            ),
+            (
+                "http.trusted_proxies = [\"10.0.0.0/8\", \"proxy\"]",
+                &[],
+                ": \"proxy\" is not an address or a network such as 10.0.0.0/8",
             ),
             (
                 "[links]\ntombstone_days = -1",

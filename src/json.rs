@@ -149,6 +149,9 @@ pub fn parse(bytes: &[u8]) -> Result<Json, String> {
     if is_utf16(bytes) {
         return Err("the body is not valid JSON: it is encoded as UTF-16; send it as UTF-8".to_owned());
     }
+    if bytes.trim_ascii().is_empty() {
+        return Err("the body is empty: send a JSON object such as {\"name\": \"value\"}".to_owned());
+    }
     let left = Cell::new(VALUES_MAX);
     // Not through `serde_json::Value`, which keeps the last of two equal keys.
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -156,7 +159,23 @@ pub fn parse(bytes: &[u8]) -> Result<Json, String> {
         .deserialize(&mut reader)
         // A second text after the first would be ignored by one reader and used by another.
         .and_then(|json| reader.end().map(|()| json))
-        .map_err(|error| format!("the body is not valid JSON: {error}"))
+        .map_err(|error| {
+            if is_form(bytes) {
+                return "the body is not valid JSON: it is a form; send a JSON object such as {\"name\": \"value\"}"
+                    .to_owned();
+            }
+            format!("the body is not valid JSON: {error}")
+        })
+}
+
+/// Returns whether a text looks like a form: `name=value`, or its parts with a boundary before each.
+fn is_form(bytes: &[u8]) -> bool {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.+%[]*".contains(byte);
+    let name = bytes.iter().position(|byte| !is_name(byte));
+    // A list begins with a bracket, and no name of a field does.
+    let is_encoded = name.is_some_and(|end| end > 0 && bytes[end] == b'=') && bytes[0] != b'[';
+    let text = || bytes.windows(9).take(512).any(|part| part.eq_ignore_ascii_case(b"form-data"));
+    is_encoded || (bytes.starts_with(b"--") && text())
 }
 
 /// Returns whether a text is UTF-16 with a byte order mark, or without one and with an ASCII character at its
@@ -465,8 +484,11 @@ mod tests {
 
     #[test]
     fn t18_refuses_what_readers_disagree_about() {
+        const FORM: &str =
+            "the body is not valid JSON: it is a form; send a JSON object such as {\"name\": \"value\"}";
         let rows = [
-            ("", "the body is not valid JSON: EOF while parsing a value at line 1 column 0"),
+            ("", "the body is empty: send a JSON object such as {\"name\": \"value\"}"),
+            (" \n", "the body is empty: send a JSON object such as {\"name\": \"value\"}"),
             ("{", "the body is not valid JSON: EOF while parsing an object at line 1 column 1"),
             ("{}}", "the body is not valid JSON: trailing characters at line 1 column 3"),
             (
@@ -485,6 +507,10 @@ mod tests {
             (r#"{"a":1e400}"#, "the body is not valid JSON: number out of range at line 1 column 10"),
             // One is skipped.
             ("\u{feff}\u{feff}{}", "the body is not valid JSON: expected value at line 1 column 1"),
+            ("url=https%3A%2F%2Fe.test&customSlug=a", FORM),
+            ("link[url]=https://e.test/", FORM),
+            ("--x\r\nContent-Disposition: form-data; name=\"url\"\r\n\r\nu\r\n--x--", FORM),
+            ("[a=1]", "the body is not valid JSON: expected value at line 1 column 2"),
             ("null", "the body must be a JSON object"),
             ("[]", "the body must be a JSON object"),
             ("\"a\"", "the body must be a JSON object"),

@@ -3,6 +3,7 @@
 
 pub mod duration;
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A setting that breaks a rule.
@@ -14,12 +15,16 @@ pub struct BadSetting {
     /// The value as in the file.
     pub value: String,
     /// The rule ("must be at least 1").
-    pub rule: &'static str,
+    pub rule: Cow<'static, str>,
 }
 
 impl BadSetting {
     /// Creates the error of a broken rule of `key`.
-    pub fn new(key: &'static str, value: impl fmt::Display, rule: &'static str) -> BadSetting {
-        BadSetting { key, value: value.to_string(), rule }
+    pub fn new(
+        key: &'static str,
+        value: impl fmt::Display,
+        rule: impl Into<Cow<'static, str>>,
+    ) -> BadSetting {
+        BadSetting { key, value: value.to_string(), rule: rule.into() }
     }
 }

@@ -32,6 +32,20 @@ const LISTS: [(&str, &str); 3] = [
 pub(super) const SECTION: &str =
     "must be a section: write its name in brackets on a line, and its keys below";
 
+/// The settings that are numbers of bytes. People write them with a unit first.
+const BYTES: [&str; 7] = [
+    "cache.max_memory",
+    "http.max_body",
+    "http.max_bulk_body",
+    "log.compact_above",
+    "log.scrub_rate",
+    "log.segment_bytes",
+    "table.cache_capacity",
+];
+
+/// The rule of [`BYTES`].
+const BYTES_RULE: &str = "must be a whole number of bytes without a unit, such as 67108864 for 64 MiB";
+
 /// Returns the rule that the value of a setting breaks, from the parser's message about its type. Returns `None` for a
 /// message about anything else. Messages of this program are rules already.
 pub(super) fn rule(name: &str, message: &str, is_list: bool) -> Option<String> {
@@ -46,6 +60,7 @@ pub(super) fn rule(name: &str, message: &str, is_list: bool) -> Option<String> {
     Some(match expected {
         _ if is_item => format!("must be a list of texts such as {example}"),
         A_LIST => format!("{rule} such as {example}"),
+        _ if rule.starts_with("must be a whole number") && BYTES.contains(&name) => BYTES_RULE.to_owned(),
         _ => rule.to_owned(),
     })
 }
@@ -74,6 +89,14 @@ pub(super) fn value_at(text: &str, at: usize, is_section: impl Fn(&str) -> bool)
     })
 }
 
+/// Returns whether a text in quotation marks is a number with a unit, such as `"64 MiB"`.
+fn is_amount(raw: &str) -> bool {
+    let text = raw.trim_matches(['"', '\'']);
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let digits = text.len() - unit.len();
+    (1..=12).contains(&digits) && unit.trim_start().len() <= 3
+}
+
 fn wrong_type<'a>(
     text: &'a str,
     at: usize,
@@ -88,7 +111,7 @@ fn wrong_type<'a>(
             DeValue::String(_) | DeValue::Array(_) | DeValue::Table(_) => false,
         };
         let raw = text.get(span);
-        let shown = raw.filter(|raw| is_plain || raw.len() < SECRET_MIN);
+        let shown = raw.filter(|raw| is_plain || raw.len() < SECRET_MIN || is_amount(raw));
         WrongType { key, shown, is_list: matches!(value.get_ref(), DeValue::Array(_)) }
     })
 }

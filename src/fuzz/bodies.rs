@@ -51,7 +51,7 @@ fn check_error(bad_request: &BadRequest) {
         BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid) => {
             assert!(!invalid.field.is_empty() && !invalid.why.is_empty(), "{invalid:?}");
         }
-        BadRequest::NotFound(what) => assert!(!what.is_empty()),
+        BadRequest::NotFound(what) | BadRequest::CodeForId(what) => assert!(!what.is_empty()),
     }
     for dialect in DIALECTS {
         let Body { status, bytes, .. } = dialect.error(&ApiError::BadRequest(bad_request.clone()));

@@ -156,7 +156,10 @@ impl Networks {
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Networks, Invalid> {
         let networks: Vec<Network> = texts.into_iter().map(str::parse).collect::<Result<_, _>>()?;
         if networks.len() > NETWORKS_MAX {
-            return Err(Invalid::new("network", format!("must be at most {NETWORKS_MAX}")));
+            return Err(Invalid::new(
+                "network",
+                format!("must be at most {NETWORKS_MAX} addresses or networks"),
+            ));
         }
         Ok(Networks(networks))
     }

@@ -398,7 +398,6 @@ fn every_operation_has_the_same_errors() {
         }
     }
     let mut client = vendor(&app);
-    let why = "The method is not allowed here; see the Allow header";
     for (method, path, allow) in [
         ("PUT", LINKS, "POST, GET, HEAD"),
         ("DELETE", LINKS, "POST, GET, HEAD"),
@@ -409,11 +408,13 @@ fn every_operation_has_the_same_errors() {
         ("DELETE", "/api/campaigns/x", "GET, HEAD, PATCH"),
     ] {
         let answer = client.send(method, path, &[], None);
-        refuses(&answer, 405, "METHOD_NOT_ALLOWED", why, &format!("{method} {path}"));
+        let why = format!("The method is not allowed here; allowed are {allow}");
+        refuses(&answer, 405, "METHOD_NOT_ALLOWED", &why, &format!("{method} {path}"));
         assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
     }
     for path in ["/api/links/x/webhooks", "/api/campaigns/x/y"] {
-        refuses(&client.get(path), 404, "NOT_FOUND", "There is no such endpoint", path);
+        let why = "There is no such endpoint: /api/docs lists all endpoints";
+        refuses(&client.get(path), 404, "NOT_FOUND", why, path);
     }
     for (method, path) in [("GET", "/api/campaigns/none"), ("PATCH", "/api/campaigns/a%20b")] {
         let answer = client.send(method, path, &[], Some(b"{}"));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::app::TestApp;
+use crate::support::app::{KEY, TestApp};
 use crate::support::http::{Client, text};
 use crate::support::native::{LINKS, new_key, path_of};
 
@@ -124,6 +124,64 @@ fn n14_a_link_has_a_path_by_code() {
     assert_eq!(text(&admin.get(&by_code("spring")).expect(200, "the other one")["link"], "id"), plain);
     let wrong = admin.send("POST", &by_code("spring"), &[], Some(b"{}"));
     assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET, HEAD, PATCH, DELETE")), "{wrong:?}");
+}
+
+/// What a link has below its id, it has below its code.
+#[test]
+fn explain_deliveries_and_lock_have_paths_by_code() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    admin.post("/api/v1/domains", &json!({"domain": "other.test"})).expect(201, "a domain");
+    admin.create(&json!({"url": "https://e.test/1", "customSlug": "a", "isActive": false}));
+    let other = json!({"url": "https://e.test/2", "customSlug": "a", "domain": "other.test"});
+    let id = text(&admin.create(&other), "id").to_owned();
+    // The words of the paths are codes as well.
+    admin.create(&json!({"url": "https://e.test/3", "customSlug": "deliveries"}));
+    let explained = admin.get(&by_code("a/explain?domain=other.test")).expect(200, "explained");
+    assert_eq!(explained["explain"]["location"], "https://e.test/2");
+    let by_id = admin.get(&format!("{LINKS}/{id}/explain?at=2020-01-01")).expect(200, "by id");
+    let at = admin.get(&by_code("a/explain?domain=other.test&at=2020-01-01")).expect(200, "in the past");
+    assert_eq!(at, by_id);
+    assert_eq!(admin.get(&by_code("a/explain")).expect(200, "the first one")["explain"]["status"], 404);
+    let read = admin.get(&by_code("deliveries")).expect(200, "a code that is a word of a path");
+    assert_eq!(read["link"]["url"], "https://e.test/3");
+    let none = admin.get(&by_code("deliveries/deliveries")).expect(200, "its deliveries");
+    assert_eq!(none, json!({"deliveries": []}));
+    let unlocked = admin.delete(&by_code("a/password-lock?domain=other.test"));
+    assert_eq!(unlocked.expect(200, "no lock"), json!({"success": true}));
+    for path in ["none/explain", "none/deliveries", "a/deliveries/x"] {
+        admin.get(&by_code(path)).expect(404, path);
+    }
+    admin.delete(&by_code("none/password-lock")).refuses(404, "link not found", "an unknown code");
+    let reader = new_key(&mut admin, &json!({"scopes": ["links.readonly"]}));
+    let mut reader = app.visitor().with_key(&reader);
+    reader.get(&by_code("a/explain")).expect(200, "a reader explains");
+    let lacks = "this key lacks the scope links.write";
+    reader.delete(&by_code("a/password-lock")).refuses(403, lacks, "a reader unlocks nothing");
+}
+
+/// A list with a misspelt filter is the whole list: the answer names the parameter.
+#[test]
+fn unknown_parameters_are_ignored_and_named() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    let rows = [
+        ("?q=zzz", json!(["q: is no parameter of this request, and was ignored; did you mean search?"])),
+        ("?tag=x", json!(["tag: is no parameter of this request, and was ignored; did you mean tagId?"])),
+        ("?search=a&limit=1&page=1&sort=oldest&workspaceId=", Value::Null),
+        ("", Value::Null),
+    ];
+    for (query, want) in rows {
+        let list = admin.get(&format!("{LINKS}{query}")).expect(200, query);
+        assert_eq!((&list["warnings"], &list["total"]), (&want, &json!(1)), "{query}");
+    }
+    let made = admin.post(&format!("{LINKS}?domian=b.test"), &json!({"url": "https://e.test/", "key": "k"}));
+    let made = made.expect(201, "a create");
+    assert_eq!(made["warnings"].as_array().map(Vec::len), Some(2), "{made}");
+    // The shape of a vendor has no place for warnings.
+    let vendor = app.visitor().with("X-API-Key", KEY).get("/api/links?q=zzz").expect(200, "a list");
+    assert_eq!(vendor["warnings"], Value::Null);
 }
 
 /// The same rights as by id.

@@ -210,7 +210,8 @@ fn bodies_that_cannot_be_read() {
     let mut admin = app.admin();
     let deep = "[".repeat(30_000);
     let rows: Vec<(&[u8], u16, &str)> = vec![
-        (b"", 400, "the body is not valid JSON: EOF while parsing a value at line 1 column 0"),
+        (b"", 400, "the body is empty: send a JSON object such as {\"name\": \"value\"}"),
+        (b"url=https%3A%2F%2Fe.test%2F", 400, "the body is not valid JSON: it is a form; send a JSON object"),
         (b"{", 400, "the body is not valid JSON"),
         (b"null", 400, "the body must be a JSON object"),
         (b"[]", 400, "the body must be a JSON object"),
@@ -259,8 +260,9 @@ fn unknown_methods_and_paths() {
     ];
     for (method, path, allow) in rows {
         let answer = admin.send(method, path, &[], None);
-        answer.refuses(405, "the method is not allowed here; see the Allow header", path);
-        let got: HashSet<&str> = answer.header("allow").unwrap_or("").split(", ").collect();
+        let listed = answer.header("allow").unwrap_or("");
+        answer.refuses(405, &format!("the method is not allowed here; allowed are {listed}"), path);
+        let got: HashSet<&str> = listed.split(", ").collect();
         assert_eq!(got, allow.split(", ").collect(), "{method} {path}");
     }
     for path in [
@@ -272,10 +274,16 @@ fn unknown_methods_and_paths() {
         "/api/v1/links/a/b",
         "/api/v1//links",
     ] {
-        admin.get(path).refuses(404, "there is no such endpoint", path);
+        let why = "there is no such endpoint: /api/docs lists all endpoints";
+        admin.get(path).refuses(404, why, path);
     }
-    for path in ["/api/v1/links/x", "/api/v1/links/00000000000000000000", "/api/v1/links/%00"] {
+    for path in ["/api/v1/links/00000000000000000000", "/api/v1/links/%00"] {
         admin.get(path).refuses(404, "link not found", path);
+    }
+    // A code in place of an id.
+    for (method, path) in [("GET", ""), ("DELETE", ""), ("GET", "/explain"), ("GET", "/deliveries")] {
+        let why = "link not found: this path takes an id; by code, it is /api/v1/links/by-code/CODE";
+        admin.send(method, &format!("/api/v1/links/promo{path}"), &[], None).refuses(404, why, path);
     }
 }
 

@@ -359,7 +359,18 @@ fn f16_a_credential_of_a_proxy_is_no_key() {
             let mut client = app.visitor().with("X-API-Key", KEY).with("Authorization", authorization);
             client.get(path).expect(200, authorization);
         }
-        assert_eq!(app.visitor().with("Authorization", authorization).get(LINKS).status, 401, "alone");
+        // Alone, each API names the form in its shape.
+        let why = "his server takes the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`";
+        let rows = [
+            (LINKS, "/error", "t"),
+            ("/api/links", "/error/message", "T"),
+            ("/links/", "/message", "Invalid token: t"),
+            ("/snapshots/", "/message", "Invalid token: t"),
+        ];
+        for (path, at, begin) in rows {
+            let refused = app.visitor().with("Authorization", authorization).get(path).expect(401, path);
+            assert_eq!(refused.pointer(at), Some(&json!(format!("{begin}{why}"))), "{path}");
+        }
     }
     let mut two = app.visitor().with("X-API-Key", KEY).with("Authorization", "Bearer other");
     assert_eq!(two.get(LINKS).status, 401, "two keys");

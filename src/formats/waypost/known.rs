@@ -77,6 +77,15 @@ pub fn is_known(name: &str, known: KnownFields) -> bool {
 
 /// Returns the field that an unknown name likely means.
 pub fn meant(name: &str, known: KnownFields) -> Option<&'static str> {
+    likely(name, known, SYNONYMS)
+}
+
+/// Returns the known name that an unknown one likely means, by spelling or by synonym.
+pub(crate) fn likely(
+    name: &str,
+    known: &[&[&'static str]],
+    synonyms: &[(&str, &[&'static str])],
+) -> Option<&'static str> {
     let bare = |text: &str| text.to_ascii_lowercase().replace('_', "");
     let wanted = bare(name);
     // Not what only responses have: it cannot be set.
@@ -85,7 +94,7 @@ pub fn meant(name: &str, known: KnownFields) -> Option<&'static str> {
     };
     let spelt = fields().find(|field| bare(field) == wanted);
     let synonym = || {
-        let (_, meant) = SYNONYMS.iter().find(|(word, _)| *word == wanted)?;
+        let (_, meant) = synonyms.iter().find(|(word, _)| *word == wanted)?;
         meant.iter().copied().find(|field| fields().any(|known| known == *field))
     };
     let nearest = || {

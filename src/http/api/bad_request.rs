@@ -14,6 +14,8 @@ pub enum BadRequest {
     Rule(Invalid),
     /// The path names no object that could exist. Contains the kind of object.
     NotFound(&'static str),
+    /// The path has a code in place of the id of a link. Contains the path by code.
+    CodeForId(&'static str),
 }
 
 impl From<Mistyped> for BadRequest {

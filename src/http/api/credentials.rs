@@ -14,6 +14,10 @@ const KEY_MAX: usize = 512;
 pub(crate) enum NoCredential {
     /// None was sent.
     Missing,
+    /// `Authorization` contains one word, which may be a key without its scheme.
+    NoScheme,
+    /// `Authorization` has another scheme than `Bearer`, and there is no other key.
+    OtherScheme,
     /// The headers do not contain exactly one key.
     Ambiguous,
 }
@@ -43,13 +47,21 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a He
 
 /// Parses `Bearer`, in upper or lower case (RFC 9110 11.1), one space, and the key.
 fn bearer(line: &HeaderValue) -> Result<&str, NoCredential> {
+    // Its parameters may be in any encoding.
+    if is_of_other_scheme(line) {
+        return Err(NoCredential::OtherScheme);
+    }
     let text = line.to_str().map_err(|_| NoCredential::Ambiguous)?;
     // At the first space: a second one stays in the key, where it is rejected.
-    let (scheme, key) = text.split_once(' ').ok_or(NoCredential::Ambiguous)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(NoCredential::Ambiguous);
+    let Some((scheme, key)) = text.split_once(' ') else {
+        let is_bearer = text.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"));
+        let is_word = !is_bearer && visible(text).is_ok();
+        return Err(if is_word { NoCredential::NoScheme } else { NoCredential::Ambiguous });
+    };
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return visible(key);
     }
-    visible(key)
+    Err(NoCredential::Ambiguous)
 }
 
 /// Schemes that are known by their names alone: a browser sends `Negotiate` without anything behind it.
@@ -87,7 +99,7 @@ mod tests {
 
     #[test]
     fn f16_a_credential_of_another_scheme_is_no_second_key() {
-        use NoCredential::Ambiguous;
+        use NoCredential::{Ambiguous, NoScheme};
         for (authorization, want) in [
             ("Basic eDp5", Ok("K")),
             ("basic eDp5", Ok("K")),
@@ -100,7 +112,7 @@ mod tests {
             ("Basic", Ok("K")),
             ("negotiate", Ok("K")),
             ("NTLM ", Ok("K")),
-            ("Secret", Err(Ambiguous)),
+            ("Secret", Err(NoScheme)),
             ("Bearer", Err(Ambiguous)),
             ("Bearer J\u{fc}rgen", Err(Ambiguous)),
             ("J\u{fc}rgen x", Err(Ambiguous)),
@@ -117,7 +129,7 @@ mod tests {
     /// A header that two servers could read differently contains no key.
     #[test]
     fn t69_one_key_or_none() {
-        use NoCredential::{Ambiguous, Missing};
+        use NoCredential::{Ambiguous, Missing, NoScheme, OtherScheme};
         // The limit counts the key, without the scheme.
         let long = format!("Bearer {}", "k".repeat(513));
         let longest = format!("Bearer {}", "k".repeat(512));
@@ -135,8 +147,10 @@ mod tests {
             (&[("authorization", "Bearer  K")], Err(Ambiguous)),
             (&[("authorization", "Bearer K L")], Err(Ambiguous)),
             // Another scheme is an attempt with a key that is not of Waypost, not the absence of a key.
-            (&[("authorization", "Basic K")], Err(Ambiguous)),
-            (&[("authorization", "K")], Err(Ambiguous)),
+            (&[("authorization", "Basic K")], Err(OtherScheme)),
+            (&[("authorization", "Token K")], Err(OtherScheme)),
+            (&[("authorization", "K")], Err(NoScheme)),
+            (&[("authorization", "wp_K=")], Err(NoScheme)),
             (&[("authorization", "")], Err(Ambiguous)),
             (&[("authorization", &long)], Err(Ambiguous)),
             (&[("authorization", "Bearer K"), ("authorization", "Bearer K")], Err(Ambiguous)),
@@ -144,7 +158,7 @@ mod tests {
             (&[("x-api-key", "")], Err(Ambiguous)),
             (&[("x-api-key", "K L")], Err(Ambiguous)),
             (&[("x-api-key", "K"), ("authorization", "Bearer L")], Err(Ambiguous)),
-            (&[("x-api-key", "K"), ("authorization", "nonsense")], Err(Ambiguous)),
+            (&[("x-api-key", "K"), ("authorization", "nonsense")], Err(NoScheme)),
             (&[("x-api-key", "K"), ("authorization", "Bearer k")], Err(Ambiguous)),
             (&[("authorization", "Bearer K"), ("x-api-key", "")], Err(Ambiguous)),
             (&[("authorization", "BEARER K")], Ok("K")),
@@ -155,7 +169,7 @@ mod tests {
             // Two lines as a proxy may join them.
             (&[("authorization", "Bearer K, Bearer K")], Err(Ambiguous)),
             (&[("authorization", "Bearer \u{e9}")], Err(Ambiguous)),
-            (&[("authorization", "Bearerx K")], Err(Ambiguous)),
+            (&[("authorization", "Bearerx K")], Err(OtherScheme)),
             (&[("authorization", "Bearer K="), ("x-api-key", "K=")], Ok("K=")),
             (&[("authorization", &longest)], Ok(&longest[7..])),
         ];

@@ -13,6 +13,7 @@ use hyper::header::{HeaderName, HeaderValue};
 
 pub use self::allowance::Allowance;
 pub use self::error::{ApiError, ServerError, capitalised};
+pub(crate) use self::error::{NO_ENDPOINT, wrong_method};
 #[cfg(test)]
 pub(super) use self::parse::{TEST_ID, check_parse};
 pub use self::parse::{foreign_id, object, read, write};
@@ -58,6 +59,11 @@ pub trait Dialect: Sync {
 
     /// Renders an error.
     fn error(&self, error: &ApiError) -> Body;
+
+    /// Returns the warnings about a query that was parsed. Most vendors' answers have no place for them.
+    fn query_warnings(&self, _: &Query<'_>) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Returns the headers of a rate limit (docs/decisions.md A6): requests a minute, the number that is
     /// left, and the Unix second at which all are left again.
@@ -179,6 +185,9 @@ pub enum LinkAct {
     Read,
     Update { patch: Box<Patch>, fixed: ImmutableFields },
     Delete,
+    Explain(ExplainRequest),
+    Deliveries,
+    UnlockPassword,
 }
 
 /// All that dialects can request of the core.
@@ -290,7 +299,7 @@ impl Command {
     pub fn scope(&self) -> Scope {
         match self {
             Command::Link(_)
-            | Command::LinkByCode(_, LinkAct::Read)
+            | Command::LinkByCode(_, LinkAct::Read | LinkAct::Explain(_) | LinkAct::Deliveries)
             | Command::LinkByIdOrCode(..)
             | Command::Links(_)
             | Command::AllLinks(..)
@@ -308,8 +317,8 @@ impl Command {
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
             | Command::DeleteLink(_)
-            | Command::LinkByCode(_, LinkAct::Update { .. } | LinkAct::Delete)
-            // Not an administrator's right: it undoes what visitors did to the link.
+            // Unlocking is not an administrator's right: it undoes what visitors did to the link.
+            | Command::LinkByCode(_, LinkAct::Update { .. } | LinkAct::Delete | LinkAct::UnlockPassword)
             | Command::UnlockPassword(_)
             | Command::CreateTag { .. }
             | Command::UpdateTag(..)
@@ -339,7 +348,7 @@ impl Command {
     pub fn is_read(&self) -> bool {
         match self {
             Command::Link(_)
-            | Command::LinkByCode(_, LinkAct::Read)
+            | Command::LinkByCode(_, LinkAct::Read | LinkAct::Explain(_) | LinkAct::Deliveries)
             | Command::LinkByIdOrCode(..)
             | Command::Links(_)
             | Command::AllLinks(..)
@@ -364,7 +373,7 @@ impl Command {
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
             | Command::DeleteLink(_)
-            | Command::LinkByCode(_, LinkAct::Update { .. } | LinkAct::Delete)
+            | Command::LinkByCode(_, LinkAct::Update { .. } | LinkAct::Delete | LinkAct::UnlockPassword)
             | Command::UnlockPassword(_)
             | Command::CreateTag { .. }
             | Command::UpdateTag(..)

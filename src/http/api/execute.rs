@@ -79,7 +79,7 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         },
         Command::CreateBulk(bulk) => created(Created::Bulk(links.create_bulk(context, bulk).await?)),
         Command::Link(id) => Reply::Link(Box::new(links.get(context, id).await?)),
-        Command::LinkByCode(named, act) => by_code(links, context, named, act).await?,
+        Command::LinkByCode(named, act) => by_code(backend, context, named, act).await?,
         Command::LinkByIdOrCode(id, code) => {
             Reply::Link(Box::new(by_id_or_code(links, context, id, code).await?))
         }
@@ -150,7 +150,8 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
 }
 
 /// Runs a command on the link of a code.
-async fn by_code(links: &Links, context: &Context, named: CodeRef, act: LinkAct) -> Result<Reply, Error> {
+async fn by_code(backend: &Backend, context: &Context, named: CodeRef, act: LinkAct) -> Result<Reply, Error> {
+    let Backend { links, visitor, webhooks, .. } = backend;
     let view = links.get_by_code(context, &named.domain, named.code).await?;
     let id = view.link.id;
     Ok(match act {
@@ -159,6 +160,11 @@ async fn by_code(links: &Links, context: &Context, named: CodeRef, act: LinkAct)
             Reply::Changed(Box::new(update(links, context, id, *patch, &fixed).await?))
         }
         LinkAct::Delete => delete(links, context, id).await?,
+        LinkAct::Explain(question) => {
+            Reply::Explained(Box::new(visitor.explain(context, id, question).await?))
+        }
+        LinkAct::Deliveries => Reply::Deliveries(webhooks.deliveries(id)),
+        LinkAct::UnlockPassword => done(visitor.forget_attempts(context, id).await?),
     })
 }
 

@@ -60,6 +60,12 @@ use crate::http::counts::HttpCounts;
 use crate::model::key::{Reach, Scope};
 use crate::model::tenant::Tenant;
 
+/// What is wrong with an `Authorization` of one word.
+const NO_BEARER: &str = "`Bearer` is missing: send the key as `Authorization: Bearer KEY`";
+
+/// What is wrong with an `Authorization` of another scheme, without `X-API-Key`.
+const OTHER_SCHEME: &str = "this server takes the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`";
+
 /// The APIs. Cheap to clone: all clones share one state.
 #[derive(Clone, Debug)]
 pub struct Api(Arc<Shared>);
@@ -153,7 +159,8 @@ impl Api {
                 (response, parts.method.as_str(), endpoint.template)
             }
             PathMatch::Methods(allow) => {
-                let error = self.no_endpoint(&parts, peer, &mut allowance, ServerError::WrongMethod.into());
+                let wrong = ApiError::WrongMethod(allow.as_str().into());
+                let error = self.no_endpoint(&parts, peer, &mut allowance, wrong);
                 (rendered(Err(error), Some(allow)), "-", "-")
             }
             PathMatch::Nothing => {
@@ -310,7 +317,8 @@ impl Api {
         };
         let request_parts = RequestParts { id, query: Query::parse(parts.uri.query()), body: &body };
         let mut scoped = (endpoint.parse)(&request_parts).map_err(ApiError::BadRequest)?;
-        let warnings = std::mem::take(&mut scoped.warnings);
+        let mut warnings = std::mem::take(&mut scoped.warnings);
+        warnings.extend(dialect.query_warnings(&request_parts.query));
         authorize::permit(&caller, &scoped.command)?;
         let rule = dialect.workspace_rule();
         let workspace = authorize::workspace(tenants, &caller, &scoped, header?.as_deref(), rule)?;
@@ -383,6 +391,8 @@ impl Api {
     fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, ApiError> {
         let secret = credentials::secret(headers).map_err(|no| match no {
             NoCredential::Missing => ApiError::NoKey,
+            NoCredential::NoScheme => ApiError::BadScheme(NO_BEARER),
+            NoCredential::OtherScheme => ApiError::BadScheme(OTHER_SCHEME),
             NoCredential::Ambiguous => ApiError::BadKey,
         })?;
         self.0.backend.tenants.authenticate(secret, now).ok_or(ApiError::BadKey)

@@ -2,23 +2,37 @@
 //! of the two values counts.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use crate::json::Mistyped;
 use crate::model::Invalid;
 
 /// A decoded query.
 #[derive(Debug)]
-pub struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub struct Query<'a> {
+    pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// The names that were looked up: those that the endpoint knows, since it looks all of them up in every request.
+    known: RefCell<Vec<&'static str>>,
+}
 
 impl<'a> Query<'a> {
     /// Decodes `a=b&c=d`. Bytes that are not UTF-8 become replacement characters.
     pub fn parse(raw: Option<&'a str>) -> Query<'a> {
-        Query(url::form_urlencoded::parse(raw.unwrap_or("").as_bytes()).collect())
+        let pairs = url::form_urlencoded::parse(raw.unwrap_or("").as_bytes()).collect();
+        Query { pairs, known: RefCell::default() }
+    }
+
+    /// Returns the names that were not looked up so far, and those that were.
+    pub(crate) fn unknown(&self) -> (Vec<&str>, Vec<&'static str>) {
+        let known = self.known.borrow().clone();
+        let names = self.pairs.iter().map(|(name, _)| &**name);
+        (names.filter(|name| !known.contains(name)).collect(), known)
     }
 
     /// Returns the value of this name; an empty value is `None`.
     pub fn text(&self, name: &'static str) -> Result<Option<&str>, Mistyped> {
-        let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
+        self.known.borrow_mut().push(name);
+        let mut values = self.pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value);
         let value = values.next();
         // Decoded names are compared, so `%61=` beside `a=` is found as well.
         if values.next().is_some() {

@@ -82,12 +82,13 @@ fn leaves_body(error: &ApiError) -> bool {
         error,
         ApiError::NoKey
             | ApiError::BadKey
+            | ApiError::BadScheme(_)
             // Without an endpoint there is no limit for the body either.
             | ApiError::NoEndpoint
+            | ApiError::WrongMethod(_)
             | ApiError::TooMany(_)
             | ApiError::Server(
-                ServerError::WrongMethod
-                    | ServerError::TooLarge(_)
+                ServerError::TooLarge(_)
                     | ServerError::SlowBody
                     | ServerError::EncodedBody
             )

@@ -129,9 +129,9 @@ impl Settings {
 
     /// Returns the trusted proxies.
     pub fn proxies(&self) -> Result<Networks, BadSetting> {
-        Networks::parse(self.trusted_proxies.iter().map(String::as_str)).map_err(|_| {
-            let rule = "must be at most 100 addresses or networks such as \"10.0.0.0/8\"";
-            BadSetting::new("trusted_proxies", format!("{:?}", self.trusted_proxies), rule)
+        // The error names the first bad entry: a host name, for example.
+        Networks::parse(self.trusted_proxies.iter().map(String::as_str)).map_err(|invalid| {
+            BadSetting::new("trusted_proxies", format!("{:?}", self.trusted_proxies), invalid.why)
         })
     }
 
@@ -397,7 +397,7 @@ mod tests {
         );
         check(
             |s| s.trusted_proxies = vec!["10.0.0.0/33".to_owned()],
-            "`trusted_proxies` = [\"10.0.0.0/33\"]: must be at most 100 addresses or networks such as \"10.0.0.0/8\"",
+            "`trusted_proxies` = [\"10.0.0.0/33\"]: \"10.0.0.0/33\" is not an address or a network such as 10.0.0.0/8",
         );
         check(|s| s.max_body = 10, "`max_body` = 10: must be at least 1024");
         check(

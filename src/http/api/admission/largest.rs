@@ -52,7 +52,7 @@ pub(in crate::http::api) async fn largest(
     let tenants = &backend.tenants;
     let bytes = match command {
         Command::Link(_)
-        | Command::LinkByCode(_, LinkAct::Read | LinkAct::Update { .. })
+        | Command::LinkByCode(_, LinkAct::Read | LinkAct::Update { .. } | LinkAct::Explain(_))
         | Command::LinkByIdOrCode(..)
         | Command::UpdateLink { .. }
         | Command::ExplainLink(..) => LINK_BYTES_MAX,
@@ -74,7 +74,8 @@ pub(in crate::http::api) async fn largest(
         Command::Domain(_)
         | Command::CreateDomain(_)
         | Command::UpdateDomain(..)
-        | Command::Deliveries(_) => SOME_ADDRESSES,
+        | Command::Deliveries(_)
+        | Command::LinkByCode(_, LinkAct::Deliveries) => SOME_ADDRESSES,
         // These lists have no pages, so their real size is looked up.
         Command::Domains => return listed(PER_TEXT_BYTE * tenants.size_of_domains(context), most),
         Command::Workspaces => return listed(PER_TEXT_BYTE * tenants.size_of_workspaces(context), most),
@@ -100,7 +101,7 @@ pub(in crate::http::api) async fn largest(
         // The URLs of the body as views, and again as text.
         Command::CreateBulk(bulk) => 2 * body + ROW_BYTES * bulk.rows.len(),
         Command::DeleteLink(_)
-        | Command::LinkByCode(_, LinkAct::Delete)
+        | Command::LinkByCode(_, LinkAct::Delete | LinkAct::UnlockPassword)
         | Command::UnlockPassword(_)
         | Command::CreateTag { .. }
         | Command::UpdateTag(..)

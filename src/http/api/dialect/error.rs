@@ -16,6 +16,9 @@ pub enum ApiError {
     NoKey,
     /// The key is unknown, revoked, expired, malformed, or sent twice in two ways.
     BadKey,
+    /// The key is in a header of another form. Contains a whole sentence.
+    // No hint for somebody who guesses keys: it depends on the form alone.
+    BadScheme(&'static str),
     /// The key may not do this. Contains a whole sentence.
     Forbidden(String),
     /// The key does not reach the named workspace, or it does not exist.
@@ -38,6 +41,8 @@ pub enum ApiError {
     OtherBody,
     /// No such endpoint.
     NoEndpoint,
+    /// The endpoint has only these other methods.
+    WrongMethod(Box<str>),
     /// Too many requests. Contains the seconds until the next one is admitted.
     TooMany(u32),
     /// An error that no vendor documents.
@@ -52,8 +57,6 @@ pub enum ServerError {
     BadHost,
     /// The target exceeds the limit of length.
     LongTarget,
-    /// The endpoint has other methods.
-    WrongMethod,
     /// The response is too long for a client of HTTP/1.0.
     OldHttp,
     /// The body is longer than this number of bytes.
@@ -87,6 +90,7 @@ impl ApiError {
             ApiError::BadRequest(_)
             | ApiError::NoKey
             | ApiError::BadKey
+            | ApiError::BadScheme(_)
             | ApiError::Forbidden(_)
             | ApiError::UnknownWorkspace
             | ApiError::NotFound(_)
@@ -97,7 +101,8 @@ impl ApiError {
             | ApiError::Taken(_)
             | ApiError::NoCredits
             | ApiError::OtherBody
-            | ApiError::NoEndpoint => None,
+            | ApiError::NoEndpoint
+            | ApiError::WrongMethod(_) => None,
         }
     }
 }
@@ -108,7 +113,6 @@ impl ServerError {
         match self {
             ServerError::BadHost => StatusCode::BAD_REQUEST,
             ServerError::LongTarget => StatusCode::URI_TOO_LONG,
-            ServerError::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             ServerError::OldHttp => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             // Either way the same request can never succeed, unlike with 503.
             ServerError::TooLarge(_) | ServerError::ChangeTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -130,7 +134,6 @@ impl ServerError {
             ServerError::TooLarge(max) => return format!("the body must be at most {max} bytes").into(),
             ServerError::BadHost => "the request must name one host, well-formed",
             ServerError::LongTarget => "the address is too long",
-            ServerError::WrongMethod => "the method is not allowed here; see the Allow header",
             ServerError::OldHttp => {
                 "the list is too long for HTTP/1.0; ask with HTTP/1.1, or with skip and limit"
             }
@@ -160,7 +163,6 @@ impl ServerError {
             ServerError::DiskFull | ServerError::NoDescriptors => Some(30),
             ServerError::BadHost
             | ServerError::LongTarget
-            | ServerError::WrongMethod
             | ServerError::OldHttp
             | ServerError::TooLarge(_)
             | ServerError::SlowBody
@@ -176,6 +178,14 @@ impl From<ServerError> for ApiError {
     fn from(error: ServerError) -> ApiError {
         ApiError::Server(error)
     }
+}
+
+/// The sentence of [`ApiError::NoEndpoint`].
+pub(crate) const NO_ENDPOINT: &str = "there is no such endpoint: /api/docs lists all endpoints";
+
+/// Returns the sentence of [`ApiError::WrongMethod`].
+pub(crate) fn wrong_method(allowed: &str) -> String {
+    format!("the method is not allowed here; allowed are {allowed}")
 }
 
 /// Returns a sentence with a capital letter, for vendors whose sentences have one.

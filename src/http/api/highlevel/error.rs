@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 use serde::Serialize;
 
-use crate::http::api::dialect::{ApiError, BadRequest, Body, capitalised};
+use crate::http::api::dialect::{ApiError, BadRequest, Body, NO_ENDPOINT, capitalised, wrong_method};
 use crate::model::Invalid;
 
 /// The vendor's text for a location that is unknown or outside the reach of the key.
@@ -69,6 +69,14 @@ fn words(error: &ApiError) -> Words<'_> {
         | ApiError::AlreadyDeleted(what) => {
             bare(StatusCode::NOT_FOUND, (capitalised(what) + " not found").into())
         }
+        ApiError::BadRequest(BadRequest::CodeForId(_)) => {
+            bare(StatusCode::NOT_FOUND, "Link not found".into())
+        }
+        ApiError::BadScheme(why) => Words {
+            status: StatusCode::UNAUTHORIZED,
+            message: format!("Invalid token: {why}").into(),
+            has_phrase: true,
+        },
         // The vendor has one text for both.
         ApiError::NoKey | ApiError::BadKey => fixed(StatusCode::UNAUTHORIZED, BAD_TOKEN),
         ApiError::Forbidden(why) => {
@@ -86,7 +94,12 @@ fn words(error: &ApiError) -> Words<'_> {
         ApiError::OtherBody => {
             unprocessable("Idempotency-Key was used before with another request body".into())
         }
-        ApiError::NoEndpoint => bare(StatusCode::NOT_FOUND, "there is no such endpoint".into()),
+        ApiError::NoEndpoint => bare(StatusCode::NOT_FOUND, NO_ENDPOINT.into()),
+        ApiError::WrongMethod(allowed) => Words {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            message: wrong_method(allowed).into(),
+            has_phrase: true,
+        },
         ApiError::TooMany(seconds) => Words {
             status: StatusCode::TOO_MANY_REQUESTS,
             message: format!("Too Many Requests; try again in {seconds} s").into(),

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     Allowance, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, ImportQuery, ImportView,
     NamedCompany, RequestParts, ScopedCommand, ShareView, SnapshotCommand, SnapshotView, WorkspaceRule,
-    capitalised, endpoint, show,
+    capitalised, endpoint, show, wrong_method,
 };
 use crate::json::{self, Mistyped};
 use crate::model::Invalid;
@@ -232,6 +232,11 @@ fn words(error: &ApiError) -> (StatusCode, String) {
         ApiError::BadRequest(BadRequest::NotFound(what))
         | ApiError::NotFound(what)
         | ApiError::AlreadyDeleted(what) => (StatusCode::NOT_FOUND, capitalised(what) + " not found"),
+        ApiError::BadRequest(BadRequest::CodeForId(_)) => fixed(StatusCode::NOT_FOUND, "Link not found"),
+        ApiError::BadScheme(why) => (StatusCode::UNAUTHORIZED, format!("Invalid token: {why}")),
+        ApiError::WrongMethod(allowed) => {
+            (StatusCode::METHOD_NOT_ALLOWED, capitalised(&wrong_method(allowed)))
+        }
         ApiError::NoKey | ApiError::BadKey => {
             fixed(StatusCode::UNAUTHORIZED, "Invalid token: access token is invalid")
         }

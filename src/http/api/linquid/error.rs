@@ -5,7 +5,9 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use crate::http::api::dialect::{ApiError, BadRequest, Body, ServerError, capitalised};
+use crate::http::api::dialect::{
+    ApiError, BadRequest, Body, NO_ENDPOINT, ServerError, capitalised, wrong_method,
+};
 use crate::model::Invalid;
 
 #[derive(Serialize)]
@@ -39,6 +41,10 @@ fn words(error: &ApiError) -> (StatusCode, &'static str, String) {
         ApiError::BadRequest(BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid)) => {
             (StatusCode::BAD_REQUEST, INVALID, sentence(invalid))
         }
+        // This dialect reads a link by its code on the same path, so it never has this error.
+        ApiError::BadRequest(BadRequest::CodeForId(_)) => {
+            (StatusCode::NOT_FOUND, NOT_FOUND, "Link not found".to_owned())
+        }
         ApiError::BadRequest(BadRequest::NotFound(what)) | ApiError::NotFound(what) => {
             (StatusCode::NOT_FOUND, NOT_FOUND, capitalised(&format!("{what} not found")))
         }
@@ -49,6 +55,7 @@ fn words(error: &ApiError) -> (StatusCode, &'static str, String) {
         // The vendor documents a code for each of the two.
         ApiError::NoKey => fixed(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "Invalid or missing API key"),
         ApiError::BadKey => fixed(StatusCode::UNAUTHORIZED, "INVALID_API_KEY", "Invalid or disabled API key"),
+        ApiError::BadScheme(why) => (StatusCode::UNAUTHORIZED, "INVALID_API_KEY", capitalised(why)),
         ApiError::Forbidden(why) => (StatusCode::FORBIDDEN, "FORBIDDEN", capitalised(why)),
         ApiError::UnknownWorkspace => fixed(StatusCode::NOT_FOUND, NOT_FOUND, "Workspace not found"),
         ApiError::UnknownCompany => fixed(StatusCode::NOT_FOUND, NOT_FOUND, "Company not found"),
@@ -67,7 +74,10 @@ fn words(error: &ApiError) -> (StatusCode, &'static str, String) {
             INVALID,
             "Idempotency-Key: was used before with another request body",
         ),
-        ApiError::NoEndpoint => fixed(StatusCode::NOT_FOUND, NOT_FOUND, "There is no such endpoint"),
+        ApiError::NoEndpoint => (StatusCode::NOT_FOUND, NOT_FOUND, capitalised(NO_ENDPOINT)),
+        ApiError::WrongMethod(allowed) => {
+            (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", capitalised(&wrong_method(allowed)))
+        }
         ApiError::TooMany(seconds) => (
             StatusCode::TOO_MANY_REQUESTS,
             "RATE_LIMITED",
@@ -83,7 +93,6 @@ fn code(error: ServerError) -> &'static str {
         // The only code that the vendor documents for 400.
         ServerError::BadHost => INVALID,
         ServerError::LongTarget => "URI_TOO_LONG",
-        ServerError::WrongMethod => "METHOD_NOT_ALLOWED",
         ServerError::OldHttp => "HTTP_VERSION_NOT_SUPPORTED",
         ServerError::TooLarge(_) | ServerError::ChangeTooLarge => TOO_LARGE,
         ServerError::SlowBody => "REQUEST_TIMEOUT",
@@ -137,7 +146,19 @@ mod tests {
             (ApiError::CodeTaken("x".into()), 409, "SHORT_CODE_EXISTS", "This short code is already in use"),
             (ApiError::Taken("id"), 409, "ALREADY_EXISTS", "id: is already in use"),
             (ApiError::NoCredits, 402, "INSUFFICIENT_CREDITS", "Workspace has insufficient credits"),
-            (ApiError::NoEndpoint, 404, NOT_FOUND, "There is no such endpoint"),
+            (
+                ApiError::NoEndpoint,
+                404,
+                NOT_FOUND,
+                "There is no such endpoint: /api/docs lists all endpoints",
+            ),
+            (
+                ApiError::WrongMethod("GET, HEAD".into()),
+                405,
+                "METHOD_NOT_ALLOWED",
+                "The method is not allowed here; allowed are GET, HEAD",
+            ),
+            (ApiError::BadScheme("no bearer"), 401, "INVALID_API_KEY", "No bearer"),
             (ServerError::TooLarge(9).into(), 413, TOO_LARGE, "The body must be at most 9 bytes"),
             (
                 ServerError::ChangeTooLarge.into(),

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use crate::http::api::dialect::{ApiError, BadRequest, Body};
+use crate::http::api::dialect::{ApiError, BadRequest, Body, NO_ENDPOINT, wrong_method};
 use crate::model::Invalid;
 
 /// Where a reader without a valid key finds one. The folder itself is not named: strangers see this text.
@@ -32,6 +32,11 @@ fn words(error: &ApiError) -> (StatusCode, String) {
         | ApiError::NotFound(what)
         // This dialect has one error for every object that does not exist.
         | ApiError::AlreadyDeleted(what) => (StatusCode::NOT_FOUND, format!("{what} not found")),
+        // The id of a link and its code look alike, and both occur in short URLs and answers.
+        ApiError::BadRequest(BadRequest::CodeForId(path)) => {
+            (StatusCode::NOT_FOUND, format!("link not found: this path takes an id; by code, it is {path}"))
+        }
+        ApiError::BadScheme(why) => fixed(StatusCode::UNAUTHORIZED, why),
         ApiError::NoKey => (StatusCode::UNAUTHORIZED, format!("the API key is missing: send it as `Authorization: Bearer KEY`; {FIRST_KEY}")),
         // One text for all of these: more would help to guess a key.
         ApiError::BadKey => {
@@ -51,7 +56,8 @@ fn words(error: &ApiError) -> (StatusCode, String) {
             StatusCode::UNPROCESSABLE_ENTITY,
             "Idempotency-Key: was used before with another request body",
         ),
-        ApiError::NoEndpoint => fixed(StatusCode::NOT_FOUND, "there is no such endpoint"),
+        ApiError::NoEndpoint => fixed(StatusCode::NOT_FOUND, NO_ENDPOINT),
+        ApiError::WrongMethod(allowed) => (StatusCode::METHOD_NOT_ALLOWED, wrong_method(allowed)),
         ApiError::TooMany(seconds) => {
             (StatusCode::TOO_MANY_REQUESTS, format!("too many requests; try again in {seconds} s"))
         }

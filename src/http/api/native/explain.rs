@@ -2,27 +2,37 @@
 
 use serde::Serialize;
 
+use super::links;
 use crate::clock::{NotATimestamp, Timestamp};
 use crate::http::api::dialect::{
-    BadRequest, Command, ExplainRequest, ExplainedRule, Explanation, RequestParts, ScopedCommand, read,
+    BadRequest, Command, ExplainRequest, ExplainedRule, Explanation, LinkAct, RequestParts, ScopedCommand,
+    read,
 };
 use crate::json::{AsText, Mistyped};
 use crate::model::Invalid;
 
 /// Parses `GET /links/{id}/explain`.
 pub(super) fn parse(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let id = request.id("link")?;
+    let id = links::id(request)?;
+    read(request, Command::ExplainLink(id, question(request)?))
+}
+
+/// Parses `GET /links/by-code/{code}/explain?domain=`.
+pub(super) fn parse_by_code(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    links::by_code(request, LinkAct::Explain(question(request)?))
+}
+
+fn question(request: &RequestParts<'_>) -> Result<ExplainRequest, BadRequest> {
     let text = |name| request.query.text(name).map(|text| text.map(Box::from));
     // `Mistyped`, since a query that cannot be parsed is 400 (docs/decisions.md A10).
     let at = |text: &str| {
         text.parse().map_err(|error: NotATimestamp| Mistyped(Invalid::new("at", error.to_string())))
     };
-    let question = ExplainRequest {
+    Ok(ExplainRequest {
         user_agent: text("ua")?,
         query: text("query")?,
         at: request.query.text("at")?.map(at).transpose()?,
-    };
-    read(request, Command::ExplainLink(id, question))
+    })
 }
 
 #[derive(Serialize)]

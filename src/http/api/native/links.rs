@@ -72,9 +72,17 @@ fn row(row: &Json, domain: &DomainChoice) -> Result<Result<Draft, Invalid>, BadR
         .map_err(|(FieldError::Mistyped(invalid) | FieldError::Rule(invalid))| invalid))
 }
 
+/// Returns the id of a link in the path. Fails with the path by code if the path has a code in its place.
+pub(super) fn id(request: &RequestParts<'_>) -> Result<Id, BadRequest> {
+    request.id("link").map_err(|error| match code_of(request) {
+        Some(_) => BadRequest::CodeForId("/api/v1/links/by-code/CODE"),
+        None => error,
+    })
+}
+
 /// Parses `PATCH /links/{id}`.
 pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let id = request.id("link")?;
+    let id = id(request)?;
     let body = object(request)?;
     let (patch, fixed) = change(&body)?;
     write(request, &body, Command::UpdateLink { id, patch, fixed })
@@ -88,17 +96,20 @@ pub(super) fn update_by_code(request: &RequestParts<'_>) -> Result<ScopedCommand
     write(request, &body, Command::LinkByCode(named, LinkAct::Update { patch: Box::new(patch), fixed }))
 }
 
-/// Parses `GET` and `DELETE /links/by-code/{code}?domain=`.
+/// Parses `/links/by-code/{code}?domain=`, and the paths below it, without a body.
 pub(super) fn by_code(request: &RequestParts<'_>, act: LinkAct) -> Result<ScopedCommand, BadRequest> {
     read(request, Command::LinkByCode(code_ref(request)?, act))
 }
 
 fn code_ref(request: &RequestParts<'_>) -> Result<CodeRef, BadRequest> {
     // 404 for a text that can be no code, as for an id.
-    let code = canonical(request.id).and_then(|code| ShortCode::parse(&code).ok());
-    let code = code.ok_or(BadRequest::NotFound("link"))?;
+    let code = code_of(request).ok_or(BadRequest::NotFound("link"))?;
     let domain = request.query.text("domain")?.map(|name| DomainChoice::Name(name.into()));
     Ok(CodeRef { domain: domain.unwrap_or(DomainChoice::Default), code })
+}
+
+fn code_of(request: &RequestParts<'_>) -> Option<ShortCode> {
+    canonical(request.id).and_then(|code| ShortCode::parse(&code).ok())
 }
 
 fn change(body: &Object) -> Result<(Patch, ImmutableFields), BadRequest> {
@@ -373,7 +384,9 @@ mod tests {
         check_rejected("PATCH", LINK, r#"{"isActive":null}"#, 400, "isActive: must be true or false");
         check_rejected("PATCH", LINK, r#"{"url":null}"#, 400, "url: must be a string");
         check_rejected("PATCH", LINK, r#"{"tagIds":null}"#, 400, "tagIds: must be an array of strings");
-        check_rejected("PATCH", "/api/v1/links/x", "{}", 404, "link not found");
+        let by_code = "link not found: this path takes an id; by code, it is /api/v1/links/by-code/CODE";
+        check_rejected("PATCH", "/api/v1/links/x", "{}", 404, by_code);
+        check_rejected("PATCH", "/api/v1/links/%00", "{}", 404, "link not found");
     }
 
     #[test]

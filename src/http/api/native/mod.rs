@@ -2,8 +2,8 @@
 //! paths under `/api` that no dialect claims.
 //!
 //! 400 is a request that cannot be parsed: JSON, query, a field that is missing or mistyped. 422 is a request
-//! that breaks a rule. Every error is `{"error": "field: rule"}`. Unknown fields are ignored, and the answer
-//! names them ([`unknown`]).
+//! that breaks a rule. Every error is `{"error": "field: rule"}`. Unknown fields and parameters are ignored, and
+//! the answer names them ([`unknown`], [`parameters`]).
 
 mod campaigns;
 mod domains;
@@ -12,6 +12,7 @@ mod explain;
 mod keys;
 mod link_lists;
 mod links;
+mod parameters;
 mod render;
 mod snapshots;
 mod tags;
@@ -24,6 +25,7 @@ use crate::http::api::dialect::{
     self, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, LinkAct, RequestParts,
     ScopedCommand, read,
 };
+use crate::http::api::query::Query;
 
 /// The dialect.
 pub(super) struct Native;
@@ -44,6 +46,10 @@ impl Dialect for Native {
 
     fn error(&self, error: &ApiError) -> Body {
         error::render(error)
+    }
+
+    fn query_warnings(&self, query: &Query<'_>) -> Vec<String> {
+        parameters::warnings(query)
     }
 }
 
@@ -67,12 +73,15 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/api/v1/links/by-code/{code}", BodyKind::None, |request| links::by_code(request, LinkAct::Read)),
     endpoint("PATCH", "/api/v1/links/by-code/{code}", BodyKind::Plain, |request| noted(request, links::update_by_code, LINK_CHANGE)),
     endpoint("DELETE", "/api/v1/links/by-code/{code}", BodyKind::None, |request| links::by_code(request, LinkAct::Delete)),
-    endpoint("GET", "/api/v1/links/{id}", BodyKind::None, |request| read(request, Command::Link(request.id("link")?))),
+    endpoint("GET", "/api/v1/links/by-code/{code}/explain", BodyKind::None, explain::parse_by_code),
+    endpoint("DELETE", "/api/v1/links/by-code/{code}/password-lock", BodyKind::None, |request| links::by_code(request, LinkAct::UnlockPassword)),
+    endpoint("GET", "/api/v1/links/by-code/{code}/deliveries", BodyKind::None, |request| links::by_code(request, LinkAct::Deliveries)),
+    endpoint("GET", "/api/v1/links/{id}", BodyKind::None, |request| read(request, Command::Link(links::id(request)?))),
     endpoint("PATCH", "/api/v1/links/{id}", BodyKind::Plain, |request| noted(request, links::update, LINK_CHANGE)),
-    endpoint("DELETE", "/api/v1/links/{id}", BodyKind::None, |request| read(request, Command::DeleteLink(request.id("link")?))),
+    endpoint("DELETE", "/api/v1/links/{id}", BodyKind::None, |request| read(request, Command::DeleteLink(links::id(request)?))),
     endpoint("GET", "/api/v1/links/{id}/explain", BodyKind::None, explain::parse),
-    endpoint("DELETE", "/api/v1/links/{id}/password-lock", BodyKind::None, |request| read(request, Command::UnlockPassword(request.id("link")?))),
-    endpoint("GET", "/api/v1/links/{id}/deliveries", BodyKind::None, |request| read(request, Command::Deliveries(request.id("link")?))),
+    endpoint("DELETE", "/api/v1/links/{id}/password-lock", BodyKind::None, |request| read(request, Command::UnlockPassword(links::id(request)?))),
+    endpoint("GET", "/api/v1/links/{id}/deliveries", BodyKind::None, |request| read(request, Command::Deliveries(links::id(request)?))),
     endpoint("POST", "/api/v1/render", BodyKind::Plain, |request| noted(request, links::render, links::TEMPLATE)),
     endpoint("GET", "/api/v1/tags", BodyKind::None, |request| read(request, Command::Tags)),
     endpoint("POST", "/api/v1/tags", BodyKind::Plain, |request| noted(request, tags::create, tags::NEW)),
