@@ -1,6 +1,7 @@
 //! `waypost [serve]`: starts the server, prints how to use it, and stops it at a signal.
 
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use clap::Args;
@@ -184,8 +185,9 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap) {
         unix @ Listen::Unix(_) => unix.to_string(),
     };
     let curl = match app.listen() {
-        // No address of its own, and not every client connects to it.
-        Listen::Tcp(address) if address.ip().is_unspecified() => {
+        // The name of the README and of the default short URLs. An unspecified address is not one that every client
+        // connects to.
+        Listen::Tcp(address) if address.ip().is_unspecified() || address.ip() == Ipv4Addr::LOCALHOST => {
             format!("curl -X POST http://localhost:{}", address.port())
         }
         Listen::Tcp(address) => format!("curl -X POST http://{address}"),

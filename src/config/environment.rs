@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(config.webhooks.retry_after.len(), 2);
         // Every item is checked, in every spelling.
         let wrong = [
-            ("WAYPOST_HTTP__TRUSTED_PROXIES", "10.0.0.0/8,everyone", "addresses or networks"),
+            ("WAYPOST_HTTP__TRUSTED_PROXIES", "10.0.0.0/8,everyone", "\"everyone\" is not an address"),
             ("WAYPOST_HTTP__TRUSTED_PROXIES", "[5]", "must be a list of texts"),
             ("WAYPOST_WEBHOOKS__RETRY_AFTER", "1s,soon", "must be 1 to 4 durations"),
         ];

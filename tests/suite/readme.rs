@@ -28,7 +28,8 @@ fn parse(markdown: &str) -> Vec<Shown> {
     for line in markdown.lines() {
         if line.starts_with("```") {
             inside = !inside && line == "```console";
-        } else if !inside {
+        } else if !inside || (line.starts_with("# ") && !goes_on) {
+            // A comment has a line of its own: not every shell ignores one behind a command.
         } else if let Some(command) = line.strip_prefix("$ ") {
             found.push(Shown { command: command.to_owned(), output: Vec::new() });
             goes_on = command.ends_with('\\');
@@ -96,7 +97,7 @@ fn check(document: &str, shown: &Shown, output: &str) {
 
 #[test]
 fn blocks_and_shapes() {
-    let markdown = "x\n```console\n$ a \\\n  b\nout\n$ c\n```\n$ no\n```sh\n$ no\n```\n";
+    let markdown = "x\n```console\n# d\n$ a \\\n  b\nout\n# e\n$ c\n```\n$ no\n```sh\n$ no\n```\n";
     let want = [
         Shown { command: "a \\\n  b".to_owned(), output: vec!["out".to_owned()] },
         Shown { command: "c".to_owned(), output: vec![] },

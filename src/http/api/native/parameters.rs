@@ -3,6 +3,8 @@
 //!
 //! As with fields, only names that look like names are repeated. Any other name may be a secret.
 
+use std::collections::HashSet;
+
 use crate::formats::waypost::known::likely;
 use crate::http::api::query::Query;
 use crate::json::looks_like_a_field;
@@ -44,9 +46,9 @@ const SYNONYMS: &[(&str, &[&str])] = &[
 pub(super) fn warnings(query: &Query<'_>) -> Vec<String> {
     let (unknown, known) = query.unknown();
     let (mut named, mut more) = (Vec::new(), 0_usize);
-    for (at, name) in unknown.iter().enumerate() {
-        // Up to 2,000 names fit a target, so a set would cost more than this search.
-        if unknown[..at].contains(name) {
+    let mut seen = HashSet::new();
+    for name in unknown {
+        if !seen.insert(name) {
             continue;
         }
         if named.len() == NAMED_MAX || !looks_like_a_field(name) {
