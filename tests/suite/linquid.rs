@@ -356,10 +356,13 @@ fn every_operation_has_the_same_errors() {
         let missing = "Invalid or missing API key";
         check("no key", &send(app.visitor(), &[], body), 401, "UNAUTHORIZED", missing);
         let bad = "Invalid or disabled API key";
-        for header in
-            [("X-API-Key", "lw_unknown"), ("Authorization", "Bearer x"), ("Authorization", "Basic x")]
-        {
-            check("a bad key", &send(app.visitor(), &[header], body), 401, "INVALID_API_KEY", bad);
+        let basic = "This server takes the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`";
+        for (header, why) in [
+            (("X-API-Key", "lw_unknown"), bad),
+            (("Authorization", "Bearer x"), bad),
+            (("Authorization", "Basic x"), basic),
+        ] {
+            check("a bad key", &send(app.visitor(), &[header], body), 401, "INVALID_API_KEY", why);
         }
         let two = [("X-API-Key", &*reads), ("Authorization", &*format!("Bearer {copies}"))];
         check("two keys", &send(app.visitor(), &two, body), 401, "INVALID_API_KEY", bad);

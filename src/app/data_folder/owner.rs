@@ -65,8 +65,8 @@ pub(crate) fn remedy(path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// Returns what to do if `user`, who alone can run this command, cannot read a folder of another user. Begins with a space,
-/// or is empty.
+/// Returns what to do if a folder cannot be read by `user`, for a command that only this user can run. Begins with a
+/// space, or is empty.
 pub(crate) fn remedy_for(folder: &Path, user: u32, error: &io::Error) -> String {
     if error.kind() != io::ErrorKind::PermissionDenied {
         return String::new();
@@ -90,7 +90,7 @@ pub(crate) fn give(folder: &Path, user: u32) -> Option<String> {
 }
 
 fn chown(folder: &Path, user: u32) -> String {
-    // The colon alone stands for the group of the user, which only a user with a name has.
+    // The colon alone means the group of the user. Only a user with a name has one.
     let owner = name_of(user).map_or_else(|| user.to_string(), |name| format!("{name}:"));
     format!("sudo chown -R {owner} {}", quoted(&folder.to_string_lossy()))
 }

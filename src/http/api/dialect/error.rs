@@ -17,7 +17,7 @@ pub enum ApiError {
     /// The key is unknown, revoked, expired, malformed, or sent twice in two ways.
     BadKey,
     /// The key is in a header of another form. Contains a whole sentence.
-    // No hint for somebody who guesses keys: it depends on the form alone.
+    // Depends on the form alone, so it reveals nothing about keys.
     BadScheme(&'static str),
     /// The key may not do this. Contains a whole sentence.
     Forbidden(String),
