@@ -5,6 +5,7 @@
 mod draft;
 mod markup;
 mod password;
+mod references;
 #[cfg(test)]
 pub(crate) mod sample;
 mod status;
@@ -88,6 +89,20 @@ pub struct Alias {
     pub domain: DomainNumber,
     /// Its path, as the domain keys it.
     pub code: ShortCode,
+    /// The code as it was typed, for print. `None` if it equals `code`.
+    pub typed_code: Option<ShortCode>,
+}
+
+impl Alias {
+    /// Returns whether both are one address, however it was typed.
+    pub fn is_at(&self, other: &Alias) -> bool {
+        (self.domain, &self.code) == (other.domain, &other.code)
+    }
+
+    /// Returns the code for print.
+    pub fn shown_code(&self) -> &ShortCode {
+        self.typed_code.as_ref().unwrap_or(&self.code)
+    }
 }
 
 /// A short URL and its options.

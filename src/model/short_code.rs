@@ -220,6 +220,22 @@ pub fn without_punctuation(raw: &str) -> impl Iterator<Item = String> {
     outer.into_iter().chain(inner)
 }
 
+/// Returns the code in front of the plus sign at the end of a request path, or in front of a plus sign with punctuation
+/// behind it.
+pub fn before_plus(raw: &str) -> Option<String> {
+    let decoded = if raw.len() > MAX_RAW_BYTES { None } else { percent_decode_str(raw).decode_utf8().ok() }?;
+    let kept = trimmed(&decoded, true).unwrap_or(&decoded);
+    normal(Cow::Borrowed(kept.strip_suffix('+')?)).map(Cow::into_owned)
+}
+
+/// Returns whether a path behind a code is no path, but the punctuation of a sentence: `/code/,`.
+pub fn is_punctuation(rest: &str) -> bool {
+    // More bytes are more characters than a sentence has at its end.
+    let fits = rest.len() <= TRAILING_MAX * 4 * 3;
+    let decoded = Some(rest).filter(|_| fits).and_then(|rest| percent_decode_str(rest).decode_utf8().ok());
+    decoded.is_some_and(|decoded| trimmed(&decoded, true) == Some(""))
+}
+
 /// Returns a decoded text without the punctuation at its end, or `None` if there is none or too much.
 pub(crate) fn trimmed(decoded: &str, dots_too: bool) -> Option<&str> {
     let kept = decoded.trim_end_matches(|c| ends_sentence(c) || (dots_too && c == '.'));
@@ -230,21 +246,29 @@ pub(crate) fn trimmed(decoded: &str, dots_too: bool) -> Option<&str> {
 /// names no link.
 const TRAILING_MAX: usize = 8;
 
-/// Returns whether a character ends a sentence, closes a quote or bracket, is blank or invisible. No code has
-/// such a character at its end.
+/// Returns whether a character ends a sentence, closes a quote or bracket, ends a line, is blank or invisible, or is a
+/// symbol without being an emoji. No code has such a character at its end.
 fn ends_sentence(c: char) -> bool {
     if matches!(c, '\u{e0020}'..='\u{e007f}') {
         // The end of a flag.
         return false;
     }
     if c.is_ascii() {
-        // All marks that no code has, but for `+`, which has a meaning of its own, and `/`. No text has controls.
+        // All marks that no code has, but for `+`, which has a meaning of its own, and `/`. Of the controls, programs
+        // copy those that end a line or a cell.
         let is_mark = c.is_ascii_punctuation() && !matches!(c, '-' | '_' | '.' | '~' | '+' | '/');
-        return is_mark || c == ' ';
+        return is_mark || matches!(c, ' ' | '\t' | '\n' | '\r');
     }
-    let is_invisible = c.general_category() == GeneralCategory::Format;
-    let group = c.general_category_group();
-    is_invisible || matches!(group, GeneralCategoryGroup::Punctuation | GeneralCategoryGroup::Separator)
+    // A selector behind a plain code: keyboards add it to characters that may be emoji.
+    let is_invisible =
+        c.general_category() == GeneralCategory::Format || matches!(c, EMOJI_STYLE | TEXT_STYLE);
+    is_invisible
+        || match c.general_category_group() {
+            GeneralCategoryGroup::Punctuation | GeneralCategoryGroup::Separator => true,
+            // Accents, signs of full width and lines of tables.
+            GeneralCategoryGroup::Symbol => !c.is_emoji_char(),
+            _ => false,
+        }
 }
 
 fn rejected(why: &str) -> Invalid {
@@ -380,7 +404,7 @@ mod tests {
 
     #[test]
     fn m1_punctuation_behind_a_code_is_left_out() {
-        let rows: [(&str, &[&str]); 27] = [
+        let rows: [(&str, &[&str]); 39] = [
             ("code", &[]),
             ("code.", &["code"]),
             ("code...", &["code"]),
@@ -408,13 +432,36 @@ mod tests {
             // Decoded once.
             ("%2541,", &[]),
             ("code%00", &[]),
-            ("code%0A", &[]),
+            ("code%0A", &["code"]),
+            ("code%0D%0A", &["code"]),
+            ("code%09", &["code"]),
+            ("code.%0A", &["code.", "code"]),
+            ("code\u{b4}", &["code"]),
+            ("code\u{ff1e}", &["code"]),
+            ("code\u{ff1c}", &["code"]),
+            ("code\u{ff40}", &["code"]),
+            ("code%E2%94%82", &["code"]),
+            ("code%EF%B8%8F", &["code"]),
+            ("1%EF%B8%8F.", &["1"]),
+            // An emoji is a part of the code.
+            ("code%E2%9D%A4%EF%B8%8F,", &["code\u{2764}"]),
+            ("code\u{1f3fb},", &["code\u{1f3fb}"]),
             // No UTF-8.
             ("code%E2%80", &[]),
             ("", &[]),
         ];
         for (raw, want) in rows {
             assert_eq!(without_punctuation(raw).collect::<Vec<_>>(), want, "{raw}");
+        }
+    }
+
+    #[test]
+    fn m1_a_path_of_punctuation_is_no_path() {
+        for rest in [",", ")", "%22", ".", "%E2%80%9D.", "%0A"] {
+            assert!(is_punctuation(rest), "{rest}");
+        }
+        for rest in ["", "a", "a,", ",a", "/,", ",,,,,,,,,", "%", "%E2%80", "+"] {
+            assert!(!is_punctuation(rest), "{rest}");
         }
     }
 

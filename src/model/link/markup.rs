@@ -5,9 +5,12 @@
 //!    with its name. Nothing is dropped in silence.
 //! 2. The stored text is written from what was parsed ([`Parser::write`]): lower-case names, quoted and escaped
 //!    values, closed elements. A browser therefore cannot read it in another way than this parser.
+//! 3. A browser replaces references such as `&#114;` before it compares. So URLs are checked without them, and they are
+//!    allowed in texts for people only ([`TEXT_ATTRIBUTES`]).
 //!
 //! Own code, since sanitizers of HTML drop what they do not allow, and a client must learn what was wrong.
 
+use super::references;
 use crate::model::destination::Destination;
 use crate::model::{Invalid, plain_text};
 
@@ -61,6 +64,9 @@ const TEXT_ELEMENTS: &[&str] = &[
     "pre",
 ];
 
+/// The attributes with a text for people, which may have references. No browser compares their values with a list.
+const TEXT_ATTRIBUTES: &[&str] = &["content", "title", "alt"];
+
 /// Elements without content and closing tag.
 const VOID: &[&str] = &["meta", "link", "br", "hr", "img"];
 
@@ -105,7 +111,7 @@ impl Markup {
         let starts = ["<a href=\"", "<img src=\"", "<link href=\""];
         let of = |start: &'static str| self.0.split(start).skip(1).filter_map(|rest| rest.split('"').next());
         let urls = starts.into_iter().flat_map(of);
-        urls.map(|url| Destination::from_stored(url.replace("&amp;", "&").into()))
+        urls.map(stored_url)
     }
 
     /// Returns the URLs of its images and icons, which the policy of the page must allow.
@@ -117,7 +123,7 @@ impl Markup {
             element.contains("icon")
         });
         let icons = icons.filter_map(|rest| rest.split('"').next());
-        of("<img src=\"").chain(icons).map(|url| Destination::from_stored(url.replace("&amp;", "&").into()))
+        of("<img src=\"").chain(icons).map(stored_url)
     }
 
     fn parse(
@@ -167,6 +173,7 @@ impl Parser {
         if self.part == MarkupPlace::Head && !text.trim().is_empty() {
             return Err(self.wrong("must contain only meta and link elements, and no text"));
         }
+        references::check_text(text).map_err(|why| self.wrong(why))?;
         escape(&mut self.out, text);
         Ok(())
     }
@@ -279,6 +286,7 @@ impl Parser {
         if let Some(name) = attributes.iter().map(|(name, _)| name.as_str()).find(unknown) {
             return Err(self.wrong(format!("must not have the attribute {} on <{element}>", shown(name))));
         }
+        self.check_values(attributes)?;
         let value =
             |name: &str| attributes.iter().find(|(other, _)| other == name).and_then(|(_, value)| *value);
         match element {
@@ -315,8 +323,29 @@ impl Parser {
         Ok(())
     }
 
+    /// Fails if a value that browsers compare with a list has references. URLs have a check of their own.
+    fn check_values(&self, attributes: &Attributes<'_>) -> Result<(), Invalid> {
+        for (name, value) in attributes {
+            let value = value.unwrap_or_default();
+            match name.as_str() {
+                "href" | "src" => {}
+                name if TEXT_ATTRIBUTES.contains(&name) => {
+                    references::check_text(value).map_err(|why| self.wrong(why))?;
+                }
+                name if value.contains('&') => {
+                    let why =
+                        format!("must not contain & in the value of {name}: write the characters themselves");
+                    return Err(self.wrong(why));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn write_url(&mut self, element: &str, name: &str, value: Option<&str>) -> Result<(), Invalid> {
-        let text = value.unwrap_or_default().trim().replace("&amp;", "&");
+        let text = references::decoded(value.unwrap_or_default()).map_err(|why| self.wrong(why))?;
+        let text = text.trim();
         let is =
             |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
         let fits = match element {
@@ -327,34 +356,41 @@ impl Parser {
         if !fits {
             return Err(self.wrong(format!("must give each <{element}> an absolute https URL as {name}")));
         }
-        let url = Destination::parse_web(self.field, &text)?;
+        let url = Destination::parse_web(self.field, text)?;
         self.out.extend([" ", name, "=\""]);
-        escape(&mut self.out, url.as_str());
+        // Without references, so that a browser reads the URL that was checked.
+        url.as_str().chars().for_each(|c| escape_char(&mut self.out, c));
         self.out.push('"');
         Ok(())
     }
+}
+
+/// Returns a URL of stored markup.
+fn stored_url(value: &str) -> Destination {
+    // A version before this one kept references of other names.
+    let url = references::decoded(value).map_or_else(|_| value.to_owned(), Into::into);
+    Destination::from_stored(url.into())
 }
 
 /// Writes text that no browser takes for a tag or the end of a value. References such as `&eacute;` stay.
 fn escape(out: &mut String, text: &str) {
     for (at, c) in text.char_indices() {
         match c {
-            '&' if is_reference(&text[at + 1..]) => out.push('&'),
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
+            '&' if references::name_of(&text[at + 1..]).is_some() => out.push('&'),
+            c => escape_char(out, c),
         }
     }
 }
 
-/// Returns whether a reference follows an ampersand.
-fn is_reference(rest: &str) -> bool {
-    let Some((name, _)) = rest.split_once(';') else { return false };
-    let digits = name.strip_prefix('#').unwrap_or(name);
-    (1..=32).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_alphanumeric())
+fn escape_char(out: &mut String, c: char) {
+    match c {
+        '&' => out.push_str("&amp;"),
+        '<' => out.push_str("&lt;"),
+        '>' => out.push_str("&gt;"),
+        '"' => out.push_str("&quot;"),
+        '\'' => out.push_str("&#39;"),
+        c => out.push(c),
+    }
 }
 
 /// Returns a short form of a name for an error.
@@ -379,6 +415,14 @@ mod tests {
             (
                 r#"<link rel="icon" href="https://e.test/i.png?a=1&amp;b=2">"#,
                 Some(r#"<link href="https://e.test/i.png?a=1&amp;b=2" rel="icon">"#),
+            ),
+            (
+                r#"<link rel="icon" href="https://&#101;.test/i.png?&copy&#61;1'">"#,
+                Some(r#"<link href="https://e.test/i.png?&amp;copy=1%27" rel="icon">"#),
+            ),
+            (
+                r#"<meta name="a" content="&eacute;&#233;">"#,
+                Some(r#"<meta name="a" content="&eacute;&#233;">"#),
             ),
             // The end of a value cannot be reached from inside.
             (
@@ -425,6 +469,20 @@ mod tests {
                 "http-equiv",
             ),
             (MarkupPlace::Head, r#"<meta name="Referrer" content="unsafe-url">"#, "hideReferrer"),
+            (MarkupPlace::Head, r#"<meta name="&#114;eferrer" content="unsafe-url">"#, "value of name"),
+            (MarkupPlace::Head, r#"<meta name="r&#x65;ferrer" content="unsafe-url">"#, "value of name"),
+            (MarkupPlace::Head, r#"<meta property="og&colon;x" content="a">"#, "value of property"),
+            (MarkupPlace::Head, r#"<meta name="a" content="&#27;">"#, "no character"),
+            (MarkupPlace::Head, r#"<link rel="&#115;tylesheet" href="https://e.test/">"#, "value of rel"),
+            (
+                MarkupPlace::Head,
+                r#"<link rel="icon" type="a&sol;b" href="https://e.test/">"#,
+                "value of type",
+            ),
+            (MarkupPlace::Head, r#"<link rel="icon" href="https://a&period;e.test/">"#, "&amp;"),
+            (MarkupPlace::Body, r#"<img src="https://e.test&sol;@f.test/">"#, "&amp;"),
+            (MarkupPlace::Body, r#"<p dir="&#114;tl">x</p>"#, "value of dir"),
+            (MarkupPlace::Body, "<p>&#0;</p>", "no character"),
             (MarkupPlace::Head, r#"<meta charset="utf-7">"#, "charset"),
             (MarkupPlace::Head, r#"<meta name="a">"#, "content"),
             (MarkupPlace::Head, r#"<link rel="stylesheet" href="https://e.test/a.css">"#, "rel"),

@@ -19,6 +19,7 @@ enum LinkVersion {
     V2,
     V3,
     V4,
+    V5,
 }
 
 impl LinkVersion {
@@ -29,6 +30,7 @@ impl LinkVersion {
             (2, rest) => Ok((LinkVersion::V2, rest)),
             (3, rest) => Ok((LinkVersion::V3, rest)),
             (4, rest) => Ok((LinkVersion::V4, rest)),
+            (5, rest) => Ok((LinkVersion::V5, rest)),
             (other, _) => unknown("a link", other),
         }
     }
@@ -77,9 +79,10 @@ struct ExtrasV1 {
     notes: Option<Box<str>>,
 }
 
-/// Version 3: more options, and the code as it was typed. A plain link takes as many bytes as in version 1.
+/// Version 3: more options, and the code as it was typed. A plain link takes as many bytes as in version 1. Version 5
+/// has the aliases as they were typed ([`AliasV5`]).
 #[derive(Serialize, Deserialize)]
-struct LinkV3 {
+struct LinkV3<A = AliasV3> {
     /// The first field: `workspace_of_link` reads a prefix of the record.
     head: LinkHeadV1,
     created_at: i64,
@@ -90,23 +93,57 @@ struct LinkV3 {
     status: u16,
     /// More than the 8 of version 1. One byte below 251: without the newer switches.
     switches: u16,
-    extras: Option<Box<ExtrasV3>>,
+    extras: Option<Box<ExtrasV3<A>>>,
 }
 
 #[derive(Serialize, Deserialize, Default, PartialEq)]
-struct ExtrasV3 {
+struct ExtrasV3<A> {
     first: ExtrasV1,
     gtm_container_id: Option<Box<str>>,
     head_tags: Option<Box<str>>,
     body_tags: Option<Box<str>>,
     typed_code: Option<Box<str>>,
-    aliases: Vec<AliasV3>,
+    aliases: Vec<A>,
 }
 
-#[derive(Serialize, Deserialize, PartialEq)]
+#[derive(Serialize, Deserialize, Default, PartialEq)]
 struct AliasV3 {
     domain: u32,
     code: Box<str>,
+}
+
+impl From<&Alias> for AliasV3 {
+    fn from(alias: &Alias) -> AliasV3 {
+        AliasV3 { domain: alias.domain.0, code: alias.code.as_str().into() }
+    }
+}
+
+impl From<AliasV3> for Alias {
+    fn from(alias: AliasV3) -> Alias {
+        let code = ShortCode::from_stored(&alias.code);
+        Alias { domain: DomainNumber(alias.domain), code, typed_code: None }
+    }
+}
+
+/// An alias whose code was typed in another form than its domain stores.
+#[derive(Serialize, Deserialize, Default, PartialEq)]
+struct AliasV5 {
+    alias: AliasV3,
+    typed_code: Option<Box<str>>,
+}
+
+impl From<&Alias> for AliasV5 {
+    fn from(alias: &Alias) -> AliasV5 {
+        let typed_code = alias.typed_code.as_ref().map(|code| code.as_str().into());
+        AliasV5 { alias: AliasV3::from(alias), typed_code }
+    }
+}
+
+impl From<AliasV5> for Alias {
+    fn from(alias: AliasV5) -> Alias {
+        let typed_code = alias.typed_code.map(|code| ShortCode::from_stored(&code));
+        Alias { typed_code, ..Alias::from(alias.alias) }
+    }
 }
 
 impl From<LinkV1> for LinkV3 {
@@ -153,9 +190,12 @@ fn type_of_number(number: u8) -> Result<LinkType, Corrupt> {
     })
 }
 
-impl LinkV3 {
+impl<A> LinkV3<A>
+where
+    A: Default + PartialEq + for<'a> From<&'a Alias> + Into<Alias>,
+{
     /// Encodes a link. Every option is named, so that a new one does not compile until it is written here.
-    fn from_model(link: &Link) -> LinkV3 {
+    fn from_model(link: &Link) -> LinkV3<A> {
         let Options {
             destination,
             link_type,
@@ -220,14 +260,13 @@ impl LinkV3 {
             campaign: campaign.as_ref().map(|id| id.as_str().into()),
             notes: notes.clone(),
         };
-        let alias = |alias: &Alias| AliasV3 { domain: alias.domain.0, code: alias.code.as_str().into() };
         let extras = ExtrasV3 {
             first,
             gtm_container_id: gtm_container_id.clone(),
             head_tags: head_tags.as_ref().map(|tags| tags.as_str().into()),
             body_tags: body_tags.as_ref().map(|tags| tags.as_str().into()),
             typed_code: link.typed_code.as_ref().map(|code| code.as_str().into()),
-            aliases: link.aliases.iter().map(alias).collect(),
+            aliases: link.aliases.iter().map(A::from).collect(),
         };
         LinkV3 {
             head: LinkHeadV1 { id: link.id.bits(), workspace: link.workspace.0 },
@@ -250,10 +289,6 @@ impl LinkV3 {
         let on = |bit: u16| self.switches & (1 << bit) != 0;
         let ExtrasV3 { first: extras, gtm_container_id, head_tags, body_tags, typed_code, aliases } =
             self.extras.map_or_else(ExtrasV3::default, |extras| *extras);
-        let alias = |alias: AliasV3| Alias {
-            domain: DomainNumber(alias.domain),
-            code: ShortCode::from_stored(&alias.code),
-        };
         let [source, medium, campaign, term, content] = extras.utm;
         let campaign_id = extras.campaign.map(|id| ForeignId::parse("campaign", &id)).transpose();
         let options = Options {
@@ -296,7 +331,7 @@ impl LinkV3 {
             domain,
             code,
             typed_code: typed_code.map(|code| ShortCode::from_stored(&code)),
-            aliases: aliases.into_iter().map(alias).collect(),
+            aliases: aliases.into_iter().map(Into::into).collect(),
             created_at: Timestamp::from_millis(self.created_at),
             updated_at: Timestamp::from_millis(self.updated_at),
             created_by: self.created_by.map(Id::from_bits),
@@ -311,8 +346,12 @@ pub struct LinkAt;
 impl LinkAt {
     /// Returns the record of a link.
     pub fn encode(link: &Link) -> Vec<u8> {
-        // Version 3 for a link of an import as well: once it is written again, it is a link like others.
-        write(3, &LinkV3::from_model(link))
+        // A link of an import as well: once it is written again, it is a link like others. Version 5 only if needed, so
+        // that an earlier version of the program reads all other links.
+        if link.aliases.iter().any(|alias| alias.typed_code.is_some()) {
+            return write(5, &LinkV3::<AliasV5>::from_model(link));
+        }
+        write(3, &LinkV3::<AliasV3>::from_model(link))
     }
 
     /// Reads the link of a key.
@@ -325,6 +364,7 @@ impl LinkAt {
             }
             (LinkVersion::V3, rest) => read::<LinkV3>(rest)?.into_model(domain, code),
             (LinkVersion::V4, rest) => read::<StagedV2<LinkV3>>(rest)?.link.into_model(domain, code),
+            (LinkVersion::V5, rest) => read::<LinkV3<AliasV5>>(rest)?.into_model(domain, code),
         }
     }
 }
@@ -349,7 +389,8 @@ pub struct Staged {
 impl Staged {
     /// Returns the record of a link of an import.
     pub fn encode(link: &Link, import: Id) -> Vec<u8> {
-        write(4, &StagedV2 { import: import.bits(), link: LinkV3::from_model(link) })
+        // A snapshot has no aliases.
+        write(4, &StagedV2 { import: import.bits(), link: LinkV3::<AliasV3>::from_model(link) })
     }
 
     /// Reads the link of a key, with its import.
@@ -372,6 +413,9 @@ impl Staged {
                 let StagedV2 { import, link } = read::<StagedV2<LinkV3>>(rest)?;
                 Ok(Staged { link: link.into_model(domain, code)?, import: Some(Id::from_bits(import)) })
             }
+            (LinkVersion::V5, rest) => {
+                Ok(Staged { link: read::<LinkV3<AliasV5>>(rest)?.into_model(domain, code)?, import: None })
+            }
         }
     }
 }
@@ -380,7 +424,7 @@ impl Staged {
 /// unknown version. The cost does not depend on the rest of the record.
 pub(in crate::table) fn workspace_of_link(bytes: &[u8]) -> Option<WorkspaceNumber> {
     let head: LinkHeadV1 = match LinkVersion::split(bytes).ok()? {
-        (LinkVersion::V1 | LinkVersion::V3, rest) => read_first(rest)?,
+        (LinkVersion::V1 | LinkVersion::V3 | LinkVersion::V5, rest) => read_first(rest)?,
         (LinkVersion::V2 | LinkVersion::V4, rest) => read_first::<StagedV2<_>>(rest)?.link,
     };
     Some(WorkspaceNumber(head.workspace))
@@ -397,7 +441,7 @@ pub struct Tombstone {
     pub deleted_at: Timestamp,
 }
 
-/// Version 1 with [`LinkV1`], version 2 with [`LinkV3`].
+/// Version 1 with [`LinkV1`], version 2 with [`LinkV3`]. A deleted link has no aliases any more.
 #[derive(Serialize, Deserialize)]
 struct TombstoneV1<Link> {
     link: Link,
@@ -411,7 +455,7 @@ struct TombstoneV1<Link> {
 impl Stored for Tombstone {
     fn encode(&self) -> Vec<u8> {
         let record = TombstoneV1 {
-            link: LinkV3::from_model(&self.link),
+            link: LinkV3::<AliasV3>::from_model(&self.link),
             domain: self.link.domain.0,
             code: self.link.code.as_str().into(),
             clicks: self.clicks,
@@ -473,8 +517,8 @@ mod tests {
             code: ShortCode::parse("sale").expect("a valid code"),
             typed_code: Some(ShortCode::from_stored("Sale")),
             aliases: vec![
-                Alias { domain: DomainNumber(0), code: ShortCode::from_stored("old") },
-                Alias { domain: DomainNumber(3), code: ShortCode::from_stored("older") },
+                Alias { domain: DomainNumber(0), code: ShortCode::from_stored("old"), typed_code: None },
+                Alias { domain: DomainNumber(3), code: ShortCode::from_stored("older"), typed_code: None },
             ],
             created_at: Timestamp::from_millis(1),
             updated_at: Timestamp::from_millis(2),
@@ -491,6 +535,16 @@ mod tests {
         // `Link` has no `==`, because of the password hash. Its `Debug` text has all fields.
         assert_eq!(format!("{link:?}"), format!("{again:?}"));
         assert_eq!(again.options.password.as_ref().map(PasswordHash::as_str), Some("$argon2id$x"));
+        // Version 5, only for an alias that was typed in another form.
+        assert_eq!(LinkAt::encode(&link)[0], 3);
+        let mut typed = full();
+        typed.aliases[1].typed_code = Some(ShortCode::from_stored("OLDER"));
+        let record = LinkAt::encode(&typed);
+        assert_eq!((record[0], workspace_of_link(&record)), (5, Some(typed.workspace)));
+        let again = LinkAt::decode(typed.domain, typed.code.as_str(), &record).expect("just encoded");
+        assert_eq!(format!("{typed:?}"), format!("{again:?}"));
+        let again = Staged::decode(typed.domain, typed.code.as_str(), &record).expect("just encoded");
+        assert_eq!((format!("{typed:?}"), None), (format!("{:?}", again.link), again.import));
         let tombstone = Tombstone { link, clicks: 12, deleted_at: Timestamp::from_millis(3) };
         let again = Tombstone::decode(&tombstone.encode()).expect("just encoded");
         assert_eq!(format!("{tombstone:?}"), format!("{again:?}"));
@@ -526,7 +580,7 @@ mod tests {
     proptest! {
         #[test]
         fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 1..300)) {
-            for version in 1..=4 {
+            for version in 1..=5 {
                 // With an unknown version, no byte behind it would be read.
                 bytes[0] = version;
                 let _ = LinkAt::decode(DomainNumber(0), "a", &bytes);
