@@ -1,4 +1,4 @@
-//! The button of a link with `confirm`: its form is the click. A form without the button may have a password.
+//! The button of a link with `confirm`: its form is the click. A form with or without the button may have a password.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,10 +9,12 @@ use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::confirm::is_confirmation;
+use super::home::home_of;
 use super::intent::Intent;
 use super::rule::{Evaluation, Verdict, VisitFacts};
 use super::rules::judge;
 use super::submission::{FormRejection, GET_AND_HEAD, Submission, not_allowed};
+use super::unlock::password_in;
 use super::visitor::{LookupFailed, Visitor};
 use super::{pages, validity};
 use crate::cache::entry::{Action, Conditional, Entry};
@@ -22,7 +24,7 @@ use crate::model::domain::Domain;
 enum Confirmation {
     /// The button was pressed, or nothing was: the response.
     Response(Response<Full<Bytes>>),
-    /// The form has no button. It may have a password.
+    /// The form has no button or a password.
     Other(Bytes),
 }
 
@@ -43,14 +45,15 @@ impl Visitor {
         match submission.rejection {
             None => {}
             Some(FormRejection::Foreign) => {
-                return pages::confirm(options, StatusCode::FORBIDDEN, self.links.schemes());
+                let home = home_of(&domain, &self.links);
+                return pages::confirm(options, StatusCode::FORBIDDEN, self.links.schemes(), &home);
             }
             Some(FormRejection::NoForm) => return pages::error(StatusCode::UNSUPPORTED_MEDIA_TYPE),
         }
         match self.confirm((&entry, conditional), &domain, &submission.facts, form).await {
             Confirmation::Response(response) => response,
             Confirmation::Other(_) if options.password.is_none() => {
-                pages::confirm(options, StatusCode::OK, self.links.schemes())
+                pages::confirm(options, StatusCode::OK, self.links.schemes(), &home_of(&domain, &self.links))
             }
             // The right password confirms as well.
             Confirmation::Other(form) => {
@@ -79,9 +82,11 @@ impl Visitor {
         let (now, clicks) = (self.links.clock().now(), entry.counter.total());
         let deny_list = self.links.deny_list();
         let evaluation = Evaluation { conditional, facts: &facts, now, clicks, is_unlocked: true, deny_list };
+        let has_password = conditional.link.options.password.is_some();
         let response = match judge(&evaluation) {
             Verdict::Destination { .. } => match form.await {
-                Ok(form) if is_confirmation(&form) => {
+                // A form with both is the password's, whose right value confirms as well.
+                Ok(form) if is_confirmation(&form) && !(has_password && password_in(&form).is_some()) => {
                     self.follow_confirmed(entry.code.as_str(), Arc::clone(domain), facts.clone()).await
                 }
                 Ok(form) => return Confirmation::Other(form),

@@ -14,6 +14,7 @@ use super::rule::{Evaluation, Forwarded, Presentation, Rule, Verdict, presentati
 use crate::model::destination::Destination;
 use crate::model::escape;
 use crate::model::link::Options;
+use crate::model::short_code::is_punctuation;
 
 /// The last rule: sends the visitor to the destination.
 pub(super) const DESTINATION: Rule = Rule {
@@ -89,7 +90,8 @@ fn merged(target: &str, options: &Options, forwarded: Forwarded<'_>) -> Option<S
 }
 
 fn with_path(path: &str, options: &Options, rest: &str) -> Option<String> {
-    if rest.is_empty() {
+    // `/code,` would reach the link, and so does `/code/,`.
+    if rest.is_empty() || (!options.forward_path && is_punctuation(rest)) {
         return Some(path.to_owned());
     }
     // Browsers resolve dot segments, also percent-encoded ones: `..` would leave the stored path.

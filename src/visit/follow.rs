@@ -11,6 +11,7 @@ use hyper::header::SET_COOKIE;
 use hyper::{HeaderMap, Response, StatusCode};
 
 use super::click::{Click, ClickOutcome};
+use super::home::home_of;
 use super::intent::Intent;
 use super::locate::{AddressedLink, LinkAddress, NotALink, shorter_codes};
 use super::pages::PasswordPrompt;
@@ -25,6 +26,7 @@ use crate::cache::entry::{Action, Conditional, Entry};
 use crate::core::tenants::directory::Directory;
 use crate::model::domain::Domain;
 use crate::model::link::PasswordHash;
+use crate::model::short_code::is_punctuation;
 
 /// The result of one evaluation of a link.
 enum NextStep {
@@ -226,7 +228,7 @@ impl Visitor {
     ) -> NextStep {
         let conditional = match &entry.action {
             // A plain redirect forwards no path, so a longer path is an unknown address.
-            Action::Redirect { .. } if !facts.rest.is_empty() => {
+            Action::Redirect { .. } if !facts.rest.is_empty() && !is_punctuation(&facts.rest) => {
                 return NextStep::Respond(validity::not_found(domain, &self.links));
             }
             Action::Redirect { status, location, count_bots } => {
@@ -276,15 +278,21 @@ impl Visitor {
             Verdict::Preview => {
                 pages::preview(options, &self.links.site().short_url(domain, link.shown_code()))
             }
-            Verdict::PasswordRequired => pages::password(PasswordPrompt::First, self.links.schemes()),
-            Verdict::ConfirmationRequired => pages::confirm(options, StatusCode::OK, self.links.schemes()),
+            Verdict::PasswordRequired => {
+                pages::password(PasswordPrompt::First, self.links.schemes(), &home_of(domain, &self.links))
+            }
+            Verdict::ConfirmationRequired => {
+                pages::confirm(options, StatusCode::OK, self.links.schemes(), &home_of(domain, &self.links))
+            }
             Verdict::Withheld => uncounted::withheld(facts.intent),
             Verdict::Destination { location, presentation } => {
                 let shown = location.to_str().unwrap_or_default();
                 let is_unlock = facts.intent == Intent::Unlock;
                 let response = match presentation {
                     // A browser would send the password on to the destination with 307 and 308.
-                    Presentation::Redirect if is_unlock => redirect::unlocked(location),
+                    Presentation::Redirect if is_unlock => {
+                        redirect::hiding(options, redirect::unlocked(location))
+                    }
                     Presentation::Redirect => redirect::of(options, location, now),
                     Presentation::Cloaked => pages::cloaked(options, shown, rule::fires_pixels(evaluation)),
                     Presentation::Pixels => pages::pixels(options, shown),

@@ -15,7 +15,9 @@ use crate::cache::entry::Entry;
 use crate::core::tenants::directory::Directory;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::ForeignId;
-use crate::model::short_code::{canonical, earlier_spellings, first_segment, without_punctuation};
+use crate::model::short_code::{
+    canonical, earlier_spellings, first_segment, is_punctuation, without_punctuation,
+};
 
 /// A host and path without a link.
 pub(super) enum NotALink<'a> {
@@ -68,11 +70,15 @@ pub(super) struct AddressedLink {
 }
 
 /// Returns the codes that a path without a link may mean: the domain's codes in front of the punctuation at its
-/// end. Nothing may follow the code.
+/// end. Nothing but punctuation may follow the code.
 pub(super) fn shorter_codes(domain: &Domain, path: &str) -> Vec<String> {
     let (segment, rest) = first_segment(path.strip_prefix('/').unwrap_or(path));
     let mut codes = Vec::new();
-    for code in without_punctuation(segment).filter(|_| rest.is_empty()) {
+    if !rest.is_empty() && !is_punctuation(rest) {
+        return codes;
+    }
+    // `/code,/)` as well as `/code,`. The code itself was looked up before.
+    for code in without_punctuation(segment) {
         let code = domain.fold(Cow::Owned(code)).into_owned();
         let earlier = earlier_spellings(&code, &code, !domain.case_sensitive);
         codes.push(code);

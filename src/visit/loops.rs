@@ -20,6 +20,7 @@ use crate::core::links::loops::Hop;
 use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::link::LinkStatus;
+use crate::model::short_code::is_punctuation;
 
 /// Redirects within this server that a chain may have. Chrome and Firefox follow 20 redirects, so a visitor
 /// never sees the destination of a longer chain. Past it: the chain counts as a loop.
@@ -116,7 +117,7 @@ impl Visitor {
         let conditional = match &entry.action {
             Action::Evaluate(conditional) => conditional,
             // A path behind the code gets 404.
-            Action::Redirect { .. } if !rest.is_empty() => return Ok(Vec::new()),
+            Action::Redirect { .. } if !rest.is_empty() && !is_punctuation(rest) => return Ok(Vec::new()),
             // To another server, unless the host is unknown.
             Action::Redirect { location, .. } => {
                 return Ok(destination_of(location).into_iter().collect());

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 
+use super::home::home_of;
 use super::intent::Intent;
 use super::pages::{self, Shown};
 use super::request::{Visit, VisitResponse};
@@ -20,17 +21,15 @@ use super::visitor::{LookupFailed, Visitor};
 use crate::cache::entry::{Action, Entry};
 use crate::core::tenants::directory::Directory;
 use crate::model::domain::Domain;
-use crate::model::short_code::{ShortCode, canonical, earlier_spellings, first_segment};
-
-/// The plus sign, also percent-encoded.
-const SUFFIXES: [&str; 3] = ["+", "%2B", "%2b"];
+use crate::model::short_code::{ShortCode, before_plus, earlier_spellings, first_segment, is_punctuation};
 
 /// Returns the code of the link whose destination the path asks for, if the domain allows it.
-fn code_of<'a>(domain: &Domain, path: &'a str) -> Option<Cow<'a, str>> {
+fn code_of(domain: &Domain, path: &str) -> Option<String> {
     let (segment, rest) = first_segment(path.strip_prefix('/')?);
-    let code = SUFFIXES.iter().find_map(|suffix| segment.strip_suffix(suffix))?;
-    let code = domain.fold(canonical(code)?);
-    (domain.show_destination && rest.is_empty()).then_some(code)
+    if !domain.show_destination || !(rest.is_empty() || is_punctuation(rest)) {
+        return None;
+    }
+    Some(domain.fold(Cow::Owned(before_plus(segment)?)).into_owned())
 }
 
 impl Visitor {
@@ -41,7 +40,7 @@ impl Visitor {
         domain: &Arc<Domain>,
         visit: &Visit<'_>,
     ) -> Option<VisitResponse> {
-        let code = code_of(domain, visit.path)?.into_owned();
+        let code = code_of(domain, visit.path)?;
         // Older versions stored another spelling of some codes.
         let mut codes = earlier_spellings(&code, &code, !domain.case_sensitive);
         codes.insert(0, code);
@@ -54,31 +53,51 @@ impl Visitor {
         let (visitor, domain) = (self.clone(), Arc::clone(domain));
         Some(VisitResponse::Later(Box::pin(async move {
             match visitor.resolve_any(&domain, &codes).await {
-                Ok(Some(entry)) => visitor.show(&entry, &domain, &facts),
+                Ok(Some(entry)) => match visitor.links.typed_code(&domain, entry.code.as_str()).await {
+                    Ok(code) => visitor.show(&entry, &code, &domain, &facts),
+                    Err(error) => {
+                        tracing::debug!(%error, "the code of a link could not be read");
+                        pages::unavailable()
+                    }
+                },
                 Ok(None) => validity::not_found(&domain, &visitor.links),
                 Err(LookupFailed) => pages::unavailable(),
             }
         })))
     }
 
-    fn show(&self, entry: &Entry, domain: &Domain, facts: &VisitFacts) -> Response<Full<Bytes>> {
-        let code = ShortCode::from_stored(entry.code.as_str());
-        let (short_url, path) = (self.links.site().short_url(domain, &code), self.links.site().path(&code));
+    /// Returns the page of a link whose code has this spelling.
+    fn show(
+        &self,
+        entry: &Entry,
+        code: &ShortCode,
+        domain: &Domain,
+        facts: &VisitFacts,
+    ) -> Response<Full<Bytes>> {
+        let (short_url, path) = (self.links.site().short_url(domain, code), self.links.site().path(code));
+        let home = home_of(domain, &self.links);
+        let page = |what| pages::shown(&short_url, &path, what, &home);
         let conditional = match &entry.action {
             Action::Redirect { location, .. } => {
-                let location = location.to_str().unwrap_or_default();
-                return pages::shown(&short_url, &path, Shown::Destination(location));
+                return page(Shown::Destination(location.to_str().unwrap_or_default()));
             }
             Action::Evaluate(conditional) => conditional,
         };
         let evaluation = self.evaluation(entry, conditional, facts, None);
-        match judge(&evaluation) {
+        let verdict = judge(&evaluation);
+        match verdict {
             Verdict::Destination { location, .. } => {
-                let location = location.to_str().unwrap_or_default();
-                pages::shown(&short_url, &path, Shown::Destination(location))
+                page(Shown::Destination(location.to_str().unwrap_or_default()))
             }
-            Verdict::Withheld => pages::shown(&short_url, &path, Shown::Limited),
-            Verdict::PasswordRequired => pages::shown(&short_url, &path, Shown::Protected),
+            Verdict::Withheld => page(Shown::Limited),
+            Verdict::PasswordRequired => page(Shown::Protected),
+            // A fallback on a denied host gets its warning, as for a visit.
+            Verdict::Gone => match validity::expired_url(&conditional.link.options, domain, &self.links) {
+                Some(url) if self.links.deny_list().host_of(url).is_none() => {
+                    page(Shown::Expired(url.as_str()))
+                }
+                _ => self.render(verdict, &evaluation, domain),
+            },
             verdict => self.render(verdict, &evaluation, domain),
         }
     }
@@ -108,6 +127,12 @@ mod tests {
             ("/a+b", None),
             // A code cannot have the comma either.
             ("/a,+", None),
+            // The punctuation of a sentence.
+            ("/a+.", Some("a")),
+            ("/a+),", Some("a")),
+            ("/a%2B%E2%80%9D", Some("a")),
+            ("/a+/)", Some("a")),
+            ("/a.+", Some("a.")),
         ];
         for (path, want) in rows {
             assert_eq!(code_of(&domain, path).as_deref(), want, "{path}");

@@ -24,6 +24,7 @@ use super::{pages, redirect, validity};
 use crate::cache::entry::{Action, Entry};
 use crate::core::CONTACT_PATH;
 use crate::model::domain::Domain;
+use crate::model::short_code::is_punctuation;
 
 /// `Allow` of a link with a password or a button.
 const WITH_FORM: HeaderValue = HeaderValue::from_static("GET, HEAD, POST");
@@ -133,7 +134,7 @@ impl Visitor {
         let facts = &submission.facts;
         let conditional = match &entry.action {
             // A plain redirect forwards no path.
-            Action::Redirect { .. } if facts.rest.is_empty() => return None,
+            Action::Redirect { .. } if facts.rest.is_empty() || is_punctuation(&facts.rest) => return None,
             Action::Redirect { .. } => return Some(self.absent(submission, domain)),
             Action::Evaluate(conditional) => conditional,
         };

@@ -11,6 +11,7 @@ use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
 use super::attempts::Locked;
+use super::home::home_of;
 use super::pages::{self, PasswordPrompt};
 use super::rule::{Evaluation, Verdict};
 use super::rules::judge;
@@ -60,18 +61,15 @@ impl Visitor {
             Ok(form) => form,
             Err(status) => return pages::error(status),
         };
+        let home = home_of(&domain, &self.links);
+        let prompt = |why| pages::password(why, self.links.schemes(), &home);
         // Not counted: no link can have such a password, so nothing was guessed.
-        let Some(password) = password_in(&form) else {
-            return pages::password(PasswordPrompt::Wrong, self.links.schemes());
-        };
+        let Some(password) = password_in(&form) else { return prompt(PasswordPrompt::Wrong) };
         let (attempts, link) = (&self.state.attempts, &conditional.link);
         let target = attempts.target(link.id, hash);
         if let Err(Locked(left)) = attempts.begin(target, address, Instant::now()) {
             // Rounded up, so that a client that waits exactly this time is not rejected again.
-            return pages::password(
-                PasswordPrompt::Locked { seconds: left.as_secs() + 1 },
-                self.links.schemes(),
-            );
+            return prompt(PasswordPrompt::Locked { seconds: left.as_secs() + 1 });
         }
         match self.links.is_password(link, password).await {
             Ok(false) => {
@@ -79,7 +77,7 @@ impl Visitor {
                     let link = link.id;
                     tracing::warn!(%link, "guesses locked a link's password for up to an hour");
                 }
-                pages::password(PasswordPrompt::Wrong, self.links.schemes())
+                prompt(PasswordPrompt::Wrong)
             }
             Ok(true) => {
                 // A right password must not use up the attempts of its address.
@@ -91,12 +89,12 @@ impl Visitor {
             // The password was not checked, so the attempt is not used up.
             Err(Error::Busy) => {
                 attempts.take_back(target, address);
-                pages::password(PasswordPrompt::Busy, self.links.schemes())
+                prompt(PasswordPrompt::Busy)
             }
             // The attempt stays counted, so that a broken hash cannot flood the log.
             Err(error) => {
                 tracing::warn!(%error, "a password could not be checked");
-                pages::password(PasswordPrompt::Busy, self.links.schemes())
+                prompt(PasswordPrompt::Busy)
             }
         }
     }

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use waypost::model::destination::{Destination, LinkType};
-use waypost::model::link::Options;
+use waypost::model::link::{Markup, Options};
 use waypost::visit::pages;
 
 use crate::support::app::TestApp;
@@ -185,10 +185,10 @@ async fn here(request: Request<Incoming>, elsewhere: String) -> Response<Full<By
                 if body == "password=open+sesame" {
                     found(&to("/"))
                 } else {
-                    pages::password(pages::PasswordPrompt::Wrong)
+                    pages::password(pages::PasswordPrompt::Wrong, &home())
                 }
             } else {
-                pages::password(pages::PasswordPrompt::First)
+                pages::password(pages::PasswordPrompt::First, &home())
             };
             if path == "/strict" {
                 let strict = HeaderValue::from_static("form-action 'self'");
@@ -197,6 +197,8 @@ async fn here(request: Request<Incoming>, elsewhere: String) -> Response<Full<By
             response
         }
         "/cloaked" => pages::cloaked(&titled("A title"), &to("/"), false),
+        "/long" => pages::cloaked(&long("A title"), &to("/"), false),
+        "/button" => pages::confirm(&long("A title"), StatusCode::OK, &home()),
         "/refused" => pages::cloaked(&titled("A title"), &to("/refuses"), false),
         "/buster" => pages::cloaked(&titled("A title"), &to("/buster"), false),
         "/meta" => pages::pixels(&with_pixels(Some("1234567890"), None), &to("/meta")),
@@ -215,6 +217,18 @@ fn found(to: &str) -> Response<Full<Bytes>> {
     *response.status_mut() = StatusCode::SEE_OTHER;
     response.headers_mut().insert(LOCATION, to.parse().expect("an address"));
     response
+}
+
+fn home() -> pages::DomainHome {
+    pages::DomainHome { domain: "go.test".to_owned(), url: None }
+}
+
+/// Returns a link whose own tags are longer than a screen.
+fn long(title: &str) -> Options {
+    let mut options = titled(title);
+    let text = "<p>A paragraph.</p>".repeat(60) + "<img src='https://images.test/i.png' width='4000'>";
+    options.body_tags = Markup::body("bodyTags", Some(text.into())).expect("valid");
+    options
 }
 
 fn titled(title: &str) -> Options {
@@ -255,6 +269,25 @@ fn hostile(page: &str, number: usize, elsewhere: &str) -> Response<Full<Bytes>> 
 }
 
 // The tests.
+
+/// A frame of height 0 and a button below the fold look like an empty page.
+#[test]
+fn m10_long_tags_leave_room_for_the_frame_and_the_button() {
+    let stage = Stage::open();
+    let browser = Browser::start(Scripts::Run);
+    shows_the_destination_in_a_frame(&browser, &stage.link("/long"), "A title", &stage.destination("/"));
+    browser.open(&stage.link("/long"));
+    let shown = "const r = document.querySelector('iframe').getBoundingClientRect();
+         const p = document.querySelector('.own').getBoundingClientRect();
+         return r.height >= innerHeight * 0.6 && p.top >= r.bottom && document.body.scrollHeight > innerHeight
+             && document.querySelector('.own p').getBoundingClientRect().left >= 16";
+    assert_eq!(browser.eval(shown), true, "the frame keeps its height");
+    browser.open(&stage.link("/button"));
+    let shown = "const r = document.querySelector('button').getBoundingClientRect();
+         return r.height > 10 && r.bottom <= innerHeight
+             && document.documentElement.scrollWidth <= innerWidth";
+    assert_eq!(browser.eval(shown), true, "the button is within the window");
+}
 
 #[test]
 fn the_right_password_redirects_to_another_origin() {

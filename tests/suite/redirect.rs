@@ -352,6 +352,18 @@ fn m1_the_punctuation_of_a_sentence_is_no_part_of_a_code() {
         "%C2%A0",
         "%E2%80%A6",
         ",,,,,,,,",
+        "%0A",
+        "%0D%0A",
+        "%09",
+        "%C2%B4",
+        "%EF%BC%9E",
+        "%EF%BC%9C",
+        "%EF%BD%80",
+        "%EF%B8%8F",
+        "/,",
+        "/)",
+        "/%22",
+        ",/)",
     ];
     for (count, end) in ends.iter().enumerate() {
         assert_eq!(visitor.get(&format!("/code{end}")).status, 302, "{end}");
@@ -359,6 +371,11 @@ fn m1_the_punctuation_of_a_sentence_is_no_part_of_a_code() {
         assert_eq!(visitor.head(&format!("/code{end}")).status, 302, "{end}");
     }
     assert_eq!(visitor.get("/limited.").status, 302);
+    assert_eq!(visitor.get("/limited/).").status, 302);
+    // A link that forwards the path forwards it.
+    link(&mut admin, "forwards", &json!({"forwardPath": true}));
+    let answer = visitor.get("/forwards/,");
+    assert!(answer.header("location").is_some_and(|at| at.ends_with("/,")), "{answer:?}");
     assert!(visitor.get("/asks.").text().contains("type=\"password\""));
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     for path in ["/asks.", "/asks,"] {
@@ -381,6 +398,11 @@ fn m1_the_punctuation_of_a_sentence_is_no_part_of_a_code() {
         "/code~",
         "/code+",
         "/code,,,,,,,,,",
+        "/code/,,,,,,,,,",
+        "/code/,x",
+        "/code/x,",
+        "/code//,",
+        "/code%00",
         "/...",
         "/%22",
     ] {
@@ -404,7 +426,7 @@ fn m1_neither_misses_nor_loops_change() {
     assert_eq!(visitor.get("/none.").status, 429);
     assert_eq!(visitor.get("/code.").status, 302);
     let back = "url: must not lead back to this short link";
-    for end in [".", ",", "%22", "...", "./"] {
+    for end in [".", ",", "%22", "...", "./", "/,", ",/)", "%0A"] {
         let body = json!({"url": format!("http://go.test/self{end}"), "customSlug": "self"});
         admin.post("/api/v1/links", &body).refuses(422, back, end);
     }
@@ -524,7 +546,7 @@ fn requests_for_hosts_that_are_no_domain_are_counted() {
 fn m4_a_plus_shows_where_a_link_leads() {
     let app = TestApp::start();
     let mut admin = app.admin();
-    let body = json!({"domain": "d.test", "showDestination": true});
+    let body = json!({"domain": "d.test", "showDestination": true, "caseSensitive": false});
     let made = admin.post("/api/v1/domains", &body).expect(201, "a domain")["domain"].clone();
     assert_eq!(made["showDestination"], true);
     let rows = [
@@ -534,6 +556,12 @@ fn m4_a_plus_shows_where_a_link_leads() {
         ("asks", json!({"password": "open sesame"}), 200, "asks for a password"),
         ("few", json!({"maxClicks": 1}), 200, "a limited number of times"),
         ("over", json!({"expiresAt": "2020-01-01"}), 410, "has expired"),
+        (
+            "Moved",
+            json!({"expiresAt": "2020-01-01", "expiredUrl": "https://e.test/later"}),
+            200,
+            "has expired. It leads to another page now:",
+        ),
         ("off", json!({"isActive": false}), 404, "Link not found"),
     ];
     let mut visitor = app.visitor().at("d.test");
@@ -541,13 +569,17 @@ fn m4_a_plus_shows_where_a_link_leads() {
         let mut body = json!({"domain": "d.test", "url": "https://e.test/in", "customSlug": code});
         body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
         let link = admin.create(&body);
-        for path in
-            [format!("/{code}+"), format!("/{code}%2B"), format!("/{code}+/"), format!("/{code}+?a=1")]
+        for path in ["+", "%2B", "+/", "+?a=1", "+.", "+),", "+/)"]
+            .map(|end| format!("/{}{end}", code.to_lowercase()))
         {
             let page = visitor.get(&path);
             assert_eq!((page.status, page.header("location")), (*status, None), "{path}");
             assert!(page.text().contains(shows), "{path}: {}", page.text());
-            let hides = matches!(*code, "asks" | "few" | "over" | "off");
+            assert!(page.text().contains("<footer>d.test</footer>"), "{path}: {}", page.text());
+            // As it was typed.
+            let named = page.status != 200 || page.text().contains(&format!("https://d.test/{code}"));
+            assert!(named, "{path}: {}", page.text());
+            let hides = matches!(*code, "asks" | "few" | "over" | "off" | "Moved");
             assert!(!hides || !page.text().contains("e.test/in"), "{path}");
             assert_eq!(visitor.head(&path).status, *status, "{path}");
         }

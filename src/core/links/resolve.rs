@@ -17,11 +17,30 @@ use crate::model::custom_values::Unfilled;
 use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainNumber, HostName};
 use crate::model::link::Link;
+use crate::model::short_code::ShortCode;
 
 impl Links {
     /// Returns the compiled destinations of a link as of now, with UTM parameters.
     pub fn targets(&self, link: &Link) -> Targets {
         self.shared.targets(link)
+    }
+
+    /// Returns the code of a link or alias as it was typed, for print. Reads the table on a domain that ignores case.
+    pub async fn typed_code(&self, domain: &Domain, code: &str) -> Result<ShortCode, Error> {
+        let (number, code) = (domain.number, ShortCode::from_stored(code));
+        if domain.case_sensitive {
+            return Ok(code);
+        }
+        self.blocking(move |shared| {
+            if let Some(found) = shared.table.link(number, code.as_str())? {
+                return Ok(found.record.shown_code().clone());
+            }
+            let found = shared.table.link_of_alias(number, code.as_str())?;
+            let aliases = found.map(|found| found.record.aliases).unwrap_or_default();
+            let alias = aliases.into_iter().find(|alias| alias.domain == number && alias.code == code);
+            Ok(alias.and_then(|alias| alias.typed_code).unwrap_or(code))
+        })
+        .await
     }
 
     /// Returns the place of this server that a destination leads to, as of now.

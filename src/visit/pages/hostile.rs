@@ -68,20 +68,26 @@ fn of_link(options: &Options) -> [(&'static str, Response<Full<Bytes>>); 4] {
     ]
 }
 
+fn home() -> DomainHome {
+    DomainHome { domain: "go.test".to_owned(), url: Some(DESTINATIONS[0].0.to_owned()) }
+}
+
 /// Returns all other pages, with their statuses.
 fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
     let status = |code| StatusCode::from_u16(code).expect("a valid status");
     let errors = [400, 403, 404, 405, 410, 413, 414, 415, 429, 500, 503];
     let mut pages: Vec<_> = errors.into_iter().map(|code| (status(code), error(status(code)))).collect();
-    let home = DomainHome { domain: "go.test".to_owned(), url: Some(DESTINATIONS[0].0.to_owned()) };
+    let home = home();
     pages.push((status(404), error_at(status(404), &home)));
     for host in [Some(TITLES[0]), Some("xn--bse-sna.example"), None] {
         pages.push((status(403), denied(host, &home)));
     }
-    pages.push((status(410), error_at(status(410), &DomainHome { url: None, ..home })));
+    let without_url = DomainHome { url: None, ..home.clone() };
+    pages.push((status(410), error_at(status(410), &without_url)));
     pages.push((status(200), greeting()));
-    for what in [Shown::Destination(DESTINATIONS[0].0), Shown::Limited, Shown::Protected] {
-        pages.push((status(200), shown(SHORT, "/s", what)));
+    let to = DESTINATIONS[0].0;
+    for what in [Shown::Destination(to), Shown::Expired(to), Shown::Limited, Shown::Protected] {
+        pages.push((status(200), shown(SHORT, "/s", what, &home)));
     }
     pages.push((status(503), unavailable()));
     for (code, prompt) in [
@@ -90,7 +96,7 @@ fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
         (429, PasswordPrompt::Locked { seconds: 90 }),
         (503, PasswordPrompt::Busy),
     ] {
-        pages.push((status(code), password(prompt, &ExtraSchemes::default())));
+        pages.push((status(code), password(prompt, &ExtraSchemes::default(), &home)));
     }
     pages
 }
@@ -275,10 +281,10 @@ fn t62_policies_word_for_word() {
     assert_eq!(more(error(StatusCode::NOT_FOUND)), "form-action 'self'");
     let extra = ExtraSchemes::new(vec!["sip".to_owned(), "app".to_owned()]).expect("schemes");
     let form = "form-action 'self' https: http: mailto: tel: sms:";
-    assert_eq!(more(password(PasswordPrompt::First, &ExtraSchemes::default())), form);
-    assert_eq!(more(password(PasswordPrompt::First, &extra)), format!("{form} sip: app:"));
+    assert_eq!(more(password(PasswordPrompt::First, &ExtraSchemes::default(), &home())), form);
+    assert_eq!(more(password(PasswordPrompt::First, &extra, &home())), format!("{form} sip: app:"));
     let options = link("T", "sip:a@b.test", LinkType::Url);
-    assert_eq!(more(confirm(&options, StatusCode::OK, &extra)), format!("{form} sip: app:"));
+    assert_eq!(more(confirm(&options, StatusCode::OK, &extra, &home())), format!("{form} sip: app:"));
     let frames = [
         ("https://e.test/a;b?c#d", "frame-src https://e.test; form-action 'self'"),
         ("http://e.test:8080/", "frame-src http://e.test:8080; form-action 'self'"),
@@ -406,7 +412,7 @@ fn a_password_form_is_one_field_that_posts_here() {
         (PasswordPrompt::Busy, "again in a moment", Some("5")),
     ];
     for (prompt, says, retry) in rows {
-        let response = password(prompt, &ExtraSchemes::default());
+        let response = password(prompt, &ExtraSchemes::default(), &home());
         let after = response.headers().get("retry-after").map(|value| value.to_str().expect("ASCII"));
         assert_eq!(after, retry, "{prompt:?}");
         let html = text(response);

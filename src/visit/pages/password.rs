@@ -1,5 +1,5 @@
-//! The page that asks for a link's password. It shows nothing of the link, not even its title: a visitor
-//! without the password learns only that the link has one.
+//! The page that asks for a link's password. It shows nothing of the link but its domain, not even its title: a
+//! visitor without the password learns only that the link has one.
 //!
 //! The form posts to its own URL, so that code and query are kept. Two headers differ from other pages', both
 //! for the form:
@@ -19,6 +19,7 @@ use hyper::header::{HeaderValue, REFERRER_POLICY, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
 use super::layout::{RETRY_SECONDS, page, policy};
+use super::notice::DomainHome;
 use crate::model::destination::ExtraSchemes;
 
 /// Returns the directive of a page whose form is answered by a redirect to a destination.
@@ -46,13 +47,14 @@ pub enum PasswordPrompt {
 
 #[derive(Template)]
 #[template(path = "password.html")]
-struct Form {
+struct Form<'a> {
     prompt: PasswordPrompt,
+    home: &'a DomainHome,
 }
 
 /// Returns the page: 200 for the first, 403 for a wrong password, 429 and 503 with `Retry-After` if the
 /// password was not checked. `schemes` are those of the configuration.
-pub fn password(prompt: PasswordPrompt, schemes: &ExtraSchemes) -> Response<Full<Bytes>> {
+pub fn password(prompt: PasswordPrompt, schemes: &ExtraSchemes, home: &DomainHome) -> Response<Full<Bytes>> {
     let (status, retry) = match prompt {
         PasswordPrompt::First => (StatusCode::OK, None),
         PasswordPrompt::Wrong => (StatusCode::FORBIDDEN, None),
@@ -61,7 +63,7 @@ pub fn password(prompt: PasswordPrompt, schemes: &ExtraSchemes) -> Response<Full
         }
         PasswordPrompt::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_SECONDS)),
     };
-    let mut response = page(status, &Form { prompt }, policy(&form_action(schemes)));
+    let mut response = page(status, &Form { prompt, home }, policy(&form_action(schemes)));
     let headers = response.headers_mut();
     // Replaces `no-referrer`, which every other page has; see the head of this file.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));

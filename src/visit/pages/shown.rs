@@ -6,12 +6,15 @@ use http_body_util::Full;
 use hyper::{Response, StatusCode};
 
 use super::layout::{POLICY, page};
+use super::notice::DomainHome;
 
 /// What the page shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown<'a> {
     /// The URL.
     Destination(&'a str),
+    /// The link has expired or is used up: the URL of its fallback.
+    Expired(&'a str),
     /// Only that the link has a limit of clicks.
     Limited,
     /// Only that the link has a password.
@@ -25,9 +28,10 @@ struct ShownPage<'a> {
     /// The path of the link, for a click.
     path: &'a str,
     shown: Shown<'a>,
+    home: &'a DomainHome,
 }
 
 /// Returns the page of the link at `short_url`.
-pub fn shown(short_url: &str, path: &str, shown: Shown<'_>) -> Response<Full<Bytes>> {
-    page(StatusCode::OK, &ShownPage { short_url, path, shown }, POLICY.clone())
+pub fn shown(short_url: &str, path: &str, shown: Shown<'_>, home: &DomainHome) -> Response<Full<Bytes>> {
+    page(StatusCode::OK, &ShownPage { short_url, path, shown, home }, POLICY.clone())
 }

@@ -6,7 +6,7 @@ use super::fallback::is_own_root;
 use super::routes::{Edge, HOPS_MAX, Hop, Origin, Routes, Via};
 use crate::model::destination::Destination;
 use crate::model::domain::DomainNumber;
-use crate::model::short_code::{ShortCode, without_punctuation};
+use crate::model::short_code::{ShortCode, is_punctuation, without_punctuation};
 
 /// Most places that one search visits. Each place has at most two edges, so chains within [`HOPS_MAX`] could
 /// still name 500 places. Bounds the reads while other writes wait. Past it, the search returns
@@ -203,7 +203,9 @@ impl Start<'_> {
     fn is_entered_by(&self, hop: &Hop) -> bool {
         let forwards = |edge: &Edge| matches!(edge.via, Via::Click { forwards_path: true });
         match hop {
-            Hop::Link { rest, .. } => rest.is_empty() || self.edges.iter().any(forwards),
+            Hop::Link { rest, .. } => {
+                rest.is_empty() || is_punctuation(rest) || self.edges.iter().any(forwards)
+            }
             Hop::Contact(_) | Hop::Root(_) => true,
         }
     }
