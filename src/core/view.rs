@@ -55,8 +55,8 @@ impl AliasView {
     pub fn of(site: &Site, domain: &Domain, alias: &Alias) -> AliasView {
         AliasView {
             domain_name: site.name_of(domain),
-            code: alias.code.clone(),
-            short_url: site.short_url(domain, &alias.code),
+            code: alias.shown_code().clone(),
+            short_url: site.short_url(domain, alias.shown_code()),
         }
     }
 }

@@ -240,6 +240,12 @@ fn m5_a_create_returns_the_live_link_of_its_destination() {
         let answer = admin.post("/api/v1/links", &body).expect(200, &body.to_string());
         assert_eq!(answer["link"]["id"], first["id"], "{body}");
     }
+    // An alias of the link is one of its codes.
+    let renamed = admin.patch(&path_of(&first), &json!({"customSlug": "later", "keepOldCode": true}));
+    let old = renamed.expect(200, "renamed")["link"]["aliases"][0]["shortCode"].clone();
+    let by_alias =
+        admin.post("/api/v1/links", &reuse(json!({"customSlug": old}))).expect(200, "by its alias");
+    assert_eq!(by_alias["link"]["id"], first["id"]);
     // Another destination, domain or code, a password, and no `reuse`: a new link each.
     for body in [
         json!({"url": "https://e.test/page", "reuse": true}),
@@ -252,6 +258,7 @@ fn m5_a_create_returns_the_live_link_of_its_destination() {
         admin.delete(&path_of(&made["link"])).expect(200, "deleted");
     }
     // Without the first link, none is live.
+    admin.patch(&path_of(&first), &json!({"aliases": []})).expect(200, "no alias");
     for change in [json!({"isActive": false}), json!({"isActive": true, "expiresAt": "2020-01-01"})] {
         admin.patch(&path_of(&first), &change).expect(200, "not live");
         let made = admin.post("/api/v1/links", &reuse(json!({}))).expect(201, &change.to_string());
@@ -281,6 +288,15 @@ fn m12_generated_codes_have_a_prefix_and_may_be_words() {
     let code = text(&link, "shortCode").to_owned();
     assert!(code.starts_with("spring.") && code.split('-').count() == 4, "{code}");
     assert_eq!(visit(&app, &format!("/{code}")).0, 302);
+    let domain = json!({"domain": "print.test", "caseSensitive": false});
+    admin.post("/api/v1/domains", &domain).expect(201, "a domain");
+    let typed = json!({"url": "https://e.test/", "domain": "print.test", "codePrefix": "Spring-"});
+    let link = admin.create(&typed);
+    let (code, url) = (text(&link, "shortCode"), text(&link, "shortUrl"));
+    assert!(code.starts_with("Spring-") && url.ends_with(code), "{link}");
+    assert_eq!(app.visitor().at("print.test").get(&format!("/{}", code.to_lowercase())).status, 302);
+    let bulk = admin.post("/api/v1/links/bulk", &json!({"links": [typed]})).expect(201, "a bulk");
+    assert!(text(&bulk["links"][0], "shortCode").starts_with("Spring-"), "{bulk}");
     for (body, rule) in [
         (json!({"codePrefix": "a b"}), "codePrefix: must consist of"),
         (json!({"codePrefix": "x".repeat(41)}), "codePrefix: must be at most 40 characters"),
@@ -325,6 +341,35 @@ fn m7_a_code_is_printed_as_it_was_typed() {
     let again = admin.patch(&path, &json!({"customSlug": "getSTARTED"})).expect(200, "printed otherwise");
     assert_eq!(text(&again["link"], "shortCode"), "getSTARTED");
     assert_eq!(again["link"]["aliases"], json!([]));
+    // An alias keeps its capitals, also across restarts, and is the same address in any.
+    let change = json!({"customSlug": "Other", "keepOldCode": true});
+    let alias = json!([{
+        "domain": "print.test", "shortCode": "getSTARTED", "shortUrl": "https://print.test/getSTARTED",
+    }]);
+    assert_eq!(admin.patch(&path, &change).expect(200, "renamed")["link"]["aliases"], alias);
+    app = app.restart();
+    let mut admin = app.admin();
+    let shown = admin.get(&path).expect(200, "read")["link"].clone();
+    assert_eq!((text(&shown, "shortCode"), &shown["aliases"]), ("Other", &alias));
+    assert_eq!(admin.patch(&path, &shown).expect(200, "sent back")["link"]["aliases"], alias);
+    assert_eq!(app.visitor().at("print.test").get("/GetStarted").status, 302);
+    let named = json!({"aliases": [{"domain": "print.test", "shortCode": "GETSTARTED"}]});
+    assert_eq!(admin.patch(&path, &named).expect(200, "named otherwise")["link"]["aliases"], alias);
+    let back = json!({"customSlug": "GETstarted", "keepOldCode": true});
+    let back = admin.patch(&path, &back).expect(200, "swapped")["link"].clone();
+    assert_eq!((text(&back, "shortCode"), text(&back["aliases"][0], "shortCode")), ("GETstarted", "Other"));
+}
+
+#[test]
+fn m3_a_create_names_its_aliases_as_ignored() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let body = json!({"url": "https://e.test/", "aliases": [{"shortCode": "old"}]});
+    for (path, body) in [("/api/v1/links", body.clone()), ("/api/v1/links/bulk", json!({"links": [body]}))] {
+        let answer = admin.post(path, &body).expect(201, path);
+        let warning = answer["warnings"][0].as_str().unwrap_or_default().to_owned();
+        assert!(warning.contains("aliases: is no field") && warning.contains("keepOldCode"), "{answer}");
+    }
 }
 
 #[test]
@@ -386,6 +431,11 @@ fn m10_a_redirect_can_hide_the_referrer() {
     let policy = |path: &str| app.visitor().get(path).header("referrer-policy").map(str::to_owned);
     assert_eq!(policy("/quiet").as_deref(), Some("no-referrer"));
     assert_eq!(policy("/plain"), None);
+    let locked =
+        json!({"url": "https://e.test/", "customSlug": "both", "hideReferrer": true, "password": "secret"});
+    admin.create(&locked);
+    let opened = press(&mut app.visitor(), "/both", &[], b"password=secret");
+    assert_eq!((opened.status, opened.header("referrer-policy")), (303, Some("no-referrer")));
     let over = json!({"expiresAt": "2020-01-01", "expiredUrl": "https://e.test/over"});
     admin.patch(&path_of(&link), &over).expect(200, "expired");
     assert_eq!(policy("/quiet").as_deref(), Some("no-referrer"), "also to expiredUrl");
@@ -414,7 +464,10 @@ fn m2_the_button_is_the_click() {
             let page = visitor.get(&path);
             let html = String::from_utf8_lossy(&page.body).into_owned();
             assert!(
-                page.status == 200 && html.contains("name=\"confirm\"") && html.contains("A title"),
+                page.status == 200
+                    && html.contains("name=\"confirm\"")
+                    && html.contains("A title")
+                    && html.contains(&format!("<footer>{HOST}</footer>")),
                 "{html}"
             );
             assert!(!format!("{page:?}{html}").contains("e.test"), "the destination is hidden: {page:?}");
@@ -461,6 +514,10 @@ fn m2_a_confirmation_works_with_a_password_a_frame_and_pixels() {
     assert_eq!(visitor.send("GET", "/locked", &cookie, None).status, 200, "the button");
     assert_eq!(press(&mut visitor, "/locked", &cookie, b"confirm=1").status, 303);
     assert_eq!(admin.clicks(text(&locked, "id")), 2);
+    // Both in one form, as a program sends them.
+    assert_eq!(press(&mut visitor, "/locked", &[], b"confirm=1&password=wrong").status, 403);
+    assert_eq!(press(&mut visitor, "/locked", &[], b"confirm=1&password=secret").status, 303);
+    assert_eq!(admin.clicks(text(&locked, "id")), 3);
     for (code, more) in
         [("frame", json!({"cloaked": true})), ("fires", json!({"metaPixelId": "123456789012345"}))]
     {

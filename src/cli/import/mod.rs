@@ -22,7 +22,7 @@ use crate::app::data_folder::{FolderError, LOG_FOLDER, quoted};
 use crate::app::{StartError, Store};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::{Caller, Context, Core, Error, Import, OnConflict, Site};
+use crate::core::{Caller, Context, Core, Error, Import, Imported, OnConflict, Site};
 use crate::formats;
 use crate::json::BYTE_ORDER_MARK;
 use crate::log::local::archive;
@@ -53,7 +53,8 @@ pub(super) struct ImportArguments {
     /// The id of a workspace for all links, in place of the one that each line names.
     #[arg(long, value_name = "ID")]
     workspace: Option<String>,
-    /// The name of a domain for all links, in place of the one that each line names.
+    /// The name of a domain for all links, in place of the one that each line names. Aliases on the same domain, and on
+    /// domains that this server lacks, move as well.
     #[arg(long, value_name = "NAME")]
     domain: Option<String>,
 }
@@ -323,6 +324,20 @@ fn of_line(why: &str) -> String {
     why.replace("the body ", "it ").replace(" at line 1 column ", " at column ")
 }
 
+/// Moves a link to the domain of this name, with its aliases on the same domain and on domains that this server lacks.
+fn move_to(domain: &str, core: &Core, link: &mut Imported) {
+    let before = std::mem::replace(&mut link.draft.domain, DomainChoice::Name(domain.into()));
+    for alias in &mut link.aliases {
+        let is_beside = match (&before, &alias.domain) {
+            (DomainChoice::Name(before), Some(name)) => before == name,
+            _ => alias.domain.is_none(),
+        };
+        if is_beside || !alias.domain.as_ref().is_some_and(|name| core.has_domain(name)) {
+            alias.domain = Some(domain.into());
+        }
+    }
+}
+
 /// An import in progress, and what it has found so far.
 struct Run<'a> {
     arguments: &'a ImportArguments,
@@ -340,7 +355,7 @@ impl Run<'_> {
             bar.suspend(|| print_note(&warning));
         }
         if let Some(domain) = &self.arguments.domain {
-            line.link.draft.domain = DomainChoice::Name(domain.as_str().into());
+            move_to(domain, self.core, &mut line.link);
         }
         let named = self.arguments.workspace.as_deref().or(line.workspace.as_deref()).unwrap_or("");
         // Looked up once for each name: a million lines name the same few workspaces.
@@ -350,13 +365,22 @@ impl Run<'_> {
         }
         let context = &self.contexts[named];
         self.import.set_line(number);
-        self.import.add(context, line.link).await.map_err(|error| {
+        let left_out = self.import.add(context, line.link).await.map_err(|error| {
             let text = error.to_string();
             match error {
                 Error::CodeTaken { .. } => format!("{text}; to leave out such lines, add --on-conflict skip"),
                 _ => text,
             }
-        })
+        })?;
+        if !left_out.is_empty() {
+            let codes: Vec<_> =
+                left_out.iter().map(|alias| format!("{:?}", alias.shown_code().as_str())).collect();
+            let are = form(codes.len() as u64, "is", "are");
+            let note =
+                format!("line {number}: aliases: {} {are} already in use, and left out", codes.join(", "));
+            bar.suspend(|| print_note(&note));
+        }
+        Ok(())
     }
 }
 

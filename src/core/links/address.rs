@@ -82,8 +82,9 @@ impl Shared {
         let mut change = AddressChange::default();
         if let Some(names) = &patch.aliases {
             let kept = self.named_aliases(link, names)?;
-            let (kept, dropped) =
-                std::mem::take(&mut link.aliases).into_iter().partition(|a| kept.contains(a));
+            let (kept, dropped) = std::mem::take(&mut link.aliases)
+                .into_iter()
+                .partition(|a| kept.iter().any(|kept| kept.is_at(a)));
             (link.aliases, change.dropped) = (kept, dropped);
         }
         if patch.domain.is_none() && patch.code.is_none() {
@@ -98,19 +99,23 @@ impl Shared {
         let number = domain.record.number;
         let typed = patch.code.as_ref().unwrap_or_else(|| link.shown_code()).clone();
         let code = domain.record.key_of(typed.clone());
-        link.typed_code = (typed != code).then_some(typed);
-        let old = Alias { domain: link.domain, code: std::mem::replace(&mut link.code, code) };
+        let new_typed = (typed != code).then_some(typed);
+        let old = Alias {
+            domain: link.domain,
+            code: std::mem::replace(&mut link.code, code),
+            typed_code: std::mem::replace(&mut link.typed_code, new_typed),
+        };
         link.domain = number;
-        let new = Alias { domain: number, code: link.code.clone() };
+        let new = Alias { domain: number, code: link.code.clone(), typed_code: link.typed_code.clone() };
         // The same address, perhaps printed in another way.
-        if new == old {
+        if new.is_at(&old) {
             return Ok(change);
         }
-        if let Some(at) = link.aliases.iter().position(|alias| *alias == new) {
+        if let Some(at) = link.aliases.iter().position(|alias| alias.is_at(&new)) {
             change.dropped.push(link.aliases.remove(at));
         }
         // Also an alias that the same patch removes from the list: its record is removed in the same Change.
-        let is_own = change.dropped.contains(&new);
+        let is_own = change.dropped.iter().any(|alias| alias.is_at(&new));
         if patch.keeps_old {
             if link.aliases.len() >= ALIASES_MAX {
                 return Err(Invalid::new("keepOldCode", "a link has at most 10 aliases").into());
@@ -128,9 +133,11 @@ impl Shared {
                 Some(name) => Some(self.domain_of(link.workspace, "aliases", name)?.record),
                 None => self.directory.load().domain(link.domain).map(Arc::clone),
             };
-            let alias =
-                domain.map(|domain| Alias { domain: domain.number, code: domain.key_of(code.clone()) });
-            let Some(alias) = alias.filter(|alias| link.aliases.contains(alias)) else {
+            let key = domain.map(|domain| (domain.number, domain.key_of(code.clone())));
+            let is_it = |alias: &&Alias| {
+                key.as_ref().is_some_and(|(at, key)| (alias.domain, &alias.code) == (*at, key))
+            };
+            let Some(alias) = link.aliases.iter().find(is_it) else {
                 let why = format!(
                     "{:?} is no alias of this link: a PATCH of aliases only removes; rename the link with \
                      keepOldCode to add one",
@@ -138,7 +145,7 @@ impl Shared {
                 );
                 return Err(Invalid::new("aliases", why).into());
             };
-            found.push(alias);
+            found.push(alias.clone());
         }
         Ok(found)
     }

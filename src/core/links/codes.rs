@@ -84,6 +84,17 @@ impl Generator {
     /// Returns a new code. `collided` is the number of codes for the same link that were in use. A domain
     /// that ignores case gets one character more, to have as many codes.
     pub(in crate::core) fn next(&self, collided: usize, case_sensitive: bool) -> ShortCode {
+        self.next_behind("", collided, case_sensitive)
+    }
+
+    /// Like [`Generator::next`], with a prefix in front, which was checked to be a part of a code. A word across both is
+    /// an offensive word, too; one in the prefix alone was chosen by the client.
+    pub(in crate::core) fn next_behind(
+        &self,
+        prefix: &str,
+        collided: usize,
+        case_sensitive: bool,
+    ) -> ShortCode {
         let length = self.length.load(Ordering::Relaxed);
         if collided >= COLLISIONS_MAX && length < LENGTH_MAX {
             // Concurrent calls lengthen the codes by one character or word only.
@@ -92,12 +103,15 @@ impl Generator {
         let length = self.length.load(Ordering::Relaxed);
         // Nearly always one round: one code in some 1,700 is rejected.
         loop {
-            let code = match self.style {
+            let generated = match self.style {
                 CodeStyle::Random => nanoid::nanoid!(length + usize::from(!case_sensitive), &self.alphabet),
                 CodeStyle::Words => self.words(length),
             };
-            if !is_reserved(&code) && !is_unseemly(&joined(&code)) {
-                return ShortCode::parse(&code).expect("the alphabet is part of what codes may hold");
+            let code = format!("{prefix}{generated}");
+            if !is_reserved(&code) && !is_unseemly(&joined(&code), joined(prefix).len()) {
+                // Without a prefix that is no part of a code: the alphabet is.
+                let code = ShortCode::parse(&code).or_else(|_| ShortCode::parse(&generated));
+                return code.expect("the alphabet is part of what codes may hold");
             }
         }
     }
@@ -120,11 +134,15 @@ fn joined(code: &str) -> std::borrow::Cow<'_, str> {
     if code.contains('-') { code.replace('-', "").into() } else { code.into() }
 }
 
-fn is_unseemly(code: &str) -> bool {
+/// Returns whether an offensive word ends behind the first `chosen` bytes.
+fn is_unseemly(code: &str, chosen: usize) -> bool {
     let read: Vec<u8> = code.bytes().map(as_read).collect();
     // Compared by the first letter before the whole word: a full search for each word took an eighth of a
     // creation's time.
-    (0..read.len()).any(|at| UNSEEMLY.iter().any(|word| begins_with(&read[at..], word.as_bytes())))
+    (0..read.len()).any(|at| {
+        let is_word = |word: &&str| at + word.len() > chosen && begins_with(&read[at..], word.as_bytes());
+        UNSEEMLY.iter().any(|word| is_word(word))
+    })
 }
 
 fn begins_with(text: &[u8], word: &[u8]) -> bool {
@@ -171,10 +189,10 @@ mod tests {
     fn t55_no_code_has_an_offensive_word() {
         // Any case, and digits for letters.
         for code in ["aSHITb", "xFuCk12", "5H1Tabc", "n4z1xyz", "p0rn"] {
-            assert!(is_unseemly(code), "{code}");
+            assert!(is_unseemly(code, 0), "{code}");
         }
         for code in ["Waypost", "sale2026", "abcdefg", "0123456"] {
-            assert!(!is_unseemly(code), "{code}");
+            assert!(!is_unseemly(code, 0), "{code}");
         }
         // Without the list, some twenty of these codes had such a word, since it consists of the same
         // letters.
@@ -182,6 +200,25 @@ mod tests {
         for _ in 0..20_000 {
             let code = codes.next(0, true);
             assert!(!["fuck", "shit", "suck"].iter().any(|word| code.as_str().contains(word)), "{code}");
+        }
+    }
+
+    #[test]
+    fn m12_no_word_begins_in_the_prefix_and_ends_behind_it() {
+        // One code in ten would complete each word.
+        let codes = Generator::new(CodeStyle::Random, "tkgaxyzwvq", 4).expect("valid");
+        for _ in 0..2_000 {
+            for (prefix, word) in [("Shi-", "shi-t"), ("fuc", "fuck"), ("sla", "slag")] {
+                let code = codes.next_behind(prefix, 0, true);
+                assert!(code.as_str().starts_with(prefix), "{code}");
+                assert!(!code.as_str().to_lowercase().starts_with(word), "{code}");
+            }
+            // The client's own word does not keep the server from an answer.
+            assert!(codes.next_behind("shit-", 0, true).as_str().starts_with("shit-"));
+        }
+        let codes = Generator::new(CodeStyle::Random, "iapx234567", 4).expect("valid");
+        for _ in 0..2_000 {
+            assert!(!is_reserved(codes.next_behind("l", 0, true).as_str()));
         }
     }
 
@@ -216,14 +253,14 @@ mod tests {
         assert!((1_025_f64.log2() * 4.0) > 40.0);
         for word in &words {
             assert!((3..=8).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_lowercase()), "{word}");
-            assert!(!is_unseemly(word), "{word}");
+            assert!(!is_unseemly(word, 0), "{word}");
         }
         let codes = Generator::new(CodeStyle::Words, DIGITS_AND_LETTERS, 7).expect("valid");
         let mut seen = std::collections::HashSet::new();
         for _ in 0..10_000 {
             let code = codes.next(0, false);
             assert_eq!(code.as_str().split('-').count(), 4, "{code}");
-            assert!(!is_unseemly(&joined(code.as_str())), "{code}");
+            assert!(!is_unseemly(&joined(code.as_str()), 0), "{code}");
             assert!(seen.insert(code));
         }
         // Collisions add a word.

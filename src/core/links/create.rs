@@ -45,12 +45,20 @@ impl Prepared {
     pub(in crate::core) fn code(&self, shared: &Shared, collided: usize) -> ShortCode {
         let domain = &self.domain.record;
         let generated = || {
-            let code = shared.codes.next(collided, domain.case_sensitive);
-            let prefixed = self.code_prefix.as_ref().map(|prefix| format!("{prefix}{code}"));
-            // The prefix was checked to be a part of a code, and both fit its length.
-            domain.key_of(prefixed.and_then(|code| ShortCode::parse(&code).ok()).unwrap_or(code))
+            let prefix = self.code_prefix.as_deref().unwrap_or_default();
+            domain.key_of(shared.codes.next_behind(prefix, collided, domain.case_sensitive))
         };
         self.code.clone().unwrap_or_else(generated)
+    }
+
+    /// Returns a generated code with its prefix as it was typed, if the domain stores it in another form.
+    fn typed_prefix(&self, key: &ShortCode) -> Option<ShortCode> {
+        let prefix = self.code_prefix.as_ref()?;
+        // The case rule maps each character to one.
+        let generated: String = key.as_str().chars().skip(prefix.chars().count()).collect();
+        let typed = ShortCode::parse(&format!("{prefix}{generated}")).ok()?;
+        let is_same = typed != *key && self.domain.record.key_of(typed.clone()) == *key;
+        is_same.then_some(typed)
     }
 
     /// Returns an upper bound of the bytes that the link takes in a Change.
@@ -65,8 +73,8 @@ impl Prepared {
             id,
             workspace: context.workspace.number,
             domain: self.domain.record.number,
+            typed_code: self.typed_code.clone().or_else(|| self.typed_prefix(&code)),
             code,
-            typed_code: self.typed_code.clone(),
             aliases: Vec::new(),
             created_at: context.now,
             updated_at: context.now,

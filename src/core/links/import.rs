@@ -18,6 +18,7 @@ use crate::log::key_hash::{KeyHash, KeyHasher};
 use crate::log::{Pending, Position, Proposal};
 use crate::model::Invalid;
 use crate::model::campaign::{CampaignDraft, CampaignRef};
+use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::{
     ALIASES_MAX, Alias, AliasName, DomainChoice, Draft, Edit, Link, Names, PasswordHash,
@@ -186,9 +187,9 @@ impl Links {
 }
 
 impl Import<'_> {
-    /// Adds one link to the acting workspace. An error concerns this link alone, unless lines are lost
-    /// ([`lost_from`](Import::lost_from)).
-    pub async fn add(&mut self, context: &Context, mut imported: Imported) -> Result<(), Error> {
+    /// Adds one link to the acting workspace. Returns the aliases that were left out, since their codes are in use. An
+    /// error concerns this link alone, unless lines are lost ([`lost_from`](Import::lost_from)).
+    pub async fn add(&mut self, context: &Context, mut imported: Imported) -> Result<Vec<Alias>, Error> {
         // A hash from the file needs no work. A dry run writes nothing, so it hashes nothing.
         let hash = match imported.hash.take() {
             Some(hash) => Some(hash),
@@ -207,11 +208,14 @@ impl Import<'_> {
         if let Some(id) = &prepared.options.campaign {
             self.ensure_campaign(context, id, names.campaign_name).await?;
         }
+        let named = self.named_aliases(context, std::mem::take(&mut imported.aliases))?;
         let Some(code) = self.free_code(&prepared)? else {
             self.skipped += 1;
-            return Ok(());
+            return Ok(Vec::new());
         };
+        let (aliases, left_out) = self.free_aliases((prepared.domain.record.number, &code), named)?;
         let workspace = context.workspace.number;
+        self.remember_aliases(&aliases, (prepared.domain.record.number, &code));
         if self.links.shared.leads_here(workspace, &prepared.options) {
             let domain = prepared.domain.record.number;
             // The address of a contact names its link by id.
@@ -229,7 +233,7 @@ impl Import<'_> {
         }
         if self.dry_run {
             self.made += 1;
-            return Ok(());
+            return Ok(left_out);
         }
         let id = self.id(context, imported.id)?;
         let link = Link {
@@ -238,7 +242,7 @@ impl Import<'_> {
             ..prepared.link(context, id, code)
         };
         let mut link = link;
-        link.aliases = self.free_aliases(context, imported.aliases)?;
+        link.aliases = aliases;
         (self.gathered, self.added) = (self.gathered + 1, self.line);
         let before = self.effect.puts.len();
         prepared.add(&mut self.effect, &link);
@@ -249,7 +253,10 @@ impl Import<'_> {
             self.effect.puts.push(self.links.shared.put_total(id, imported.clicks));
         }
         self.bytes += self.effect.puts[before..].iter().map(|put| put.bytes() + PUT_BYTES).sum::<usize>();
-        if self.bytes >= CHANGE_BYTES { self.propose().await } else { Ok(()) }
+        if self.bytes >= CHANGE_BYTES {
+            self.propose().await?;
+        }
+        Ok(left_out)
     }
 
     /// Commits the rest. Returns the numbers of created links and of skipped lines once the log has
@@ -344,24 +351,63 @@ impl Import<'_> {
         }
     }
 
-    /// Returns the aliases of a line whose codes are free.
-    fn free_aliases(&mut self, context: &Context, names: Vec<AliasName>) -> Result<Vec<Alias>, Error> {
-        let mut aliases = Vec::new();
-        for AliasName { domain, code } in names.into_iter().take(ALIASES_MAX) {
-            let shared = &self.links.shared;
-            let choice = domain.map_or(DomainChoice::Default, DomainChoice::Name);
-            let domain = shared.choose_domain(context, &choice)?.record;
-            let alias = Alias { domain: domain.number, code: domain.key_of(code) };
-            // As for links: the key of a link with the code marks it as taken.
-            let key = keys::link(alias.domain, alias.code.as_str());
-            if !self.codes.has(&key) && !shared.table.is_taken(alias.domain, alias.code.as_str())? {
-                self.codes.add(&key);
-                aliases.push(alias);
-            } else if self.on_conflict == OnConflict::Fail {
-                return Err(Error::CodeTaken { code: alias.code.as_str().into() });
-            }
+    /// Returns the aliases that a line names. Fails if it names too many, or a domain that the workspace lacks.
+    fn named_aliases(&self, context: &Context, names: Vec<AliasName>) -> Result<Vec<Alias>, Error> {
+        if names.len() > ALIASES_MAX {
+            return Err(Invalid::new("aliases", "must be at most 10").into());
+        }
+        let mut aliases: Vec<Alias> = Vec::with_capacity(names.len());
+        for AliasName { domain, code } in names {
+            let choice = domain.clone().map_or(DomainChoice::Default, DomainChoice::Name);
+            let chosen =
+                self.links.shared.choose_domain(context, &choice).map_err(|error| match (error, domain) {
+                    (Error::Rule(invalid), Some(name)) => {
+                        let why = format!("{name}: {}", invalid.why);
+                        Error::from(Invalid::new("aliases", why))
+                    }
+                    (other, _) => other,
+                });
+            let domain = chosen?.record;
+            let (key, typed_code) = domain.key_and_typed(Some(code));
+            aliases.extend(key.map(|code| Alias { domain: domain.number, code, typed_code }));
         }
         Ok(aliases)
+    }
+
+    /// Returns the aliases of the link at `own` whose codes are free, and those whose codes are in use. Fails at one of
+    /// the latter, unless conflicts are skipped.
+    fn free_aliases(
+        &mut self,
+        own: (DomainNumber, &ShortCode),
+        named: Vec<Alias>,
+    ) -> Result<(Vec<Alias>, Vec<Alias>), Error> {
+        let (mut aliases, mut left_out): (Vec<Alias>, Vec<Alias>) = (Vec::new(), Vec::new());
+        for alias in named {
+            // The line names its own address, or one twice: on one domain, two former short URLs may be equal.
+            if (alias.domain, &alias.code) == own || aliases.iter().any(|other| other.is_at(&alias)) {
+                continue;
+            }
+            // As for links: the key of a link with the code marks it as taken.
+            let key = keys::link(alias.domain, alias.code.as_str());
+            let table = &self.links.shared.table;
+            if !self.codes.has(&key) && !table.is_taken(alias.domain, alias.code.as_str())? {
+                self.codes.add(&key);
+                aliases.push(alias);
+            } else if self.on_conflict == OnConflict::Skip {
+                left_out.push(alias);
+            } else {
+                let why = format!("the short code {:?} is already in use", alias.shown_code().as_str());
+                return Err(Invalid::new("aliases", why).into());
+            }
+        }
+        Ok((aliases, left_out))
+    }
+
+    /// Remembers the aliases of the link at `own` for the search for loops, until the table has them.
+    fn remember_aliases(&mut self, aliases: &[Alias], (domain, code): (DomainNumber, &ShortCode)) {
+        for alias in aliases {
+            self.leading_here.alias(alias, domain, code.clone());
+        }
     }
 
     fn id(&mut self, context: &Context, wanted: Option<Id>) -> Result<Id, Error> {

@@ -15,7 +15,7 @@ const EXAMINED_MAX: usize = 100;
 
 impl Links {
     /// Returns the newest live link of the acting workspace with the destination of `draft`, without a password, on
-    /// its domain and with its code if it names them. A draft with a password has none.
+    /// its domain, and with its code or an alias of it if it names them. A draft with a password has none.
     pub async fn reusable(&self, context: &Context, draft: &Draft) -> Result<Option<LinkView>, Error> {
         if !draft.reuse || draft.password.is_some() {
             return Ok(None);
@@ -32,8 +32,15 @@ impl Links {
         let target = wanted.options.target();
         self.blocking(move |shared| {
             let fits = |link: &Link| {
-                (is_any_domain || link.domain == wanted.domain.record.number)
-                    && wanted.code.as_ref().is_none_or(|code| *code == link.code)
+                let domain = wanted.domain.record.number;
+                let is_there = match &wanted.code {
+                    None => is_any_domain || link.domain == domain,
+                    Some(code) => {
+                        (link.domain, &link.code) == (domain, code)
+                            || link.aliases.iter().any(|alias| (alias.domain, &alias.code) == (domain, code))
+                    }
+                };
+                is_there
                     && link.options.link_type == wanted.options.link_type
                     && link.options.password.is_none()
                     && (!is_create_only || link.created_by == creator)

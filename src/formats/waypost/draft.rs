@@ -13,7 +13,7 @@ pub const MASK: &str = "********";
 pub const CODE: &str = "customSlug";
 
 /// The fields of a new link that are no options.
-pub const NAMES: &[&str] = &["url", "domain", CODE, "alias", "linkType", "password", "aliases"];
+pub const NAMES: &[&str] = &["url", "domain", CODE, "alias", "linkType", "password"];
 
 /// The fields of a new link that a change does not have.
 pub const NEW_NAMES: &[&str] = &["reuse", "codePrefix"];

@@ -69,6 +69,9 @@ impl Graph for TableGraph<'_> {
         domain: DomainNumber,
         code: &ShortCode,
     ) -> Result<Option<(DomainNumber, ShortCode)>, Error> {
+        if let Some(place) = self.siblings.aliases.get(&(domain, code.clone())) {
+            return Ok(Some(place.clone()));
+        }
         let found = self.shared.table.link_of_alias(domain, code.as_str())?;
         Ok(found.map(|found| (found.record.domain, found.record.code)))
     }

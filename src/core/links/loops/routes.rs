@@ -11,8 +11,10 @@ use crate::core::tenants::directory::Directory;
 use crate::model::destination::{Destination, ExtraSchemes, LinkType};
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;
-use crate::model::link::Options;
-use crate::model::short_code::{ShortCode, canonical, first_segment, is_reserved, without_punctuation};
+use crate::model::link::{Alias, Options};
+use crate::model::short_code::{
+    ShortCode, canonical, first_segment, is_punctuation, is_reserved, without_punctuation,
+};
 use crate::model::snapshot::share_in;
 use crate::model::workspace::WorkspaceNumber;
 
@@ -69,6 +71,7 @@ impl Edge {
     pub(super) fn behind(&self, rest: &str) -> Option<Destination> {
         match self.via {
             Via::Click { .. } if rest.is_empty() => Some(self.to.clone()),
+            Via::Click { forwards_path: false } if is_punctuation(rest) => Some(self.to.clone()),
             Via::Click { forwards_path: true } => self.to.with_path_behind(rest),
             // An expired link redirects whatever follows its code, and a root has no code.
             Via::Expired | Via::Root => Some(self.to.clone()),
@@ -93,6 +96,8 @@ pub(in crate::core) struct Siblings {
     pub(super) links: HashMap<(DomainNumber, ShortCode), Vec<Edge>>,
     /// Links that keep their id from another store, which contact links may name.
     pub(super) ids: HashMap<Id, (DomainNumber, ShortCode)>,
+    /// Aliases, with the address of their link.
+    pub(super) aliases: HashMap<(DomainNumber, ShortCode), (DomainNumber, ShortCode)>,
 }
 
 impl Siblings {
@@ -104,13 +109,18 @@ impl Siblings {
         self.ids.insert(id, (domain, code));
     }
 
+    pub(in crate::core) fn alias(&mut self, alias: &Alias, domain: DomainNumber, code: ShortCode) {
+        self.aliases.insert((alias.domain, alias.code.clone()), (domain, code));
+    }
+
     pub(in crate::core) fn len(&self) -> usize {
-        self.links.len().max(self.ids.len())
+        self.links.len().max(self.ids.len()).max(self.aliases.len())
     }
 
     pub(in crate::core) fn clear(&mut self) {
         self.links.clear();
         self.ids.clear();
+        self.aliases.clear();
     }
 }
 
@@ -276,7 +286,12 @@ impl<'a> Routes<'a> {
         }
         let (segment, rest) = first_segment(path);
         // Without a code in it, a visit looks for the code in front of the punctuation.
-        let shorter = || without_punctuation(segment).next().filter(|_| rest.is_empty()).map(Cow::Owned);
+        let shorter = || {
+            without_punctuation(segment)
+                .next()
+                .filter(|_| rest.is_empty() || is_punctuation(rest))
+                .map(Cow::Owned)
+        };
         let code = canonical(segment).or_else(shorter)?;
         // Reserved words are pages of the server and never links.
         if is_reserved(&code) {

@@ -22,7 +22,11 @@ pub(super) const NEW_LINK: KnownFields =
 
 /// The fields of a changed link: a client may send back a whole link.
 pub(super) const LINK_CHANGE: KnownFields =
-    &[draft::NAMES, &["keepOldCode", "workspaceId"], &fields::OPTION_NAMES, link_json::READ_ONLY];
+    &[draft::NAMES, &["aliases", "keepOldCode", "workspaceId"], &fields::OPTION_NAMES, link_json::READ_ONLY];
+
+/// Fields that other requests have, and where.
+const ELSEWHERE: &[(&str, &str)] =
+    &[("aliases", "; to add an alias, rename the link by a PATCH with keepOldCode")];
 
 /// The unknown fields of one request.
 #[derive(Default)]
@@ -47,8 +51,10 @@ impl UnknownFields {
                 continue;
             }
             self.seen.insert(name.into());
-            let hint =
-                meant(name, known).map_or_else(String::new, |field| format!("; did you mean {field}?"));
+            let meant = || meant(name, known).map(|field| format!("; did you mean {field}?"));
+            let elsewhere =
+                ELSEWHERE.iter().find(|(field, _)| *field == name && known.concat().contains(&"url"));
+            let hint = elsewhere.map(|(_, hint)| (*hint).to_owned()).or_else(meant).unwrap_or_default();
             self.named.push(format!("{place}{name}: is no field of this request, and was ignored{hint}"));
         }
     }
