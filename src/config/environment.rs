@@ -167,10 +167,16 @@ pub(super) fn overlay<T: DeserializeOwned>(
         let inner = as_toml.as_ref().and_then(toml::Value::as_str).unwrap_or(text);
         vec![whole.unwrap_or_else(|| items(inner))]
     } else {
+        // A setting that is a text or a number, such as `listen`, reads the text itself: to TOML, `0x50` is 80.
+        let is_text = |value: &toml::Value| {
+            let text = toml::Value::String(value.to_string());
+            value.is_integer() && alone(&path, text).try_into::<T>().is_ok()
+        };
         // TOML first: `true` and `10` are texts as well, and the type of the setting decides. So it does for what is
         // in quotation marks.
         let inner = as_toml.as_ref().and_then(toml::Value::as_str).and_then(toml_value);
-        as_toml.into_iter().chain(inner).chain([toml::Value::String(text.to_owned())]).collect()
+        let typed = as_toml.into_iter().chain(inner).filter(|value| !is_text(value));
+        typed.chain([toml::Value::String(text.to_owned())]).collect()
     };
     let mut why = String::new();
     for value in candidates {

@@ -28,7 +28,7 @@ pub const LINE: KnownFields = &[
     draft::NAMES,
     draft::NEW_NAMES,
     &fields::OPTION_NAMES,
-    &["tags", "workspaceId", "passwordHash", "campaignName"],
+    &["aliases", "tags", "workspaceId", "passwordHash", "campaignName"],
     link_json::READ_ONLY,
 ];
 

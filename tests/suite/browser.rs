@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use waypost::model::destination::{Destination, LinkType};
+use waypost::model::destination::{Destination, ExtraSchemes, LinkType};
 use waypost::model::link::{Markup, Options};
 use waypost::visit::pages;
 
@@ -185,10 +185,10 @@ async fn here(request: Request<Incoming>, elsewhere: String) -> Response<Full<By
                 if body == "password=open+sesame" {
                     found(&to("/"))
                 } else {
-                    pages::password(pages::PasswordPrompt::Wrong, &home())
+                    pages::password(pages::PasswordPrompt::Wrong, &ExtraSchemes::default(), &home())
                 }
             } else {
-                pages::password(pages::PasswordPrompt::First, &home())
+                pages::password(pages::PasswordPrompt::First, &ExtraSchemes::default(), &home())
             };
             if path == "/strict" {
                 let strict = HeaderValue::from_static("form-action 'self'");
@@ -198,7 +198,7 @@ async fn here(request: Request<Incoming>, elsewhere: String) -> Response<Full<By
         }
         "/cloaked" => pages::cloaked(&titled("A title"), &to("/"), false),
         "/long" => pages::cloaked(&long("A title"), &to("/"), false),
-        "/button" => pages::confirm(&long("A title"), StatusCode::OK, &home()),
+        "/button" => pages::confirm(&long("A title"), StatusCode::OK, &ExtraSchemes::default(), &home()),
         "/refused" => pages::cloaked(&titled("A title"), &to("/refuses"), false),
         "/buster" => pages::cloaked(&titled("A title"), &to("/buster"), false),
         "/meta" => pages::pixels(&with_pixels(Some("1234567890"), None), &to("/meta")),

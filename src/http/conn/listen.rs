@@ -46,6 +46,10 @@ impl Listen {
             return Ok(all(port));
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
+            // The parser of addresses accepts zeros in front of a port.
+            if text.rsplit_once(':').is_none_or(|(_, port)| parse_port(port).is_none()) {
+                return Err(refusal(text));
+            }
             return Ok(Listen::Tcp(address));
         }
         // Also `::1` and `[::1]`, which have colons of their own.
@@ -100,9 +104,10 @@ impl fmt::Display for Listen {
     }
 }
 
-/// Parses a port. Fails for a sign, which the parser of numbers accepts.
+/// Parses a port. Fails for a sign and for zeros in front, which the parser of numbers accepts.
 fn parse_port(text: &str) -> Option<u16> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+    let is_plain = text == "0" || !text.starts_with('0');
+    (is_plain && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
 /// Parses an address, or a name that needs no look-up. `Some(None)` means all addresses.
@@ -137,7 +142,7 @@ fn refusal(text: &str) -> String {
         return format!("must be an address and no URL, which `public_url` is: it {RULE}");
     }
     if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && parse_port(port).is_none() {
-        return format!("must be a port from 0 to 65535: it {RULE}");
+        return format!("must be a port from 0 to 65535, without zeros in front: it {RULE}");
     }
     format!("{RULE}; host names other than localhost are not resolved")
 }
@@ -225,6 +230,14 @@ mod tests {
             (":", "such as 127.0.0.1:8080"),
             ("127.0.0.1:http", "such as 127.0.0.1:8080"),
             ("127.0.0.1:+80", "such as 127.0.0.1:8080"),
+            ("+80", "such as 127.0.0.1:8080"),
+            ("0x50", "such as 127.0.0.1:8080"),
+            ("1_000", "such as 127.0.0.1:8080"),
+            ("019310", "without zeros in front"),
+            (":080", "without zeros in front"),
+            ("127.0.0.1:080", "without zeros in front"),
+            ("[::1]:080", "without zeros in front"),
+            ("localhost:080", "without zeros in front"),
             ("-1", "such as 127.0.0.1:8080"),
             ("256.0.0.1:80", "such as 127.0.0.1:8080"),
             ("http://localhost:8080", "must be an address and no URL"),
