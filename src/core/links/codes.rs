@@ -141,7 +141,7 @@ fn is_unseemly(code: &str, chosen: usize) -> bool {
     // creation's time.
     (0..read.len()).any(|at| {
         let is_word = |word: &&str| at + word.len() > chosen && begins_with(&read[at..], word.as_bytes());
-        UNSEEMLY.iter().any(|word| is_word(word))
+        UNSEEMLY.iter().any(is_word)
     })
 }
 
