@@ -2,7 +2,7 @@
 //! links by GET as browsers do, so that no other sign distinguishes them from people. They would use up a link
 //! with a limit before its recipient. A scanner does not send the form.
 //!
-//! The password form confirms as well: only a person has the password.
+//! The password form confirms as well, with or without the button: only a person has the password.
 
 use super::rule::{Evaluation, Rule, Verdict};
 
