@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-pub(crate) use self::owner::{give, quoted, remedy, remedy_for, user_of};
+pub(crate) use self::owner::{give, quoted, remedy, remedy_for, shown as shown_user, user_of};
 use crate::clock::Timestamp;
 use crate::core::KEY_FILE;
 use crate::log::local::archive;
@@ -54,6 +54,13 @@ pub enum FolderError {
         path.display(), owner::shown(*uid), owner::command_as(*uid)
     )]
     Foreign { path: PathBuf, uid: u32 },
+    /// This process is root, and the folder would be created in a folder of another user.
+    #[error(
+        "the data folder {} would be created in {}, which belongs to {}, and that user cannot read what root writes \
+         there. Run this as that user: {}",
+        path.display(), within.display(), owner::shown(*uid), owner::command_as(*uid)
+    )]
+    ForeignParent { path: PathBuf, within: PathBuf, uid: u32 },
     /// Another process uses it.
     #[error("the data folder {} is already in use by another waypost: stop that one first", path.display())]
     InUse { path: PathBuf },
@@ -152,10 +159,18 @@ impl Unfinished {
     }
 }
 
-/// Fails if this process is root and the folder belongs to another user.
+/// Fails if this process is root and the folder belongs to another user, or the folder in which it would be created.
 pub fn check_owner(dir: &Path) -> Result<(), FolderError> {
-    let foreign = owner::foreign(dir, &dir.join(LOG_FOLDER));
-    foreign.map_or(Ok(()), |uid| Err(FolderError::Foreign { path: dir.to_owned(), uid }))
+    let path = dir.to_owned();
+    if let Some(uid) = owner::foreign(&[dir, &dir.join(LOG_FOLDER)]) {
+        return Err(FolderError::Foreign { path, uid });
+    }
+    let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let above = whole.ancestors().skip(1).find(|above| above.exists()).filter(|_| !dir.exists());
+    match above.and_then(|above| Some((above.to_owned(), owner::foreign(&[above])?))) {
+        Some((within, uid)) => Err(FolderError::ForeignParent { path, within, uid }),
+        None => Ok(()),
+    }
 }
 
 /// Returns why no server may start on `dir`, or `None` if one may. Start, `verify`, `restore` and `doctor` share this

@@ -24,7 +24,7 @@ use url::{Host, Position, Url};
 
 use super::arguments::ConfigFile;
 use super::error::CommandError;
-use super::output::{print_line, print_note};
+use super::output::{self, print_line, print_note};
 use crate::config::{CLIENT_KEY, Config, unquoted};
 use crate::core::KEY_FILE;
 use crate::model::text;
@@ -83,6 +83,11 @@ pub(super) struct ApiAnswer {
 }
 
 impl ApiAnswer {
+    /// Prints the answer as it was received, and fails if it did not reach stdout.
+    pub(super) fn deliver(&self) -> io::Result<()> {
+        output::deliver(self.text.trim_end())
+    }
+
     /// Prints the answer as it was received.
     pub(super) fn print(&self) {
         print_line(self.text.trim_end());

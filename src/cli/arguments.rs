@@ -1,11 +1,13 @@
 //! Arguments that several commands have.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rustix::process::{getegid, geteuid};
 
 use super::error::CommandError;
-use crate::app::data_folder::quoted;
+use crate::app::data_folder::{quoted, shown_user};
 use crate::config::{Config, unquoted};
 
 /// The file that is read without `--config`, if the working folder has it.
@@ -22,7 +24,7 @@ const FILE_VARIABLE: &str = "WAYPOST_CONFIG";
 #[derive(Clone, Debug, Args)]
 pub(super) struct ConfigFile {
     /// The configuration file. Without one: the file that `WAYPOST_CONFIG` names, or waypost.toml of the working
-    /// folder, or none.
+    /// folder if only this user or root can write it, or none.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// The address or the socket to listen on, such as `:8080` or `unix:/run/waypost.sock`.
@@ -57,17 +59,24 @@ impl ConfigFile {
             [("listen", &self.listen), ("public_url", &self.public_url), ("data_dir", &self.data_dir)];
         let flags: Vec<_> =
             flags.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
-        let loaded = Config::load_with(self.file().as_deref(), variables, &flags);
+        let loaded = Config::load_with(self.file()?.as_deref(), variables, &flags);
         loaded.map_err(|error| CommandError::Usage(error.to_string()))
     }
 
-    /// Returns the file to read.
-    pub(super) fn file(&self) -> Option<PathBuf> {
+    /// Returns the file to read. Fails if the one in the working folder may be another user's.
+    pub(super) fn file(&self) -> Result<Option<PathBuf>, CommandError> {
         let named = std::env::var_os(FILE_VARIABLE)
             .map(|file| file.to_str().map(|file| unquoted(file).into()).unwrap_or(file));
         let named = named.filter(|file| !file.is_empty());
-        let here = || Some(PathBuf::from(FILE)).filter(|file| file.is_file());
-        self.config.clone().or_else(|| named.map(PathBuf::from)).or_else(here)
+        if let Some(file) = self.config.clone().or_else(|| named.map(PathBuf::from)) {
+            return Ok(Some(file));
+        }
+        let here = Path::new(FILE);
+        if !here.is_file() {
+            return Ok(None);
+        }
+        check_ours(here).map_err(CommandError::Usage)?;
+        Ok(Some(here.to_owned()))
     }
 
     /// Returns a command line with these arguments, such as `waypost doctor --config FILE`.
@@ -85,8 +94,35 @@ impl ConfigFile {
 
     /// Returns a sentence about the file of a service that was not read, or an empty text. Begins with a space.
     pub(super) fn hint(&self) -> String {
-        hint(self.file().is_some(), Path::new(SERVICE_FILE))
+        // An error of the file is reported by the command itself.
+        hint(self.file().map_or(true, |file| file.is_some()), Path::new(SERVICE_FILE))
     }
+}
+
+/// Fails if another user could have written a file that was found and not named: the commands of a person in a shared
+/// folder would follow that user, and could send a key to a server of theirs.
+fn check_ours(file: &Path) -> Result<(), String> {
+    let us = geteuid().as_raw();
+    let refused = |why: String| {
+        let shown = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let shown = quoted(&shown.display().to_string());
+        Err(format!(
+            "{shown} was found here and not read, since {why}: add --config {shown} if you mean this file"
+        ))
+    };
+    // Of a link and of the file that it leads to.
+    for found in [std::fs::symlink_metadata(file), std::fs::metadata(file)].into_iter().flatten() {
+        let (owner, mode) = (found.uid(), found.mode());
+        if owner != us && owner != 0 {
+            return refused(format!("it belongs to {} and this is {}", shown_user(owner), shown_user(us)));
+        }
+        // The own group is usually the group of this user alone.
+        let by_group = mode & 0o020 != 0 && found.gid() != getegid().as_raw();
+        if !found.is_symlink() && (mode & 0o002 != 0 || by_group) {
+            return refused(format!("other users can write it (mode {:03o})", mode & 0o777));
+        }
+    }
+    Ok(())
 }
 
 fn hint(has_file: bool, service: &Path) -> String {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::api_client::{ApiClient, ClientArguments};
 use super::columns::{list, table, text};
 use super::error::CommandError;
-use super::output::{print_line, print_note};
+use super::output::{deliver, print_line, print_note};
 use super::{instant, terminal};
 
 /// The path of keys.
@@ -101,15 +101,22 @@ fn create(arguments: &NewKeyArguments) -> Result<(), CommandError> {
         body["instance"] = json!(true);
     }
     let answer = client.send(&Method::POST, KEYS, Some(&body))?;
-    if client.shows_json {
-        answer.print();
-        return Ok(());
-    }
     let key = &answer.value["key"];
+    // Also for a closed pipe: the server has the hash of the secret alone.
+    let lost = |error| {
+        let id = text(&key["id"]);
+        CommandError::Failed(format!(
+            "cannot write the secret to stdout: {error}. The key {id} exists, and nothing has its secret: revoke it by \
+             `waypost key revoke {id}`, and create another one"
+        ))
+    };
+    if client.shows_json {
+        return answer.deliver().map_err(lost);
+    }
     let pairs = ["secret", "name", "kind", "scopes", "expiresAt", "id"]
         .map(|field| (field.to_owned(), text(&key[field])));
     let set: Vec<_> = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-    print_line(&list(&set));
+    deliver(&list(&set)).map_err(lost)?;
     print_note("The secret is not shown again: store it now.");
     Ok(())
 }

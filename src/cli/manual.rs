@@ -1,13 +1,12 @@
 //! `waypost completions` and `waypost man`: what a shell and `man` need, generated from the arguments of the binary, so
 //! that both always fit its version.
 
-use std::io::{self, Write};
-
 use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::error::CommandError;
+use super::output::print_text;
 
 /// Arguments of `completions`.
 #[derive(Clone, Debug, Args)]
@@ -29,7 +28,7 @@ pub(super) struct ManArguments {
 pub(super) fn completions(arguments: &CompletionsArguments, mut command: Command) {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "waypost", &mut script);
-    print(&script);
+    print_text(&script);
 }
 
 /// Prints a manual page in roff. Fails if there is no such command.
@@ -46,12 +45,6 @@ pub(super) fn man(arguments: &ManArguments, mut command: Command) -> Result<(), 
     }
     let mut page = Vec::new();
     Man::new(found.clone()).render(&mut page).map_err(CommandError::from)?;
-    print(&page);
+    print_text(&page);
     Ok(())
-}
-
-/// Writes to stdout. A closed pipe, such as that of `head`, is no error.
-fn print(bytes: &[u8]) {
-    let mut stdout = io::stdout();
-    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
 }

@@ -80,7 +80,10 @@ enum CliCommand {
 pub fn run() -> ExitCode {
     // Before any file is created: the umask applies to new files only.
     private_files::restrict_new_files();
-    let cli = Cli::try_parse().unwrap_or_else(|error| suggestions::improve(error, &Cli::command()).exit());
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&suggestions::improve(error, &Cli::command())),
+    };
     let done = match cli.command {
         None => serve::run(&cli.serve),
         Some(CliCommand::Serve(arguments)) => serve::run(&arguments),
@@ -104,7 +107,7 @@ pub fn run() -> ExitCode {
         }
     };
     // So that scripts can distinguish a mistake in a call, a failure, and a server that does not run.
-    let (why, code) = match done {
+    let (why, code) = match done.and_then(|()| output::finish()) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(CommandError::Usage(why)) => (why, ExitCode::from(2)),
         Err(CommandError::Failed(why)) => (why, ExitCode::FAILURE),
@@ -112,4 +115,17 @@ pub fn run() -> ExitCode {
     };
     print_error(&format!("waypost: {why}"));
     code
+}
+
+/// Prints a mistake in the arguments, or the help or version that they ask for. Returns the exit code.
+fn explain(error: &clap::Error) -> ExitCode {
+    let printed = error.print();
+    if !error.use_stderr() {
+        output::keep(printed);
+        if let Err(CommandError::Failed(why)) = output::finish() {
+            print_error(&format!("waypost: {why}"));
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

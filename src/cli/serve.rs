@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::runtime::Runtime;
@@ -14,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::allocator::restart_with_few_arenas;
 use super::arguments::ConfigFile;
 use super::error::CommandError;
-use super::output::print_note;
+use super::output::{end_in_json, print_note};
 use super::runtime;
 use crate::app::data_folder::quoted;
 use crate::app::{App, StartError};
@@ -30,6 +30,13 @@ use crate::webhooks;
 /// may occupy for longer: neither may delay a visit of a link that is not in memory. A read takes microseconds, so
 /// a few threads suffice, and more would only queue inside sled.
 const READING_THREADS: usize = 32;
+
+/// The variable of `log_format`.
+const FORMAT_VARIABLE: &str = "WAYPOST_LOG_FORMAT";
+
+/// How long a second signal after the first does nothing: programs such as `timeout` send SIGTERM to the server and to
+/// its process group at once. A person needs longer for a second Ctrl-C.
+const REPEATED: Duration = Duration::from_secs(1);
 
 /// Most domains that the line of the start names.
 const DOMAINS_SHOWN: usize = 20;
@@ -59,7 +66,14 @@ pub(super) fn run(arguments: &ServeArguments) -> Result<(), CommandError> {
 }
 
 fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
+    // Before the file is read: an error in it should have the format as well.
+    if std::env::var(FORMAT_VARIABLE).is_ok_and(|format| config::unquoted(&format) == "json") {
+        end_in_json();
+    }
     let mut config = arguments.config_file.load()?;
+    if matches!(config.log_format, LogFormat::Json) {
+        end_in_json();
+    }
     if arguments.check {
         // The one other file that a start needs to be valid.
         if let Some(path) = &config.links.denied_hosts {
@@ -143,11 +157,11 @@ async fn serve(config: Config) -> Result<(), CommandError> {
         greet(&shown, &app, &bootstrap);
         signals.next().await;
     }
-    tracing::info!("stopping: requests in progress may finish; a second signal ends at once");
+    tracing::info!("stopping: requests in progress may finish; another signal after a second ends at once");
     tokio::select! {
         () = app.stop() => tracing::info!("stopped"),
-        () = signals.next() => {
-            print_note("waypost: ended at once; the next start replays the log");
+        () = signals.next_after(REPEATED) => {
+            tracing::warn!("ended at once; the next start replays the log");
             // Like a crash: nothing acknowledged is lost, but clicks of the last interval are.
             std::process::exit(1);
         }
@@ -208,9 +222,14 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap) {
         data = data.display(),
     );
     // One write, so that a program that reads the first line gets all of them. stdout may be closed: then the text is
-    // not wanted.
-    let _ = io::stdout().write_all(text.as_bytes());
-    let _ = io::stdout().flush();
+    // not wanted. No error of stdout stops a server.
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            tracing::warn!(%error, "cannot write to stdout how to use the server");
+        }
+        _ => {}
+    }
 }
 
 /// Logs one line with everything that a report about this server needs.
@@ -249,6 +268,18 @@ impl Signals {
                 signal(SignalKind::user_defined2())?,
             ],
         })
+    }
+
+    /// Returns at the first signal that comes later than `quiet` from now and stops the server.
+    async fn next_after(&mut self, quiet: Duration) {
+        let from = Instant::now() + quiet;
+        loop {
+            self.next().await;
+            if Instant::now() >= from {
+                return;
+            }
+            tracing::info!("stopping already; another signal after a second ends at once");
+        }
     }
 
     /// Returns at the next signal that stops the server.

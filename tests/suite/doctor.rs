@@ -230,11 +230,10 @@ fn a_folder_with_files_of_another_user() {
         }
         chown(&path);
     }
-    doctor(&data).ends(0).has("warning", "permissions", "belongs to uid 12345, and this is uid 0").has(
-        "ok",
-        "table",
-        "whole, at position",
-    );
+    doctor(&data)
+        .ends(1)
+        .has("problem", "permissions", "belongs to uid 12345, and that user cannot read")
+        .has("ok", "table", "whole, at position");
 }
 
 #[test]

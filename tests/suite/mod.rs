@@ -92,6 +92,8 @@ mod netns;
 mod nodes;
 /// The OpenAPI description is true.
 mod openapi;
+/// What an operator meets at the edges: lost outputs, other users, imports.
+mod operators;
 /// Health, readiness and metrics.
 mod ops;
 /// Each option of a link at click time.

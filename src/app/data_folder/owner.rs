@@ -14,17 +14,17 @@ const USERS: &str = "/etc/passwd";
 /// The start of the variables that a command needs, which `sudo` removes.
 const PREFIX: &str = "WAYPOST_";
 
-/// Returns the user of a data folder, or of its log, if this process is root and it belongs to another user.
-pub(super) fn foreign(dir: &Path, log: &Path) -> Option<u32> {
+/// Returns the user of the first of these folders that belongs to another user, if this process is root.
+pub(super) fn foreign(folders: &[&Path]) -> Option<u32> {
     if !geteuid().is_root() {
         return None;
     }
-    let owners = [dir, log].into_iter().filter_map(|path| Some(fs::metadata(path).ok()?.uid()));
-    owners.into_iter().find(|uid| *uid != 0)
+    let mut owners = folders.iter().filter_map(|path| Some(fs::metadata(path).ok()?.uid()));
+    owners.find(|uid| *uid != 0)
 }
 
 /// Returns a user as people know it.
-pub(super) fn shown(uid: u32) -> String {
+pub(crate) fn shown(uid: u32) -> String {
     name_of(uid).map_or_else(|| format!("uid {uid}"), |name| format!("{name} (uid {uid})"))
 }
 

@@ -83,6 +83,9 @@ pub(super) fn data_folder(case: &Case) -> Vec<Finding> {
 
 fn missing(folder: &Path) -> Finding {
     let shown = folder.display();
+    if let Err(error) = data_folder::check_owner(folder) {
+        return Finding::problem(FOLDER, error.to_string());
+    }
     let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     // The start creates all missing folders, so the nearest existing one decides.
     let nearest = whole.ancestors().skip(1).find(|above| above.exists()).unwrap_or(Path::new("/"));
@@ -140,6 +143,8 @@ fn permissions(folder: &Path, metadata: &Metadata) -> Vec<Finding> {
             metadata.uid()
         );
         found.push(Finding::problem(PERMISSIONS, text));
+    } else if let Err(error) = data_folder::check_owner(folder) {
+        found.push(Finding::problem(PERMISSIONS, error.to_string()));
     } else if us != metadata.uid() {
         let text = format!(
             "{shown} belongs to uid {}, and this is uid {us}: a server of this user writes files that the owner \

@@ -1,9 +1,10 @@
 //! The input of an import: opens it, and recognises what is no JSON Lines.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
+use super::LINE_MAX;
 use crate::cli::error::CommandError;
 
 /// Opens the input and reads its start. Returns the length as well, which is 0 for stdin.
@@ -21,6 +22,23 @@ pub(super) fn open(file: &Path) -> Result<(BufReader<Box<dyn Read>>, u64), Comma
     // A folder can be opened; only a read fails.
     reader.fill_buf().map_err(cannot)?;
     Ok((reader, length))
+}
+
+/// Reads the first line that is not blank. Returns it with all lines before it, and an input that begins with them.
+pub(super) fn first_line(
+    mut reader: BufReader<Box<dyn Read>>,
+) -> io::Result<(Vec<u8>, BufReader<Box<dyn Read>>)> {
+    let mut start = Vec::new();
+    loop {
+        let before = start.len();
+        let read = reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut start)?;
+        let is_blank = start[before..].iter().all(u8::is_ascii_whitespace);
+        if read == 0 || !is_blank || start.len() as u64 >= LINE_MAX {
+            break;
+        }
+    }
+    let whole: Box<dyn Read> = Box::new(Cursor::new(start.clone()).chain(reader));
+    Ok((start, BufReader::with_capacity(1 << 20, whole)))
 }
 
 /// Returns what the start of an input is instead of lines of JSON, and how to convert it. `file` is its name in a shell.

@@ -115,8 +115,8 @@ fn on_store(arguments: &ImportArguments, config: &Config, target: &Target) -> Re
     runtime.block_on(import(arguments, config, target))
 }
 
-/// Fails if the import would create an instance and then stop at the options or at the first line: a mistake must not
-/// leave a data folder behind.
+/// Fails if the import would create an instance and then stop at the options or at the first line, which `start` ends
+/// with: a mistake must not leave a data folder behind.
 fn check_before_creation(
     arguments: &ImportArguments,
     config: &Config,
@@ -138,14 +138,16 @@ fn check_before_creation(
     if let Some(name) = arguments.domain.as_ref().filter(|name| !is_default(name)) {
         return fail(format!("--domain {name}: a new instance has only the domain of `public_url`"));
     }
-    // Only a whole line: the rest of a longer one may still be on its way.
-    let Some((line, _)) = start.iter().position(|byte| *byte == b'\n').map(|end| start.split_at(end)) else {
-        return Ok(());
-    };
-    if line.iter().all(u8::is_ascii_whitespace) {
-        return Ok(());
+    let mut lines = start.split_inclusive(|byte| *byte == b'\n');
+    let first = lines.clone().position(|line| !line.iter().all(u8::is_ascii_whitespace));
+    let Some((at, line)) = first.and_then(|at| Some((at, lines.nth(at)?))) else { return Ok(()) };
+    let number = at + 1;
+    if line.len() as u64 == LINE_MAX {
+        return fail(format!("line {number}: is longer than 1 MB"));
     }
-    (formats::own().read)(line).map_or_else(|why| fail(format!("line 1: {}", of_line(&why))), |_| Ok(()))
+    let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+    let read = (formats::own().read)(line);
+    read.map_or_else(|why| fail(format!("line {number}: {}", of_line(&why))), |_| Ok(()))
 }
 
 /// Fails if an option names a workspace or a domain that does not exist. Without this check, the error would blame the
@@ -165,13 +167,18 @@ fn check_options(arguments: &ImportArguments, core: &Core) -> Result<(), Command
 }
 
 async fn import(arguments: &ImportArguments, config: &Config, target: &Target) -> Result<(), CommandError> {
-    let (reader, length) = input::open(&arguments.file)?;
+    let (mut reader, length) = input::open(&arguments.file)?;
     if let Some(what) = input::foreign_format(reader.buffer(), &shown_file(arguments)) {
         let file = shown_file(arguments);
         return Err(CommandError::Failed(format!("{file}, line 1: {what}. Nothing was imported")));
     }
     if target.is_new && !arguments.dry_run {
-        check_before_creation(arguments, config, target, reader.buffer())?;
+        // The buffer may have a part of the line alone.
+        let (start, whole) = input::first_line(reader).map_err(|error| {
+            CommandError::Failed(format!("cannot read {}: {error}", shown_file(arguments)))
+        })?;
+        check_before_creation(arguments, config, target, &start)?;
+        reader = whole;
     }
     let store = Store::open(config, Clock::system(), &Readiness::default()).map_err(|error| match error {
         StartError::Folder(FolderError::InUse { .. }) => CommandError::Failed(format!(
