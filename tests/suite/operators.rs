@@ -204,7 +204,7 @@ fn an_unreadable_import_creates_no_data_folder() {
     };
     for bytes in &rows {
         fs::write(&file, bytes).expect("a file");
-        let start = String::from_utf8_lossy(&bytes[..20]).into_owned();
+        let start: String = String::from_utf8_lossy(bytes).chars().take(20).collect();
         let (code, printed) = run(import().arg(&file));
         assert!(code == Some(1) && printed.contains("nothing was imported"), "{start}: {printed}");
         let (code, printed) = run(import().arg("-").stdin(File::open(&file).expect("a file")));

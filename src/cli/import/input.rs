@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
-use super::LINE_MAX;
 use crate::cli::error::CommandError;
+
+/// Longest line in bytes. A link with every field at its bound is a tenth of it.
+pub(super) const LINE_MAX: u64 = 1024 * 1024;
 
 /// Opens the input and reads its start. Returns the length as well, which is 0 for stdin.
 pub(super) fn open(file: &Path) -> Result<(BufReader<Box<dyn Read>>, u64), CommandError> {

@@ -13,6 +13,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
+use self::input::LINE_MAX;
 use self::unknown::UnknownFields;
 use super::arguments::ConfigFile;
 use super::error::CommandError;
@@ -29,9 +30,6 @@ use crate::log::local::archive;
 use crate::model::link::DomainChoice;
 use crate::private_files;
 use crate::readiness::Readiness;
-
-/// Longest line in bytes. A link with every field at its bound is a tenth of it.
-const LINE_MAX: u64 = 1024 * 1024;
 
 /// Seconds of an import from which its times are shown: the times of a short one are noise.
 const SHOWN_FROM: f64 = 5.0;
