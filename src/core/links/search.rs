@@ -226,7 +226,7 @@ mod tests {
         link.options.title = Some("Gro\u{308}ße İstanbul".into());
         link.options.utm.source = Some("newsletterx".into());
         let code = ShortCode::parse("♥\u{fe0f}old").expect("a code");
-        link.aliases.push(Alias { domain: DomainNumber::DEFAULT, code });
+        link.aliases.push(Alias { domain: DomainNumber::DEFAULT, code, typed_code: None });
         for found in [
             "CAFÉ",
             "cafe\u{301}",
