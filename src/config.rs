@@ -29,8 +29,8 @@ mod wrong_type;
 pub use self::environment::unquoted;
 use self::environment::{Given, Variables, overlay};
 pub use self::error::ConfigError;
-pub use self::names::CLIENT_KEY;
 use self::names::{ADMIN_KEY, SettingNames};
+pub use self::names::{CLIENT_KEY, CLIENT_KEY_FILE, CLIENT_SERVER};
 pub use self::origin::ConfigOrigin;
 
 /// Replaces a value that may contain a secret.
@@ -185,9 +185,12 @@ impl Config {
             }
             outside.insert(path, given);
         }
+        let mut overrides: Vec<_> = outside.values().map(|given: &Given| given.name.clone()).collect();
+        overrides.sort();
         let is_set = |name: &str| outside.contains_key(name) || has(&in_file, name);
         let origin = ConfigOrigin {
             file: file.map(|(path, _)| absolute(path)),
+            overrides,
             follows_port: !is_set("public_url"),
             has_default_proxies: !is_set("http.trusted_proxies"),
             passed_over: variables.passed_over,

@@ -1,7 +1,7 @@
 //! Requests to the API of a running server, for the commands that manage links, keys and domains.
 //!
-//! The server and its key come from the configuration, as for the server itself, unless arguments name others. The
-//! key of the data folder is sent to this machine only. No data is opened: the server does all of the work.
+//! The server and its key come from the configuration, as for the server itself, unless arguments or variables name
+//! others. No data is opened: the server does all of the work.
 
 use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
@@ -19,15 +18,16 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Runtime};
+use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::ServerName;
-use url::{Host, Position, Url};
+use url::{Position, Url};
 
-use super::arguments::ConfigFile;
+pub(super) use super::client_arguments::ClientArguments;
+use super::client_arguments::server_url;
 use super::error::CommandError;
+use super::key_source::{KeySource, find_key, variable};
 use super::output::{self, print_line, print_note};
-use crate::config::{CLIENT_KEY, Config, unquoted};
-use crate::core::KEY_FILE;
-use crate::model::text;
+use crate::config::{CLIENT_SERVER, Config};
 use crate::webhooks;
 
 /// Time for a whole request. A busy server answers within seconds, with 503 if it must.
@@ -38,39 +38,13 @@ const ANSWER_MAX: usize = 16 * 1024 * 1024;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("waypost/", env!("CARGO_PKG_VERSION")));
 
-/// The arguments that name the server, the key and the form of the output.
-#[derive(Clone, Debug, Args)]
-pub(super) struct ClientArguments {
-    #[command(flatten)]
-    config_file: ConfigFile,
-    /// The server, such as <https://go.example.com>. Default: the address in the configuration.
-    #[arg(long, value_name = "URL", value_parser = server_url, help_heading = "Server")]
-    server: Option<Url>,
-    /// A file with the API key. Default: the variable `WAYPOST_KEY`, or admin.key in the data folder.
-    #[arg(long, value_name = "FILE", help_heading = "Server")]
-    key_file: Option<PathBuf>,
-    /// The id of the workspace to act in. Default: the oldest one that the key reaches.
-    #[arg(long, value_name = "ID", help_heading = "Server")]
-    workspace: Option<String>,
-    /// Print the answer of the API. This is the default if stdout is no terminal.
-    #[arg(long)]
-    json: bool,
-}
-
-/// An API key, and where it is from.
-struct KeySource {
-    key: String,
-    /// For messages; never the key.
-    place: String,
-}
-
 /// A client of one server.
 pub(super) struct ApiClient {
     server: Url,
     /// The Unix socket of the server, in place of the address in `server`.
     socket: Option<PathBuf>,
     key: KeySource,
-    workspace: Option<String>,
+    arguments: ClientArguments,
     runtime: Runtime,
     /// Whether the output is the answer itself, and not a text for people.
     pub(super) shows_json: bool,
@@ -103,8 +77,14 @@ impl ApiClient {
             Some(config) => Ok(Clone::clone(config)),
             None => arguments.config_file.load().map(|loaded| Config::clone(config.insert(loaded))),
         };
-        let (server, socket) = match &arguments.server {
-            Some(server) => (server.clone(), None),
+        let named = match &arguments.server {
+            Some(server) => Some(server.clone()),
+            None => variable(CLIENT_SERVER)?.map(|text| server_url(&text)).transpose().map_err(|rule| {
+                CommandError::Usage(format!("environment variable {CLIENT_SERVER}: {rule}"))
+            })?,
+        };
+        let (server, socket) = match named {
+            Some(server) => (server, None),
             None => configured_server(&load()?)?,
         };
         let key = find_key(arguments, &server, load)?;
@@ -113,9 +93,22 @@ impl ApiClient {
         }
         // One thread: the command sends one request after the other.
         let runtime = Builder::new_current_thread().enable_all().build().map_err(CommandError::from)?;
-        let workspace = arguments.workspace.clone();
+        let arguments = arguments.clone();
         let shows_json = arguments.json || !io::stdout().is_terminal();
-        Ok(ApiClient { server, socket, key, workspace, runtime, shows_json })
+        Ok(ApiClient { server, socket, key, arguments, runtime, shows_json })
+    }
+
+    /// Returns a command line for the same server, such as `waypost link list --config FILE`.
+    pub(super) fn command(&self, command: &str) -> String {
+        self.arguments.command(command)
+    }
+
+    /// Returns the address of the server, for messages.
+    pub(super) fn shown_server(&self) -> String {
+        match &self.socket {
+            Some(socket) => socket.display().to_string(),
+            None => self.server.as_str().trim_end_matches('/').to_owned(),
+        }
     }
 
     /// Sends a request. Fails unless the answer is a success of the API. Warnings of the answer go to stderr.
@@ -154,7 +147,15 @@ impl ApiClient {
         } else {
             String::new()
         };
-        Err(CommandError::Failed(format!("{why}{used}")))
+        let lost = if status == StatusCode::UNAUTHORIZED && self.key.is_own {
+            ". It is no key of this server: docs/operating.md, section \"A lost key\", creates another"
+        } else {
+            ""
+        };
+        if status == StatusCode::NOT_FOUND {
+            return Err(CommandError::NotFound(why));
+        }
+        Err(CommandError::Failed(format!("{why}{used}{lost}")))
     }
 
     fn request(
@@ -174,20 +175,24 @@ impl ApiClient {
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        if let Some(workspace) = &self.workspace {
+        if let Some(workspace) = &self.arguments.workspace {
             request = request.header("x-workspace-id", workspace);
         }
         request.body(Full::new(bytes)).map_err(|error| CommandError::Usage(error.to_string()))
     }
 
     fn unreachable(&self, why: &Unanswered) -> CommandError {
-        let server = match &self.socket {
-            Some(socket) => socket.display().to_string(),
-            None => self.server.as_str().trim_end_matches('/').to_owned(),
-        };
+        let server = self.shown_server();
+        let config_file = &self.arguments.config_file;
         CommandError::Unreachable(match why {
             Unanswered::Refused => format!(
-                "no server answers at {server}: start it with `waypost`, or name another one with --server URL"
+                "no server answers at {server}: start it with `{}`, or name another one with --server URL.{}",
+                config_file.command("serve"),
+                config_file.hint()
+            ),
+            Unanswered::NoTls => format!(
+                "the server at {server} speaks HTTP without TLS: name it with --server {}",
+                server.replacen("https://", "http://", 1)
             ),
             Unanswered::Other(why) => {
                 format!("cannot reach the server at {server}: {why}. Name another one with --server URL")
@@ -200,17 +205,9 @@ impl ApiClient {
 enum Unanswered {
     /// Nothing listens there.
     Refused,
+    /// It answered without TLS.
+    NoTls,
     Other(String),
-}
-
-/// Parses `--server`.
-fn server_url(text: &str) -> Result<Url, String> {
-    let rule = "must be scheme and host, such as https://go.example.com or http://127.0.0.1:8080";
-    let url = Url::parse(text).map_err(|_| rule.to_owned())?;
-    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    let has_user = !url.username().is_empty() || url.password().is_some();
-    let fits = matches!(url.scheme(), "http" | "https") && url.has_host() && is_bare && !has_user;
-    if fits { Ok(url) } else { Err(rule.to_owned()) }
 }
 
 /// Returns the URL of the server that this configuration starts on this machine, and its Unix socket if it has one.
@@ -234,65 +231,6 @@ fn configured_server(config: &Config) -> Result<(Url, Option<PathBuf>), CommandE
     Ok((Url::parse(&url).expect("an address and a port are an authority"), None))
 }
 
-fn find_key(
-    arguments: &ClientArguments,
-    server: &Url,
-    load: impl FnOnce() -> Result<Config, CommandError>,
-) -> Result<KeySource, CommandError> {
-    if let Some(file) = &arguments.key_file {
-        return read_key(file);
-    }
-    match std::env::var(CLIENT_KEY) {
-        Ok(key) if !unquoted(&key).is_empty() => {
-            return Ok(KeySource { key: unquoted(&key).to_owned(), place: CLIENT_KEY.to_owned() });
-        }
-        Err(std::env::VarError::NotUnicode(_)) => {
-            return Err(CommandError::Usage(format!("environment variable {CLIENT_KEY}: must be UTF-8")));
-        }
-        Ok(_) | Err(std::env::VarError::NotPresent) => {}
-    }
-    // The key of this machine must not reach the operator of another one.
-    if !is_this_machine(server) {
-        return Err(CommandError::Usage(format!(
-            "name a key of {server} with --key-file FILE or the variable {CLIENT_KEY}: the key in the data folder of this \
-             machine is not sent to another one"
-        )));
-    }
-    let config = load()?;
-    match &config.admin_key {
-        Some(key) => Ok(KeySource { key: key.0.clone(), place: "WAYPOST_ADMIN_KEY".to_owned() }),
-        None => read_key(&config.data_dir.join(KEY_FILE)),
-    }
-}
-
-fn is_this_machine(server: &Url) -> bool {
-    match server.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
-fn read_key(file: &Path) -> Result<KeySource, CommandError> {
-    let shown = std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string();
-    match std::fs::read_to_string(file) {
-        // Editors begin a file with a byte order mark.
-        Ok(text) => Ok(KeySource { key: text::trim_blank(&text).to_owned(), place: shown }),
-        Err(error) => Err(CommandError::Usage(match error.kind() {
-            io::ErrorKind::NotFound => format!(
-                "there is no {shown}: the first start of the server writes it (`waypost`). Name the configuration of the \
-                 server with --config FILE, or a key with --key-file FILE or the variable {CLIENT_KEY}"
-            ),
-            io::ErrorKind::PermissionDenied => format!(
-                "cannot read {shown}: permission denied. Run the command as the user of the server, such as `sudo -u \
-                 waypost waypost link list`, or name a key with --key-file FILE or the variable {CLIENT_KEY}"
-            ),
-            _ => format!("cannot read {shown}: {error}"),
-        })),
-    }
-}
-
 /// Sends a request on a connection of its own. Returns the status and the body of the answer.
 async fn exchange(
     server: &Url,
@@ -314,11 +252,18 @@ async fn exchange(
         let connector = webhooks::tls_connector().map_err(Unanswered::Other)?;
         let name = server.host_str().unwrap_or("").trim_matches(['[', ']']).to_owned();
         let name = ServerName::try_from(name).map_err(|error| other(&error))?;
-        answer_on(connector.connect(name, stream).await.map_err(|error| other(&error))?, request).await
+        let failed = |error: io::Error| if speaks_no_tls(&error) { Unanswered::NoTls } else { other(&error) };
+        answer_on(connector.connect(name, stream).await.map_err(failed)?, request).await
     } else {
         answer_on(stream, request).await
     };
     response.map_err(Unanswered::Other)
+}
+
+/// Returns whether a handshake failed because the answer was no TLS.
+fn speaks_no_tls(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
 }
 
 async fn answer_on<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String>
@@ -339,27 +284,6 @@ where
 mod tests {
     use super::*;
     use crate::http::conn::listen::Listen;
-
-    #[test]
-    fn servers() {
-        let rows = [
-            ("http://127.0.0.1:8080", Some(true)),
-            ("http://[::1]:8080/", Some(true)),
-            ("http://localhost", Some(true)),
-            ("https://go.example.com", Some(false)),
-            ("http://127.0.0.1.example.com", Some(false)),
-            ("http://localhost.example.com", Some(false)),
-            ("go.example.com", None),
-            ("localhost:8080", None),
-            ("ftp://go.example.com", None),
-            ("https://go.example.com/api", None),
-            ("https://user@go.example.com", None),
-            ("https://go.example.com/?a", None),
-        ];
-        for (text, want) in rows {
-            assert_eq!(server_url(text).ok().map(|url| is_this_machine(&url)), want, "{text}");
-        }
-    }
 
     #[test]
     fn the_configured_server_is_on_this_machine() {

@@ -29,6 +29,13 @@ pub(super) struct BackupArguments {
 pub(super) fn run(arguments: &BackupArguments) -> Result<(), CommandError> {
     let config = arguments.config_file.load()?;
     let archive = log_reader::open(&config.data_dir)?;
+    if is_within(&arguments.to, &config.data_dir) {
+        return Err(CommandError::Failed(format!(
+            "{} is in the data folder {}: a backup there is lost with the data. Name a folder elsewhere",
+            arguments.to.display(),
+            config.data_dir.display()
+        )));
+    }
     // After the log is opened: without a log no folder is created.
     let staging = Staging::begin(&arguments.to)?;
     let report = write(&archive, &staging.log).inspect_err(|_| staging.discard())?;
@@ -45,6 +52,14 @@ pub(super) fn run(arguments: &BackupArguments) -> Result<(), CommandError> {
         counted(report.records, "record")
     ));
     Ok(())
+}
+
+/// Returns whether a path, which need not exist, is in a folder.
+fn is_within(path: &Path, folder: &Path) -> bool {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // By the resolved paths: links and relative paths lead to the same folder.
+    let there = whole.ancestors().find_map(|above| above.canonicalize().ok());
+    there.zip(folder.canonicalize().ok()).is_some_and(|(there, folder)| there.starts_with(folder))
 }
 
 /// Copies the log and verifies the copy.

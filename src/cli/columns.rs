@@ -14,7 +14,8 @@ const GAP: &str = "  ";
 const CUT: &str = "...";
 
 /// Returns a table: a line of names, and a line for each row. Cells are cut so that lines fit `width` columns of the
-/// terminal, the widest first. A name in parentheses is that of numbers, which are aligned to the right.
+/// terminal, the widest first. The first column names the object and is never cut: it is what people copy. A name in
+/// parentheses is that of numbers, which are aligned to the right.
 pub(super) fn table(names: &[&str], rows: &[Vec<String>], width: usize) -> String {
     let is_number = |at: usize| names[at].starts_with('(');
     let head: Vec<String> = names.iter().map(|name| name.trim_matches(['(', ')']).to_owned()).collect();
@@ -24,7 +25,9 @@ pub(super) fn table(names: &[&str], rows: &[Vec<String>], width: usize) -> Strin
         .collect();
     let mut widths: Vec<usize> =
         (0..names.len()).map(|at| all.iter().map(|row| columns(&row[at])).max().unwrap_or(0)).collect();
-    fit(&mut widths, width.saturating_sub(GAP.len() * names.len().saturating_sub(1)));
+    let first = widths.first().copied().unwrap_or(0);
+    let left = width.saturating_sub(first + GAP.len() * names.len().saturating_sub(1));
+    fit(widths.get_mut(1..).unwrap_or_default(), left);
     let mut lines = Vec::with_capacity(all.len());
     for row in &all {
         let cells = row.iter().enumerate().map(|(at, cell)| {
@@ -37,6 +40,16 @@ pub(super) fn table(names: &[&str], rows: &[Vec<String>], width: usize) -> Strin
     lines.join("\n")
 }
 
+/// Returns whether a table fits `width` columns of the terminal, when its cells are cut as far as they may be.
+pub(super) fn fits(names: &[&str], rows: &[Vec<String>], width: usize) -> bool {
+    let widest = |at: usize| {
+        let cells = rows.iter().map(|row| columns(&printable(&row[at])));
+        let widest = cells.max().unwrap_or(0).max(columns(names[at].trim_matches(['(', ')'])));
+        if at == 0 { widest } else { widest.min(WIDTH_MIN) }
+    };
+    (0..names.len()).map(widest).sum::<usize>() + GAP.len() * names.len().saturating_sub(1) <= width
+}
+
 /// Returns a line for each name and its value, with the values aligned.
 pub(super) fn list(pairs: &[(String, String)]) -> String {
     let widest = pairs.iter().map(|(name, _)| columns(name)).max().unwrap_or(0);
@@ -46,12 +59,14 @@ pub(super) fn list(pairs: &[(String, String)]) -> String {
     pairs.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the text of a member: empty for null and absent ones.
+/// Returns the text of a member: empty for null and absent ones. A list is its items behind commas, and an object with a
+/// short URL, such as an alias, is that URL.
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        Value::Object(members) if members.contains_key("shortUrl") => text(&members["shortUrl"]),
         other => other.to_string(),
     }
 }
@@ -111,14 +126,21 @@ mod tests {
         assert_eq!(narrow, "CODE    CLICKS  URL\na            7  https://exa...\nspring     123  x");
         // Not below the least width, whatever the terminal is.
         assert!(table(&["CODE", "(CLICKS)", "URL"], &some, 1).contains("https..."));
+        // The first column is whole.
+        let urls = rows(&[&["https://go.example.com/spring", "https://example.com/"]]);
+        assert_eq!(
+            table(&["A", "B"], &urls, 20),
+            "A                              B\nhttps://go.example.com/spring  https..."
+        );
+        assert!(fits(&["A", "B"], &urls, 39) && !fits(&["A", "B"], &urls, 38));
         assert_eq!(table(&["A"], &[], 80), "A");
     }
 
     #[test]
     fn wide_and_hostile_characters() {
-        let some = rows(&[&["日本語日本語", "x"], &["\u{1b}[31mred\u{202e}\n", "y"]]);
-        let shown = table(&["TITLE", "B"], &some, 12);
-        assert_eq!(shown, "TITLE      B\n日本語...  x\n [31mr...  y");
+        let some = rows(&[&["x", "日本語日本語"], &["y", "\u{1b}[31mred\u{202e}\n"]]);
+        let shown = table(&["B", "TITLE"], &some, 12);
+        assert_eq!(shown, "B  TITLE\nx  日本語...\ny   [31mr...");
         assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'));
     }
 

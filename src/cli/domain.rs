@@ -50,7 +50,8 @@ pub(super) fn run(arguments: &DomainArguments) -> Result<(), CommandError> {
     match &arguments.command {
         DomainCommand::Add(NewDomainArguments { host, client }) => {
             let client = ApiClient::new(client)?;
-            let answer = client.send(&Method::POST, DOMAINS, Some(&json!({ "domain": host })))?;
+            let added = client.send(&Method::POST, DOMAINS, Some(&json!({ "domain": host })));
+            let answer = added.map_err(|error| error.with_options(&[("domain", "HOST")]))?;
             if client.shows_json {
                 answer.print();
                 return Ok(());

@@ -9,6 +9,8 @@ pub(super) enum CommandError {
     Usage(String),
     /// Any other error. The exit code is 1.
     Failed(String),
+    /// The server has no such object. The exit code is 1.
+    NotFound(String),
     /// No server of Waypost answered. The exit code is 3.
     Unreachable(String),
 }
@@ -24,7 +26,18 @@ impl CommandError {
         match self {
             CommandError::Usage(why) => CommandError::Usage(format!("{why}\n{line}")),
             CommandError::Failed(why) => CommandError::Failed(format!("{why}\n{line}")),
+            CommandError::NotFound(why) => CommandError::NotFound(format!("{why}\n{line}")),
             CommandError::Unreachable(why) => CommandError::Unreachable(format!("{why}\n{line}")),
         }
+    }
+
+    /// Replaces the field at the start of an error of the API by the option or the argument that sets it.
+    pub(super) fn with_options(self, options: &[(&str, &str)]) -> CommandError {
+        let CommandError::Failed(why) = self else { return self };
+        let renamed = why.split_once(": ").and_then(|(field, rule)| {
+            let (_, option) = options.iter().find(|(name, _)| *name == field)?;
+            Some(format!("{option}: {rule}"))
+        });
+        CommandError::Failed(renamed.unwrap_or(why))
     }
 }

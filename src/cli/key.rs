@@ -1,5 +1,6 @@
 //! `waypost key`: creates, lists and revokes API keys on a running server.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Value, json};
@@ -7,11 +8,23 @@ use serde_json::{Value, json};
 use super::api_client::{ApiClient, ClientArguments};
 use super::columns::{list, table, text};
 use super::error::CommandError;
+use super::instant::End;
 use super::output::{deliver, print_line, print_note};
-use super::{instant, terminal};
+use super::terminal;
+use crate::model::key::Scope;
 
 /// The path of keys.
 const KEYS: &str = "/api/v1/keys";
+
+/// The option or argument of each field, for errors of `key create`.
+const OPTIONS: &[(&str, &str)] = &[
+    ("name", "NAME"),
+    ("scopes", "--scope"),
+    ("expiresAt", "--expires"),
+    ("createOnly", "--create-only"),
+    ("companyId", "--company"),
+    ("instance", "--instance"),
+];
 
 /// Arguments of `key`.
 #[derive(Clone, Debug, Args)]
@@ -38,13 +51,12 @@ struct NewKeyArguments {
     /// A name, for lists.
     #[arg(value_name = "NAME")]
     name: String,
-    /// What the key may do: links.readonly, links.write, snapshots.readonly, snapshots.write or admin. The option can be
-    /// repeated.
-    #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
+    /// What the key may do. The option can be repeated. metrics.readonly needs --instance.
+    #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',', value_parser = scopes())]
     scopes: Vec<String>,
-    /// The end: a date, a time, or a duration such as 90d.
-    #[arg(long, value_name = "WHEN")]
-    expires: Option<String>,
+    /// The end: a date, a time, a duration such as 90d, or never.
+    #[arg(long, value_name = "WHEN", value_parser = End::parse)]
+    expires: Option<End>,
     /// The key creates links and does nothing else.
     #[arg(long)]
     create_only: bool,
@@ -76,6 +88,11 @@ struct RevokeArguments {
     client: ClientArguments,
 }
 
+/// Returns the parser of a scope, which lists all of them in the help and in completions.
+fn scopes() -> PossibleValuesParser {
+    PossibleValuesParser::new(Scope::ALL.map(Scope::name))
+}
+
 /// Runs the command.
 pub(super) fn run(arguments: &KeyArguments) -> Result<(), CommandError> {
     match &arguments.command {
@@ -86,10 +103,15 @@ pub(super) fn run(arguments: &KeyArguments) -> Result<(), CommandError> {
 }
 
 fn create(arguments: &NewKeyArguments) -> Result<(), CommandError> {
+    // The metrics are of all tenants together.
+    if !arguments.instance && arguments.scopes.iter().any(|scope| scope == Scope::MetricsRead.name()) {
+        let why = "--scope metrics.readonly needs --instance: the metrics are of the whole instance";
+        return Err(CommandError::Usage(why.to_owned()));
+    }
     let client = ApiClient::new(&arguments.client)?;
     let mut body = json!({ "name": arguments.name, "scopes": arguments.scopes });
     if let Some(expires) = &arguments.expires {
-        body["expiresAt"] = instant::when(expires);
+        body["expiresAt"] = expires.value();
     }
     if arguments.create_only {
         body["createOnly"] = json!(true);
@@ -100,7 +122,8 @@ fn create(arguments: &NewKeyArguments) -> Result<(), CommandError> {
     if arguments.instance {
         body["instance"] = json!(true);
     }
-    let answer = client.send(&Method::POST, KEYS, Some(&body))?;
+    let created = client.send(&Method::POST, KEYS, Some(&body));
+    let answer = created.map_err(|error| error.with_options(OPTIONS))?;
     let key = &answer.value["key"];
     // Also for a closed pipe: the server has the hash of the secret alone.
     let lost = |error| {

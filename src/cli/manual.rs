@@ -1,12 +1,15 @@
 //! `waypost completions` and `waypost man`: what a shell and `man` need, generated from the arguments of the binary, so
 //! that both always fit its version.
 
+use std::io;
+
 use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::error::CommandError;
 use super::output::print_text;
+use super::sections;
 
 /// Arguments of `completions`.
 #[derive(Clone, Debug, Args)]
@@ -43,8 +46,30 @@ pub(super) fn man(arguments: &ManArguments, mut command: Command) -> Result<(), 
         };
         found = found.find_subcommand(name).ok_or_else(unknown)?;
     }
-    let mut page = Vec::new();
-    Man::new(found.clone()).render(&mut page).map_err(CommandError::from)?;
+    let whole = arguments.names.join(" ");
+    let page = page(&whole, found).map_err(CommandError::from)?;
     print_text(&page);
     Ok(())
+}
+
+/// Returns the page of a command. `name` is its name without that of the program.
+fn page(name: &str, command: &Command) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let man =
+        Man::new(command.clone()).source(concat!("waypost ", env!("CARGO_PKG_VERSION"))).manual("Waypost");
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    if command.get_arguments().any(|argument| !argument.is_hide_set()) {
+        man.render_options_section(&mut page)?;
+    }
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    if command.get_after_help().is_some() {
+        man.render_extra_section(&mut page)?;
+    }
+    page.extend(sections::of(name).into_bytes());
+    Ok(page)
 }

@@ -7,6 +7,7 @@ mod allocator;
 mod api_client;
 mod arguments;
 mod backup;
+mod client_arguments;
 mod columns;
 mod doctor;
 mod domain;
@@ -15,6 +16,7 @@ mod export;
 mod import;
 mod instant;
 mod key;
+mod key_source;
 mod link;
 mod log_reader;
 mod manual;
@@ -22,6 +24,7 @@ mod output;
 mod progress;
 mod restore;
 mod runtime;
+mod sections;
 mod serve;
 mod staging;
 mod suggestions;
@@ -80,9 +83,10 @@ enum CliCommand {
 pub fn run() -> ExitCode {
     // Before any file is created: the umask applies to new files only.
     private_files::restrict_new_files();
+    let typed: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return explain(&suggestions::improve(error, &Cli::command())),
+        Err(error) => return explain(&suggestions::improve(error, &Cli::command(), &typed)),
     };
     let done = match cli.command {
         None => serve::run(&cli.serve),
@@ -110,7 +114,7 @@ pub fn run() -> ExitCode {
     let (why, code) = match done.and_then(|()| output::finish()) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(CommandError::Usage(why)) => (why, ExitCode::from(2)),
-        Err(CommandError::Failed(why)) => (why, ExitCode::FAILURE),
+        Err(CommandError::Failed(why) | CommandError::NotFound(why)) => (why, ExitCode::FAILURE),
         Err(CommandError::Unreachable(why)) => (why, ExitCode::from(3)),
     };
     print_error(&format!("waypost: {why}"));

@@ -1,6 +1,6 @@
 //! `waypost [serve]`: starts the server, prints how to use it, and stops it at a signal.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -99,7 +99,8 @@ fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
     // After the logging starts: each change of a cache is logged.
     config.fit_memory();
     let runtime = runtime()?;
-    let done = runtime.block_on(serve(config));
+    let link = arguments.config_file.command("link create https://example.com/");
+    let done = runtime.block_on(serve(config, &link));
     runtime.shutdown_timeout(RUNTIME_END);
     done
 }
@@ -137,7 +138,7 @@ impl Write for LogLines {
     }
 }
 
-async fn serve(config: Config) -> Result<(), CommandError> {
+async fn serve(config: Config, link: &str) -> Result<(), CommandError> {
     // Before the start, so that a signal during the start is not lost.
     let mut signals = Signals::new().map_err(CommandError::from)?;
     let mut shown = config.clone();
@@ -153,8 +154,11 @@ async fn serve(config: Config) -> Result<(), CommandError> {
     if let Some(ready) = ready {
         let bootstrap = ready.map_err(CommandError::from)?;
         shown.follow_port(app.listen().tcp());
-        log_start(&shown, &app);
-        greet(&shown, &app, &bootstrap);
+        // On a terminal, the banner has it all.
+        if !(io::stderr().is_terminal() && io::stdout().is_terminal()) {
+            log_start(&shown, &app);
+        }
+        greet(&shown, &app, &bootstrap, link);
         signals.next().await;
     }
     tracing::info!("stopping: requests in progress may finish; another signal after a second ends at once");
@@ -169,8 +173,8 @@ async fn serve(config: Config) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Prints the address, the data folder, where the key is, and a first command.
-fn greet(config: &Config, app: &App, bootstrap: &Bootstrap) {
+/// Prints the address, the data folder, where the key is, and the first commands. `link` creates a link.
+fn greet(config: &Config, app: &App, bootstrap: &Bootstrap, link: &str) {
     let data = &config.data_dir;
     let (key, shown) = match &bootstrap.key_file {
         KeyFile::Valid(file) => {
@@ -215,11 +219,15 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap) {
            data        {data}\n  \
            admin key   {shown}\n{warning}\n\
          Create a link:\n\n  \
+           {link}\n\n\
+         The same by the API:\n\n  \
            {curl}/api/v1/links \\\n    \
              -H \"Authorization: Bearer {key}\" \\\n    \
-             -d '{{\"url\": \"https://example.com/\"}}'\n\n",
+             -d '{{\"url\": \"https://example.com/\"}}'\n\n\
+         {end}",
         public_url = config.public_url.trim_end_matches('/'),
         data = data.display(),
+        end = end_of_greeting(app.listen()),
     );
     // One write, so that a program that reads the first line gets all of them. stdout may be closed: then the text is
     // not wanted. No error of stdout stops a server.
@@ -232,6 +240,20 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap) {
     }
 }
 
+/// Returns the last lines of the banner: where the documentation is, and on a terminal how the server is stopped.
+fn end_of_greeting(listen: &Listen) -> String {
+    let documentation = match listen {
+        Listen::Tcp(address) if address.ip().is_unspecified() => {
+            format!("Documentation: http://localhost:{}/api/docs\n", address.port())
+        }
+        Listen::Tcp(address) => format!("Documentation: http://{address}/api/docs\n"),
+        // No browser opens a socket.
+        Listen::Unix(_) => String::new(),
+    };
+    let stop = if io::stdout().is_terminal() { "Ctrl-C stops the server.\n" } else { "" };
+    format!("{documentation}{stop}\n")
+}
+
 /// Logs one line with everything that a report about this server needs.
 fn log_start(config: &Config, app: &App) {
     let domains = app.core().domain_names();
@@ -242,7 +264,8 @@ fn log_start(config: &Config, app: &App) {
         listen = %app.listen(),
         public_url = %config.public_url,
         data_dir = %config.data_dir.display(),
-        config = %config.origin.file.as_ref().map_or_else(String::new, |file| file.display().to_string()),
+        // Absent without a file.
+        config = config.origin.file.as_ref().map(|file| tracing::field::display(file.display())),
         domains = %if more > 0 { format!("{shown} and {more} more") } else { shown },
         connections = config.http.connections(),
         "Waypost started"

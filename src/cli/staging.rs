@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::error::CommandError;
 use crate::app::data_folder::{BACKING_UP, LOG_FOLDER, open_folder, sync_folder, unfinished_beside};
@@ -27,7 +28,7 @@ pub(super) struct Staging {
 impl Staging {
     /// Creates the folder of a backup to `to`, for its owner only. Removes the rest of an interrupted backup.
     pub(super) fn begin(to: &Path) -> Result<Staging, CommandError> {
-        let cannot = |error| CommandError::Failed(format!("cannot create {}: {error}", to.display()));
+        let cannot = |error| cannot_create(to, &error);
         let exists = to.exists();
         let (first, last, log) = if exists {
             let inside = fs::read_dir(to).map_err(cannot)?.collect::<io::Result<Vec<_>>>().map_err(cannot)?;
@@ -44,7 +45,7 @@ impl Staging {
             (first.clone(), to.to_owned(), first.join(LOG_FOLDER))
         };
         // The rest of an interrupted backup may be any part of a log, so nothing of it is used.
-        clear(&first)?;
+        clear(&first, to)?;
         make_private(&first).map_err(cannot)?;
         let folder = open_folder(&first).map_err(cannot)?;
         lock_folder(&folder, &first)?;
@@ -71,6 +72,22 @@ impl Staging {
     }
 }
 
+/// Returns the error of a folder that cannot be created.
+fn cannot_create(to: &Path, error: &io::Error) -> CommandError {
+    CommandError::Failed(match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let whole = std::path::absolute(to).unwrap_or_else(|_| to.to_owned());
+            let above = if to.exists() { &whole } else { parent(&whole) };
+            format!(
+                "cannot write to {}: {error}. Name a folder that this user may write to (uid {})",
+                above.display(),
+                geteuid().as_raw()
+            )
+        }
+        _ => format!("cannot create {}: {error}", to.display()),
+    })
+}
+
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -87,12 +104,14 @@ fn lock_folder(folder: &File, shown: &Path) -> Result<(), CommandError> {
 }
 
 /// Removes an unfinished backup, unless another process writes it.
-fn clear(first: &Path) -> Result<(), CommandError> {
+fn clear(first: &Path, to: &Path) -> Result<(), CommandError> {
     let cannot = |error| {
         CommandError::Failed(format!("cannot remove the unfinished backup {}: {error}", first.display()))
     };
     match open_folder(first) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // Nothing is known to be there: the folder above is closed to this user.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(cannot_create(to, &error)),
         Err(error) => Err(cannot(error)),
         Ok(folder) => {
             // Before anything is removed: it may be a backup in progress.
@@ -118,4 +137,25 @@ fn clear(first: &Path) -> Result<(), CommandError> {
 fn make_private(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     sync_folder(parent(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_may_not_be_written_is_named() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (here, new) = (folder.path(), folder.path().join("new"));
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let rows = [(here, denied(), "cannot write to"), (&new, denied(), "cannot write to")];
+        for (to, error, want) in rows {
+            let CommandError::Failed(text) = cannot_create(to, &error) else { panic!("{to:?}") };
+            assert!(text.starts_with(&format!("{want} {}: permission denied", here.display())), "{text}");
+        }
+        let full = cannot_create(&new, &io::Error::other("full"));
+        assert!(
+            matches!(full, CommandError::Failed(text) if text == format!("cannot create {}: full", new.display()))
+        );
+    }
 }

@@ -35,12 +35,25 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), CommandError> {
     Err(CommandError::Failed("nothing was changed".to_owned()))
 }
 
-/// Reads a password: from the terminal without showing it, or else the first line of stdin. Never an argument: all
+/// Reads a password: twice from the terminal, without showing it, or else the first line of stdin. Never an argument: all
 /// users of a machine see those.
 pub(super) fn read_password() -> Result<String, CommandError> {
+    let password = read_hidden("Password of the link: ")?;
+    if password.is_empty() {
+        return Err(CommandError::Usage("the password is empty: type it, or write it to stdin".to_owned()));
+    }
+    // Nobody sees what was typed.
+    if io::stdin().is_terminal() && read_hidden("The same password again: ")? != password {
+        return Err(CommandError::Usage("the two passwords differ; nothing was changed".to_owned()));
+    }
+    Ok(password)
+}
+
+/// Reads a line. A terminal shows the question, and not what is typed.
+fn read_hidden(question: &str) -> Result<String, CommandError> {
     let stdin = io::stdin();
     let shown = if stdin.is_terminal() {
-        let _ = write!(io::stderr(), "Password of the link: ");
+        let _ = write!(io::stderr(), "{question}");
         tcgetattr(&stdin).ok()
     } else {
         None
@@ -49,19 +62,15 @@ pub(super) fn read_password() -> Result<String, CommandError> {
         let mut hidden = modes.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
         hidden.local_modes.insert(LocalModes::ECHONL);
-        let _ = tcsetattr(&stdin, OptionalActions::Flush, &hidden);
+        let _ = tcsetattr(&stdin, OptionalActions::Drain, &hidden);
     }
     let mut line = String::new();
     let read = stdin.lock().read_line(&mut line);
     // Before any error is returned: the shell needs its echo.
     if let Some(modes) = &shown {
-        let _ = tcsetattr(&stdin, OptionalActions::Flush, modes);
+        let _ = tcsetattr(&stdin, OptionalActions::Drain, modes);
     }
     read.map_err(CommandError::from)?;
     // Programs that write UTF-8 for Windows begin it with a byte order mark.
-    let password = line.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
-    if password.is_empty() {
-        return Err(CommandError::Usage("the password is empty: type it, or write it to stdin".to_owned()));
-    }
-    Ok(password.to_owned())
+    Ok(line.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']).to_owned())
 }

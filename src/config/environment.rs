@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use serde::de::DeserializeOwned;
 
 use super::error::ConfigError;
-use super::names::{self, ADMIN_KEY, CLIENT_KEY, CONFIG, PREFIX, SettingNames};
+use super::names::{
+    self, ADMIN_KEY, CLIENT_KEY, CLIENT_KEY_FILE, CLIENT_SERVER, CONFIG, PREFIX, SettingNames,
+};
 use super::wrong_type;
 
 /// A value from outside the file.
@@ -56,7 +58,7 @@ impl Variables {
             let path = name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
             if name == ADMIN_KEY {
                 found.admin_key = Some(unquoted(value)).filter(|value| !is_empty(value)).map(str::to_owned);
-            } else if name == CONFIG || name == CLIENT_KEY {
+            } else if [CONFIG, CLIENT_KEY, CLIENT_KEY_FILE, CLIENT_SERVER].contains(&name.as_str()) {
                 // The command line has read it.
             } else if names.contains(&path) {
                 if !is_empty(value) {
@@ -394,5 +396,6 @@ mod tests {
         }
         assert_eq!(load(&[(ADMIN_KEY, "")]), unset);
         assert_eq!(load(&[(CONFIG, "/etc/waypost.toml")]), unset);
+        assert_eq!(load(&[(CLIENT_SERVER, "https://go.test"), (CLIENT_KEY_FILE, "/key")]), unset);
     }
 }

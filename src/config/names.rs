@@ -13,6 +13,12 @@ pub(super) const ADMIN_KEY: &str = "WAYPOST_ADMIN_KEY";
 /// The key of the commands that are clients of a server. It is no setting of the server.
 pub const CLIENT_KEY: &str = "WAYPOST_KEY";
 
+/// The file with the key of these commands.
+pub const CLIENT_KEY_FILE: &str = "WAYPOST_KEY_FILE";
+
+/// The server of these commands.
+pub const CLIENT_SERVER: &str = "WAYPOST_SERVER";
+
 /// The variable that names the configuration file.
 pub(super) const CONFIG: &str = "WAYPOST_CONFIG";
 

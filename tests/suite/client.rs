@@ -203,11 +203,11 @@ fn n14_keys_and_domains_from_the_command_line() {
         .run(&["link", "list", "--key-file", &file])
         .fails(1, "the API key is unknown, revoked, expired or malformed");
     served.run(&["key", "revoke", "Kim", "--yes"]).fails(1, "there is no key \"Kim\"");
-    served.run(&["key", "create", "k", "--scope", "all"]).fails(1, "scopes: must be of ");
+    served.run(&["key", "create", "k", "--scope", "all"]).fails(2, "links.readonly, links.write");
     served.run(&["key", "create", "k"]).fails(2, "--scope");
 
     assert_eq!(served.run(&["domain", "add", "go.e.test"]).json()["domain"]["domain"], "go.e.test");
-    served.run(&["domain", "add", "go.e.test"]).fails(1, "domain: is already in use");
+    served.run(&["domain", "add", "go.e.test"]).fails(1, "HOST: is already in use");
     assert_eq!(served.run(&["domain", "list"]).json()["domains"].as_array().map(Vec::len), Some(2));
     served.create(&["https://e.test/", "there", "--domain", "go.e.test"]);
     let there = served.run(&["link", "show", "there", "--domain", "go.e.test"]).json();
@@ -222,21 +222,52 @@ fn n14_errors_name_the_remedy() {
     let served = Served::start();
     served.create(&["https://e.test/", "a"]);
     let rows: &[(&[&str], i32, &str)] = &[
+        (&["link", "create", "https://e.test/", "a"], 1, "CODE: \"a\" is already in use on this domain"),
+        (&["link", "create", "nonsense"], 1, "waypost: URL: "),
         (
-            &["link", "create", "https://e.test/", "a"],
-            1,
-            "customSlug: \"a\" is already in use on this domain",
+            &["link", "create", "https://e.test/", "--expires", "soon"],
+            2,
+            "a duration from now such as 30d, 12h, 1w or 2d12h",
         ),
-        (&["link", "create", "nonsense"], 1, "url: "),
-        (&["link", "create", "https://e.test/", "--expires", "soon"], 1, "expiresAt: "),
-        (&["link", "create", "https://e.test/", "--max-clicks", "x"], 2, "must be a whole number, or none"),
+        (
+            &["link", "create", "https://e.test/", "--max-clicks", "0"],
+            2,
+            "must be a whole number, 1 or more, or none",
+        ),
+        (
+            &["link", "create", "b", "https://e.test/"],
+            2,
+            "the URL comes first: `waypost link create https://e.test/ b`",
+        ),
+        (&["link", "edit", "a", "--code", "a/b"], 1, "waypost: --code: must consist of"),
+        (&["link", "edit", "a", "--keep-old-code"], 2, "--code <NEW>"),
+        (
+            &["link", "edit", "a", "--unalias", "z"],
+            1,
+            "\"z\" is no former code of http://go.test/a; its former codes: none",
+        ),
+        (&["link", "explain", "a", "--at", "soon"], 1, "waypost: --at: "),
+        (
+            &["key", "create", "k", "--scope", "metrics.readonly"],
+            2,
+            "--scope metrics.readonly needs --instance",
+        ),
+        (
+            &["link", "create", "https://e.test/", "--max-clicks", "x"],
+            2,
+            "must be a whole number, 1 or more, or none",
+        ),
         (&["link", "create", "https://e.test/", "--set", "x"], 2, "must be FIELD=VALUE"),
         (&["link", "create"], 2, "<URL>"),
-        (&["link", "list", "--limit", "1000"], 1, "limit: must be a whole number from 1 to 100"),
+        (&["link", "list", "--limit", "1000"], 1, "waypost: --limit: must be a whole number from 1 to 100"),
         (&["link", "list", "--sort", "x"], 2, "newest, oldest, clicks, title"),
         (&["link", "edit", "a"], 2, "no option names what to change"),
         (&["link", "delete", "a"], 2, "give --yes"),
-        (&["link", "delete", "none", "--yes"], 1, "link not found"),
+        (
+            &["link", "delete", "none", "--yes"],
+            1,
+            "link not found: no link has the code \"none\" on the default domain of the server at http://127.0.0.1:",
+        ),
         (&["link", "show", "https://go.test/"], 2, "is no short URL"),
         (&["link", "show", "a", "--domain", "none.test"], 1, "domain: is not a domain of this workspace"),
         (&["link", "list", "--workspace", "none"], 1, "workspace not found"),
@@ -248,7 +279,7 @@ fn n14_errors_name_the_remedy() {
         // The key of this machine is not sent elsewhere.
         (&["link", "list", "--server", "https://192.0.2.1"], 2, "is not sent to another one"),
         (&["link", "list", "--key-file", "/nowhere/key"], 2, "there is no /nowhere/key"),
-        (&["domain", "add", "a b"], 1, "domain: must be a host name"),
+        (&["domain", "add", "a b"], 1, "HOST: must be a host name"),
     ];
     for (arguments, code, part) in rows {
         let printed = served.run(arguments);
@@ -265,7 +296,7 @@ fn n14_errors_name_the_remedy() {
     let mut elsewhere = served.command(&["link", "list"]);
     let free = unused_address().to_string();
     let refused = run(elsewhere.env("WAYPOST_LISTEN", &free), "");
-    refused.fails(3, &format!("no server answers at http://{free}: start it with `waypost`"));
+    refused.fails(3, &format!("no server answers at http://{free}: start it with `waypost serve`"));
     let mut no_port = served.command(&["link", "list"]);
     run(no_port.env("WAYPOST_LISTEN", "127.0.0.1:0"), "").fails(2, "name it with --server URL");
     let named = format!("http://{}", served.server.address());
@@ -275,7 +306,7 @@ fn n14_errors_name_the_remedy() {
     let new = served.folder.path().join("new");
     let mut fresh = served.command(&["link", "list"]);
     run(fresh.env("WAYPOST_DATA_DIR", &new), "")
-        .fails(2, "the first start of the server writes it (`waypost`)");
+        .fails(2, "the first start of the server writes it (`waypost serve`)");
     assert!(!new.exists(), "a client creates nothing");
     served.server.stop();
 }
@@ -320,7 +351,7 @@ fn n14_a_key_that_may_not_be_read() {
         served.run(&["link", "list", "--key-file", &inside]).fails(2, "cannot read ");
     } else {
         let shown = file.display().to_string();
-        served.run(&["link", "list", "--key-file", &shown]).fails(2, "as the user of the server");
+        served.run(&["link", "list", "--key-file", &shown]).fails(2, "check its modes");
     }
     fs::write(served.folder.path().join("empty.key"), "\n").expect("a small file");
     let empty = served.folder.path().join("empty.key").display().to_string();
@@ -407,32 +438,21 @@ fn check_syntax(shell: &str, script: &Path) {
 fn n14_the_command_that_was_meant_is_named() {
     assert_eq!(waypost(&["version"]).stdout, format!("waypost {}\n", env!("CARGO_PKG_VERSION")));
     let rows: &[(&[&str], &str)] = &[
-        (&["create"], "link create"),
-        (&["create", "https://e.test/"], "link create"),
-        (&["https://e.test/"], "link create"),
-        (&["list"], "link list"),
-        (&["ls"], "link list"),
-        (&["delete"], "link delete"),
-        (&["start"], "serve"),
-        (&["status"], "doctor"),
-        (&["keys"], "key list"),
-        (&["dump"], "export"),
-        // As clap finds them by their spelling.
-        (&["backp"], "backup"),
-        (&["link", "craete"], "create"),
-        (&["link", "list", "--serach", "x"], "--search"),
-        (&["link", "create", "u", "--expires-at", "x"], "--expires"),
-        (&["link", "list", "--token", "x"], "--key-file"),
+        (&["create", "https://e.test/"], "`waypost link create URL`"),
+        (&["stop"], "Ctrl-C or SIGTERM stops a server"),
+        (&["restart"], "systemctl restart waypost"),
+        (&["domain", "rm", "x"], "the API changes and deletes domains"),
+        (&["--config", "f", "doctor"], "`waypost doctor --config f`"),
+        (&["link", "list", "spring"], "`waypost link list --search spring`"),
+        (&["backp"], "'backup'"),
+        (&["link", "create", "u", "--utm-source", "x"], "`--set utmSource=VALUE`"),
     ];
     for (arguments, meant) in rows {
         let printed = waypost(arguments);
         assert_eq!(printed.code, Some(2), "{arguments:?}: {printed:?}");
         let tips: Vec<_> = printed.stderr.lines().filter(|line| line.contains("tip:")).collect();
-        assert!(tips.iter().any(|tip| tip.contains(&format!("'{meant}'"))), "{arguments:?}: {printed:?}");
-        assert!(
-            !tips.iter().any(|tip| tip.contains("restore") || tip.contains("verify")),
-            "{arguments:?}: {tips:?}"
-        );
+        assert!(tips.len() == 1 && tips[0].contains(meant), "{arguments:?}: {printed:?}");
+        assert!(!printed.stderr.contains("restore"), "{arguments:?}: {tips:?}");
     }
 }
 
@@ -460,4 +480,171 @@ fn f21_a3_tags_keys_and_passwords_are_read_as_meant() {
     let mut visitor = served.server.visitor();
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     assert_eq!(visitor.send("POST", "/locked", &form, Some(b"password=secret1")).status, 303);
+}
+
+/// A former code is a part of a link: its deletion must not delete the link.
+#[test]
+fn a_former_code_does_not_delete_its_link() {
+    let served = Served::start();
+    served.create(&["https://e.test/", "old"]);
+    let renamed = served.run(&["link", "edit", "old", "--code", "new", "--keep-old-code"]).json();
+    assert_eq!(renamed["link"]["shortUrl"], "http://go.test/new");
+    let refused =
+        served.run(&["link", "delete", "old", "--yes", "--workspace", text(&renamed["link"], "workspaceId")]);
+    refused.fails(
+        2,
+        "\"old\" is a former code of http://go.test/new, which leads to https://e.test/; nothing was deleted",
+    );
+    // Both commands of the message do what they say.
+    let commands: Vec<_> = refused.stderr.split('`').skip(1).step_by(2).collect();
+    let words = |line: &str| line.split(' ').skip(1).map(str::to_owned).collect::<Vec<_>>();
+    let edited = words(commands[1]);
+    assert_eq!(edited[..3], ["link", "edit", "--workspace"], "{commands:?}");
+    let note = served.run(&["link", "edit", "old", "--title", "T"]);
+    assert_eq!(
+        (note.code, note.stderr.as_str()),
+        (Some(0), "note: \"old\" is a former code of http://go.test/new, which was changed\n")
+    );
+    let freed = served.run(&edited.iter().map(String::as_str).collect::<Vec<_>>()).json();
+    assert_eq!(freed["link"]["aliases"], json!([]));
+    served.run(&["link", "show", "old"]).fails(1, "link not found");
+    let deleted = [words(commands[0]), vec!["--yes".to_owned()]].concat();
+    served.run(&deleted.iter().map(String::as_str).collect::<Vec<_>>()).json();
+    served.run(&["link", "show", "new"]).fails(1, "link not found");
+    served.server.stop();
+}
+
+#[test]
+fn links_are_explained_and_named_as_people_type_them() {
+    let served = Served::start();
+    served.create(&["https://e.test/", "p2", "--set", "blockBots=true", "--set", "notes=123"]);
+    let explained = served.run(&["link", "explain", "p2", "--ua", "Googlebot/2.1"]).json();
+    assert_eq!(
+        (&explained["explain"]["outcome"], &explained["explain"]["status"]),
+        (&json!("blocked"), &json!(403))
+    );
+    for name in ["p2", "/p2", "p2/", "localhost:1/p2", "go.test/p2", "http://go.test/p2?x"] {
+        let shown = served.run(&["link", "show", name]).json();
+        assert_eq!(
+            (&shown["link"]["shortCode"], &shown["link"]["notes"]),
+            (&json!("p2"), &json!("123")),
+            "{name}"
+        );
+    }
+    let short = served.run(&["link", "create", "https://e.test/", "s", "--short"]);
+    assert_eq!((short.code, short.stdout.as_str()), (Some(0), "http://go.test/s\n"));
+    let past = served.run(&["link", "create", "https://e.test/", "past", "--expires", "2020-01-01"]);
+    assert_eq!(
+        (past.code, past.stderr.as_str()),
+        (Some(0), "warning: --expires 2020-01-01 is in the past\n")
+    );
+    let later = served.create(&["https://e.test/", "--expires", "1w2d"]);
+    assert!(later["expiresAt"].is_string(), "{later}");
+
+    // A suggested command keeps the options that matter.
+    let file = served.folder.path().join("a config.toml");
+    fs::write(&file, "").expect("a small file");
+    let file = file.display().to_string();
+    let missing = served.run(&["link", "show", "none", "--config", &file]);
+    missing.fails(1, &format!("`waypost link list --config '{file}'` lists all links"));
+    served.server.stop();
+}
+
+#[test]
+fn a_list_on_a_terminal_shows_states_and_the_next_page() {
+    let served = Served::start();
+    let Some(empty) = served.on_terminal(&["link", "list"], 100, "") else { return };
+    assert_eq!((empty.code, empty.stdout.as_str()), (Some(0), "0 links\n"), "{empty:?}");
+    served.create(&["https://e.test/", "off", "--set", "isActive=false"]);
+    served.create(&["https://e.test/", "later", "--set", "validSince=2100-01-01"]);
+    served.run(&["link", "create", "https://e.test/", "past", "--expires", "2020-01-01"]);
+    served.create(&["https://e.test/", "on"]);
+    let listed = served.on_terminal(&["link", "list"], 100, "").expect("as before");
+    let rows: Vec<Vec<&str>> = listed.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    let states: Vec<_> = rows
+        .iter()
+        .map(|row| row.get(2).map_or("", |_| row[if row[0] == "SHORT" { 2 } else { 1 }]))
+        .collect();
+    assert_eq!(states, ["STATE", "live", "expired", "scheduled", "inactive"], "{listed:?}");
+    let paged = served.on_terminal(&["link", "list", "--limit", "2"], 100, "").expect("as before");
+    assert!(paged.stdout.ends_with("4 links; page 1 of 2: --page 2 shows the next one\n"), "{paged:?}");
+    let behind =
+        served.on_terminal(&["link", "list", "--limit", "2", "--page", "9"], 100, "").expect("as before");
+    assert_eq!(behind.stdout, "4 links; there is no page 9: the last one is --page 2\n");
+
+    served.run(&["link", "edit", "on", "--code", "on2", "--keep-old-code"]).json();
+    let shown = served.on_terminal(&["link", "show", "on2"], 100, "").expect("as before");
+    assert!(
+        shown.stdout.contains("aliases      http://go.test/on\n")
+            && shown.stdout.contains("state        live\n"),
+        "{shown:?}"
+    );
+    let explained = served.on_terminal(&["link", "explain", "on2"], 100, "").expect("as before");
+    assert!(
+        explained.stdout.contains("outcome            redirect\n") && explained.stdout.contains("RULE"),
+        "{explained:?}"
+    );
+    // Typed twice, and not shown.
+    let create = ["link", "create", "https://e.test/", "p", "--password"];
+    let differ = served.on_terminal(&create, 100, "one\ntwo\n").expect("as before");
+    assert!(
+        differ.code == Some(2) && differ.stdout.contains("the two passwords differ; nothing was changed"),
+        "{differ:?}"
+    );
+    let same = served.on_terminal(&create, 100, "one\none\n").expect("as before");
+    assert!(same.code == Some(0) && same.stdout.contains("********"), "{same:?}");
+    served.server.stop();
+}
+
+#[test]
+fn the_server_and_the_key_are_named_by_variables() {
+    let served = Served::start();
+    let key = served.folder.path().join("admin.key").display().to_string();
+    let server = format!("http://{}", served.server.address());
+    let list = |variables: &[(&str, &str)]| {
+        let mut client = command();
+        client.args(["link", "list"]).env_remove("WAYPOST_ADMIN_KEY").current_dir(served.folder.path());
+        run(client.envs(variables.iter().copied()), "")
+    };
+    list(&[("WAYPOST_SERVER", &server), ("WAYPOST_KEY_FILE", &key)]).json();
+    list(&[("WAYPOST_SERVER", "go.test")])
+        .fails(2, "environment variable WAYPOST_SERVER: must be scheme and host");
+    let secure = server.replacen("http:", "https:", 1);
+    list(&[("WAYPOST_SERVER", &secure), ("WAYPOST_KEY_FILE", &key)])
+        .fails(3, &format!("speaks HTTP without TLS: name it with --server {server}"));
+    list(&[("WAYPOST_KEY_FILE", "/no/such/file")])
+        .fails(2, "there is no /no/such/file, which WAYPOST_KEY_FILE names");
+    served
+        .run(&["link", "list", "--key-file", "/no/such/file"])
+        .fails(2, "/no/such/file, which --key-file names: it is a file with an API key alone");
+    // A lost key is no first start.
+    fs::remove_file(&key).expect("our file");
+    let lost = served.run(&["link", "list"]);
+    lost.fails(2, "a server has used this data folder: name a key with --key-file");
+    assert!(
+        lost.stderr.contains("section \"A lost key\"") && !lost.stderr.contains("first start"),
+        "{lost:?}"
+    );
+    fs::write(&key, "wp_another").expect("our file");
+    served.run(&["link", "list"]).fails(1, "docs/operating.md, section \"A lost key\", creates another");
+    // The server runs with these variables.
+    served.server.stop();
+    Plan::on(served.folder.path()).env("WAYPOST_SERVER", &server).start().stop();
+}
+
+#[test]
+fn manual_pages_have_the_usual_sections() {
+    let page = waypost(&["man", "link", "create"]).stdout;
+    for part in [
+        ".SH EXAMPLES",
+        ".SH \"FILES\"",
+        ".SH \"ENVIRONMENT\"",
+        ".SH \"EXIT STATUS\"",
+        "WAYPOST_KEY_FILE",
+        "\\-\\-expires 1w",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let help = waypost(&["key", "create", "--help"]).stdout;
+    assert!(help.contains("metrics.readonly") && help.contains("snapshots.write"), "{help}");
 }

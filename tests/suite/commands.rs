@@ -142,3 +142,32 @@ fn a_restore_names_its_folder_and_its_links() {
     assert!(code == Some(0) && printed.contains(&want), "{printed}");
     Plan::on(&new).start().stop();
 }
+
+#[test]
+fn a_backup_into_the_data_folder_is_refused() {
+    let place = Place::new();
+    let file = place.write("links.jsonl", "{\"url\":\"https://e.test/1\"}\n");
+    assert_eq!(place.run(&["import", &file]).0, Some(0));
+    for name in ["data/copy", "data/log/copy", "data"] {
+        let (code, printed) = place.run(&["backup", &place.at(name).display().to_string()]);
+        assert!(code == Some(1) && printed.contains(" is in the data folder "), "{name}: {printed}");
+        assert!(!place.at("data/copy").exists() && !place.at("data/log/copy").exists());
+    }
+}
+
+#[test]
+fn doctor_names_what_overrides_the_configuration() {
+    let place = Place::new();
+    let file = place.write("w.toml", "data_dir = \"data\"\n");
+    let mut doctor = command();
+    doctor.args(["doctor", "--config", &file]);
+    let (_, printed) = ended(&mut doctor);
+    assert!(
+        printed.contains(&format!("ok       configuration: {file}: every value is allowed\n")),
+        "{printed}"
+    );
+    let (_, printed) =
+        ended(doctor.args(["--public-url", "http://localhost"]).env("WAYPOST_LISTEN", "127.0.0.1:0"));
+    let want = format!("configuration: {file}, overridden by --public-url, WAYPOST_LISTEN: every value");
+    assert!(printed.contains(&want), "{printed}");
+}

@@ -182,7 +182,7 @@ pub(super) fn disk_space(case: &Case) -> Vec<Finding> {
             return vec![Finding::warning(SPACE, text)];
         }
     };
-    let (free, needed) = (megabytes(space.free), megabytes(space.stops_below));
+    let (free, needed) = (size(space.free), size(space.stops_below));
     let text = if space.free <= space.stops_below {
         let text = format!(
             "{free} are free on the volume of {}. Below {needed} writes are refused (507), and redirects continue. \
@@ -203,7 +203,33 @@ pub(super) fn disk_space(case: &Case) -> Vec<Finding> {
     vec![Finding::warning(SPACE, format!("{text}. Free some space, or move `data_dir`"))]
 }
 
-fn megabytes(bytes: u64) -> String {
-    let tenths = bytes / (1024 * 1024 / 10);
-    if tenths < 100 { format!("{}.{} MB", tenths / 10, tenths % 10) } else { format!("{} MB", tenths / 10) }
+/// Returns a number of bytes as people read it, with one digit behind the point below 100.
+fn size(bytes: u64) -> String {
+    let kibibytes = bytes / 1024;
+    let (unit, each) = if kibibytes < 10_000 * 1024 { ("MB", 1024) } else { ("GB", 1024 * 1024) };
+    let tenths = kibibytes.saturating_mul(10) / each;
+    if tenths < 1_000 {
+        format!("{}.{} {unit}", tenths / 10, tenths % 10)
+    } else {
+        format!("{} {unit}", tenths / 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_readable() {
+        let rows = [
+            (0, "0.0 MB"),
+            (33 << 20, "33.0 MB"),
+            (1_500 << 20, "1500 MB"),
+            (67_039 << 20, "65.4 GB"),
+            (4 << 40, "4096 GB"),
+        ];
+        for (bytes, want) in rows {
+            assert_eq!(size(bytes), want);
+        }
+    }
 }

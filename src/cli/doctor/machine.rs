@@ -31,11 +31,7 @@ const FEW_CONNECTIONS: usize = 500;
 pub(super) fn configuration(case: &Case) -> Vec<Finding> {
     let config = &case.config;
     let origin = &config.origin;
-    let source = origin.file.as_ref().map_or_else(
-        || "defaults, overridden by the environment".to_owned(),
-        |file| format!("{}, overridden by the environment", file.display()),
-    );
-    let mut found = vec![Finding::ok(CONFIGURATION, format!("{source}: every value is allowed"))];
+    let mut found = vec![Finding::ok(CONFIGURATION, format!("{}: every value is allowed", origin.shown()))];
     if let Some(text) = origin.passed_over_text() {
         found.push(Finding::ok(CONFIGURATION, text));
     }

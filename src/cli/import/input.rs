@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 use crate::cli::error::CommandError;
+use crate::formats::waypost::draft::CODE;
 
 /// Longest line in bytes. A link with every field at its bound is a tenth of it.
 pub(super) const LINE_MAX: u64 = 1024 * 1024;
@@ -74,20 +75,20 @@ fn csv(text: &str, file: &str) -> String {
     // A first line without a URL has the names of the columns.
     let has_header = lines.first().is_some_and(|line| !line.contains("://"));
     let Some(line) = lines.iter().find(|line| line.contains("://")) else {
-        return format!("Miller (mlr --icsv --ojsonl cat {file}), with columns named url and customSlug");
+        return format!("Miller (mlr --icsv --ojsonl cat {file}), with columns named url and {CODE}");
     };
     let delimiters = [('\t', "\\t"), (';', ";"), (',', ",")];
     let (delimiter, shown) = delimiters.into_iter().find(|(c, _)| line.contains(*c)).unwrap_or((',', ","));
     if line.contains('"') {
         return format!(
-            "Miller (mlr --icsv --ifs '{delimiter}' --ojsonl cat {file}), with columns named url and customSlug"
+            "Miller (mlr --icsv --ifs '{delimiter}' --ojsonl cat {file}), with columns named url and {CODE}"
         );
     }
     let url = line.split(delimiter).position(|field| field.contains("://")).unwrap_or(1);
     let code = usize::from(url == 0);
     let input = if has_header { format!("tail -n +2 {file} | ") } else { String::new() };
     let file = if has_header { String::new() } else { format!(" {file}") };
-    format!("{input}jq -Rc 'split(\"{shown}\") | {{customSlug: .[{code}], url: .[{url}]}}'{file}")
+    format!("{input}jq -Rc 'split(\"{shown}\") | {{{CODE}: .[{code}], url: .[{url}]}}'{file}")
 }
 
 /// Returns whether a line without a header has several fields, one of which is a URL.

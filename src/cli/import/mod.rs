@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
 use self::input::LINE_MAX;
-use self::unknown::UnknownFields;
+use self::unknown::IgnoredFields;
 use super::arguments::ConfigFile;
 use super::error::CommandError;
 use super::output::{counted, form, print_line, print_note};
@@ -235,7 +235,7 @@ async fn lines(
     let links = core.links();
     let import = links.import(on_conflict, arguments.dry_run);
     let mut run =
-        Run { arguments, core, import, contexts: HashMap::new(), unknown: UnknownFields::default() };
+        ImportLines { arguments, core, import, contexts: HashMap::new(), unknown: IgnoredFields::default() };
     let mut bytes = Vec::new();
     let mut number = 0_u64;
     let mut wrong = 0_u64;
@@ -344,15 +344,15 @@ fn move_to(domain: &str, core: &Core, link: &mut Imported) {
 }
 
 /// An import in progress, and what it has found so far.
-struct Run<'a> {
+struct ImportLines<'a> {
     arguments: &'a ImportArguments,
     core: &'a Core,
     import: Import<'a>,
     contexts: HashMap<String, Context>,
-    unknown: UnknownFields,
+    unknown: IgnoredFields,
 }
 
-impl Run<'_> {
+impl ImportLines<'_> {
     /// Adds the link of one line. The error is a sentence.
     async fn line(&mut self, number: u64, bytes: &[u8], bar: &ProgressBar) -> Result<(), String> {
         let mut line = (formats::own().read)(bytes).map_err(|why| of_line(&why))?;

@@ -12,14 +12,14 @@ const NAMED_MAX: usize = 20;
 
 /// The unknown fields of an import.
 #[derive(Default)]
-pub(super) struct UnknownFields {
+pub(super) struct IgnoredFields {
     /// Each name, and the number of its lines.
     named: Vec<(Box<str>, u64)>,
     /// The number of fields that are not named.
     more: u64,
 }
 
-impl UnknownFields {
+impl IgnoredFields {
     /// Counts the unknown fields of a line. Returns the warnings about those that no line had before.
     pub(super) fn note(&mut self, line: u64, names: &[Box<str>]) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn each_field_is_named_once_and_counted() {
-        let mut unknown = UnknownFields::default();
+        let mut unknown = IgnoredFields::default();
         assert_eq!(unknown.summary(), None);
         let names = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect::<Vec<Box<str>>>();
         let first = unknown.note(3, &names(&["slug", "wp_0123"]));

@@ -6,12 +6,49 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::api_client::ApiClient;
 use crate::cli::error::CommandError;
+use crate::cli::instant::End;
 use crate::cli::output::print_note;
-use crate::cli::{columns, instant, terminal};
+use crate::cli::{columns, terminal};
+use crate::formats::waypost::draft;
+use crate::formats::waypost::known::is_text;
 use crate::model::text::folded_name;
 
 /// The path of tags.
 const TAGS: &str = "/api/v1/tags";
+
+/// The option or argument of each field, for errors of `link create`.
+pub(super) const CREATE_OPTIONS: &[(&str, &str)] = &[
+    ("url", "URL"),
+    (draft::CODE, "CODE"),
+    ("domain", "--domain"),
+    ("title", "--title"),
+    ("expiresAt", "--expires"),
+    ("maxClicks", "--max-clicks"),
+    ("password", "--password"),
+    ("tagIds", "--tag"),
+];
+
+/// The same of `link edit`.
+pub(super) const EDIT_OPTIONS: &[(&str, &str)] = &[
+    ("url", "--url"),
+    (draft::CODE, "--code"),
+    ("domain", "--domain"),
+    ("title", "--title"),
+    ("expiresAt", "--expires"),
+    ("maxClicks", "--max-clicks"),
+    ("password", "--password"),
+    ("tagIds", "--tag"),
+    ("aliases", "--keep-old-code"),
+];
+
+/// The same of `link list`.
+pub(super) const LIST_OPTIONS: &[(&str, &str)] = &[
+    ("limit", "--limit"),
+    ("page", "--page"),
+    ("search", "--search"),
+    ("domain", "--domain"),
+    ("tagId", "--tag"),
+];
 
 /// The fields of a link that have an option.
 #[derive(Clone, Debug, Args)]
@@ -19,9 +56,10 @@ pub(super) struct LinkFields {
     /// The title, for lists and link previews.
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
-    /// The end: a date such as 2027-12-31, a time such as 2027-12-31T18:00:00Z, a duration such as 30d or 12h, or never.
-    #[arg(long, value_name = "WHEN")]
-    expires: Option<String>,
+    /// The end: a date such as 2027-12-31, a time such as 2027-12-31T18:00:00Z, a duration such as 30d, 12h, 1w or
+    /// 2d12h, or never.
+    #[arg(long, value_name = "WHEN", value_parser = End::parse)]
+    expires: Option<End>,
     /// The number of clicks after which the link ends, or none.
     #[arg(long, value_name = "N", value_parser = clicks)]
     max_clicks: Option<Clicks>,
@@ -49,8 +87,8 @@ impl LinkFields {
             // An empty text clears the field, as in the API.
             body.insert("title".to_owned(), json!((!title.is_empty()).then_some(title)));
         }
-        if let Some(text) = &self.expires {
-            body.insert("expiresAt".to_owned(), instant::when(text));
+        if let Some(end) = &self.expires {
+            body.insert("expiresAt".to_owned(), end.value());
         }
         if let Some(most) = self.max_clicks {
             body.insert("maxClicks".to_owned(), json!(most));
@@ -65,14 +103,20 @@ impl LinkFields {
 fn clicks(text: &str) -> Result<Clicks, String> {
     match text {
         "none" | "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| "must be a whole number, or none".to_owned()),
+        text => match text.parse() {
+            Ok(most) if most > 0 => Ok(Some(most)),
+            _ => Err("must be a whole number, 1 or more, or none".to_owned()),
+        },
     }
 }
 
-/// Parses `FIELD=VALUE`. A value that is no JSON is a text.
+/// Parses `FIELD=VALUE`. The value is JSON if it can be. For a field that is a text, only a text in quotation marks and
+/// `null` are JSON: the notes `123` are no number.
 fn field(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("must be FIELD=VALUE, such as forwardPath=true")?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
+    let parsed = serde_json::from_str(value).ok();
+    let is_fit = |parsed: &Value| !is_text(name) || parsed.is_string() || parsed.is_null();
+    let value = parsed.filter(is_fit).unwrap_or_else(|| json!(value));
     Ok((name.to_owned(), value))
 }
 
@@ -110,12 +154,19 @@ mod tests {
             ("redirectType=301", Some(("redirectType", json!(301)))),
             ("notes=", Some(("notes", json!("")))),
             ("notes", None),
+            ("notes=123", Some(("notes", json!("123")))),
+            ("title=true", Some(("title", json!("true")))),
+            ("notes=\"a\"", Some(("notes", json!("a")))),
+            ("notes=null", Some(("notes", json!(null)))),
+            ("expiredUrl=7", Some(("expiredUrl", json!("7")))),
+            ("password=1234", Some(("password", json!("1234")))),
+            ("webhookUrls=[\"https://e.test/\"]", Some(("webhookUrls", json!(["https://e.test/"])))),
         ];
         for (text, want) in rows {
             let got = field(text).ok();
             assert_eq!(got, want.map(|(name, value)| (name.to_owned(), value)), "{text}");
         }
         assert_eq!([clicks("10"), clicks("none"), clicks("")], [Ok(Some(10)), Ok(None), Ok(None)]);
-        assert!(clicks("-1").is_err() && clicks("many").is_err());
+        assert!(["-1", "many", "0", "1.5"].iter().all(|text| clicks(text).is_err()));
     }
 }

@@ -1,6 +1,8 @@
-//! `waypost link`: creates, lists, shows, changes, deletes and opens links on a running server.
+//! `waypost link`: creates, lists, shows, changes, explains, deletes and opens links on a running server.
 
+mod explain;
 mod fields;
+mod named;
 mod shown;
 
 use std::io::{self, IsTerminal};
@@ -8,20 +10,18 @@ use std::process::{Command, Stdio};
 
 use clap::{Args, Subcommand, ValueEnum};
 use hyper::Method;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Value, json};
-use url::Url;
 use url::form_urlencoded::Serializer;
 
-use self::fields::{LinkFields, tag_id};
+use self::explain::ExplainArguments;
+use self::fields::{CREATE_OPTIONS, EDIT_OPTIONS, LIST_OPTIONS, LinkFields, tag_id};
+use self::named::{LINKS, NamedLink};
 use super::api_client::{ApiClient, ClientArguments};
 use super::error::CommandError;
-use super::output::print_line;
+use super::output::{print_line, print_note};
 use super::{columns, terminal};
+use crate::app::data_folder::quoted;
 use crate::formats::waypost::draft;
-
-/// The path of links.
-const LINKS: &str = "/api/v1/links";
 
 /// Arguments of `link`.
 #[derive(Clone, Debug, Args)]
@@ -41,25 +41,16 @@ enum LinkCommand {
     /// Show a link.
     #[command(alias = "get")]
     Show(OneArguments),
-    /// Change a link. Fields without an option stay as they are.
+    /// Change or rename a link. Fields without an option stay as they are.
     #[command(alias = "update", alias = "set")]
     Edit(EditArguments),
+    /// Show what a click would do, and why. It counts nothing.
+    Explain(ExplainArguments),
     /// Delete a link. Its code can be used again.
     #[command(visible_alias = "rm", alias = "remove")]
     Delete(DeleteArguments),
     /// Open a short URL in the browser, or print it where there is none. The visit is a click.
     Open(OneArguments),
-}
-
-/// The arguments that name a link.
-#[derive(Clone, Debug, Args)]
-struct NamedLink {
-    /// The code of the link, or its whole short URL.
-    #[arg(value_name = "CODE")]
-    code: String,
-    /// The domain of the link. Default: the default domain of the workspace.
-    #[arg(long, value_name = "HOST")]
-    domain: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -75,6 +66,9 @@ struct NewLinkArguments {
     domain: Option<String>,
     #[command(flatten)]
     fields: LinkFields,
+    /// Print the short URL alone.
+    #[arg(long, conflicts_with = "json")]
+    short: bool,
     #[command(flatten)]
     client: ClientArguments,
 }
@@ -126,6 +120,15 @@ struct EditArguments {
     /// Another destination.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// Another code. The link keeps its id and its clicks.
+    #[arg(long = "code", value_name = "NEW")]
+    new_code: Option<String>,
+    /// Keep the old code of a link that is renamed: both open the link.
+    #[arg(long, requires = "new_code")]
+    keep_old_code: bool,
+    /// Give up a former code that was kept. The option can be repeated.
+    #[arg(long, value_name = "CODE")]
+    unalias: Vec<String>,
     /// Remove the password.
     #[arg(long, conflicts_with = "password")]
     no_password: bool,
@@ -156,17 +159,23 @@ pub(super) fn run(arguments: &LinkArguments) -> Result<(), CommandError> {
         LinkCommand::List(arguments) => list(arguments),
         LinkCommand::Show(OneArguments { link, client }) => {
             let client = ApiClient::new(client)?;
-            let answer = client.send(&Method::GET, &path(link)?, None)?;
+            let answer = link.find(&client)?;
             shown::link(&client, &answer);
             Ok(())
         }
         LinkCommand::Edit(arguments) => edit(arguments),
+        LinkCommand::Explain(arguments) => explain::run(arguments),
         LinkCommand::Delete(arguments) => delete(arguments),
         LinkCommand::Open(arguments) => open(arguments),
     }
 }
 
 fn create(arguments: &NewLinkArguments) -> Result<(), CommandError> {
+    if let Some(code) = arguments.code.as_ref().filter(|code| code.contains("://")) {
+        let command = arguments.client.command("link create");
+        let (url, code) = (quoted(code), quoted(&arguments.url));
+        return Err(CommandError::Usage(format!("the URL comes first: `{command} {url} {code}`")));
+    }
     let client = ApiClient::new(&arguments.client)?;
     let mut body = arguments.fields.body()?;
     body.insert("url".to_owned(), json!(arguments.url));
@@ -180,8 +189,13 @@ fn create(arguments: &NewLinkArguments) -> Result<(), CommandError> {
         let ids = arguments.fields.tags.iter().map(|name| tag_id(&client, name, true));
         body.insert("tagIds".to_owned(), json!(ids.collect::<Result<Vec<_>, _>>()?));
     }
-    let answer = client.send(&Method::POST, LINKS, Some(&Value::Object(body)))?;
-    shown::link(&client, &answer);
+    let created = client.send(&Method::POST, LINKS, Some(&Value::Object(body)));
+    let answer = created.map_err(|error| error.with_options(CREATE_OPTIONS))?;
+    if arguments.short {
+        print_line(&columns::text(&answer.value["link"]["shortUrl"]));
+    } else {
+        shown::link(&client, &answer);
+    }
     Ok(())
 }
 
@@ -201,8 +215,8 @@ fn list(arguments: &LinkListArguments) -> Result<(), CommandError> {
     if let Some(name) = &arguments.tag {
         query.append_pair("tagId", &tag_id(&client, name, false)?);
     }
-    let answer = client.send(&Method::GET, &format!("{LINKS}?{}", query.finish()), None)?;
-    shown::links(&client, &answer);
+    let found = client.send(&Method::GET, &format!("{LINKS}?{}", query.finish()), None);
+    shown::links(&client, &found.map_err(|error| error.with_options(LIST_OPTIONS))?);
     Ok(())
 }
 
@@ -214,41 +228,97 @@ fn edit(arguments: &EditArguments) -> Result<(), CommandError> {
     if arguments.no_password {
         body.insert("password".to_owned(), Value::Null);
     }
+    if let Some(code) = &arguments.new_code {
+        body.insert(draft::CODE.to_owned(), json!(code));
+    }
+    if arguments.keep_old_code {
+        body.insert("keepOldCode".to_owned(), json!(true));
+    }
     let has_tags = !arguments.fields.tags.is_empty() || !arguments.untag.is_empty();
-    if body.is_empty() && !has_tags {
+    if body.is_empty() && !has_tags && arguments.unalias.is_empty() {
         let why = "no option names what to change, such as --url URL or --expires 2027-12-31";
         return Err(CommandError::Usage(why.to_owned()));
     }
     let client = ApiClient::new(&arguments.client)?;
-    let path = path(&arguments.link)?;
-    if has_tags {
-        let found = client.send(&Method::GET, &path, None)?;
-        let tags = found.value["link"]["tags"].as_array().into_iter().flatten();
-        let mut ids: Vec<String> = tags.map(|tag| columns::text(&tag["tag"]["id"])).collect();
-        for name in &arguments.untag {
-            let id = tag_id(&client, name, false)?;
-            ids.retain(|other| *other != id);
+    let path = arguments.link.path()?;
+    if has_tags || !arguments.unalias.is_empty() {
+        let found = arguments.link.find(&client)?;
+        if has_tags {
+            body.insert("tagIds".to_owned(), json!(changed_tags(arguments, &client, &found.value["link"])?));
         }
-        for name in &arguments.fields.tags {
-            let id = tag_id(&client, name, true)?;
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
+        if !arguments.unalias.is_empty() {
+            body.insert("aliases".to_owned(), json!(kept_aliases(&arguments.unalias, &found.value["link"])?));
         }
-        body.insert("tagIds".to_owned(), json!(ids));
     }
-    let answer = client.send(&Method::PATCH, &path, Some(&Value::Object(body)))?;
+    let changed = client.send(&Method::PATCH, &path, Some(&Value::Object(body)));
+    let answer =
+        changed.map_err(|error| arguments.link.missing(&client, error.with_options(EDIT_OPTIONS)))?;
+    let link = &answer.value["link"];
+    if let Some(code) = arguments.link.former_code(link).filter(|_| arguments.new_code.is_none()) {
+        let short = columns::text(&link["shortUrl"]);
+        print_note(&format!("note: {code:?} is a former code of {short}, which was changed"));
+    }
     shown::link(&client, &answer);
     Ok(())
 }
 
+/// Returns the ids of the tags that a link has after the change.
+fn changed_tags(
+    arguments: &EditArguments,
+    client: &ApiClient,
+    link: &Value,
+) -> Result<Vec<String>, CommandError> {
+    let tags = link["tags"].as_array().into_iter().flatten();
+    let mut ids: Vec<String> = tags.map(|tag| columns::text(&tag["tag"]["id"])).collect();
+    for name in &arguments.untag {
+        let id = tag_id(client, name, false)?;
+        ids.retain(|other| *other != id);
+    }
+    for name in &arguments.fields.tags {
+        let id = tag_id(client, name, true)?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+/// Returns the aliases of a link without those that are given up.
+fn kept_aliases<'l>(given_up: &[String], link: &'l Value) -> Result<Vec<&'l Value>, CommandError> {
+    let all: Vec<&Value> = link["aliases"].as_array().into_iter().flatten().collect();
+    let is = |alias: &Value, code: &String| {
+        columns::text(&alias["shortCode"]).to_lowercase() == code.to_lowercase()
+            || alias["shortUrl"] == **code
+    };
+    if let Some(code) = given_up.iter().find(|code| !all.iter().any(|alias| is(alias, code))) {
+        let codes: Vec<_> = all.iter().map(|alias| columns::text(&alias["shortCode"])).collect();
+        let codes = if codes.is_empty() { "none".to_owned() } else { codes.join(", ") };
+        let short = columns::text(&link["shortUrl"]);
+        return Err(CommandError::Failed(format!(
+            "--unalias: {code:?} is no former code of {short}; its former codes: {codes}"
+        )));
+    }
+    Ok(all.into_iter().filter(|alias| !given_up.iter().any(|code| is(alias, code))).collect())
+}
+
 fn delete(arguments: &DeleteArguments) -> Result<(), CommandError> {
     let client = ApiClient::new(&arguments.client)?;
-    let path = path(&arguments.link)?;
+    let path = arguments.link.path()?;
     // Read first: the question names the link, and a missing link is an error before any question.
-    let found = client.send(&Method::GET, &path, None)?;
+    let found = arguments.link.find(&client)?;
     let link = &found.value["link"];
     let short = columns::text(&link["shortUrl"]);
+    // Either the link or the former code alone may be meant.
+    if let Some(code) = arguments.link.former_code(link) {
+        let (whole, delete, edit) =
+            (quoted(&short), client.command("link delete"), client.command("link edit"));
+        return Err(CommandError::Usage(format!(
+            "{code:?} is a former code of {short}, which leads to {}; nothing was deleted. To delete the whole link with all \
+             of its codes: `{delete} {whole}`. To give up the former code alone: `{edit} {whole} --unalias {}`",
+            columns::text(&link["url"]),
+            quoted(&code)
+        )));
+    }
     let question = format!("Delete {short}, which leads to {}?", columns::text(&link["url"]));
     terminal::confirm(&question, arguments.yes)?;
     let answer = client.send(&Method::DELETE, &path, None)?;
@@ -262,7 +332,7 @@ fn delete(arguments: &DeleteArguments) -> Result<(), CommandError> {
 
 fn open(OneArguments { link, client }: &OneArguments) -> Result<(), CommandError> {
     let client = ApiClient::new(client)?;
-    let answer = client.send(&Method::GET, &path(link)?, None)?;
+    let answer = link.find(&client)?;
     let url = columns::text(&answer.value["link"]["shortUrl"]);
     let has_desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
     // For a script the URL is the result.
@@ -276,52 +346,4 @@ fn open(OneArguments { link, client }: &OneArguments) -> Result<(), CommandError
     }
     print_line(&url);
     Ok(())
-}
-
-/// Returns the path of a link in the API.
-fn path(link: &NamedLink) -> Result<String, CommandError> {
-    let (code, host) = split(&link.code)?;
-    let domain = link.domain.clone().or(host);
-    let mut path = format!("{LINKS}/by-code/{}", utf8_percent_encode(&code, NON_ALPHANUMERIC));
-    if let Some(domain) = domain {
-        path.push('?');
-        path.push_str(&Serializer::new(String::new()).append_pair("domain", &domain).finish());
-    }
-    Ok(path)
-}
-
-/// Returns the code and the host of a short URL, or a code.
-fn split(text: &str) -> Result<(String, Option<String>), CommandError> {
-    if !text.contains("://") {
-        return Ok((text.to_owned(), None));
-    }
-    let wrong =
-        || CommandError::Usage(format!("{text:?} is no short URL: give the code, or scheme, host and code"));
-    let url = Url::parse(text).map_err(|_| wrong())?;
-    let code = percent_decode_str(url.path().trim_matches('/')).decode_utf8().map_err(|_| wrong())?;
-    let host = url.host_str().ok_or_else(wrong)?;
-    if code.is_empty() { Err(wrong()) } else { Ok((code.into_owned(), Some(host.to_owned()))) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_is_named_by_its_code_or_its_url() {
-        let rows = [
-            ("spring", None, Some("/api/v1/links/by-code/spring")),
-            ("a b/ü", None, Some("/api/v1/links/by-code/a%20b%2F%C3%BC")),
-            ("spring", Some("go.test"), Some("/api/v1/links/by-code/spring?domain=go.test")),
-            ("https://go.test/%C3%BC", None, Some("/api/v1/links/by-code/%C3%BC?domain=go.test")),
-            ("http://localhost:8080/x?y#z", None, Some("/api/v1/links/by-code/x?domain=localhost")),
-            ("https://go.test/x", Some("other.test"), Some("/api/v1/links/by-code/x?domain=other.test")),
-            ("https://go.test/", None, None),
-            ("https://", None, None),
-        ];
-        for (code, domain, want) in rows {
-            let link = NamedLink { code: code.to_owned(), domain: domain.map(str::to_owned) };
-            assert_eq!(path(&link).ok().as_deref(), want, "{code}");
-        }
-    }
 }

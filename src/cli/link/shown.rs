@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use crate::cli::api_client::{ApiAnswer, ApiClient};
-use crate::cli::columns::{list, table, text};
+use crate::cli::columns::{fits, list, table, text};
 use crate::cli::output::{counted, print_line};
 use crate::cli::terminal;
+use crate::clock::{Clock, Timestamp};
 use crate::formats::waypost::fields;
 use crate::model::link::RedirectStatus;
 
@@ -34,6 +35,7 @@ pub(super) fn link(client: &ApiClient, answer: &ApiAnswer) {
         .map(|(name, field)| ((*name).to_owned(), text(&link[*field])))
         .filter(|(_, value)| !value.is_empty())
         .collect();
+    pairs.insert(2.min(pairs.len()), ("state".to_owned(), state(link, Clock::system().now()).to_owned()));
     let tags = link["tags"].as_array().into_iter().flatten();
     let tags: Vec<_> = tags.map(|tag| text(&tag["tag"]["name"])).collect();
     if !tags.is_empty() {
@@ -70,32 +72,112 @@ pub(super) fn links(client: &ApiClient, answer: &ApiAnswer) {
         return answer.print();
     }
     let links: Vec<_> = answer.value["links"].as_array().into_iter().flatten().collect();
-    let has_titles = links.iter().any(|link| !link["title"].is_null());
-    let mut names = vec!["SHORT URL", "(CLICKS)", "CREATED", "DESTINATION"];
-    if has_titles {
-        names.push("TITLE");
-    }
-    let row = |link: &&Value| {
-        let created = text(&link["createdAt"]);
-        let mut row = vec![
-            text(&link["shortUrl"]),
-            text(&link["clickCount"]),
-            // The date alone.
-            created.get(..10).unwrap_or(&created).to_owned(),
-            text(&link["url"]),
-        ];
-        if has_titles {
-            row.push(text(&link["title"]));
-        }
-        row
-    };
-    if !links.is_empty() {
-        let rows: Vec<_> = links.iter().map(row).collect();
-        print_line(&table(&names, &rows, terminal::width()));
-    }
     let total = answer.value["total"].as_u64().unwrap_or(0);
-    if total != links.len() as u64 || links.is_empty() {
-        let (page, pages) = (&answer.value["page"], &answer.value["totalPages"]);
-        print_line(&format!("{}; page {page} of {pages}", counted(total, "link")));
+    let number = |name: &str| answer.value[name].as_u64().unwrap_or(0);
+    let (page, pages) = (number("page"), number("totalPages"));
+    if !links.is_empty() {
+        print_line(&page_of(&links, terminal::width(), Clock::system().now()));
+    }
+    let shown = counted(total, "link");
+    if total == 0 {
+        print_line(&shown);
+    } else if links.is_empty() {
+        print_line(&format!("{shown}; there is no page {page}: the last one is --page {pages}"));
+    } else if page < pages {
+        print_line(&format!("{shown}; page {page} of {pages}: --page {} shows the next one", page + 1));
+    } else if pages > 1 {
+        print_line(&format!("{shown}; page {page} of {pages}"));
+    }
+}
+
+/// A column of the list: its name, and the cell of a link.
+type Column<'a> = (&'a str, Box<dyn Fn(&Value) -> String>);
+
+/// Returns the table of a page of links. A narrow terminal gets fewer columns.
+fn page_of(links: &[&Value], width: usize, now: Timestamp) -> String {
+    let field = |name: &'static str| Box::new(move |link: &Value| text(&link[name])) as Box<_>;
+    // The date alone.
+    let created = |link: &Value| text(&link["createdAt"]).chars().take(10).collect::<String>();
+    let mut columns: Vec<Column<'_>> = vec![
+        ("SHORT URL", field("shortUrl")),
+        ("STATE", Box::new(move |link: &Value| state(link, now).to_owned())),
+        ("(CLICKS)", field("clickCount")),
+        ("CREATED", Box::new(created)),
+        ("DESTINATION", field("url")),
+    ];
+    if links.iter().any(|link| !link["title"].is_null()) {
+        columns.push(("TITLE", field("title")));
+    }
+    // The least important ones first. Short URL and destination always remain.
+    let mut less = ["TITLE", "CREATED", "(CLICKS)", "STATE"].into_iter();
+    loop {
+        let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
+        let row = |link: &&Value| columns.iter().map(|(_, cell)| cell(link)).collect::<Vec<_>>();
+        let rows: Vec<_> = links.iter().map(row).collect();
+        match less.next().filter(|_| !fits(&names, &rows, width)) {
+            Some(name) => columns.retain(|(other, _)| *other != name),
+            None => return table(&names, &rows, width),
+        }
+    }
+}
+
+/// Returns whether a link redirects at this time, or why not.
+fn state(link: &Value, now: Timestamp) -> &'static str {
+    let at = |name: &str| link[name].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let most = link["maxClicks"].as_u64();
+    if link["isActive"] == false {
+        "inactive"
+    } else if at("validSince").is_some_and(|since| now < since) {
+        "scheduled"
+    } else if at("expiresAt").is_some_and(|end| now >= end) {
+        "expired"
+    } else if most.is_some_and(|most| link["clickCount"].as_u64().unwrap_or(0) >= most) {
+        "used up"
+    } else {
+        "live"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-06-01T00:00:00Z".parse().expect("a time")
+    }
+
+    #[test]
+    fn states() {
+        let rows = [
+            (json!({"isActive": true}), "live"),
+            (json!({"isActive": false, "expiresAt": "2026-01-01T00:00:00Z"}), "inactive"),
+            (json!({"isActive": true, "validSince": "2026-07-01T00:00:00Z"}), "scheduled"),
+            (json!({"isActive": true, "validSince": "2026-06-01T00:00:00Z"}), "live"),
+            (json!({"isActive": true, "expiresAt": "2026-06-01T00:00:00Z"}), "expired"),
+            (json!({"isActive": true, "expiresAt": null, "maxClicks": 2, "clickCount": 2}), "used up"),
+            (json!({"isActive": true, "maxClicks": 2, "clickCount": 1}), "live"),
+        ];
+        for (link, want) in rows {
+            assert_eq!(state(&link, now()), want, "{link}");
+        }
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_whole_short_urls() {
+        let link = json!({
+            "shortUrl": "http://localhost:8080/spring-sale", "url": "https://example.com/a/long/path/to/somewhere",
+            "clickCount": 7, "createdAt": "2026-05-01T10:00:00.000Z", "title": "T", "isActive": true
+        });
+        for width in [48, 50, 60, 70, 80, 120] {
+            let shown = page_of(&[&link], width, now());
+            assert!(shown.lines().all(|line| line.chars().count() <= width), "{width}: {shown}");
+            assert!(
+                shown.contains("http://localhost:8080/spring-sale ") && shown.contains("https"),
+                "{shown}"
+            );
+            assert_eq!(shown.contains("STATE"), width >= 50, "{width}: {shown}");
+        }
     }
 }

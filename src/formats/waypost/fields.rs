@@ -83,6 +83,19 @@ pub const OPTION_NAMES: [&str; FIELDS.len()] = {
     names
 };
 
+/// Returns whether an option takes a text, and no value of another type. `None` if there is no such option.
+pub(super) fn is_text(name: &str) -> Option<bool> {
+    let field = FIELDS.iter().find(|field| field.name == name)?;
+    Some(matches!(
+        field.kind,
+        FieldKind::Text(_)
+            | FieldKind::Web(_)
+            | FieldKind::Since(_)
+            | FieldKind::Until(_)
+            | FieldKind::Campaign
+    ))
+}
+
 /// Returns the edits that the body of a new link sets.
 pub(super) fn of_draft(body: &Object) -> Result<Vec<Edit>, FieldError> {
     // `""` is null, which is ignored here.

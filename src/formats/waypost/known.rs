@@ -1,7 +1,7 @@
 //! The fields that an object may have, and the field that an unknown name likely means. Bodies of requests and lines of an
 //! import use the same words.
 
-use super::link_json;
+use super::{draft, fields, link_json};
 
 /// Names with at least this similarity, from 0 to 1, count as misspellings: one letter in four may differ.
 const ALIKE: f64 = 0.75;
@@ -104,4 +104,13 @@ pub(crate) fn likely(
         (score >= ALIKE).then_some(field)
     };
     spelt.or_else(synonym).or_else(nearest)
+}
+
+/// Returns whether a field of a link takes a text, and no value of another type.
+pub fn is_text(name: &str) -> bool {
+    let is_other = || {
+        let mut names = draft::NAMES.iter().chain(draft::NEW_NAMES);
+        !matches!(name, "aliases" | "reuse") && names.any(|known| *known == name)
+    };
+    fields::is_text(name).unwrap_or_else(is_other)
 }

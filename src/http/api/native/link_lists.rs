@@ -2,15 +2,16 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::clock::Timestamp;
 use crate::formats::waypost::link_json::Brief;
-use crate::http::api::dialect::{BulkView, FailedRow, Page};
+use crate::http::api::dialect::{BulkView, FailedRow, LinkView, Page};
 use crate::json::AsText;
 use crate::model::id::Id;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Listing<'a> {
-    links: Vec<Brief<'a>>,
+    links: Vec<ListedLink<'a>>,
     total: u64,
     page: u64,
     limit: usize,
@@ -21,10 +22,33 @@ pub(super) struct Listing<'a> {
     incomplete: Option<bool>,
 }
 
+/// A link in a list, with the fields that decide whether it redirects.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedLink<'a> {
+    #[serde(flatten)]
+    brief: Brief<'a>,
+    valid_since: Option<AsText<Timestamp>>,
+    expires_at: Option<AsText<Timestamp>>,
+    max_clicks: Option<u64>,
+}
+
+impl<'a> ListedLink<'a> {
+    fn of(view: &'a LinkView) -> ListedLink<'a> {
+        let options = &view.link.options;
+        ListedLink {
+            brief: Brief::of(view),
+            valid_since: options.valid_since.map(AsText),
+            expires_at: options.expires_at.map(AsText),
+            max_clicks: options.max_clicks,
+        }
+    }
+}
+
 impl<'a> Listing<'a> {
     pub(super) fn of(page: &'a Page) -> Listing<'a> {
         Listing {
-            links: page.links.iter().map(Brief::of).collect(),
+            links: page.links.iter().map(ListedLink::of).collect(),
             total: page.total,
             page: page.page,
             limit: page.limit,

@@ -1,0 +1,161 @@
+//! The link that a command is about, by its code or its short URL.
+
+use clap::Args;
+use hyper::Method;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::Value;
+use url::form_urlencoded::Serializer;
+use url::{Host, Url};
+
+use crate::cli::api_client::{ApiAnswer, ApiClient};
+use crate::cli::columns;
+use crate::cli::error::CommandError;
+
+/// The path of links.
+pub(super) const LINKS: &str = "/api/v1/links";
+
+/// The arguments that name a link.
+#[derive(Clone, Debug, Args)]
+pub(super) struct NamedLink {
+    /// The code of the link, or its short URL, with or without its scheme.
+    #[arg(value_name = "CODE")]
+    pub(super) code: String,
+    /// The domain of the link. Default: the default domain of the workspace.
+    #[arg(long, value_name = "HOST")]
+    pub(super) domain: Option<String>,
+}
+
+impl NamedLink {
+    /// Returns the path of the link in the API.
+    pub(super) fn path(&self) -> Result<String, CommandError> {
+        let (code, domain) = self.parts()?;
+        let mut path = format!("{LINKS}/by-code/{}", utf8_percent_encode(&code, NON_ALPHANUMERIC));
+        if let Some(domain) = domain {
+            path.push('?');
+            path.push_str(&Serializer::new(String::new()).append_pair("domain", &domain).finish());
+        }
+        Ok(path)
+    }
+
+    /// Reads the link.
+    pub(super) fn find(&self, client: &ApiClient) -> Result<ApiAnswer, CommandError> {
+        let path = self.path()?;
+        client.send(&Method::GET, &path, None).map_err(|error| self.missing(client, error))
+    }
+
+    /// Adds what was looked for, and where, to the error of a missing link.
+    pub(super) fn missing(&self, client: &ApiClient, error: CommandError) -> CommandError {
+        let CommandError::NotFound(why) = &error else { return error };
+        let Ok((code, domain)) = self.parts() else { return error };
+        let domain =
+            domain.map_or_else(|| "the default domain".to_owned(), |domain| format!("the domain {domain}"));
+        let server = client.shown_server();
+        let list = client.command("link list");
+        CommandError::NotFound(format!(
+            "{why}: no link has the code {code:?} on {domain} of the server at {server}; `{list}` lists all links"
+        ))
+    }
+
+    /// Returns the former code by which a link was named, or `None` if it was named by its own code.
+    pub(super) fn former_code(&self, link: &Value) -> Option<String> {
+        let (code, domain) = self.parts().ok()?;
+        let is = |value: &Value, text: &str| columns::text(value).to_lowercase() == text.to_lowercase();
+        let is_there = |of: &Value| domain.as_ref().is_none_or(|domain| is(&of["domain"], domain));
+        let alias = link["aliases"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|alias| is(&alias["shortCode"], &code) && is_there(alias))?;
+        // A link that moved to another domain may have kept its code. Without a domain, either may be meant.
+        let is_own = is(&link["shortCode"], &code) && is_there(link) && domain.is_some();
+        (!is_own).then(|| columns::text(&alias["shortCode"]))
+    }
+
+    /// Returns the code, and the domain if one is given.
+    fn parts(&self) -> Result<(String, Option<String>), CommandError> {
+        let (code, host) = split(&self.code)?;
+        Ok((code, self.domain.clone().or(host)))
+    }
+}
+
+/// Returns the code and the host of a short URL, or a code. `/code` and `host/code` are short URLs as well: no code has a
+/// slash. Addresses and `localhost` are no host, since they open the default domain.
+fn split(text: &str) -> Result<(String, Option<String>), CommandError> {
+    let wrong = || {
+        CommandError::Usage(format!(
+            "{text:?} is no short URL: give the code, or host and code, such as go.example.com/code"
+        ))
+    };
+    let url = match text.split_once('/') {
+        _ if text.contains("://") => text.to_owned(),
+        None => return Ok((text.to_owned(), None)),
+        Some(("", rest)) => format!("http://localhost/{rest}"),
+        // A slash at the end of a code.
+        Some((code, "")) if !code.contains(['.', ':']) => format!("http://localhost/{code}"),
+        Some(_) => format!("http://{text}"),
+    };
+    let url = Url::parse(&url).map_err(|_| wrong())?;
+    let code = percent_decode_str(url.path().trim_matches('/')).decode_utf8().map_err(|_| wrong())?;
+    let host = match url.host().ok_or_else(wrong)? {
+        Host::Domain("localhost") | Host::Ipv4(_) | Host::Ipv6(_) => None,
+        Host::Domain(name) => Some(name.to_owned()),
+    };
+    if code.is_empty() || code.contains('/') { Err(wrong()) } else { Ok((code.into_owned(), host)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_link_is_named_by_its_code_or_its_url() {
+        let rows = [
+            ("spring", None, Some("/api/v1/links/by-code/spring")),
+            ("a b.ü", None, Some("/api/v1/links/by-code/a%20b%2E%C3%BC")),
+            ("spring", Some("go.test"), Some("/api/v1/links/by-code/spring?domain=go.test")),
+            ("https://go.test/%C3%BC", None, Some("/api/v1/links/by-code/%C3%BC?domain=go.test")),
+            ("http://localhost:8080/x?y#z", None, Some("/api/v1/links/by-code/x")),
+            ("http://192.0.2.1/x", None, Some("/api/v1/links/by-code/x")),
+            ("https://go.test/x", Some("other.test"), Some("/api/v1/links/by-code/x?domain=other.test")),
+            ("/p2", None, Some("/api/v1/links/by-code/p2")),
+            ("/p2/", None, Some("/api/v1/links/by-code/p2")),
+            ("p2/", None, Some("/api/v1/links/by-code/p2")),
+            ("localhost:1/p2", None, Some("/api/v1/links/by-code/p2")),
+            ("go.test/p2", None, Some("/api/v1/links/by-code/p2?domain=go.test")),
+            ("https://go.test/", None, None),
+            ("go.test/", None, None),
+            ("/", None, None),
+            ("go.test/a/b", None, None),
+            ("https://", None, None),
+        ];
+        for (code, domain, want) in rows {
+            let link = NamedLink { code: code.to_owned(), domain: domain.map(str::to_owned) };
+            assert_eq!(link.path().ok().as_deref(), want, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_former_code_is_recognised() {
+        let alias = |domain: &str, code: &str| json!({"domain": domain, "shortCode": code});
+        let link = |aliases: &[Value]| json!({"domain": "go.test", "shortCode": "new", "aliases": aliases});
+        let renamed = link(&[alias("go.test", "old")]);
+        let moved = link(&[alias("was.test", "new")]);
+        let rows = [
+            ("new", None, &renamed, None),
+            ("old", None, &renamed, Some("old")),
+            ("OLD", None, &renamed, Some("old")),
+            ("go.test/old", None, &renamed, Some("old")),
+            ("old", Some("go.test"), &renamed, Some("old")),
+            ("new", Some("go.test"), &moved, None),
+            ("was.test/new", None, &moved, Some("new")),
+            // Which of the two is the default domain is not known here.
+            ("new", None, &moved, Some("new")),
+        ];
+        for (code, domain, link, want) in rows {
+            let named = NamedLink { code: code.to_owned(), domain: domain.map(str::to_owned) };
+            assert_eq!(named.former_code(link).as_deref(), want, "{code} {domain:?} {link}");
+        }
+    }
+}
