@@ -99,7 +99,11 @@ fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
     // After the logging starts: each change of a cache is logged.
     config.fit_memory();
     let runtime = runtime()?;
+    // As this program was called: it may be in no folder of PATH.
+    let program =
+        std::env::args_os().next().map_or_else(|| "waypost".to_owned(), |name| name.display().to_string());
     let link = arguments.config_file.command("link create https://example.com/");
+    let link = link.replacen("waypost", &quoted(&program), 1);
     let done = runtime.block_on(serve(config, &link));
     runtime.shutdown_timeout(RUNTIME_END);
     done
@@ -202,16 +206,12 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap, link: &str) {
         Listen::Tcp(address) => format!("http://{address}"),
         unix @ Listen::Unix(_) => unix.to_string(),
     };
-    let curl = match app.listen() {
-        // The name of the README and of the default short URLs. An unspecified address is not one that every client
-        // connects to.
-        Listen::Tcp(address) if address.ip().is_unspecified() || address.ip() == Ipv4Addr::LOCALHOST => {
-            format!("curl -X POST http://localhost:{}", address.port())
-        }
-        Listen::Tcp(address) => format!("curl -X POST http://{address}"),
-        Listen::Unix(path) => {
+    let base = base(app.listen());
+    let curl = match (&base, app.listen()) {
+        (None, Listen::Unix(path)) => {
             format!("curl -X POST --unix-socket {} http://localhost", quoted(&path.display().to_string()))
         }
+        (base, _) => format!("curl -X POST {}", base.as_deref().unwrap_or_default()),
     };
     let text = format!(
         "Waypost is listening on {address}\n  \
@@ -227,7 +227,7 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap, link: &str) {
          {end}",
         public_url = config.public_url.trim_end_matches('/'),
         data = data.display(),
-        end = end_of_greeting(app.listen()),
+        end = end_of_greeting(base.as_deref()),
     );
     // One write, so that a program that reads the first line gets all of them. stdout may be closed: then the text is
     // not wanted. No error of stdout stops a server.
@@ -240,16 +240,19 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap, link: &str) {
     }
 }
 
+/// Returns the address that the commands of the banner use; `None` for a socket.
+fn base(listen: &Listen) -> Option<String> {
+    let address = listen.tcp()?;
+    // The name of the README and of the default short URLs. An unspecified address is not one that every client
+    // connects to.
+    let is_here = address.ip().is_unspecified() || address.ip() == Ipv4Addr::LOCALHOST;
+    Some(if is_here { format!("http://localhost:{}", address.port()) } else { format!("http://{address}") })
+}
+
 /// Returns the last lines of the banner: where the documentation is, and on a terminal how the server is stopped.
-fn end_of_greeting(listen: &Listen) -> String {
-    let documentation = match listen {
-        Listen::Tcp(address) if address.ip().is_unspecified() => {
-            format!("Documentation: http://localhost:{}/api/docs\n", address.port())
-        }
-        Listen::Tcp(address) => format!("Documentation: http://{address}/api/docs\n"),
-        // No browser opens a socket.
-        Listen::Unix(_) => String::new(),
-    };
+fn end_of_greeting(base: Option<&str>) -> String {
+    // No browser opens a socket.
+    let documentation = base.map_or_else(String::new, |base| format!("Documentation: {base}/api/docs\n"));
     let stop = if io::stdout().is_terminal() { "Ctrl-C stops the server.\n" } else { "" };
     format!("{documentation}{stop}\n")
 }
