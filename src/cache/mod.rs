@@ -322,7 +322,9 @@ fn is(domain: DomainNumber, code: &str) -> impl Fn(&Entry) -> bool {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+    use super::entry::Guards;
     use super::*;
     use crate::log::Position;
     use crate::model::destination::LinkType;
@@ -538,6 +540,53 @@ mod tests {
         assert_eq!(cache.size().0, 60);
         assert_eq!(hit(&cache, "c39"), Lookup::Miss);
         assert_eq!(hit(&cache, "c40"), Lookup::Hit(40));
+    }
+
+    /// Loads run while what they compile with changes. Once a revision has ended, every entry fits it.
+    #[test]
+    fn m_concurrent_loads_leave_no_outdated_entry() {
+        const CODES: u32 = 64;
+        let (cache, version) = (Cache::new(&Settings::default()), AtomicU32::new(0));
+        let (is_over, loads) = (AtomicBool::new(false), AtomicU32::new(0));
+        let load = || {
+            for n in (0..CODES).cycle() {
+                if is_over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let code = format!("c{n}");
+                // In the order of a load: the epoch, then what the link is compiled with.
+                let epoch = cache.epoch(HOME, &code);
+                let guards = Guards { leads_here: false, is_denied: version.load(Ordering::SeqCst) % 2 == 1 };
+                let counter = Arc::new(crate::clicks::counter::Counter::new(Id::from_bits(n.into()), 0));
+                let link = link(n.into(), &code);
+                let target = Ok(link.options.target());
+                cache.keep(epoch, Entry::compile_guarded(link, counter, target, guards));
+                loads.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let outdated = std::thread::scope(|scope| {
+            scope.spawn(load);
+            scope.spawn(load);
+            let mut outdated = 0;
+            for _ in 0..200 {
+                let is_denied = version.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
+                cache.revise(|entry| entry.is_denied() != is_denied);
+                let wrong = (0..CODES).filter(|n| {
+                    let found = cache.get(HOME, &format!("c{n}"), Entry::is_denied);
+                    found == Lookup::Hit(!is_denied)
+                });
+                outdated += wrong.count();
+                // Some loads in each round.
+                let target = loads.load(Ordering::SeqCst) + CODES;
+                while loads.load(Ordering::SeqCst) < target {
+                    std::thread::yield_now();
+                }
+            }
+            is_over.store(true, Ordering::SeqCst);
+            outdated
+        });
+        assert_eq!(outdated, 0);
+        assert!(cache.size().0 > 0);
     }
 
     /// A load that used the old deny list ends before, between or behind the steps of a revision.

@@ -2,7 +2,7 @@
 //!
 //! A host takes 8 bytes. A look-up hashes each suffix of a host that begins a label, so a host that is not on a list
 //! of a million is refused by mistake with a probability of 5 in 10^14 for each of its labels. The hashes are keyed
-//! by random numbers of the process, so nobody can search for such a host beforehand.
+//! by random numbers of the process, so such a host cannot be searched for beforehand.
 
 use std::fmt;
 use std::net::IpAddr;
