@@ -5,8 +5,10 @@ use crate::model::escape;
 use crate::model::text::{is_invisible, trim_blank};
 
 /// Country codes whose numbers keep the zero that is dialled within the country too, by their numbering plans:
-/// Italy and the Vatican, Ivory Coast, Burkina Faso, Niger, Benin, Congo, San Marino.
-const KEEPS_ZERO: &[&str] = &["39", "225", "226", "227", "229", "242", "378"];
+/// Italy and the Vatican, Ivory Coast, Burkina Faso, Niger, Benin, Congo, San Marino. With the digits of a number behind
+/// the code (0: they vary).
+const KEEPS_ZERO: &[(&str, usize)] =
+    &[("39", 0), ("225", 10), ("226", 8), ("227", 8), ("229", 10), ("242", 9), ("378", 0)];
 
 /// The trunk prefixes other than 0, with the country code and the digits of a number behind it (0: unknown).
 const TRUNK_PREFIXES: &[(&str, &str, usize)] = &[
@@ -199,7 +201,7 @@ fn dialled(field: &'static str, number: &str) -> Result<String, Invalid> {
         return reject(format!("must have a country code behind the +, such as +49, and +{code} is none"));
     }
     let behind = match rest.strip_prefix('(').and_then(|behind| behind.split_once(')')) {
-        Some((group, tail)) => [&without_trunk_prefix(field, &code, group, tail)?, tail].concat(),
+        Some((group, tail)) => [without_trunk_prefix(field, &code, group, tail)?, tail].concat(),
         None => rest.to_owned(),
     };
     if behind.contains("(0)") {
@@ -225,10 +227,17 @@ fn without_trunk_prefix<'g>(
     group: &'g str,
     tail: &str,
 ) -> Result<&'g str, Invalid> {
-    let digits = || tail.chars().filter(char::is_ascii_digit);
-    // Mobile numbers of Italy have 3 and nine more digits and no zero, and numbers of Gabon lost theirs in 2019.
-    let is_either = code == "39" && group == "0" && digits().count() >= 10 && tail.starts_with('3')
-        || code == "241" && group.starts_with('0');
+    let whole: String = group.chars().chain(tail.chars().filter(char::is_ascii_digit)).collect();
+    let is_either = whole.starts_with('0')
+        && match code {
+            // Mobile numbers of Italy have 3 and nine more digits, and no zero.
+            "39" => whole.starts_with("03") && whole.len() > 10,
+            // Numbers of Gabon lost their zero in 2019.
+            "241" => true,
+            _ => KEEPS_ZERO
+                .iter()
+                .any(|(keeps, digits)| *keeps == code && *digits > 0 && whole.len() != *digits),
+        };
     if is_either {
         let why = format!(
             "must not have a 0 in parentheses behind +{code}: write the number as it is dialled \
@@ -236,7 +245,6 @@ fn without_trunk_prefix<'g>(
         );
         return Err(Invalid::new(field, why));
     }
-    let whole: String = group.chars().chain(digits()).collect();
     if may_begin_with_zero(code, &whole) {
         return Ok(group);
     }
@@ -264,7 +272,7 @@ fn may_begin_with_zero(code: &str, number: &str) -> bool {
             "501" | "676" | "679" => number.starts_with("0800"),
             "598" => number.starts_with("000"),
             "687" => number.starts_with("05"),
-            code => KEEPS_ZERO.contains(&code),
+            code => KEEPS_ZERO.iter().any(|(keeps, _)| *keeps == code),
         }
 }
 
@@ -378,6 +386,8 @@ mod tests {
         for (text, why) in [
             ("49 (0) 30 1234", "must begin with +"),
             ("+49 30 (0) 1234", "must not have (0), except"),
+            ("+39 (0333) 1234567", "some numbers of +39 begin with 0"),
+            ("+229 (0)97 12 34 56", "some numbers of +229 begin with 0"),
             ("+39 (0)333 1234567", "some numbers of +39 begin with 0"),
             ("+241 (0)60 12 34 56", "some numbers of +241 begin with 0"),
             ("+7 8 495 123 45 67", "must not have an 8 behind +7"),

@@ -85,12 +85,12 @@ pub(super) fn normal(
     let mut is_behind_name = false;
     for part in parts(text) {
         match part {
-            // A third brace is another program's spelling, as in `{{{name}}}`.
-            Ok(TextPart::Text(text))
-                if !text.contains(OPENING)
-                    && !text.ends_with('{')
-                    && !(is_behind_name && text.starts_with('}')) =>
-            {
+            Ok(TextPart::Text(text)) => {
+                // A third brace is another program's spelling, as in `{{{name}}}`.
+                let is_third = text.ends_with('{') || (is_behind_name && text.starts_with('}'));
+                if is_third || text.contains(OPENING) {
+                    return Err(Invalid::new(field, PLACEHOLDER_RULE));
+                }
                 normal.push_str(&encode(text));
                 is_behind_name = false;
             }
@@ -98,7 +98,7 @@ pub(super) fn normal(
                 normal.push_str(&["{{", PREFIX, name, "}}"].concat());
                 is_behind_name = true;
             }
-            Ok(TextPart::Text(_)) | Err(_) => return Err(Invalid::new(field, PLACEHOLDER_RULE)),
+            Err(_) => return Err(Invalid::new(field, PLACEHOLDER_RULE)),
         }
     }
     Ok(normal)

@@ -402,23 +402,18 @@ fn fillable_spelling(field: &'static str, text: &str, kind: LinkType) -> Result<
     let in_query = std::cell::Cell::new(false);
     let encode = |part: &str| match kind {
         LinkType::Url => escape::visible_part(part),
-        LinkType::Mailto if in_query.get() => escape::message_part(part),
-        LinkType::Mailto => match part.split_once('?') {
-            Some((addresses, query)) => {
-                in_query.set(true);
-                format!("{}?{}", without_invisible(addresses), escape::message_part(query))
-            }
-            None => without_invisible(part),
-        },
         LinkType::Tel => without_spaces(part),
-        LinkType::Sms if in_query.get() => escape::message_part(part),
-        LinkType::Sms => match part.split_once('?') {
-            Some((number, query)) => {
-                in_query.set(true);
-                format!("{}?{}", without_spaces(number), escape::message_part(query))
+        LinkType::Mailto | LinkType::Sms if in_query.get() => escape::message_part(part),
+        LinkType::Mailto | LinkType::Sms => {
+            let receiver = if kind == LinkType::Mailto { without_invisible } else { without_spaces };
+            match part.split_once('?') {
+                Some((before, query)) => {
+                    in_query.set(true);
+                    format!("{}?{}", receiver(before), escape::message_part(query))
+                }
+                None => receiver(part),
             }
-            None => without_spaces(part),
-        },
+        }
     };
     let normal = custom_values::normal(field, plain, encode)?;
     // A value at the beginning may have the scheme.

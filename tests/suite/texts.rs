@@ -279,7 +279,8 @@ fn f21_a_domain_has_the_names_that_people_write() {
         assert_eq!(admin.get(&path).expect(200, name)["link"]["id"], made["id"]);
         let body = json!({"destinationUrl": "https://e.test/", "domainId": name});
         vendor.post("/api/links", &body).expect(201, name);
-        admin.delete(&format!("{LINKS}/{}", text(&vendor_link(&mut admin), "id"))).expect(200, "deleted");
+        let newest = vendor_link(&mut admin);
+        admin.delete(&path_of(&newest)).expect(200, "deleted");
     }
     let workspaces = admin.get("/api/v1/workspaces").expect(200, "workspaces");
     let path = format!("/api/v1/workspaces/{}", text(&workspaces["workspaces"][0], "id"));
@@ -660,11 +661,11 @@ fn a3_f10_files_move_links_whole() {
     };
     let path = lines.to_str().expect("a path");
     run(&["export", "--output", path], &data);
+    let text_of = std::fs::read_to_string(&lines).expect("the export");
     // A comma is one of the URL, and not an escape of it.
     assert!(text_of.contains(&format!("\"webhookUrls\":{}", json!(webhooks))), "{text_of}");
     assert!(text_of.contains("\"webhookUrls\":\"https://h.test/\""), "{text_of}");
     // As a Windows editor saves it.
-    let text_of = std::fs::read_to_string(&lines).expect("the export");
     std::fs::write(&lines, format!("\u{feff}{text_of}\u{feff}\r\n")).expect("a file");
     run(&["import", path], &other);
     let server = Plan::on(&other).start();

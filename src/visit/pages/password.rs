@@ -25,8 +25,11 @@ use crate::model::destination::ExtraSchemes;
 /// Returns the directive of a page whose form is answered by a redirect to a destination.
 pub(super) fn form_action(schemes: &ExtraSchemes) -> String {
     // Each is a scheme by RFC 3986, so none can end the directive.
-    let extra: String = schemes.iter().map(|scheme| format!(" {scheme}:")).collect();
-    format!("form-action 'self' https: http: mailto: tel: sms:{extra}")
+    let mut directive = "form-action 'self' https: http: mailto: tel: sms:".to_owned();
+    for scheme in schemes.iter() {
+        directive.extend([" ", scheme, ":"]);
+    }
+    directive
 }
 
 /// The reason why the page is shown.
