@@ -174,7 +174,7 @@ impl Destination {
         if !self.is_fillable() {
             return Ok(self.clone());
         }
-        // Trimmed: white space at the end of a value would make the whole URL invalid, and nobody sees the rest.
+        // Trimmed: white space at the end of a value would make the whole URL invalid, and the rest shows nothing.
         let value = |name: &str| values.get(name).map(|value| Cow::Borrowed(trim_blank(value)));
         let text = custom_values::fill(&self.0, value).map_err(Unfilled::Unknown)?;
         // By all rules again: a value may change the scheme, the host or the length.

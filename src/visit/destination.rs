@@ -21,7 +21,7 @@ pub(super) const DESTINATION: Rule = Rule {
     name: "url",
     verdict: |evaluation| {
         Some(match of(evaluation) {
-            Some(location) => Verdict::Destination { location, presentation: presentation(evaluation) },
+            Some(location) => Verdict::Destination { location, presentation: presented(evaluation) },
             None => Verdict::NotFound,
         })
     },
@@ -29,7 +29,7 @@ pub(super) const DESTINATION: Rule = Rule {
         (Err(error), _) => error.to_string(),
         (Ok(_), None) => "the link does not forward what follows its code in the path".to_owned(),
         (Ok(_), Some(location)) => {
-            let how = match presentation(evaluation) {
+            let how = match presented(evaluation) {
                 Presentation::Redirect => "redirected to",
                 Presentation::Cloaked => "shown a frame with",
                 Presentation::Pixels => "sent through its pixels to",
@@ -38,6 +38,12 @@ pub(super) const DESTINATION: Rule = Rule {
         }
     },
 };
+
+/// Returns the presentation of this visit. A custom value may be a URI that no frame can show.
+fn presented(evaluation: &Evaluation<'_>) -> Presentation {
+    let is_web = choice::target(evaluation).as_ref().is_ok_and(Destination::is_web);
+    presentation(evaluation, is_web)
+}
 
 /// Returns the `Location` of this visit, if it has one.
 pub(super) fn of(evaluation: &Evaluation<'_>) -> Option<HeaderValue> {

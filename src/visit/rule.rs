@@ -6,13 +6,11 @@ use std::net::IpAddr;
 use hyper::header::{ACCEPT_LANGUAGE, COOKIE, HeaderValue, REFERER};
 
 use super::agents::Agent;
-use super::choice;
 use super::intent::Intent;
 use super::request::Visit;
 use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
 use crate::core::deny_list::DenyList;
-use crate::model::destination::Destination;
 use crate::model::escape;
 use crate::model::id::ForeignId;
 use crate::model::link::Options;
@@ -175,11 +173,9 @@ pub(super) struct Rule {
     pub(super) why: fn(&Evaluation<'_>) -> String,
 }
 
-/// Returns the presentation of this visit.
-pub(super) fn presentation(evaluation: &Evaluation<'_>) -> Presentation {
-    // A custom value may be a URI that no frame can show.
-    let is_web = || choice::target(evaluation).as_ref().is_ok_and(Destination::is_web);
-    if evaluation.conditional.link.options.cloaked && is_web() {
+/// Returns the presentation of this visit. A destination that is no web address is never framed.
+pub(super) fn presentation(evaluation: &Evaluation<'_>, is_web: bool) -> Presentation {
+    if evaluation.conditional.link.options.cloaked && is_web {
         Presentation::Cloaked
     } else if fires_pixels(evaluation) {
         Presentation::Pixels
@@ -356,7 +352,7 @@ pub(super) mod tests {
         ];
         for (edits, facts, want) in rows {
             let mut row = conditional(&edits);
-            assert_eq!(presentation(&evaluation(&row, &facts)), want, "{edits:?} {facts:?}");
+            assert_eq!(presentation(&evaluation(&row, &facts), true), want, "{edits:?} {facts:?}");
             assert_eq!(
                 fires_pixels(&evaluation(&row, &facts)),
                 want == Presentation::Pixels,
@@ -364,7 +360,12 @@ pub(super) mod tests {
             );
             // A cloaked page has priority: it can fire the pixels as well.
             row.link.options.cloaked = true;
-            assert_eq!(presentation(&evaluation(&row, &facts)), Presentation::Cloaked, "{edits:?} {facts:?}");
+            assert_eq!(
+                presentation(&evaluation(&row, &facts), true),
+                Presentation::Cloaked,
+                "{edits:?} {facts:?}"
+            );
+            assert_eq!(presentation(&evaluation(&row, &facts), false), want, "{edits:?} {facts:?}");
         }
     }
 }
