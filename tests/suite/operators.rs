@@ -233,7 +233,7 @@ impl Place {
 
     fn import(&self, arguments: &[&str], lines: &[Value]) -> (Option<i32>, String) {
         let file = self.folder.path().join("lines");
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let text: String = lines.iter().map(|line| line.to_string() + "\n").collect();
         fs::write(&file, text).expect("a small file");
         let public = format!("http://{HOST}");
         let mut import = command();

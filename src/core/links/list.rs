@@ -51,7 +51,7 @@ const PER_LISTED_BYTE: usize = 3;
 const TAG_BYTES: usize = 4 * crate::model::tag::NAME_MAX + 96;
 
 /// Bytes of a link's numbers, dates and names in a list.
-const LISTED_FIXED: usize = 600;
+const LISTED_FIXED: usize = 720;
 
 /// Steps of one slice ([`crate::table::Table::scan`]): some 2 to 30 milliseconds, which another tenant's
 /// search waits for.
@@ -464,6 +464,8 @@ pub(in crate::core) fn shorten(mut link: Link) -> Link {
     options.image = None;
     options.expired_url = None;
     options.webhook_urls = Vec::new();
+    options.head_tags = None;
+    options.body_tags = None;
     options.notes = None;
     link
 }

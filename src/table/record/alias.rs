@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Corrupt, Stored, read, unknown, version, write};
+use crate::model::domain::DomainNumber;
 use crate::model::id::Id;
+use crate::model::link::Alias;
+use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 
 /// The link of an alias. By id, so that the link may be renamed again.
@@ -34,6 +37,47 @@ impl Stored for AliasRecord {
             }
             (other, _) => unknown("an alias", other),
         }
+    }
+}
+
+/// An alias in the record of its link.
+#[derive(Serialize, Deserialize, Default, PartialEq)]
+pub(super) struct AliasV3 {
+    domain: u32,
+    code: Box<str>,
+}
+
+impl From<&Alias> for AliasV3 {
+    fn from(alias: &Alias) -> AliasV3 {
+        AliasV3 { domain: alias.domain.0, code: alias.code.as_str().into() }
+    }
+}
+
+impl From<AliasV3> for Alias {
+    fn from(alias: AliasV3) -> Alias {
+        let code = ShortCode::from_stored(&alias.code);
+        Alias { domain: DomainNumber(alias.domain), code, typed_code: None }
+    }
+}
+
+/// An alias whose code was typed in another form than its domain stores.
+#[derive(Serialize, Deserialize, Default, PartialEq)]
+pub(super) struct AliasV5 {
+    alias: AliasV3,
+    typed_code: Option<Box<str>>,
+}
+
+impl From<&Alias> for AliasV5 {
+    fn from(alias: &Alias) -> AliasV5 {
+        let typed_code = alias.typed_code.as_ref().map(|code| code.as_str().into());
+        AliasV5 { alias: AliasV3::from(alias), typed_code }
+    }
+}
+
+impl From<AliasV5> for Alias {
+    fn from(alias: AliasV5) -> Alias {
+        let typed_code = alias.typed_code.map(|code| ShortCode::from_stored(&code));
+        Alias { typed_code, ..Alias::from(alias.alias) }
     }
 }
 

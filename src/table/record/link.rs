@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::alias::{AliasV3, AliasV5};
 use super::owner::read_first;
 use super::{Corrupt, Stored, read, unknown, version, write};
 use crate::clock::Timestamp;
@@ -104,46 +105,6 @@ struct ExtrasV3<A> {
     body_tags: Option<Box<str>>,
     typed_code: Option<Box<str>>,
     aliases: Vec<A>,
-}
-
-#[derive(Serialize, Deserialize, Default, PartialEq)]
-struct AliasV3 {
-    domain: u32,
-    code: Box<str>,
-}
-
-impl From<&Alias> for AliasV3 {
-    fn from(alias: &Alias) -> AliasV3 {
-        AliasV3 { domain: alias.domain.0, code: alias.code.as_str().into() }
-    }
-}
-
-impl From<AliasV3> for Alias {
-    fn from(alias: AliasV3) -> Alias {
-        let code = ShortCode::from_stored(&alias.code);
-        Alias { domain: DomainNumber(alias.domain), code, typed_code: None }
-    }
-}
-
-/// An alias whose code was typed in another form than its domain stores.
-#[derive(Serialize, Deserialize, Default, PartialEq)]
-struct AliasV5 {
-    alias: AliasV3,
-    typed_code: Option<Box<str>>,
-}
-
-impl From<&Alias> for AliasV5 {
-    fn from(alias: &Alias) -> AliasV5 {
-        let typed_code = alias.typed_code.as_ref().map(|code| code.as_str().into());
-        AliasV5 { alias: AliasV3::from(alias), typed_code }
-    }
-}
-
-impl From<AliasV5> for Alias {
-    fn from(alias: AliasV5) -> Alias {
-        let typed_code = alias.typed_code.map(|code| ShortCode::from_stored(&code));
-        Alias { typed_code, ..Alias::from(alias.alias) }
-    }
 }
 
 impl From<LinkV1> for LinkV3 {
@@ -369,8 +330,8 @@ impl LinkAt {
     }
 }
 
-/// Version 2, and version 4 of [`LinkV3`]: a link of an import, until the link is written again. The link is hidden while that import is
-/// under way.
+/// Version 2, and version 4 of [`LinkV3`]: a link of an import, until the link is written again. The link is hidden
+/// while that import is under way.
 #[derive(Serialize, Deserialize)]
 struct StagedV2<Link> {
     import: u128,
