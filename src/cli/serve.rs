@@ -99,12 +99,7 @@ fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
     // After the logging starts: each change of a cache is logged.
     config.fit_memory();
     let runtime = runtime()?;
-    // As this program was called: it may be in no folder of PATH.
-    let program =
-        std::env::args_os().next().map_or_else(|| "waypost".to_owned(), |name| name.display().to_string());
-    let link = arguments.config_file.command("link create https://example.com/");
-    let link = link.replacen("waypost", &quoted(&program), 1);
-    let done = runtime.block_on(serve(config, &link));
+    let done = runtime.block_on(serve(config, arguments));
     runtime.shutdown_timeout(RUNTIME_END);
     done
 }
@@ -142,7 +137,7 @@ impl Write for LogLines {
     }
 }
 
-async fn serve(config: Config, link: &str) -> Result<(), CommandError> {
+async fn serve(config: Config, arguments: &ServeArguments) -> Result<(), CommandError> {
     // Before the start, so that a signal during the start is not lost.
     let mut signals = Signals::new().map_err(CommandError::from)?;
     let mut shown = config.clone();
@@ -162,7 +157,8 @@ async fn serve(config: Config, link: &str) -> Result<(), CommandError> {
         if !(io::stderr().is_terminal() && io::stdout().is_terminal()) {
             log_start(&shown, &app);
         }
-        greet(&shown, &app, &bootstrap, link);
+        let link = link_command(arguments, &shown, app.listen(), &bootstrap);
+        greet(&shown, &app, &bootstrap, &link);
         signals.next().await;
     }
     tracing::info!("stopping: requests in progress may finish; another signal after a second ends at once");
@@ -238,6 +234,30 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap, link: &str) {
         }
         _ => {}
     }
+}
+
+/// Returns the command that creates a link from another terminal. It names the server and the key if the environment
+/// of this process has settings, which another terminal has not.
+fn link_command(
+    arguments: &ServeArguments,
+    config: &Config,
+    listen: &Listen,
+    bootstrap: &Bootstrap,
+) -> String {
+    const CREATE: &str = "link create https://example.com/";
+    let is_in_environment = config.origin.overrides.iter().any(|name| name.starts_with("WAYPOST_"));
+    let command = match (base(listen), &bootstrap.key_file) {
+        (Some(server), KeyFile::Valid(file)) if is_in_environment => {
+            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            let file = quoted(&file.display().to_string());
+            format!("waypost {CREATE} --server {server} --key-file {file}")
+        }
+        _ => arguments.config_file.command(CREATE),
+    };
+    // As this program was called: it may be in no folder of PATH.
+    let program =
+        std::env::args_os().next().map_or_else(|| "waypost".to_owned(), |name| name.display().to_string());
+    command.replacen("waypost", &quoted(&program), 1)
 }
 
 /// Returns the address that the commands of the banner use; `None` for a socket.

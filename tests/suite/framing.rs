@@ -283,7 +283,7 @@ fn t13_t14_targets_without_a_meaning() {
         b"/%c0%ae",
         b"/s%20x",
         b"/%20s",
-        b"/s%09",
+        b"/s%09x",
         b"/s;x",
         b"/s#f",
         b"/s%23f",

@@ -90,6 +90,11 @@ fn check(folder: &Path, row: &str) {
             let mut shown = client.get(path).expect(200, &row);
             let want = read(&folder.join(file));
             remove_added(&mut shown, &want);
+            // Lists of earlier versions had no limits. The comparison of the export below includes them.
+            for link in shown.get_mut("links").and_then(Value::as_array_mut).into_iter().flatten() {
+                let link = link.as_object_mut().expect("an object");
+                link.retain(|name, _| !["validSince", "expiresAt", "maxClicks"].contains(&name.as_str()));
+            }
             assert_eq!(shown, want, "{row}: {path}");
         }
         // A repeated POST gets the response of the version that executed it.

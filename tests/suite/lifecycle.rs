@@ -32,9 +32,14 @@ fn begin(server: &Process, length: usize) -> Connection {
 }
 
 /// Returns the `curl` command that a start prints behind "Create a link:".
-fn printed_command(stdout: &str) -> String {
-    let (_, behind) = stdout.split_once("Create a link:").unwrap_or_else(|| panic!("{stdout}"));
-    behind.trim().to_owned()
+/// Returns the printed commands that create a link: of the command line, and of the API.
+fn printed_commands(stdout: &str) -> [String; 2] {
+    let between = |before: &str, behind: &str| {
+        let (_, text) = stdout.split_once(before).unwrap_or_else(|| panic!("{before} in {stdout}"));
+        let (text, _) = text.split_once(behind).unwrap_or_else(|| panic!("{behind} in {stdout}"));
+        text.trim().to_owned()
+    };
+    [between("Create a link:", "The same by the API:"), between("The same by the API:", "Documentation:")]
 }
 
 #[test]
@@ -58,7 +63,12 @@ fn the_first_start_prints_everything_needed() {
         "a key is not for logs"
     );
 
-    let pasted = printed_command(&said);
+    let [command, pasted] = printed_commands(&said);
+    // In another terminal: without the variables of the server.
+    let ran = Command::new("sh").args(["-c", &command]).env_clear().current_dir(folder.path()).output();
+    let ran = ran.expect("sh runs");
+    assert!(ran.status.success() && ran.stdout.contains(&b'{'), "{command}: {ran:?}");
+
     assert!(pasted.starts_with("curl "), "{pasted}");
     if Command::new("curl").arg("--version").output().is_err() {
         not_tested("the printed command: curl is not installed");
