@@ -50,8 +50,8 @@ impl DeniedHosts {
         self.hashes.is_empty()
     }
 
-    /// Returns the host of a URL if it or a domain above it is on the list. Returns `None` for a URL without a host,
-    /// such as a telephone number.
+    /// Returns the host of a URL, without a final dot, if it or a domain above it is on the list. Returns `None` for a
+    /// URL without a host, such as a telephone number.
     pub fn host_of(&self, to: &Destination) -> Option<Box<str>> {
         if let Some(host) = to.plain_host() {
             return self.denies_name(host).then(|| host.into());
@@ -69,7 +69,7 @@ impl DeniedHosts {
             Host::Ipv4(address) => self.contains(&shown(address.into())),
             Host::Ipv6(address) => self.contains(&shown(address.into())),
         };
-        is_denied.then(|| url.host_str().unwrap_or_default().into())
+        is_denied.then(|| url.host_str().unwrap_or_default().trim_end_matches('.').into())
     }
 
     fn denies_name(&self, name: &str) -> bool {
@@ -296,7 +296,7 @@ mod tests {
         let rows = [
             ("https://evil.example/", Some("evil.example")),
             ("http://EVIL.example:8080/a?b#c", Some("evil.example")),
-            ("https://evil.example./", Some("evil.example.")),
+            ("https://evil.example./", Some("evil.example")),
             ("https://a.b.evil.example/", Some("a.b.evil.example")),
             ("https://%65vil.example/", Some("evil.example")),
             ("https://evil\u{3002}example/", Some("evil.example")),
