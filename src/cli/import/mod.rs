@@ -31,8 +31,8 @@ use crate::model::link::DomainChoice;
 use crate::private_files;
 use crate::readiness::Readiness;
 
-/// Seconds of an import from which its times are shown: the times of a short one are noise.
-const SHOWN_FROM: f64 = 5.0;
+/// Fewest links of an import that prints its times: those of a short one are noise.
+const TIMED_FROM: u64 = 10_000;
 
 /// Arguments of `import`.
 #[derive(Clone, Debug, Args)]
@@ -214,7 +214,7 @@ async fn import(arguments: &ImportArguments, config: &Config, target: &Target) -
     if target.is_new && !arguments.dry_run && !arguments.config_file.hint().is_empty() {
         print_note(&format!("warning:{}", arguments.config_file.hint()));
     }
-    if !arguments.dry_run && whole >= SHOWN_FROM {
+    if !arguments.dry_run && imported >= TIMED_FROM {
         // The log is the truth: a stop between the two costs only time at the next start.
         print_line(&format!("durable in the log after {logged:.2} s, in the table after {whole:.2} s"));
     }
