@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &DomainArguments) -> Result<(), CommandError> {
         DomainCommand::Add(NewDomainArguments { host, client }) => {
             let client = ApiClient::new(client)?;
             let added = client.send(&Method::POST, DOMAINS, Some(&json!({ "domain": host })));
-            let answer = added.map_err(|error| error.with_options(&[("domain", "HOST")]))?;
+            let answer = added.map_err(|error| error.with_options(&[&[("domain", "HOST")]]))?;
             if client.shows_json {
                 answer.print();
                 return Ok(());

@@ -32,10 +32,10 @@ impl CommandError {
     }
 
     /// Replaces the field at the start of an error of the API by the option or the argument that sets it.
-    pub(super) fn with_options(self, options: &[(&str, &str)]) -> CommandError {
+    pub(super) fn with_options(self, tables: &[&[(&str, &str)]]) -> CommandError {
         let CommandError::Failed(why) = self else { return self };
         let renamed = why.split_once(": ").and_then(|(field, rule)| {
-            let (_, option) = options.iter().find(|(name, _)| *name == field)?;
+            let (_, option) = tables.iter().copied().flatten().find(|(name, _)| *name == field)?;
             Some(format!("{option}: {rule}"))
         });
         CommandError::Failed(renamed.unwrap_or(why))

@@ -123,7 +123,7 @@ fn create(arguments: &NewKeyArguments) -> Result<(), CommandError> {
         body["instance"] = json!(true);
     }
     let created = client.send(&Method::POST, KEYS, Some(&body));
-    let answer = created.map_err(|error| error.with_options(OPTIONS))?;
+    let answer = created.map_err(|error| error.with_options(&[OPTIONS]))?;
     let key = &answer.value["key"];
     // Also for a closed pipe: the server has the hash of the secret alone.
     let lost = |error| {

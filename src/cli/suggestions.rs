@@ -210,7 +210,7 @@ pub(super) fn improve(mut error: Error, root: &Command, typed: &[String]) -> Err
         return error;
     }
     remove_heavy(&mut error);
-    // "To pass '--x' as a value": nobody means that by an option.
+    // "To pass '--x' as a value" is no help for an option that does not exist.
     if context(&error, ContextKind::InvalidArg).is_some_and(|word| word.starts_with('-')) {
         error.remove(ContextKind::Suggested);
     }

@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &ExplainArguments) -> Result<(), CommandError> {
     }
     let path = format!("{LINKS}/{}/explain?{}", text(&link["id"]), query.finish());
     let options = [("at", "--at"), ("ua", "--ua"), ("query", "--query")];
-    let answer = client.send(&Method::GET, &path, None).map_err(|error| error.with_options(&options))?;
+    let answer = client.send(&Method::GET, &path, None).map_err(|error| error.with_options(&[&options]))?;
     if client.shows_json {
         answer.print();
     } else {

@@ -16,10 +16,8 @@ use crate::model::text::folded_name;
 /// The path of tags.
 const TAGS: &str = "/api/v1/tags";
 
-/// The option or argument of each field, for errors of `link create`.
-pub(super) const CREATE_OPTIONS: &[(&str, &str)] = &[
-    ("url", "URL"),
-    (draft::CODE, "CODE"),
+/// The options of fields that `link create` and `link edit` have in common, for errors.
+pub(super) const LINK_OPTIONS: &[(&str, &str)] = &[
     ("domain", "--domain"),
     ("title", "--title"),
     ("expiresAt", "--expires"),
@@ -28,20 +26,14 @@ pub(super) const CREATE_OPTIONS: &[(&str, &str)] = &[
     ("tagIds", "--tag"),
 ];
 
-/// The same of `link edit`.
-pub(super) const EDIT_OPTIONS: &[(&str, &str)] = &[
-    ("url", "--url"),
-    (draft::CODE, "--code"),
-    ("domain", "--domain"),
-    ("title", "--title"),
-    ("expiresAt", "--expires"),
-    ("maxClicks", "--max-clicks"),
-    ("password", "--password"),
-    ("tagIds", "--tag"),
-    ("aliases", "--keep-old-code"),
-];
+/// The arguments of `link create` for the other fields.
+pub(super) const CREATE_ARGUMENTS: &[(&str, &str)] = &[("url", "URL"), (draft::CODE, "CODE")];
 
-/// The same of `link list`.
+/// The options of `link edit` for the other fields.
+pub(super) const EDIT_OPTIONS: &[(&str, &str)] =
+    &[("url", "--url"), (draft::CODE, "--code"), ("aliases", "--keep-old-code")];
+
+/// The options of `link list`.
 pub(super) const LIST_OPTIONS: &[(&str, &str)] = &[
     ("limit", "--limit"),
     ("page", "--page"),

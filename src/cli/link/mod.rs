@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
 use self::explain::ExplainArguments;
-use self::fields::{CREATE_OPTIONS, EDIT_OPTIONS, LIST_OPTIONS, LinkFields, tag_id};
+use self::fields::{CREATE_ARGUMENTS, EDIT_OPTIONS, LINK_OPTIONS, LIST_OPTIONS, LinkFields, tag_id};
 use self::named::{LINKS, NamedLink};
 use super::api_client::{ApiClient, ClientArguments};
 use super::error::CommandError;
@@ -190,7 +190,7 @@ fn create(arguments: &NewLinkArguments) -> Result<(), CommandError> {
         body.insert("tagIds".to_owned(), json!(ids.collect::<Result<Vec<_>, _>>()?));
     }
     let created = client.send(&Method::POST, LINKS, Some(&Value::Object(body)));
-    let answer = created.map_err(|error| error.with_options(CREATE_OPTIONS))?;
+    let answer = created.map_err(|error| error.with_options(&[LINK_OPTIONS, CREATE_ARGUMENTS]))?;
     if arguments.short {
         print_line(&columns::text(&answer.value["link"]["shortUrl"]));
     } else {
@@ -216,7 +216,7 @@ fn list(arguments: &LinkListArguments) -> Result<(), CommandError> {
         query.append_pair("tagId", &tag_id(&client, name, false)?);
     }
     let found = client.send(&Method::GET, &format!("{LINKS}?{}", query.finish()), None);
-    shown::links(&client, &found.map_err(|error| error.with_options(LIST_OPTIONS))?);
+    shown::links(&client, &found.map_err(|error| error.with_options(&[LIST_OPTIONS]))?);
     Ok(())
 }
 
@@ -251,8 +251,9 @@ fn edit(arguments: &EditArguments) -> Result<(), CommandError> {
         }
     }
     let changed = client.send(&Method::PATCH, &path, Some(&Value::Object(body)));
-    let answer =
-        changed.map_err(|error| arguments.link.missing(&client, error.with_options(EDIT_OPTIONS)))?;
+    let answer = changed.map_err(|error| {
+        arguments.link.missing(&client, error.with_options(&[LINK_OPTIONS, EDIT_OPTIONS]))
+    })?;
     let link = &answer.value["link"];
     if let Some(code) = arguments.link.former_code(link).filter(|_| arguments.new_code.is_none()) {
         let short = columns::text(&link["shortUrl"]);
