@@ -13,7 +13,7 @@ use crate::support::app::{KEY, TestApp};
 use crate::support::hooks::workspace;
 use crate::support::http::{Answer, Client, text};
 use crate::support::native::{LINKS, path_of};
-use crate::support::process::{PATIENCE, Plan, poll};
+use crate::support::process::{PATIENCE, Plan, Process, poll};
 
 const EVIL: &str = "https://evil.example/";
 const RULE: &str = "leads to evil.example, a host on the deny list of this server";
@@ -368,56 +368,98 @@ fn m_plain_links_stay_ready_redirects_while_a_list_is_in_force() {
     assert_eq!(is_plain(&app, "later"), Some(true));
 }
 
+/// A server with a deny list whose file changes.
+struct Reloading {
+    list: ListFile,
+    server: Process,
+    admin: Client,
+    _folder: TempDir,
+}
+
+impl Reloading {
+    fn start() -> Reloading {
+        let list = ListFile::of("evil.example\n");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let plan = Plan::on(&folder.path().join("data"));
+        let server = plan.env("WAYPOST_LINKS__DENIED_HOSTS", &list.path.display().to_string()).start();
+        let admin = server.admin();
+        let reloading = Reloading { list, server, admin, _folder: folder };
+        assert_eq!(reloading.lines("the deny list is loaded"), 1);
+        reloading
+    }
+
+    /// Returns the number of log lines with this part.
+    fn lines(&self, part: &str) -> usize {
+        self.server.stderr().lines().filter(|line| line.contains(part)).count()
+    }
+
+    fn metric(&mut self, name: &str) -> u64 {
+        let all = self.admin.get("/metrics").text();
+        let line = all.lines().find_map(|line| line.strip_prefix(&format!("waypost_{name} ")));
+        line.and_then(|value| value.parse::<u64>().ok()).unwrap_or_else(|| panic!("no {name} in {all}"))
+    }
+
+    /// Changes the file to one that is refused, or removes it. Asserts that the list in force stays.
+    fn refuse(&mut self, text: Option<&str>, part: &str) {
+        match text {
+            Some(text) => self.list.write(text),
+            None => fs::remove_file(&self.list.path).expect("the file"),
+        }
+        poll(part, PATIENCE, || (self.lines(part) > 0).then_some(()));
+        self.admin.post(LINKS, &json!({"url": EVIL})).refuses(422, &format!("url: {RULE}"), part);
+        assert_eq!((self.metric("denied_hosts"), self.metric("denied_hosts_stale")), (1, 1));
+        assert!(self.admin.get("/healthz").text().contains("an older list is in force"), "{part}");
+    }
+
+    fn waits_for_load(&self, number: usize) {
+        let is_loaded = || (self.lines("the deny list is loaded") == number).then_some(());
+        poll("the reload", PATIENCE, is_loaded);
+    }
+
+    /// Asserts that a warning was logged once, although several checks found its cause.
+    fn was_warned_once(&self, part: &str) {
+        assert_eq!(self.lines(part), 1, "{part}: {}", self.server.stderr());
+    }
+}
+
 /// A file that is missing, invalid or half written is reported once, and the list in force stays.
 #[test]
 fn m_a_reload_that_fails_keeps_the_list() {
-    let list = ListFile::of("evil.example\n");
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let plan = Plan::on(&folder.path().join("data"));
-    let server = plan.env("WAYPOST_LINKS__DENIED_HOSTS", &list.path.display().to_string()).start();
-    let mut admin = server.admin();
-    let why = format!("url: {RULE}");
-    let lines = |part: &str| server.stderr().lines().filter(|line| line.contains(part)).count();
-    let logged = |part: &str| poll(part, PATIENCE, || (lines(part) > 0).then_some(()));
-    let metric = |admin: &mut Client, name: &str| {
-        let all = admin.get("/metrics").text();
-        let line = all.lines().find_map(|line| line.strip_prefix(&format!("waypost_{name} ")));
-        line.and_then(|value| value.parse::<u64>().ok()).unwrap_or_else(|| panic!("no {name} in {all}"))
-    };
-    assert_eq!(lines("the deny list is loaded"), 1);
-    assert!(metric(&mut admin, "denied_hosts_written_seconds") > 1_700_000_000);
-    for (text, part) in [
-        (None, "cannot read the deny list"),
-        (Some("evil.example\nnot a host\n"), ", line 2: must be a host"),
-        (Some("com\n"), ", line 1: must have a dot"),
-    ] {
-        match text {
-            Some(text) => list.write(text),
-            None => fs::remove_file(&list.path).expect("the file"),
-        }
-        logged(part);
-        admin.post(LINKS, &json!({"url": EVIL})).refuses(422, &why, part);
-        assert_eq!((metric(&mut admin, "denied_hosts"), metric(&mut admin, "denied_hosts_stale")), (1, 1));
-        assert!(admin.get("/healthz").text().contains("an older list is in force"), "{part}");
-    }
-    list.write("other.example\nmore.example\n");
-    poll("the reload", PATIENCE, || (lines("the deny list is loaded") == 2).then_some(()));
-    assert_eq!((metric(&mut admin, "denied_hosts"), metric(&mut admin, "denied_hosts_stale")), (2, 0));
-    assert!(server.stderr().contains("hosts=2"), "{}", server.stderr());
-    let made = admin.create(&json!({"url": EVIL, "customSlug": "free"}));
-    assert_eq!(server.visitor().get("/free").header("location"), Some(EVIL), "{made}");
-    // A file that replaces another one by renaming, with the same length and time.
-    let (new, times) = (list.path.with_extension("new"), fs::metadata(&list.path).expect("the file"));
-    fs::write(&new, "third.example\nmore.example\n").expect("a small file");
+    let mut reloading = Reloading::start();
+    assert!(reloading.metric("denied_hosts_written_seconds") > 1_700_000_000);
+    reloading.refuse(None, "cannot read the deny list");
+    reloading.refuse(Some("evil.example\nnot a host\n"), ", line 2: must be a host");
+    reloading.was_warned_once("cannot read the deny list");
+    reloading.was_warned_once(", line 2: must be a host");
+    reloading.server.stop();
+}
+
+#[test]
+fn m_a_reload_that_succeeds_ends_the_warning() {
+    let mut reloading = Reloading::start();
+    reloading.refuse(Some("com\n"), ", line 1: must have a dot");
+    reloading.list.write("other.example\nmore.example\n");
+    reloading.waits_for_load(2);
+    assert_eq!((reloading.metric("denied_hosts"), reloading.metric("denied_hosts_stale")), (2, 0));
+    assert!(reloading.server.stderr().contains("hosts=2"), "{}", reloading.server.stderr());
+    let made = reloading.admin.create(&json!({"url": EVIL, "customSlug": "free"}));
+    assert_eq!(reloading.server.visitor().get("/free").header("location"), Some(EVIL), "{made}");
+    reloading.was_warned_once(", line 1: must have a dot");
+    reloading.server.stop();
+}
+
+/// A file that replaces another one by renaming, with the same length and time.
+#[test]
+fn m_a_file_of_the_same_length_and_time_is_loaded() {
+    let reloading = Reloading::start();
+    let path = &reloading.list.path;
+    let (new, times) = (path.with_extension("new"), fs::metadata(path).expect("the file"));
+    fs::write(&new, "mild.example\n").expect("a small file");
     let copy = fs::File::options().append(true).open(&new).expect("the new file");
     copy.set_modified(times.modified().expect("a time")).expect("the time of the old one");
-    fs::rename(&new, &list.path).expect("renamed");
-    poll("the reload", PATIENCE, || (lines("the deny list is loaded") == 3).then_some(()));
-    // Each was found by several checks.
-    for part in ["cannot read the deny list", ", line 2: must be a host", ", line 1: must have a dot"] {
-        assert_eq!(lines(part), 1, "{part}: {}", server.stderr());
-    }
-    server.stop();
+    fs::rename(&new, path).expect("renamed");
+    reloading.waits_for_load(2);
+    reloading.server.stop();
 }
 
 #[test]
