@@ -13,10 +13,10 @@ use subtle::ConstantTimeEq;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::core::{Site, clicks};
-use crate::http::conn::listen::Listen;
 use crate::log::local as log;
 use crate::model::network::Networks;
 use crate::settings::BadSetting;
+use crate::settings::listen::Listen;
 use crate::{cache, core, http, table, visit, webhooks};
 
 mod environment;

@@ -2,6 +2,7 @@
 //! strings such as `"10s"`. The keys are defined by these `Settings`.
 
 pub mod duration;
+pub mod listen;
 
 use std::borrow::Cow;
 use std::fmt;

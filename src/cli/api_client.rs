@@ -283,7 +283,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::conn::listen::Listen;
+    use crate::settings::listen::Listen;
 
     #[test]
     fn the_configured_server_is_on_this_machine() {

@@ -23,7 +23,7 @@ use crate::config::{self, Config, LogFormat};
 use crate::core::deny_list::DenyFile;
 use crate::core::{self, Bootstrap, KeyFile};
 use crate::descriptors;
-use crate::http::conn::listen::Listen;
+use crate::settings::listen::Listen;
 use crate::webhooks;
 
 /// Blocking threads for reads of the table, beside the threads that look-ups of receivers' names and heavy work

@@ -16,8 +16,8 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
-use super::listen::Listen;
 use super::stream::Stream;
+use crate::settings::listen::Listen;
 
 /// The address of every client of a Unix socket, which has none. The configuration trusts it as a proxy.
 pub const UNIX_PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -6,7 +6,6 @@ mod hang_up;
 mod head_guard;
 mod limits;
 mod linger;
-pub mod listen;
 pub mod listener;
 pub mod server;
 mod shutdown;
