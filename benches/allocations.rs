@@ -180,11 +180,12 @@ fn main() {
         let ours = socket(&request, |listener, stop| {
             let counts = Arc::new(HttpCounts::default());
             let stop = async { _ = stop.await };
+            let service = fixture.service.clone();
             server::serve(
                 vec![listener.into()],
                 &settings,
                 counts,
-                |peer| fixture.service.connect(peer.ip()),
+                move |peer, scheme| service.connect(peer.ip(), scheme),
                 stop,
             )
         });

@@ -6,6 +6,7 @@
 //! webhooks and the last clicks, close the log, apply the rest to the table.
 
 pub mod data_folder;
+mod sockets;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +20,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use self::data_folder::{FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
+use self::sockets::Sockets;
 use crate::cache::Cache;
+use crate::certificates::{Certificates, PairError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::deny_list::{DenyFileError, DenyList};
@@ -27,11 +30,11 @@ use crate::core::{Bootstrap, BootstrapError, BuildError, Core, Parts, Site};
 use crate::descriptors;
 use crate::http::api::ops::{self, Ops};
 use crate::http::api::{Api, Backend};
-use crate::http::conn::listener::{self, Reserved, UNIX_PEER};
+use crate::http::conn::listener::{self, UNIX_PEER};
 use crate::http::conn::server;
 use crate::http::counts::HttpCounts;
 use crate::http::dates::Dates;
-use crate::http::service::Service;
+use crate::http::service::{HttpsPolicy, Service};
 use crate::log::local::disk_guard::DiskGuard;
 use crate::log::local::{LocalLog, LogFolder};
 use crate::log::{Log, LogError};
@@ -63,6 +66,9 @@ pub enum StartError {
     /// The log cannot be opened.
     #[error("{0}")]
     Log(#[from] LogError),
+    /// A certificate of the owner cannot be used.
+    #[error("{0}. `https.certificates` names the files")]
+    Certificate(#[from] PairError),
     /// The address cannot be bound.
     #[error("cannot listen on {listen}: {error}. {}", listener::remedy(listen, error))]
     #[allow(missing_docs)] // The parts of the message.
@@ -193,7 +199,13 @@ impl Store {
     }
 
     /// Creates the service that answers requests to this store.
-    pub fn service(&self, config: &Config, readiness: &Readiness, counts: &Arc<HttpCounts>) -> Service {
+    pub fn service(
+        &self,
+        config: &Config,
+        readiness: &Readiness,
+        counts: &Arc<HttpCounts>,
+        https: Option<HttpsPolicy>,
+    ) -> Service {
         let visitor = Visitor::new(&self.core, self.webhooks.clone(), config.visit.clone());
         let sources: Vec<Box<dyn ops::MetricSource>> = vec![
             Box::new(Arc::clone(counts)),
@@ -219,6 +231,7 @@ impl Store {
             Ops::new(&config.metrics, readiness.clone(), sources),
             Arc::clone(counts),
             &config.http,
+            https,
             config.limits.misses_per_minute,
         )
     }
@@ -246,6 +259,7 @@ impl Store {
 /// The program: a store, a server, and background tasks.
 pub struct App {
     listen: Listen,
+    https: Listen,
     store: Store,
     host_misses: Arc<HostMisses>,
     data_dir: PathBuf,
@@ -272,11 +286,11 @@ impl App {
         // First: a process with too few descriptors would fail later, in the middle of a write.
         descriptors::check()?;
         // Before the data folder is touched: a start on a busy port leaves nothing behind.
-        let in_use = |error| StartError::Listen { listen: config.listen.clone(), error };
-        let reserved = Reserved::bind(&config.listen).map_err(in_use)?;
-        let listen = reserved.listen().map_err(in_use)?;
+        let sockets = Sockets::reserve(&config)?;
+        let (listen, https) = (sockets.http.clone(), sockets.https.clone());
         // The system has chosen a port for port 0.
-        config.follow_port(listen.tcp());
+        config.follow_ports(&listen, &https);
+        let certificates = read_certificates(&config).await?;
         let readiness = Readiness::default();
         let (dates, watched) = (Dates::default(), clock.clone());
         let first_records = readiness.hold("the first records are being looked for");
@@ -287,16 +301,20 @@ impl App {
             let opened = tokio::task::spawn_blocking(open).await;
             opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
         };
-        let listener = match reserved.open() {
-            Ok(listener) => listener,
+        let listeners = match sockets.open(&certificates) {
+            Ok(listeners) => listeners,
             Err(error) => {
                 // Another program may have taken the port since: the log is closed cleanly.
                 store.close().await;
-                return Err(StartError::Listen { listen, error });
+                return Err(error);
             }
         };
         let counts = Arc::new(HttpCounts::default());
-        let service = store.service(&config, &readiness, &counts);
+        let policy = (https != Listen::Off).then(|| {
+            let port = https.tcp().map(|address| address.port());
+            HttpsPolicy::new(certificates.clone(), &config.domain, &config.https, port)
+        });
+        let service = store.service(&config, &readiness, &counts, policy);
         let host_misses = Arc::clone(service.host_misses());
         let (stop, mut stopped) = watch::channel(false);
         let flusher_stops = stopped.clone();
@@ -307,8 +325,8 @@ impl App {
                 // An error means that the sender was dropped with the App: also a reason to stop.
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
-            let connect = move |peer: SocketAddr| dates.dated(service.connect(peer.ip()));
-            let drained = server::serve(vec![listener], &config.http, counts, connect, stop_signal).await;
+            let connect = move |peer: SocketAddr, scheme| dates.dated(service.connect(peer.ip(), scheme));
+            let drained = server::serve(listeners, &config.http, counts, connect, stop_signal).await;
             if drained.aborted > 0 {
                 tracing::warn!(connections = drained.aborted, "connections were cut at the end of the drain");
             }
@@ -320,6 +338,7 @@ impl App {
             click_log.flush_regularly(config.clicks.flush_interval, flusher_stops).await;
         });
         beside.spawn(async move { sweeping.sweep_regularly().await });
+        beside.spawn(certificates.reload_regularly());
         let reloading = store.core.clone();
         beside.spawn(async move { reloading.reload_deny_list_regularly().await });
         let (misses, folder) = (Arc::clone(&host_misses), config.data_dir.clone());
@@ -331,6 +350,7 @@ impl App {
         });
         Ok(App {
             listen,
+            https,
             store,
             host_misses,
             data_dir: config.data_dir,
@@ -343,9 +363,14 @@ impl App {
         })
     }
 
-    /// Returns the bound address or socket. Its port is the one that the system chose if the setting is 0.
+    /// Returns where HTTP is served. Its port is the one that the system chose if the setting is 0.
     pub fn listen(&self) -> &Listen {
         &self.listen
+    }
+
+    /// Returns where HTTPS is served.
+    pub fn https(&self) -> &Listen {
+        &self.https
     }
 
     /// Returns the address of the listener. The port of a Unix socket is 0.
@@ -402,6 +427,13 @@ impl App {
         self.store.webhooks.stop().await;
         self.store.close().await;
     }
+}
+
+/// Reads the certificates of the owner.
+async fn read_certificates(config: &Config) -> Result<Certificates, StartError> {
+    let (names, settings) = (config.domain.clone(), config.https.clone());
+    let read = tokio::task::spawn_blocking(move || Certificates::open(&names, &settings)).await;
+    Ok(read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?)
 }
 
 /// Writes the hosts that are to be reported into the data folder.

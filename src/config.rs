@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use crate::certificates::{self, CertificateNames};
 use crate::core::{Site, clicks};
 use crate::log::local as log;
 use crate::model::network::Networks;
@@ -44,7 +45,9 @@ const ADMIN_KEY_MIN: usize = 16;
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)] // Sections are named for their modules.
 pub struct Config {
-    /// The address or the Unix socket to listen on.
+    /// The names under which this server is reached over HTTPS. Certificate, ports and `public_url` follow.
+    pub domain: CertificateNames,
+    /// The address or the Unix socket to listen on without TLS.
     pub listen: Listen,
     /// The folder of log, table and admin key.
     pub data_dir: PathBuf,
@@ -55,6 +58,7 @@ pub struct Config {
     /// The form of log lines.
     pub log_format: LogFormat,
     pub http: http::Settings,
+    pub https: certificates::Settings,
     pub log: log::Settings,
     pub table: table::Settings,
     pub cache: cache::Settings,
@@ -109,12 +113,14 @@ impl fmt::Debug for AdminKey {
 impl Default for Config {
     fn default() -> Config {
         Config {
+            domain: CertificateNames::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)).into(),
             data_dir: PathBuf::from("data"),
             public_url: "http://localhost:8080".to_owned(),
             log_filter: "info".to_owned(),
             log_format: LogFormat::default(),
             http: http::Settings::default(),
+            https: certificates::Settings::default(),
             log: log::Settings::default(),
             table: table::Settings::default(),
             cache: cache::Settings::default(),
@@ -199,18 +205,45 @@ impl Config {
         let is_of_file = |name: &str| !outside.contains_key(name) && has(&in_file, name);
         let is_relative_to_file = is_of_file("data_dir");
         let is_list_of_file = is_of_file("links.denied_hosts");
+        let are_certificates_of_file = is_of_file("https.certificates");
+        let are_roots_of_file = is_of_file("https.authority_roots");
         let mut config: Config = table.try_into().expect("file and variables were each accepted alone");
         // After the file: no file can set it.
         config.admin_key = variables.admin_key.map(AdminKey);
+        config.https.eab_key = variables.eab_key.map(certificates::settings::Secret);
         config.origin = origin;
+        config.follow_domain(is_set("listen"));
         config.trust_local_proxies();
-        config.follow_port(config.listen.tcp());
+        let https = config.https_listen().unwrap_or(Listen::Off);
+        config.follow_ports(&config.listen.clone(), &https);
         let source = file
             .map_or_else(|| "environment and defaults".to_owned(), |(path, _)| path.display().to_string());
         config.check(&source).map_err(|error| blame(error, &mut outside))?;
         config.place_data_dir(is_relative_to_file)?;
         config.place_deny_list(is_list_of_file);
+        config.place_certificates(are_certificates_of_file, are_roots_of_file);
         Ok(config)
+    }
+
+    /// Sets the default of `listen` for a server with HTTPS.
+    fn follow_domain(&mut self, is_listen_set: bool) {
+        if self.https_listen().is_some() {
+            if !is_listen_set {
+                self.listen = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 80)).into();
+            }
+        } else if self.https.listen.is_some() {
+            let text = "`https.listen` has no effect without `domain` or `https.certificates`";
+            self.origin.warnings.push(text.to_owned());
+        }
+    }
+
+    /// Returns where HTTPS is served. `None` without a name and a certificate.
+    pub fn https_listen(&self) -> Option<Listen> {
+        let has_certificates = self.domain.first().is_some() || !self.https.certificates.is_empty();
+        let default = || SocketAddr::from((Ipv6Addr::UNSPECIFIED, 443)).into();
+        has_certificates
+            .then(|| self.https.listen.clone().unwrap_or_else(default))
+            .filter(|listen| *listen != Listen::Off)
     }
 
     /// Trusts the proxies of this machine if no other one can connect, and the setting names none.
@@ -227,14 +260,22 @@ impl Config {
         }
     }
 
-    /// Sets the default of `public_url` for a server at this address.
-    pub(crate) fn follow_port(&mut self, address: Option<SocketAddr>) {
+    /// Sets the default of `public_url` for a server that serves HTTP and HTTPS at these addresses.
+    pub(crate) fn follow_ports(&mut self, http: &Listen, https: &Listen) {
         if !self.origin.follows_port {
+            return;
+        }
+        if let Some(name) = self.domain.first() {
+            let port = https.tcp().map_or(443, |address| address.port());
+            self.public_url = match port {
+                0 | 443 => format!("https://{}", name.in_url()),
+                port => format!("https://{}:{port}", name.in_url()),
+            };
             return;
         }
         // A proxy in front of a Unix socket has the default port.
         let (ip, port) =
-            address.map_or((Ipv4Addr::LOCALHOST.into(), 80), |address| (address.ip(), address.port()));
+            http.tcp().map_or((Ipv4Addr::LOCALHOST.into(), 80), |address| (address.ip(), address.port()));
         let is_localhost = ip.is_unspecified()
             || [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].contains(&ip);
         let host = match ip {
@@ -285,6 +326,22 @@ impl Config {
         *path = absolute(&folder.map_or_else(|| path.clone(), |folder| folder.join(&path)));
     }
 
+    /// Makes the paths of certificates absolute. A relative path of the file is relative to the folder of the file.
+    fn place_certificates(&mut self, are_certificates_of_file: bool, are_roots_of_file: bool) {
+        let folder = self.origin.file.as_deref().and_then(Path::parent).map(Path::to_owned);
+        let place = |path: &mut PathBuf, is_of_file: bool| {
+            let folder = folder.as_deref().filter(|_| is_of_file);
+            *path = absolute(&folder.map_or_else(|| path.clone(), |folder| folder.join(&path)));
+        };
+        for files in &mut self.https.certificates {
+            place(&mut files.chain, are_certificates_of_file);
+            place(&mut files.key, are_certificates_of_file);
+        }
+        if let Some(roots) = &mut self.https.authority_roots {
+            place(roots, are_roots_of_file);
+        }
+    }
+
     /// Returns why short URLs do not open if `public_url` names this machine with another port than `listen`. Returns
     /// `None` if a proxy may listen on that port, or if the system chooses the port to listen on.
     pub fn unserved_port(&self) -> Option<String> {
@@ -309,6 +366,7 @@ impl Config {
             rule: bad.rule.into_owned(),
         };
         self.http.check().map_err(|bad| broken("http.", bad))?;
+        self.https.check().map_err(|bad| broken("https.", bad))?;
         self.log.check().map_err(|bad| broken("log.", bad))?;
         self.table.check().map_err(|bad| broken("table.", bad))?;
         self.cache.check().map_err(|bad| broken("cache.", bad))?;
@@ -326,6 +384,12 @@ impl Config {
             let has_secret = self.public_url.contains('@');
             let shown = if has_secret { NOT_SHOWN.to_owned() } else { format!("{:?}", self.public_url) };
             return Err(top("public_url", shown, rule));
+        }
+        if let Some(rule) = self.unserved_url() {
+            return Err(top("public_url", format!("{:?}", self.public_url), rule));
+        }
+        if self.listen == Listen::Off && self.https_listen().is_none() {
+            return Err(top("listen", "\"none\"".to_owned(), "needs `domain`: nothing would be served"));
         }
         if self.data_dir.as_os_str().as_encoded_bytes().starts_with(b"~") {
             let rule = "no shell replaces `~` here: write the whole path, such as /home/NAME/data, or ./~ for a folder of \
@@ -351,6 +415,21 @@ impl Config {
             });
         }
         Ok(())
+    }
+}
+
+/// The rule of `public_url` beside `domain`.
+const PUBLIC_URL_RULE: &str =
+    "must be https with a host that `domain` names; leave it out to use the first one";
+
+impl Config {
+    /// Returns the rule that `public_url` breaks if `domain` is set.
+    fn unserved_url(&self) -> Option<&'static str> {
+        self.domain.first()?;
+        let url = url::Url::parse(&self.public_url).ok()?;
+        let is_served =
+            url.scheme() == "https" && url.host_str().is_some_and(|host| self.domain.contains(host));
+        (!is_served).then_some(PUBLIC_URL_RULE)
     }
 }
 

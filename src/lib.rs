@@ -39,6 +39,7 @@
 
 pub mod app;
 pub mod cache;
+pub mod certificates;
 pub mod cli;
 pub mod clicks;
 pub mod clock;

@@ -9,6 +9,7 @@ use waypost::app::Store;
 use waypost::clock::Clock;
 use waypost::config::Config;
 use waypost::core::{Caller, Context};
+use waypost::http::conn::listener::Scheme;
 use waypost::http::counts::HttpCounts;
 use waypost::http::service::{Connection, Service};
 use waypost::model::destination::LinkType;
@@ -39,13 +40,13 @@ impl Fixture {
         for n in 0..links {
             runtime.block_on(store.core.links().create(&asker(&store), draft(n))).expect("a new link");
         }
-        let service = store.service(&config, &readiness, &Arc::new(HttpCounts::default()));
+        let service = store.service(&config, &readiness, &Arc::new(HttpCounts::default()), None);
         Fixture { runtime, store, service, _folder: folder }
     }
 
     /// What answers the requests of one connection.
     pub(crate) fn connect(&self) -> Connection {
-        self.service.connect(IpAddr::from([127, 0, 0, 1]))
+        self.service.connect(IpAddr::from([127, 0, 0, 1]), Scheme::Http)
     }
 
     pub(crate) fn close(self) {

@@ -27,6 +27,9 @@ pub(super) struct ConfigFile {
     /// folder if only this user or root can write it, or none.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    /// The name under which visitors reach this server over HTTPS, such as `go.example.com`. Needs the ports 80 and 443.
+    #[arg(long, value_name = "NAME", help_heading = "Settings")]
+    domain: Option<String>,
     /// The address or the socket to listen on, such as `:8080` or `unix:/run/waypost.sock`.
     #[arg(long, value_name = "ADDRESS", help_heading = "Settings")]
     listen: Option<String>,
@@ -55,8 +58,12 @@ impl ConfigFile {
                 Err(_) => {}
             }
         }
-        let flags =
-            [("listen", &self.listen), ("public_url", &self.public_url), ("data_dir", &self.data_dir)];
+        let flags = [
+            ("domain", &self.domain),
+            ("listen", &self.listen),
+            ("public_url", &self.public_url),
+            ("data_dir", &self.data_dir),
+        ];
         let flags: Vec<_> =
             flags.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
         let loaded = Config::load_with(self.file()?.as_deref(), variables, &flags);
@@ -83,6 +90,7 @@ impl ConfigFile {
     pub(super) fn command(&self, command: &str) -> String {
         let words = [
             ("--config", self.config.as_ref().map(|file| file.display().to_string())),
+            ("--domain", self.domain.clone()),
             ("--listen", self.listen.clone()),
             ("--public-url", self.public_url.clone()),
             ("--data-dir", self.data_dir.clone()),
@@ -162,6 +170,7 @@ mod tests {
     #[test]
     fn a_command_keeps_its_configuration() {
         let config_file = ConfigFile {
+            domain: None,
             config: Some(PathBuf::from("/etc/my waypost.toml")),
             listen: None,
             public_url: None,

@@ -152,7 +152,7 @@ async fn serve(config: Config, arguments: &ServeArguments) -> Result<(), Command
     };
     if let Some(ready) = ready {
         let bootstrap = ready.map_err(CommandError::from)?;
-        shown.follow_port(app.listen().tcp());
+        shown.follow_ports(app.listen(), app.https());
         // On a terminal, the banner has it all.
         if !(io::stderr().is_terminal() && io::stdout().is_terminal()) {
             log_start(&shown, &app);
@@ -200,7 +200,7 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap, link: &str) {
     let warning = config.unserved_port().map_or_else(String::new, |why| format!("  warning     {why}\n"));
     let address = match app.listen() {
         Listen::Tcp(address) => format!("http://{address}"),
-        unix @ Listen::Unix(_) => unix.to_string(),
+        other => other.to_string(),
     };
     let base = base(app.listen());
     let curl = match (&base, app.listen()) {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::ConfigError;
 use super::names::{
-    self, ADMIN_KEY, CLIENT_KEY, CLIENT_KEY_FILE, CLIENT_SERVER, CONFIG, PREFIX, SettingNames,
+    self, ADMIN_KEY, CLIENT_KEY, CLIENT_KEY_FILE, CLIENT_SERVER, CONFIG, EAB_KEY, PREFIX, SettingNames,
 };
 use super::wrong_type;
 
@@ -40,6 +40,7 @@ pub(super) struct Variables {
     /// By the whole name of the setting.
     pub(super) settings: Vec<(String, Given)>,
     pub(super) admin_key: Option<String>,
+    pub(super) eab_key: Option<String>,
     /// The names of variables that a container platform created.
     pub(super) passed_over: Vec<String>,
 }
@@ -56,8 +57,11 @@ impl Variables {
         for (name, value) in &ours {
             // Two underscores, since the names of settings have single ones.
             let path = name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
+            let secret = || Some(unquoted(value)).filter(|value| !is_empty(value)).map(str::to_owned);
             if name == ADMIN_KEY {
-                found.admin_key = Some(unquoted(value)).filter(|value| !is_empty(value)).map(str::to_owned);
+                found.admin_key = secret();
+            } else if name == EAB_KEY {
+                found.eab_key = secret();
             } else if [CONFIG, CLIENT_KEY, CLIENT_KEY_FILE, CLIENT_SERVER].contains(&name.as_str()) {
                 // The command line has read it.
             } else if names.contains(&path) {

@@ -10,6 +10,9 @@ pub(super) const PREFIX: &str = "WAYPOST_";
 /// The only variable that is no key of the file: a file is no place for a secret.
 pub(super) const ADMIN_KEY: &str = "WAYPOST_ADMIN_KEY";
 
+/// The key of an external account at the certificate authority. Read only from the environment, like the admin key.
+pub(super) const EAB_KEY: &str = "WAYPOST_HTTPS__EAB_KEY";
+
 /// The key of the commands that are clients of a server. It is no setting of the server.
 pub const CLIENT_KEY: &str = "WAYPOST_KEY";
 
@@ -23,15 +26,16 @@ pub const CLIENT_SERVER: &str = "WAYPOST_SERVER";
 pub(super) const CONFIG: &str = "WAYPOST_CONFIG";
 
 /// Names that other programs have for a setting.
-const SYNONYMS: [(&str, &str); 15] = [
+const SYNONYMS: [(&str, &str); 16] = [
     ("port", "listen"),
     ("host", "listen"),
     ("address", "listen"),
     ("bind", "listen"),
     ("url", "public_url"),
     ("baseurl", "public_url"),
-    ("domain", "public_url"),
-    ("hostname", "public_url"),
+    ("hostname", "domain"),
+    ("domains", "domain"),
+    ("acmeemail", "https.email"),
     ("data", "data_dir"),
     ("dir", "data_dir"),
     ("loglevel", "log_filter"),

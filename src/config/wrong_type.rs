@@ -8,8 +8,12 @@ use toml::de::{DeTable, DeValue};
 pub(super) const SECRET_MIN: usize = 6;
 
 /// The rule of each type of a setting, by the words with which the parser names the type.
-const RULES: [(&str, &str); 8] = [
+const RULES: [(&str, &str); 9] = [
     ("a listen address", "must be an address and a port such as 127.0.0.1:8080, in quotation marks"),
+    (
+        "a host name or a list of them",
+        "must be a host name such as \"go.example.com\", or a list of host names",
+    ),
     ("expected u32", "must be a whole number from 0 to 4294967295"),
     ("expected u64", "must be a whole number, 0 or more"),
     ("expected usize", "must be a whole number, 0 or more"),

@@ -62,6 +62,21 @@ impl Default for Latency {
     }
 }
 
+/// The counts of TLS handshakes by their results.
+#[derive(Debug, Default)]
+pub struct HandshakeCounts {
+    /// Those after which requests were served.
+    pub completed: EventCount,
+    /// Not completed by the client in time.
+    pub timed_out: EventCount,
+    /// For a name without a certificate.
+    pub unknown_name: EventCount,
+    /// Requests of HTTP without TLS.
+    pub plain_http: EventCount,
+    /// Neither TLS nor HTTP, no common version or cipher, an untrusting client, or one that is gone.
+    pub failed: EventCount,
+}
+
 /// All counts of the HTTP side.
 #[derive(Debug, Default)]
 pub struct HttpCounts {
@@ -75,6 +90,8 @@ pub struct HttpCounts {
     pub aborted: EventCount,
     /// Failures of `accept`, such as being out of file descriptors.
     pub accept_errors: EventCount,
+    /// TLS handshakes by their results.
+    pub handshakes: HandshakeCounts,
     /// Requests that ended in a panic, answered 500.
     pub panics: EventCount,
     /// Responses of the APIs with a status below 400.

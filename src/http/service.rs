@@ -32,6 +32,7 @@
 //! that Waypost allocates nothing on a hit.
 
 mod future;
+mod https;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -51,7 +52,9 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
 use self::future::panicked;
 pub use self::future::{Later, ResponseFuture};
+pub use self::https::HttpsPolicy;
 use super::api::openapi::Description;
+use super::conn::listener::Scheme;
 use super::conn::server::Settings;
 use super::miss_limit::MissLimit;
 use super::route::Route;
@@ -91,6 +94,7 @@ pub struct Service(Arc<Shared>);
 pub struct Connection {
     service: Service,
     peer: IpAddr,
+    scheme: Scheme,
     /// Counts the redirects of this connection and some others.
     redirects: Arc<RedirectCount>,
 }
@@ -104,6 +108,8 @@ struct Shared {
     counts: Arc<HttpCounts>,
     body_timeout: Duration,
     proxies: Networks,
+    /// `None` on a server without HTTPS.
+    https: Option<HttpsPolicy>,
     misses: MissLimit,
     /// Limits requests for health and readiness like misses. It is a count of its own, so that a scanner
     /// behind the same proxy does not make a supervisor restart the server.
@@ -118,6 +124,7 @@ impl Service {
         ops: Ops,
         counts: Arc<HttpCounts>,
         settings: &Settings,
+        https: Option<HttpsPolicy>,
         misses: u32,
     ) -> Service {
         let body_timeout = settings.body_timeout;
@@ -131,6 +138,7 @@ impl Service {
             counts,
             body_timeout,
             proxies,
+            https,
             misses,
             probes,
         }))
@@ -142,8 +150,8 @@ impl Service {
     }
 
     /// Creates the service of a connection from this address.
-    pub fn connect(&self, peer: IpAddr) -> Connection {
-        Connection { service: self.clone(), peer, redirects: self.0.counts.redirects() }
+    pub fn connect(&self, peer: IpAddr, scheme: Scheme) -> Connection {
+        Connection { service: self.clone(), peer, scheme, redirects: self.0.counts.redirects() }
     }
 }
 
@@ -159,7 +167,40 @@ where
     type Error = Infallible;
     type Future = ResponseFuture;
 
-    fn call(&self, mut request: Request<B>) -> ResponseFuture {
+    fn call(&self, request: Request<B>) -> ResponseFuture {
+        match &self.service.0.https {
+            None => self.respond(request),
+            Some(https) => self.respond_under(https, request),
+        }
+    }
+}
+
+impl Connection {
+    /// Responds to a request on a server with HTTPS.
+    fn respond_under<B>(&self, https: &HttpsPolicy, request: Request<B>) -> ResponseFuture
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        match self.scheme {
+            Scheme::Http => match self
+                .service
+                .caught(|| https.answer_plain(&request, self.peer, &self.service.0.proxies))
+                .flatten()
+            {
+                Some(response) => self.counted(now(response), None),
+                None => self.respond(request),
+            },
+            Scheme::Https => match https.hsts(&request) {
+                Some(value) => self.respond(request).with_hsts(value),
+                None => self.respond(request),
+            },
+        }
+    }
+
+    fn respond<B>(&self, mut request: Request<B>) -> ResponseFuture
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
         let service = &self.service;
         let began = self.redirects.begin();
         let response = match service.caught(|| service.route(&request, self.peer)) {
@@ -175,9 +216,7 @@ where
         };
         self.counted(response.unwrap_or_else(|| now(panicked())), began)
     }
-}
 
-impl Connection {
     /// Counts a response that is complete, or has it counted once it is.
     fn counted(&self, mut response: ResponseFuture, began: Option<Instant>) -> ResponseFuture {
         match &mut response {
@@ -386,7 +425,7 @@ impl Service {
         dialect: Option<&'static dyn Dialect>,
     ) -> ResponseFuture {
         let counts = Arc::clone(&self.0.counts);
-        ResponseFuture::Later(Later { response, counts, dialect, redirects: None })
+        ResponseFuture::Later(Later { response, counts, dialect, redirects: None, hsts: None })
     }
 }
 
@@ -459,8 +498,13 @@ mod tests {
         for dialect in [None, Some(dialect_of("/api/v1/links"))] {
             let response = Box::pin(async { panic!("a fault of a handler") });
             let redirects = Some((counts.redirects(), None));
-            let answering =
-                ResponseFuture::Later(Later { response, counts: Arc::clone(&counts), dialect, redirects });
+            let answering = ResponseFuture::Later(Later {
+                response,
+                counts: Arc::clone(&counts),
+                dialect,
+                redirects,
+                hsts: None,
+            });
             let response = answering.await.expect("infallible");
             assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         }

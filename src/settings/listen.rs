@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The port of an address without one.
 pub const PORT: u16 = 8080;
 
+/// The setting of a listener that is switched off.
+const OFF: &str = "none";
+
 /// The start of the path of a socket.
 const UNIX: &str = "unix:";
 
@@ -28,12 +31,17 @@ pub enum Listen {
     Tcp(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
+    /// Nowhere: `none`.
+    Off,
 }
 
 impl Listen {
     /// Parses a setting. A missing address means all addresses, IPv4 and IPv6. A missing port is [`PORT`].
     pub fn parse(text: &str) -> Result<Listen, String> {
         let text = text.trim();
+        if text == OFF {
+            return Ok(Listen::Off);
+        }
         if let Some(path) = text.strip_prefix(UNIX) {
             return socket(path);
         }
@@ -68,21 +76,22 @@ impl Listen {
         match self {
             Listen::Tcp(address) => address.ip().to_canonical().is_loopback(),
             Listen::Unix(_) => true,
+            Listen::Off => false,
         }
     }
 
-    /// Returns the address and port. `None` for a Unix socket.
+    /// Returns the address and port. `None` without one.
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self {
             Listen::Tcp(address) => Some(*address),
-            Listen::Unix(_) => None,
+            Listen::Unix(_) | Listen::Off => None,
         }
     }
 
     /// Returns the path of a Unix socket.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Listen::Tcp(_) => None,
+            Listen::Tcp(_) | Listen::Off => None,
             Listen::Unix(path) => Some(path),
         }
     }
@@ -100,6 +109,7 @@ impl fmt::Display for Listen {
         match self {
             Listen::Tcp(address) => address.fmt(f),
             Listen::Unix(path) => write!(f, "{UNIX}{}", path.display()),
+            Listen::Off => f.write_str(OFF),
         }
     }
 }
@@ -207,6 +217,7 @@ mod tests {
             (" 127.0.0.1:80 ", "127.0.0.1:80"),
             ("unix:/run/waypost.sock", "unix:/run/waypost.sock"),
             ("unix:///run/waypost.sock", "unix:/run/waypost.sock"),
+            ("none", "none"),
         ];
         for (text, want) in rows {
             let parsed = Listen::parse(text).map(|listen| listen.to_string());
@@ -274,6 +285,7 @@ mod tests {
             ("[::1]:1", true),
             ("[::ffff:127.0.0.1]:1", true),
             ("unix:/x", true),
+            ("none", false),
             (":1", false),
             ("0.0.0.0:1", false),
             ("192.0.2.1:1", false),

@@ -644,7 +644,14 @@ fn a_list_that_cannot_continue_is_cut() {
         let counts = Arc::new(HttpCounts::default());
         let settings = Settings::default();
         tokio::spawn(async move {
-            server::serve(vec![listener.into()], &settings, counts, |_| answer, std::future::pending()).await
+            server::serve(
+                vec![listener.into()],
+                &settings,
+                counts,
+                move |_, _| answer,
+                std::future::pending(),
+            )
+            .await
         });
         address
     });

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The parts in their order: each may use the parts before it, and itself.
-const LAYERS: [&str; 22] = [
+const LAYERS: [&str; 23] = [
     "settings",
     "clock",
     "readiness",
@@ -22,6 +22,7 @@ const LAYERS: [&str; 22] = [
     "core",
     "formats",
     "webhooks",
+    "certificates",
     "visit",
     "http",
     "config",

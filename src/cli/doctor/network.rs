@@ -93,6 +93,7 @@ fn in_use(address: &Listen, runs: bool) -> Finding {
 /// Returns the status and the body of a response.
 fn ask(listen: &Listen, path: &str) -> io::Result<(u16, String)> {
     match listen {
+        Listen::Off => Err(io::Error::other("it is switched off")),
         Listen::Unix(socket) => {
             let stream = UnixStream::connect(socket)?;
             stream.set_read_timeout(Some(ANSWER_WITHIN))?;

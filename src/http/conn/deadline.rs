@@ -153,6 +153,16 @@ impl WriteDeadline {
         Poll::Ready(written)
     }
 
+    /// Like [`WriteDeadline::watch`], for a flush: what TLS has encrypted may wait there for the client.
+    #[inline]
+    pub(super) fn watch_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        flushed: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        if flushed.is_ready() { flushed } else { self.poll_slow(cx).map_ok(|_| ()) }
+    }
+
     fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let slow = self.slow.get_or_insert_with(|| {
             Box::new(SlowReader { deadline: Box::pin(sleep(WRITE_DEADLINE)), taken: 0 })

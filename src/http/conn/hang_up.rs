@@ -2,62 +2,20 @@
 //! not notice them.
 
 use std::future::Future;
-use std::io;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
-use rustix::net::{RecvFlags, recv};
-use tokio::io::{Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Sleep, sleep};
 
 use super::state::ConnState;
+use super::transport::Transport;
 
 /// Time for which a response is still produced after its client has closed its side of the connection.
 /// Some clients close it as soon as they have sent their request, and still read; they look like a client
 /// that hung up. Most responses take milliseconds. Past it the work is cancelled, and the connection is
 /// closed.
 const HANG_UP_GRACE: Duration = Duration::from_secs(1);
-
-/// A socket that can detect the end of its input without reading from it.
-// A trait, since the tests use sockets in memory, which cannot be peeked.
-pub(super) trait PeekEnd {
-    /// Completes once the client has closed its side or reset the connection, unless bytes are left that
-    /// it sent before.
-    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()>;
-}
-
-impl PeekEnd for TcpStream {
-    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // One byte is enough: only whether the input has ended matters.
-        let mut byte = [MaybeUninit::uninit()];
-        match self.poll_peek(cx, &mut ReadBuf::uninit(&mut byte)) {
-            // An error counts as the end: the connection is lost either way.
-            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
-            // A pipelined request: the client closed its side after it, or has not closed it.
-            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl PeekEnd for UnixStream {
-    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if std::task::ready!(self.poll_read_ready(cx)).is_err() {
-                return Poll::Ready(());
-            }
-            let peek = || Ok(recv(self, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0);
-            match self.try_io(Interest::READABLE, peek) {
-                // Not readable after all: the next poll registers the task.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(_) => return Poll::Pending,
-            }
-        }
-    }
-}
 
 /// Cancels the response of one connection once its client is gone.
 #[derive(Debug, Default)]
@@ -70,7 +28,7 @@ impl HangUp {
     /// Checks whether the client is gone, if a response is pending. The response future sees the result
     /// at its next poll.
     #[inline]
-    pub(super) fn poll<S: PeekEnd>(&mut self, socket: &S, state: &ConnState, cx: &mut Context<'_>) {
+    pub(super) fn poll<S: Transport>(&mut self, socket: &mut S, state: &ConnState, cx: &mut Context<'_>) {
         if state.is_pending() {
             self.poll_pending(socket, state, cx);
         } else {
@@ -79,7 +37,7 @@ impl HangUp {
         }
     }
 
-    fn poll_pending<S: PeekEnd>(&mut self, socket: &S, state: &ConnState, cx: &mut Context<'_>) {
+    fn poll_pending<S: Transport>(&mut self, socket: &mut S, state: &ConnState, cx: &mut Context<'_>) {
         // A side that is closed stays closed, so no system call is spent while the grace runs.
         if self.grace.is_none() && socket.poll_end(cx).is_ready() {
             self.grace = Some(Box::pin(sleep(HANG_UP_GRACE)));
@@ -97,6 +55,7 @@ impl HangUp {
 mod tests {
     use std::convert::Infallible;
     use std::future::poll_fn;
+    use std::task::Poll;
 
     use hyper::service::{Service, service_fn};
     use hyper::{Request, Response};
@@ -106,8 +65,8 @@ mod tests {
     /// Whether the client has closed its side.
     struct Peer(bool);
 
-    impl PeekEnd for Peer {
-        fn poll_end(&self, _: &mut Context<'_>) -> Poll<()> {
+    impl Transport for Peer {
+        fn poll_end(&mut self, _: &mut Context<'_>) -> Poll<()> {
             if self.0 { Poll::Ready(()) } else { Poll::Pending }
         }
     }
@@ -127,7 +86,7 @@ mod tests {
             let mut response = Box::pin(service.call(Request::new(String::new())));
             let answered = poll_fn(|cx| {
                 let polled = response.as_mut().poll(cx);
-                hang_up.poll(&Peer(is_gone), &state, cx);
+                hang_up.poll(&mut Peer(is_gone), &state, cx);
                 polled
             });
             // Well past the grace: a response that is still pending then was not cancelled.

@@ -10,13 +10,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustix::fs::Access;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
-use super::stream::Stream;
+use super::plain::Plain;
+use super::tls::Tls;
 use crate::settings::listen::Listen;
 
 /// The address of every client of a Unix socket, which has none. The configuration trusts it as a proxy.
@@ -30,18 +32,21 @@ const SOCKET_MODE: u32 = 0o660;
 /// thousands of others waited for that second.
 const BACKLOG: u32 = 4_096;
 
-/// The protocol of a listener's connections.
+/// The scheme of the URLs with which a client reached a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
+pub enum Scheme {
     /// HTTP/1.0 and HTTP/1.1 without TLS.
-    Http1,
+    Http,
+    /// HTTP over TLS.
+    Https,
 }
 
-/// A listening socket, and the protocol of its connections.
+/// A listening socket, and the TLS of its connections.
 #[derive(Debug)]
 pub struct Listener {
     socket: Accepting,
-    pub(super) protocol: Protocol,
+    /// `None` for a listener without TLS.
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 #[derive(Debug)]
@@ -50,22 +55,28 @@ enum Accepting {
     Unix(UnixListener, #[allow(dead_code, reason = "removes the file when it is dropped")] SocketFile),
 }
 
-/// Creates a listener for HTTP/1.
+/// Creates a listener without TLS.
 impl From<TcpListener> for Listener {
     fn from(socket: TcpListener) -> Listener {
-        Listener { socket: Accepting::Tcp(socket), protocol: Protocol::Http1 }
+        Listener { socket: Accepting::Tcp(socket), tls: None }
     }
 }
 
 impl Listener {
+    /// Makes this a listener with TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Listener {
+        Listener { tls: Some(Arc::new(tls)), ..self }
+    }
+
     /// Accepts a connection, with the address of its client.
-    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>> {
+    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Plain, SocketAddr)>> {
         match &self.socket {
             Accepting::Tcp(socket) => socket
                 .poll_accept(cx)
-                .map(|accepted| accepted.map(|(stream, peer)| (Stream::Tcp(stream), peer))),
+                .map(|accepted| accepted.map(|(stream, peer)| (Plain::Tcp(stream), peer))),
             Accepting::Unix(socket, _) => socket.poll_accept(cx).map(|accepted| {
-                accepted.map(|(stream, _)| (Stream::Unix(stream), SocketAddr::new(UNIX_PEER, 0)))
+                accepted.map(|(stream, _)| (Plain::Unix(stream), SocketAddr::new(UNIX_PEER, 0)))
             }),
         }
     }
@@ -88,6 +99,7 @@ impl Reserved {
         match listen {
             Listen::Tcp(address) => tcp(*address).map(Binding::Tcp).map(Reserved),
             Listen::Unix(path) => unix(path).map(|(socket, file)| Reserved(Binding::Unix(socket, file))),
+            Listen::Off => Err(io::Error::new(ErrorKind::InvalidInput, "it is switched off")),
         }
     }
 
@@ -105,7 +117,7 @@ impl Reserved {
             Binding::Tcp(socket) => Accepting::Tcp(socket.listen(BACKLOG)?),
             Binding::Unix(socket, file) => Accepting::Unix(socket, file),
         };
-        Ok(Listener { socket, protocol: Protocol::Http1 })
+        Ok(Listener { socket, tls: None })
     }
 }
 
@@ -204,6 +216,7 @@ pub(crate) fn check(listen: &Listen) -> io::Result<()> {
             rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
                 .map_err(|errno| no_folder(errno.into()))
         }
+        Listen::Off => Ok(()),
     }
 }
 

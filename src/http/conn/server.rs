@@ -16,15 +16,16 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 
-use super::limits::{ConnLimits, Full};
-use super::listener::Protocol;
-pub use super::listener::{Listener, bind};
-use super::shutdown::Shutdown;
+use super::limits::{ConnLimits, Full, Permit};
+pub use super::listener::{Listener, Scheme, bind};
+use super::plain::Plain;
+use super::shutdown::{Shutdown, Watch};
 use super::socket::Socket;
 use super::state::ConnState;
 use super::stream::Stream;
+use super::tls::{HandshakeError, Tls};
 use crate::descriptors;
-use crate::http::counts::HttpCounts;
+use crate::http::counts::{HandshakeCounts, HttpCounts};
 use crate::model::network::Networks;
 use crate::settings::BadSetting;
 
@@ -169,7 +170,7 @@ pub async fn serve<C, S, B>(
     stop: impl Future<Output = ()>,
 ) -> Drained
 where
-    C: Fn(SocketAddr) -> S,
+    C: Fn(SocketAddr, Scheme) -> S + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
     S::Future: Send + Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -177,7 +178,6 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let http = builder();
     let proxies = settings.proxies().expect("the configuration was checked");
     let connections = settings.connections();
     // A limit below the configured one must not apply silently.
@@ -191,6 +191,13 @@ where
     }
     let limits = ConnLimits::new(connections, settings.max_connections_per_address, proxies);
     let shutdown = Shutdown::default();
+    let server = Arc::new(Server {
+        http1: builder(),
+        head_timeout: settings.header_timeout,
+        counts: Arc::clone(&counts),
+        watch: shutdown.watch(),
+        connect,
+    });
     let mut backoff = AcceptBackoff::default();
     let mut surplus = Surplus::default();
     let mut stop = std::pin::pin!(stop);
@@ -202,7 +209,7 @@ where
             () = &mut stop => break,
             accepted = accept(&listeners, &mut first, &mut backoff, &counts) => accepted,
         };
-        let (stream, peer, protocol) = accepted;
+        let (stream, peer, tls) = accepted;
         let permit = match limits.acquire(peer.ip()) {
             Ok(permit) => permit,
             Err(full) => {
@@ -214,18 +221,55 @@ where
             }
         };
         counts.connections.add();
+        let open = Open { peer, _permit: permit, _counts: Closing(Arc::clone(&counts)) };
+        match tls {
+            None => server.serve_http1(Stream::Plain(stream), Scheme::Http, open),
+            Some(tls) => server.shake_hands(stream, Arc::clone(tls), open),
+        }
+    }
+    // Before the drain: the system rejects new connections, and another server may bind the address.
+    drop(listeners);
+    drain(&shutdown, &limits, settings.drain_timeout, &counts).await
+}
+
+/// What the tasks of all connections share.
+struct Server<C> {
+    http1: http1::Builder,
+    head_timeout: Duration,
+    counts: Arc<HttpCounts>,
+    watch: Watch,
+    connect: C,
+}
+
+/// An open connection. Its drop, also by a panic or an abort of the task, releases its permit and counts its end.
+struct Open {
+    peer: SocketAddr,
+    _permit: Permit,
+    _counts: Closing,
+}
+
+impl<C, S, B> Server<C>
+where
+    C: Fn(SocketAddr, Scheme) -> S + Send + Sync + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + Unpin,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body + Default + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// Starts the task of a connection with HTTP/1.
+    fn serve_http1(&self, stream: Stream, scheme: Scheme, open: Open) {
         let state = ConnState::default();
-        let stream = TokioIo::new(Socket::new(stream, state.clone(), settings.header_timeout));
+        let service = state.track((self.connect)(open.peer, scheme));
+        let stream = TokioIo::new(Socket::new(stream, state.clone(), self.head_timeout));
         // Boxed: the future of a function has a copy of each argument that it passes on, and this value is
         // most of the memory of a connection.
-        let connection = match protocol {
-            Protocol::Http1 => Box::pin(http.serve_connection(stream, state.track(connect(peer)))),
-        };
-        let (watch, counts) = (shutdown.watch(), Closing(Arc::clone(&counts)));
+        let connection = Box::pin(self.http1.serve_connection(stream, service));
+        let watch = self.watch.clone();
         // Not in a `JoinSet`, which wakes the accept loop for each connection that ends.
         tokio::spawn(async move {
-            // Also dropped by a panic or an abort of the task, so that no permit is lost.
-            let _until_the_end = (permit, counts);
+            let _until_the_end = open;
             let running =
                 watch.run(connection, state, |connection| connection.as_deref_mut().graceful_shutdown());
             if let Some(Err(error)) = running.await {
@@ -234,9 +278,34 @@ where
             }
         });
     }
-    // Before the drain: the system rejects new connections, and another server may bind the address.
-    drop(listeners);
-    drain(&shutdown, &limits, settings.drain_timeout, &counts).await
+
+    /// Starts the task of a handshake, which starts the task of the connection: the memory of a handshake is
+    /// released with its task.
+    fn shake_hands(self: &Arc<Server<C>>, stream: Plain, tls: Arc<Tls>, open: Open) {
+        let server = Arc::clone(self);
+        tokio::spawn(async move {
+            let handshake = Box::pin(tls.handshake(stream, server.head_timeout));
+            // A handshake that has begun before a drain may end in it.
+            let shaken = server.watch.clone().run(handshake, ConnState::default(), |_| {}).await;
+            match shaken {
+                Some(Ok(stream)) => {
+                    server.counts.handshakes.completed.add();
+                    server.serve_http1(Stream::Tls(Box::new(stream)), Scheme::Https, open);
+                }
+                Some(Err(error)) => count(&server.counts.handshakes, error),
+                None => {}
+            }
+        });
+    }
+}
+
+fn count(counts: &HandshakeCounts, error: HandshakeError) {
+    match error {
+        HandshakeError::TimedOut => counts.timed_out.add(),
+        HandshakeError::UnknownName => counts.unknown_name.add(),
+        HandshakeError::PlainHttp => counts.plain_http.add(),
+        HandshakeError::Failed => counts.failed.add(),
+    }
 }
 
 /// Rate-limits the warning about rejected connections.
@@ -298,12 +367,12 @@ struct AcceptBackoff {
 /// Returns the next connection of any listener. The listener at `first` is polled first, and the one behind
 /// it the next time, so that no listener keeps the others waiting. Cancel safe: nothing is accepted before it
 /// returns.
-async fn accept(
-    listeners: &[Listener],
+async fn accept<'a>(
+    listeners: &'a [Listener],
     first: &mut usize,
     backoff: &mut AcceptBackoff,
     counts: &HttpCounts,
-) -> (Stream, SocketAddr, Protocol) {
+) -> (Plain, SocketAddr, Option<&'a Arc<Tls>>) {
     loop {
         let (at, accepted) = poll_fn(|cx| {
             let in_turn = (0..listeners.len()).map(|step| (*first + step) % listeners.len());
@@ -321,7 +390,7 @@ async fn accept(
             Ok((stream, peer)) => {
                 // One success shows that the shortage is over.
                 backoff.pause = None;
-                return (stream, peer, listeners[at].protocol);
+                return (stream, peer, listeners[at].tls.as_ref());
             }
             // The client was gone before its connection was accepted. Its error used up the event of the
             // listener, so the next poll is pending or returns another connection.
@@ -464,9 +533,9 @@ mod tests {
         let (mut first, mut backoff, counts) = (0, AcceptBackoff::default(), HttpCounts::default());
         let mut of_busy = Vec::new();
         for _ in 0..clients.len() {
-            let (stream, _, protocol) = accept(&listeners, &mut first, &mut backoff, &counts).await;
-            assert_eq!(protocol, Protocol::Http1);
-            let Stream::Tcp(stream) = stream else { panic!("a socket of TCP") };
+            let (stream, _, tls) = accept(&listeners, &mut first, &mut backoff, &counts).await;
+            assert!(tls.is_none());
+            let Plain::Tcp(stream) = stream else { panic!("a socket of TCP") };
             of_busy.push(stream.local_addr().expect("open") == busy);
         }
         // The quiet listener is served every second time, until its two connections are accepted.

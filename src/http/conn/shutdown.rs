@@ -26,7 +26,7 @@ const CUT: u8 = 2;
 pub(super) struct Shutdown(Arc<Shared>);
 
 /// One connection's view of the [`Shutdown`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Watch(Arc<Shared>);
 
 #[derive(Debug, Default)]

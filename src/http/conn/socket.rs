@@ -12,13 +12,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::coalesce::Coalescer;
 use super::deadline::{HeadDeadline, WriteDeadline};
-use super::hang_up::{HangUp, PeekEnd};
+use super::hang_up::HangUp;
 use super::head_guard::HeadGuard;
 use super::linger::{LINGER_IDLE, Linger, poll_linger};
 use super::state::ConnState;
+use super::transport::Transport;
 
 /// The socket of one connection. Every open connection has one: a test bounds its size.
-pub(super) struct Socket<S: AsyncWrite + Unpin> {
+pub(super) struct Socket<S: AsyncWrite + Transport + Unpin> {
     inner: S,
     state: ConnState,
     heads: HeadDeadline,
@@ -30,7 +31,7 @@ pub(super) struct Socket<S: AsyncWrite + Unpin> {
     hang_up: HangUp,
 }
 
-impl<S: AsyncWrite + Unpin> Socket<S> {
+impl<S: AsyncWrite + Transport + Unpin> Socket<S> {
     /// Creates a socket whose client has `head_timeout` for each request head.
     pub(super) fn new(inner: S, state: ConnState, head_timeout: Duration) -> Socket<S> {
         Socket {
@@ -71,7 +72,10 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
             let written = Pin::new(&mut *inner).poll_write(cx, bytes);
             writes.watch(cx, written)
         }))?;
-        self.writes.caught_up(cx);
+        // What TLS has encrypted and the system has not accepted is still due: see `poll_flush`.
+        if self.inner.is_flushed() {
+            self.writes.caught_up(cx);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -91,7 +95,7 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Drop for Socket<S> {
+impl<S: AsyncWrite + Transport + Unpin> Drop for Socket<S> {
     /// Writes what the socket accepts at once of the held responses: hyper drops a connection as soon as
     /// the body of a response fails, and the responses before it are complete.
     fn drop(&mut self) {
@@ -99,11 +103,12 @@ impl<S: AsyncWrite + Unpin> Drop for Socket<S> {
         if !unsent.is_empty() {
             let mut cx = Context::from_waker(Waker::noop());
             let _ = Pin::new(&mut self.inner).poll_write(&mut cx, unsent);
+            let _ = Pin::new(&mut self.inner).poll_flush(&mut cx);
         }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
+impl<S: AsyncRead + AsyncWrite + Transport + Unpin> AsyncRead for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -124,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + PeekEnd + Unpin> AsyncWrite for Socket<S> {
+impl<S: AsyncRead + AsyncWrite + Transport + Unpin> AsyncWrite for Socket<S> {
     // Not vectored, so that hyper passes each response as one slice.
 
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
@@ -148,7 +153,8 @@ impl<S: AsyncRead + AsyncWrite + PeekEnd + Unpin> AsyncWrite for Socket<S> {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_release(cx))?;
-        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        ready!(self.writes.watch_flush(cx, flushed))?;
         self.writes.caught_up(cx);
         // A pending response leaves hyper nothing to write, and so leads to a flush at each of its polls.
         let Socket { inner, state, hang_up, .. } = &mut *self;
@@ -165,8 +171,8 @@ impl<S: AsyncRead + AsyncWrite + PeekEnd + Unpin> AsyncWrite for Socket<S> {
             let Socket { inner, linger, .. } = &mut *self;
             return poll_linger(inner, linger, cx);
         }
-        // hyper drops the socket next, which closes it as well: one system call less.
-        Poll::Ready(Ok(()))
+        // hyper drops the socket next, which closes it as well: one system call less than a shutdown.
+        self.inner.poll_close_notify(cx)
     }
 }
 
@@ -182,6 +188,7 @@ mod tests {
 
     use super::*;
     use crate::http::conn::coalesce::HELD_MAX;
+    use crate::http::conn::stream::Stream;
 
     /// A client that sends `input` once, and accepts `takes` writes.
     #[derive(Default)]
@@ -191,14 +198,14 @@ mod tests {
         got: Vec<Vec<u8>>,
     }
 
-    impl PeekEnd for Peer {
-        fn poll_end(&self, _: &mut Context<'_>) -> Poll<()> {
+    impl Transport for Peer {
+        fn poll_end(&mut self, _: &mut Context<'_>) -> Poll<()> {
             Poll::Pending
         }
     }
 
-    impl PeekEnd for tokio::io::DuplexStream {
-        fn poll_end(&self, _: &mut Context<'_>) -> Poll<()> {
+    impl Transport for tokio::io::DuplexStream {
+        fn poll_end(&mut self, _: &mut Context<'_>) -> Poll<()> {
             Poll::Pending
         }
     }
@@ -382,6 +389,6 @@ mod tests {
     /// Every open connection has one of these: 184 bytes beside the socket of the system.
     #[test]
     fn a_connection_takes_no_more_memory_than_it_did() {
-        assert!(size_of::<Socket<TcpStream>>() <= size_of::<TcpStream>() + 184);
+        assert!(size_of::<Socket<Stream>>() <= size_of::<TcpStream>() + 192);
     }
 }

@@ -8,15 +8,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 
-use super::hang_up::PeekEnd;
+use super::plain::Plain;
+use super::tls_stream::TlsStream;
+use super::transport::Transport;
 
 /// The byte stream of an accepted connection.
 #[derive(Debug)]
 pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Plain(Plain),
+    /// Boxed: it is large, and most of it is on the heap anyway.
+    Tls(Box<TlsStream>),
 }
 
 impl AsyncRead for Stream {
@@ -27,41 +29,56 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
         }
     }
 }
 
-/// Not vectored, like the socket around it.
 impl AsyncWrite for Stream {
     #[inline]
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, data),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, data),
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, data),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, data),
         }
     }
 
-    /// Completes at once: the system buffers what was written.
     #[inline]
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }
 }
 
-impl PeekEnd for Stream {
-    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+impl Transport for Stream {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            Stream::Tcp(stream) => stream.poll_end(cx),
-            Stream::Unix(stream) => stream.poll_end(cx),
+            Stream::Plain(stream) => stream.poll_end(cx),
+            Stream::Tls(stream) => stream.poll_end(cx),
+        }
+    }
+
+    fn poll_close_notify(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Tls(stream) => stream.poll_close_notify(cx),
+        }
+    }
+
+    fn is_flushed(&self) -> bool {
+        match self {
+            Stream::Plain(_) => true,
+            Stream::Tls(stream) => stream.is_flushed(),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use hyper::StatusCode;
+use hyper::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
 
 use crate::http::api::dialect::{Dialect, ServerError};
 use crate::http::api::response::server_error;
@@ -27,6 +28,20 @@ pub enum ResponseFuture {
     Later(Later),
 }
 
+impl ResponseFuture {
+    /// Adds `Strict-Transport-Security` to the response.
+    pub(super) fn with_hsts(mut self, value: HeaderValue) -> ResponseFuture {
+        match &mut self {
+            ResponseFuture::Now(Some(response)) => {
+                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+            }
+            ResponseFuture::Now(None) => {}
+            ResponseFuture::Later(later) => later.hsts = Some(value),
+        }
+        self
+    }
+}
+
 /// A response that is being produced.
 pub struct Later {
     pub(super) response: Pin<Box<dyn Future<Output = HttpResponse> + Send>>,
@@ -35,6 +50,8 @@ pub struct Later {
     pub(super) dialect: Option<&'static dyn Dialect>,
     /// Where a redirect counts, and when its request arrived if it is timed.
     pub(super) redirects: Option<(Arc<RedirectCount>, Option<Instant>)>,
+    /// The value of `Strict-Transport-Security`.
+    pub(super) hsts: Option<HeaderValue>,
 }
 
 impl fmt::Debug for Later {
@@ -68,7 +85,10 @@ impl Later {
                 let render = |dialect| server_error(dialect, ServerError::Internal);
                 Poll::Ready(self.dialect.map_or_else(panicked, render))
             })
-            .map(|response| {
+            .map(|mut response| {
+                if let Some(hsts) = self.hsts.take() {
+                    response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
+                }
                 if let Some((redirects, began)) = self.redirects.take() {
                     self.counts.answered(response.status(), &redirects, began);
                 }

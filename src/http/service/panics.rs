@@ -54,6 +54,7 @@ fn respond(request: Request<Incoming>, held: &SharedCount, counts: &Arc<HttpCoun
         counts: Arc::clone(counts),
         dialect: Some(dialect_of("/api/v1/links")),
         redirects: None,
+        hsts: None,
     })
 }
 
@@ -98,7 +99,7 @@ async fn t112_a_thousand_panics_are_a_thousand_responses() {
     let settings = Settings { drain_timeout: Duration::from_secs(1), ..Settings::default() };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (shared, counted) = (Arc::clone(&held), Arc::clone(&counts));
-    let connect = move |_| {
+    let connect = move |_, _| {
         let (held, counts) = (Arc::clone(&shared), Arc::clone(&counted));
         service_fn(move |request| respond(request, &held, &counts))
     };

@@ -57,6 +57,8 @@ pub enum ServerError {
     BadHost,
     /// The target exceeds the limit of length.
     LongTarget,
+    /// The request came over HTTP, and the server has HTTPS.
+    Unencrypted,
     /// The response is too long for a client of HTTP/1.0.
     OldHttp,
     /// The body is longer than this number of bytes.
@@ -113,6 +115,7 @@ impl ServerError {
         match self {
             ServerError::BadHost => StatusCode::BAD_REQUEST,
             ServerError::LongTarget => StatusCode::URI_TOO_LONG,
+            ServerError::Unencrypted => StatusCode::FORBIDDEN,
             ServerError::OldHttp => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             // Either way the same request can never succeed, unlike with 503.
             ServerError::TooLarge(_) | ServerError::ChangeTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -134,6 +137,9 @@ impl ServerError {
             ServerError::TooLarge(max) => return format!("the body must be at most {max} bytes").into(),
             ServerError::BadHost => "the request must name one host, well-formed",
             ServerError::LongTarget => "the address is too long",
+            ServerError::Unencrypted => {
+                "the API is served over HTTPS only: use https://, and replace a key that was sent over HTTP"
+            }
             ServerError::OldHttp => {
                 "the list is too long for HTTP/1.0; ask with HTTP/1.1, or with skip and limit"
             }
@@ -163,6 +169,7 @@ impl ServerError {
             ServerError::DiskFull | ServerError::NoDescriptors => Some(30),
             ServerError::BadHost
             | ServerError::LongTarget
+            | ServerError::Unencrypted
             | ServerError::OldHttp
             | ServerError::TooLarge(_)
             | ServerError::SlowBody

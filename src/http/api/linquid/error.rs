@@ -93,6 +93,7 @@ fn code(error: ServerError) -> &'static str {
         // The only code that the vendor documents for 400.
         ServerError::BadHost => INVALID,
         ServerError::LongTarget => "URI_TOO_LONG",
+        ServerError::Unencrypted => "FORBIDDEN",
         ServerError::OldHttp => "HTTP_VERSION_NOT_SUPPORTED",
         ServerError::TooLarge(_) | ServerError::ChangeTooLarge => TOO_LARGE,
         ServerError::SlowBody => "REQUEST_TIMEOUT",

@@ -1,0 +1,156 @@
+//! The owner's certificate files: read at the start, and again when they change.
+//!
+//! A program that renews certificates replaces files by renaming, or by changing a link to a folder. Both change
+//! the inode of the path, so a look at the files every ten seconds finds each change, on every file system.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::pair::{Pair, PairError};
+use super::resolver::ByName;
+use super::settings::CertificateFiles;
+
+/// The time between two looks at the files.
+pub(super) const EVERY: Duration = Duration::from_secs(10);
+
+/// The pairs of the owner.
+#[derive(Debug)]
+pub(super) struct OwnPairs(Vec<OwnPair>);
+
+#[derive(Debug)]
+struct OwnPair {
+    files: CertificateFiles,
+    /// The state of the files at the last read, whether it succeeded or not: a failure is logged once.
+    stamp: [Option<Stamp>; 2],
+    pair: Pair,
+}
+
+/// Device, inode, time of change in nanoseconds, and size.
+type Stamp = (u64, u64, i128, u64);
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    let changed = i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
+    Some((found.dev(), found.ino(), changed, found.size()))
+}
+
+fn stamps(files: &CertificateFiles) -> [Option<Stamp>; 2] {
+    [stamp(&files.chain), stamp(&files.key)]
+}
+
+impl OwnPairs {
+    /// Reads all pairs. Fails with the first one that cannot be used. Blocks.
+    pub(super) fn read(files: &[CertificateFiles]) -> Result<OwnPairs, PairError> {
+        let pairs = files.iter().map(|files| {
+            // Before the read: a change during it is found by the next look.
+            let stamp = stamps(files);
+            Ok(OwnPair { files: files.clone(), stamp, pair: Pair::read(files)? })
+        });
+        pairs.collect::<Result<_, _>>().map(OwnPairs)
+    }
+
+    /// Reads the pairs whose files have changed, and returns whether one was replaced. A pair that cannot be used,
+    /// and a certificate that ends before the one in use, are logged and not taken. Blocks.
+    pub(super) fn reload(&mut self) -> bool {
+        let mut is_changed = false;
+        for own in &mut self.0 {
+            let stamp = stamps(&own.files);
+            if stamp == own.stamp {
+                continue;
+            }
+            own.stamp = stamp;
+            is_changed |= own.replace();
+        }
+        is_changed
+    }
+
+    /// Returns the certificates by their names. The first pair with a name wins.
+    pub(super) fn by_name(&self) -> ByName {
+        let mut by_name = ByName::default();
+        for own in &self.0 {
+            for name in &own.pair.fields.names {
+                by_name.entry(name.as_str().into()).or_insert_with(|| own.pair.key.clone());
+            }
+        }
+        by_name
+    }
+}
+
+impl OwnPair {
+    fn replace(&mut self) -> bool {
+        let file = self.files.chain.display();
+        match Pair::read(&self.files) {
+            Err(error) => {
+                tracing::warn!(%error, "changed certificate files are not used; the certificate before stays in use");
+                false
+            }
+            Ok(pair) if pair.fields.not_after < self.pair.fields.not_after => {
+                tracing::warn!(%file, "a certificate that ends before the one in use is not used");
+                false
+            }
+            Ok(pair) => {
+                tracing::info!(%file, names = pair.fields.names.join(","), "a changed certificate is in use");
+                self.pair = pair;
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+    use crate::certificates::pair::tests::write;
+
+    /// Writes a certificate that ends in this year.
+    fn write_until(files: &CertificateFiles, year: i32) {
+        let mut params = CertificateParams::new(vec!["b.test".to_owned()]).expect("valid names");
+        params.not_after = date_time_ymd(year, 1, 1);
+        let key = KeyPair::generate().expect("a key");
+        // As renewal programs do: beside the file, then renamed.
+        for (path, text) in [
+            (&files.key, key.serialize_pem()),
+            (&files.chain, params.self_signed(&key).expect("signed").pem()),
+        ] {
+            let beside = path.with_extension("new");
+            fs::write(&beside, text).expect("a small file");
+            fs::rename(&beside, path).expect("the same folder");
+        }
+    }
+
+    #[test]
+    fn changed_files_are_read_again_and_worse_ones_are_not_used() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let files = write(&folder, &["a.test"]);
+        let mut own = OwnPairs::read(std::slice::from_ref(&files)).expect("usable");
+        assert!(own.by_name().contains_key("a.test"));
+        assert!(!own.reload(), "nothing changed");
+        // The certificate before ends in the year 4096.
+        write_until(&files, 5000);
+        assert!(own.reload());
+        assert!(own.by_name().contains_key("b.test") && !own.by_name().contains_key("a.test"));
+        let key = own.by_name()["b.test"].clone();
+        write_until(&files, 2030);
+        assert!(!own.reload(), "it ends earlier");
+        fs::write(&files.key, "nonsense").expect("a small file");
+        assert!(!own.reload());
+        fs::remove_file(&files.chain).expect("it exists");
+        assert!(!own.reload());
+        assert!(std::sync::Arc::ptr_eq(&own.by_name()["b.test"], &key));
+        write_until(&files, 5001);
+        assert!(own.reload());
+    }
+
+    #[test]
+    fn the_first_bad_pair_stops_a_start() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let good = write(&folder, &["a.test"]);
+        let bad = CertificateFiles { chain: folder.path().join("no.pem"), key: good.key.clone() };
+        let error = OwnPairs::read(&[good, bad]).expect_err("a missing file").to_string();
+        assert!(error.contains("no.pem"), "{error}");
+    }
+}

@@ -1,0 +1,180 @@
+//! The `[https]` section.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::settings::BadSetting;
+use crate::settings::listen::Listen;
+
+/// The directory of Let's Encrypt.
+pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+/// Longest `hsts`: two years, which the lists of browsers ask for.
+const HSTS_MAX: Duration = Duration::from_hours(2 * 365 * 24);
+
+/// The `[https]` section.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Where HTTPS is served. Default: port 443 of every address if `domain` or `https.certificates` is set, and
+    /// nowhere otherwise.
+    pub listen: Option<Listen>,
+    /// The address of the account at the authority. May be empty.
+    pub email: String,
+    /// The URL of the directory of the certificate authority (RFC 8555).
+    pub authority: String,
+    /// A PEM file of the certificates that the TLS of the authority itself is checked with; for a private authority.
+    pub authority_roots: Option<PathBuf>,
+    /// The profile of certificates to ask the authority for. Empty is its default.
+    pub profile: String,
+    /// The key id of an external account (RFC 8555 7.3.4). Its key is in `WAYPOST_HTTPS__EAB_KEY`.
+    pub eab_key_id: String,
+    /// Whether domains that the APIs register get certificates too.
+    pub registered_domains: bool,
+    /// The time for which browsers use HTTPS only, for the names in `domain`. Zero sends no such header.
+    #[serde(with = "crate::settings::duration")]
+    pub hsts: Duration,
+    /// What port 80 does with a visit to a name that has a certificate.
+    pub plain_http: PlainHttp,
+    /// Certificates of the owner, as files.
+    pub certificates: Vec<CertificateFiles>,
+    /// The key of the external account; from the environment only.
+    #[serde(skip)]
+    pub eab_key: Option<Secret>,
+}
+
+/// What port 80 does with a visit to a name that has a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlainHttp {
+    /// It answers 308 with the same URL and `https`.
+    #[default]
+    Redirect,
+    /// It answers as over HTTPS.
+    Serve,
+}
+
+/// The two files of a certificate of the owner, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// The certificate, and those of the authorities between it and the root.
+    pub chain: PathBuf,
+    /// The private key. May be the same file.
+    pub key: PathBuf,
+}
+
+/// A secret that `Debug` does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Everything but the address of a person.
+        f.debug_struct("Settings")
+            .field("listen", &self.listen)
+            .field("authority", &self.authority)
+            .field("profile", &self.profile)
+            .field("registered_domains", &self.registered_domains)
+            .field("hsts", &self.hsts)
+            .field("plain_http", &self.plain_http)
+            .field("certificates", &self.certificates)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            listen: None,
+            email: String::new(),
+            authority: LETS_ENCRYPT.to_owned(),
+            authority_roots: None,
+            profile: String::new(),
+            eab_key_id: String::new(),
+            registered_domains: true,
+            hsts: Duration::from_hours(30 * 24),
+            plain_http: PlainHttp::default(),
+            certificates: Vec::new(),
+            eab_key: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks every rule about a value of the right type.
+    pub fn check(&self) -> Result<(), BadSetting> {
+        let is_https = Url::parse(&self.authority).is_ok_and(|url| url.scheme() == "https" && url.has_host());
+        if !is_https {
+            let rule = "must be the https URL of an ACME directory";
+            return Err(BadSetting::new("authority", format!("{:?}", self.authority), rule));
+        }
+        if !self.email.is_empty() && !is_address(&self.email) {
+            return Err(BadSetting::new("email", "(not shown)", "must be an address such as me@example.com"));
+        }
+        if self.hsts > HSTS_MAX {
+            let shown = crate::settings::duration::show(self.hsts);
+            return Err(BadSetting::new("hsts", format!("{shown:?}"), "must be at most \"730d\""));
+        }
+        if self.eab_key_id.is_empty() != self.eab_key.is_none() {
+            let rule = "must be set together with the environment variable WAYPOST_HTTPS__EAB_KEY";
+            return Err(BadSetting::new("eab_key_id", format!("{:?}", self.eab_key_id), rule));
+        }
+        let is_token = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if !is_token(&self.profile) {
+            let rule = "must be a name of letters, digits and hyphens such as shortlived";
+            return Err(BadSetting::new("profile", format!("{:?}", self.profile), rule));
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether a text can be a mail address. The authority checks the rest.
+fn is_address(text: &str) -> bool {
+    let is_plain = text.chars().all(|c| c.is_ascii_graphic());
+    let parts = text.split_once('@');
+    is_plain
+        && parts.is_some_and(|(name, host)| !name.is_empty() && host.contains('.') && !host.contains('@'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_pass_and_each_rule_names_its_key() {
+        assert_eq!(Settings::default().check(), Ok(()));
+        let check = |change: fn(&mut Settings), want: &str| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            let error = settings.check().map_err(|error| error.to_string());
+            assert!(error.as_ref().is_err_and(|error| error.contains(want)), "{error:?} {want}");
+        };
+        check(|s| s.authority = "http://a.test/dir".to_owned(), "`authority` = \"http://a.test/dir\"");
+        check(|s| s.authority = "acme".to_owned(), "must be the https URL of an ACME directory");
+        check(|s| s.email = "me".to_owned(), "`email` = (not shown): must be an address");
+        check(|s| s.email = "me@a@b.c".to_owned(), "must be an address");
+        check(|s| s.hsts = Duration::from_hours(731 * 24), "`hsts` = \"731d\": must be at most \"730d\"");
+        check(|s| s.eab_key_id = "kid".to_owned(), "WAYPOST_HTTPS__EAB_KEY");
+        check(|s| s.eab_key = Some(Secret("k".to_owned())), "`eab_key_id` = \"\"");
+        check(|s| s.profile = "short lived".to_owned(), "`profile` = \"short lived\"");
+    }
+
+    #[test]
+    fn no_secret_and_no_person_is_shown() {
+        let mut settings = Settings { email: "me@example.com".to_owned(), ..Settings::default() };
+        settings.eab_key = Some(Secret("canary".to_owned()));
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("canary") && !shown.contains("me@example.com"), "{shown}");
+    }
+}

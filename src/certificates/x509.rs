@@ -1,0 +1,79 @@
+//! The fields of a certificate that decide what is done with it: names and dates.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::SystemTime;
+
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+
+/// What a certificate says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fields {
+    /// The DNS names, in lower case, and the addresses. A name may begin with `*.`.
+    pub names: Vec<String>,
+    /// The first moment at which it is valid.
+    pub not_before: SystemTime,
+    /// The last moment at which it is valid.
+    pub not_after: SystemTime,
+}
+
+impl Fields {
+    /// Reads a certificate in DER. Fails if it is none.
+    pub(super) fn read(der: &[u8]) -> Result<Fields, String> {
+        let certificate = Certificate::from_der(der).map_err(|error| error.to_string())?;
+        let certificate = certificate.tbs_certificate();
+        let names = certificate.get_extension::<SubjectAltName>().map_err(|error| error.to_string())?;
+        let names = names.map(|(_, names)| names.0).unwrap_or_default();
+        let validity = certificate.validity();
+        Ok(Fields {
+            names: names.iter().filter_map(name).collect(),
+            not_before: validity.not_before.to_system_time(),
+            not_after: validity.not_after.to_system_time(),
+        })
+    }
+}
+
+/// Returns the name of a host. `None` for names of other things, such as people.
+fn name(name: &GeneralName) -> Option<String> {
+    match name {
+        GeneralName::DnsName(name) => Some(name.as_str().to_ascii_lowercase()),
+        GeneralName::IpAddress(address) => {
+            let bytes = address.as_bytes();
+            let v4 = <[u8; 4]>::try_from(bytes).map(|bytes| Ipv4Addr::from(bytes).to_string());
+            v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| Ipv6Addr::from(bytes).to_string())).ok()
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    #[test]
+    fn names_and_dates_are_read() {
+        let names = ["Go.Example.com", "*.example.com", "192.0.2.1", "2001:db8::1"].map(str::to_owned);
+        let mut params = CertificateParams::new(names).expect("valid names");
+        params.not_before = date_time_ymd(2026, 1, 2);
+        params.not_after = date_time_ymd(2051, 3, 4);
+        let signed = params.self_signed(&KeyPair::generate().expect("a key")).expect("signed");
+        let fields = Fields::read(signed.der()).expect("a certificate");
+        assert_eq!(fields.names, ["go.example.com", "*.example.com", "192.0.2.1", "2001:db8::1"]);
+        let day = |days: u64| UNIX_EPOCH + Duration::from_hours(24 * days);
+        // 2026-01-02, and 2051-03-04 in the other encoding of times (RFC 5280 4.1.2.5).
+        assert_eq!((fields.not_before, fields.not_after), (day(20_455), day(29_647)));
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        for bytes in [&b""[..], b"x", b"\x30\x03\x02\x01\x00", &[0x30; 64]] {
+            assert!(Fields::read(bytes).is_err(), "{bytes:?}");
+        }
+    }
+}

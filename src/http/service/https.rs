@@ -1,0 +1,101 @@
+//! [`HttpsPolicy`]: what differs between HTTP and HTTPS on a server that has both.
+//!
+//! Over HTTP, visits to a name with a certificate are redirected to HTTPS, and the APIs are refused without a
+//! redirect: a key that was sent in clear must be noticed. Over HTTPS, responses for the names in `domain` have
+//! `Strict-Transport-Security` (RFC 6797); other names belong to customers, whose subdomains and plans are unknown.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use hyper::body::Body;
+use hyper::header::{CACHE_CONTROL, HeaderValue, LOCATION};
+use hyper::{Request, Response, StatusCode};
+
+use super::rejected;
+use crate::certificates::settings::PlainHttp;
+use crate::certificates::{CertificateName, CertificateNames, Certificates, Settings};
+use crate::http::api::dialect::ServerError;
+use crate::http::body::{Content, HttpResponse};
+use crate::http::host;
+use crate::http::route::Route;
+use crate::model::network::Networks;
+
+/// How long a client may remember a redirect to HTTPS: as a permanent link, so that nothing stays behind when a server
+/// goes back to HTTP.
+const SHORTLY: HeaderValue = HeaderValue::from_static("private, max-age=90");
+
+/// What differs between HTTP and HTTPS on a server that has both.
+#[derive(Debug)]
+pub struct HttpsPolicy {
+    certificates: Certificates,
+    plain_http: PlainHttp,
+    /// The port of HTTPS, if it is not the default.
+    port: Option<u16>,
+    /// The value of `Strict-Transport-Security`, and the hosts that have it.
+    hsts: Option<(HeaderValue, HashSet<String, ahash::RandomState>)>,
+}
+
+impl HttpsPolicy {
+    /// Creates the policy of a server with HTTPS on this port.
+    pub fn new(
+        certificates: Certificates,
+        names: &CertificateNames,
+        settings: &Settings,
+        port: Option<u16>,
+    ) -> HttpsPolicy {
+        let seconds = settings.hsts.as_secs();
+        let value = HeaderValue::try_from(format!("max-age={seconds}")).expect("digits");
+        let hosts = names.all().iter().map(CertificateName::in_url).collect();
+        HttpsPolicy {
+            certificates,
+            plain_http: settings.plain_http,
+            port: port.filter(|port| *port != 443),
+            hsts: (seconds > 0).then_some((value, hosts)),
+        }
+    }
+
+    /// Returns the response to a request over HTTP that is not served there. `peer` is the other end of the
+    /// connection.
+    pub(super) fn answer_plain<B: Body>(
+        &self,
+        request: &Request<B>,
+        peer: IpAddr,
+        proxies: &Networks,
+    ) -> Option<HttpResponse> {
+        // A proxy may have ended the TLS of the visitor, who would be redirected again and again.
+        if self.plain_http == PlainHttp::Serve || proxies.name(peer) {
+            return None;
+        }
+        let uri = request.uri();
+        match Route::of(uri.path()) {
+            // The programs of this machine are the owner's.
+            Route::Api | Route::Metrics if !peer.to_canonical().is_loopback() => {
+                Some(rejected(uri, ServerError::Unencrypted))
+            }
+            Route::Visit | Route::Contact | Route::Docs | Route::Description | Route::Unknown => {
+                self.redirect(request)
+            }
+            _ => None,
+        }
+    }
+
+    fn redirect<B: Body>(&self, request: &Request<B>) -> Option<HttpResponse> {
+        let host = host::of(request.version(), request.uri(), request.headers()).ok()?;
+        self.certificates.find(Some(host.trim_matches(['[', ']'])))?;
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let target = request.uri().path_and_query()?.as_str();
+        let location = HeaderValue::try_from(format!("https://{host}{port}{target}")).ok()?;
+        let mut response = Response::new(Content::default());
+        *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+        response.headers_mut().insert(LOCATION, location);
+        response.headers_mut().insert(CACHE_CONTROL, SHORTLY);
+        Some(response)
+    }
+
+    /// Returns the value of `Strict-Transport-Security` for the host of a request over HTTPS.
+    pub(super) fn hsts<B: Body>(&self, request: &Request<B>) -> Option<HeaderValue> {
+        let (value, hosts) = self.hsts.as_ref()?;
+        let host = host::of(request.version(), request.uri(), request.headers()).ok()?;
+        hosts.contains(&*host).then(|| value.clone())
+    }
+}
