@@ -21,6 +21,9 @@ pub struct BadHost;
 /// Returns the host of a request in lower case, without port and trailing dot. IP literals are unchanged.
 /// Borrowed unless the case changes.
 pub fn of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<Cow<'a, str>, BadHost> {
+    if version == Version::HTTP_2 {
+        return of_http2(uri, headers);
+    }
     let line = match line(headers) {
         // If there are as many lines as names, which is nearly always so, no name has two lines.
         Some(line) if headers.len() == headers.keys_len() || headers.get_all(HOST).iter().count() == 1 => {
@@ -34,6 +37,21 @@ pub fn of<'a>(version: Version, uri: &'a Uri, headers: &'a HeaderMap) -> Result<
     match uri.authority() {
         Some(authority) => parse(authority.as_str()),
         None => Ok(line.unwrap_or(Cow::Borrowed(NAMELESS))),
+    }
+}
+
+/// Returns the host of a request of HTTP/2, which `:authority` names. A `Host` beside it must name the same: a server
+/// behind this one may read either (RFC 9113 8.3.1).
+fn of_http2<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Cow<'a, str>, BadHost> {
+    let mut lines = headers.get_all(HOST).iter();
+    let line = lines.next().map(|line| line.to_str().map_err(|_| BadHost).and_then(parse)).transpose()?;
+    if lines.next().is_some() {
+        return Err(BadHost);
+    }
+    match (uri.authority().map(|authority| parse(authority.as_str())).transpose()?, line) {
+        (Some(authority), Some(line)) if authority != line => Err(BadHost),
+        (Some(host), _) | (None, Some(host)) => Ok(host),
+        (None, None) => Err(BadHost),
     }
 }
 
@@ -199,6 +217,13 @@ mod tests {
         check(Version::HTTP_11, "http://other.test/s", &["a b"], None);
         // User information is not part of a host.
         check(Version::HTTP_11, "http://me@other.test/s", &["h"], None);
+        check(Version::HTTP_2, "https://a.test/s", &[], Some("a.test"));
+        check(Version::HTTP_2, "https://a.test:444/s", &["A.test"], Some("a.test"));
+        check(Version::HTTP_2, "https://a.test/s", &["b.test"], None);
+        check(Version::HTTP_2, "https://a.test/s", &["a.test", "a.test"], None);
+        check(Version::HTTP_2, "/s", &["a.test"], Some("a.test"));
+        check(Version::HTTP_2, "/s", &[], None);
+        check(Version::HTTP_2, "https://me@a.test/s", &[], None);
     }
 
     proptest! {

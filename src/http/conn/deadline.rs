@@ -27,14 +27,14 @@ const PACE: usize = 64 * 1024;
 /// Age of a connection after which its next response is its last, as at nginx: a client that keeps one
 /// connection open forever would never reach a server that was started beside this one, nor leave a server
 /// that is being drained. See also [`super::head_guard`].
-const AGE_MAX: Duration = Duration::from_hours(1);
+pub(super) const AGE_MAX: Duration = Duration::from_hours(1);
 
 /// A timer for deadlines of one connection, which only ever move forward and are nearly never reached.
 ///
 /// A new deadline does not reset the timer. The timer fires at an earlier deadline, and is reset then. A
 /// busy connection is woken once per length of its deadline, and no deadline is late.
 #[derive(Debug)]
-struct Alarm {
+pub(super) struct Alarm {
     /// Created on first use: many connections never wait.
     sleep: Option<Pin<Box<Sleep>>>,
     /// The waker that `sleep` was last polled with.
@@ -51,7 +51,7 @@ impl Alarm {
     /// Returns `Ready` once the deadline has passed. Otherwise the task is woken at the deadline, or before
     /// it to poll again.
     #[inline]
-    fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         let rings = sleep.deadline();
         // Nearly always so: the timer fires before the deadline and wakes this task. It is not touched.

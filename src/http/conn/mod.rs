@@ -2,6 +2,7 @@
 
 mod coalesce;
 mod deadline;
+mod h2;
 mod hang_up;
 mod head_guard;
 mod limits;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -16,6 +17,8 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 
+use super::h2::{H2Connection, H2Limits};
+use super::head_guard::{HEAD_MAX, HEADERS_MAX};
 use super::limits::{ConnLimits, Full, Permit};
 pub use super::listener::{Listener, Scheme, bind};
 use super::plain::Plain;
@@ -28,13 +31,6 @@ use crate::descriptors;
 use crate::http::counts::{HandshakeCounts, HttpCounts};
 use crate::model::network::Networks;
 use crate::settings::BadSetting;
-
-/// Read buffer of a connection, and so the longest request head. By hyper's default an incomplete head may
-/// take 400 KB; with this bound, 10,000 of them take 160 MB at worst. Past it: 431.
-const HEAD_MAX: usize = 16 * 1024;
-
-/// Most header lines of a request; browsers send some 20. Past it: 431.
-const HEADERS_MAX: usize = 64;
 
 /// Pause after a failed `accept`: at the limit of file descriptors an immediate retry would use up a core.
 /// Doubles up to [`PAUSE_MAX`], so that a lasting shortage costs nothing.
@@ -172,10 +168,9 @@ pub async fn serve<C, S, B>(
 where
     C: Fn(SocketAddr, Scheme) -> S + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + Unpin,
+    S::Future: Send + Unpin + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: Body + Default + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Default + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let proxies = settings.proxies().expect("the configuration was checked");
@@ -193,6 +188,7 @@ where
     let shutdown = Shutdown::default();
     let server = Arc::new(Server {
         http1: builder(),
+        http2: H2Limits { idle: settings.header_timeout, max_body: settings.max_bulk_body },
         head_timeout: settings.header_timeout,
         counts: Arc::clone(&counts),
         watch: shutdown.watch(),
@@ -235,6 +231,7 @@ where
 /// What the tasks of all connections share.
 struct Server<C> {
     http1: http1::Builder,
+    http2: H2Limits,
     head_timeout: Duration,
     counts: Arc<HttpCounts>,
     watch: Watch,
@@ -252,10 +249,9 @@ impl<C, S, B> Server<C>
 where
     C: Fn(SocketAddr, Scheme) -> S + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + Unpin,
+    S::Future: Send + Unpin + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: Body + Default + Send + 'static,
-    B::Data: Send,
+    B: Body<Data = Bytes> + Default + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// Starts the task of a connection with HTTP/1.
@@ -279,6 +275,18 @@ where
         });
     }
 
+    /// Starts the task of a connection with HTTP/2.
+    fn serve_http2(&self, stream: Stream, open: Open) {
+        let service = (self.connect)(open.peer, Scheme::Https);
+        // Boxed, for the same reason.
+        let connection = Box::pin(H2Connection::new(stream, service, self.http2));
+        let watch = self.watch.clone();
+        tokio::spawn(async move {
+            let _until_the_end = open;
+            watch.run(connection, ConnState::default(), |connection| connection.get_mut().drain()).await;
+        });
+    }
+
     /// Starts the task of a handshake, which starts the task of the connection: the memory of a handshake is
     /// released with its task.
     fn shake_hands(self: &Arc<Server<C>>, stream: Plain, tls: Arc<Tls>, open: Open) {
@@ -290,7 +298,13 @@ where
             match shaken {
                 Some(Ok(stream)) => {
                     server.counts.handshakes.completed.add();
-                    server.serve_http1(Stream::Tls(Box::new(stream)), Scheme::Https, open);
+                    let is_http2 = stream.is_http2();
+                    let stream = Stream::Tls(Box::new(stream));
+                    if is_http2 {
+                        server.serve_http2(stream, open);
+                    } else {
+                        server.serve_http1(stream, Scheme::Https, open);
+                    }
                 }
                 Some(Err(error)) => count(&server.counts.handshakes, error),
                 None => {}

@@ -14,6 +14,9 @@ use super::transport::Transport;
 /// The first byte of every TLS connection: a record of the type handshake (RFC 8446 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
 
+/// HTTP/2 in a hello (RFC 9113 3.2).
+pub(super) const HTTP2: &[u8] = b"h2";
+
 /// The byte stream of a connection with TLS, after its handshake.
 #[derive(Debug)]
 pub(super) struct TlsStream(server::TlsStream<Metered>);
@@ -25,8 +28,13 @@ impl TlsStream {
         TlsStream(stream)
     }
 
+    /// Returns whether client and server have agreed on HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.session().alpn_protocol() == Some(HTTP2)
+    }
+
     /// Returns the state of TLS.
-    pub(super) fn session(&self) -> &ServerConnection {
+    fn session(&self) -> &ServerConnection {
         self.0.get_ref().1
     }
 }
