@@ -260,6 +260,7 @@ impl Store {
 pub struct App {
     listen: Listen,
     https: Listen,
+    certificates: Certificates,
     store: Store,
     host_misses: Arc<HostMisses>,
     data_dir: PathBuf,
@@ -338,7 +339,7 @@ impl App {
             click_log.flush_regularly(config.clicks.flush_interval, flusher_stops).await;
         });
         beside.spawn(async move { sweeping.sweep_regularly().await });
-        beside.spawn(certificates.reload_regularly());
+        beside.spawn(certificates.clone().reload_regularly());
         let reloading = store.core.clone();
         beside.spawn(async move { reloading.reload_deny_list_regularly().await });
         let (misses, folder) = (Arc::clone(&host_misses), config.data_dir.clone());
@@ -351,6 +352,7 @@ impl App {
         Ok(App {
             listen,
             https,
+            certificates,
             store,
             host_misses,
             data_dir: config.data_dir,
@@ -381,6 +383,11 @@ impl App {
     /// Returns all commands.
     pub fn core(&self) -> &Core {
         &self.store.core
+    }
+
+    /// Returns the certificates of HTTPS.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
     /// Returns the events of clicks and their delivery.

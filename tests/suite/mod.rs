@@ -54,8 +54,12 @@ mod histories;
 mod holding;
 /// Hostile values in links, requests and keys.
 mod hostile;
+/// HTTP/2: its requests, its limits, and attacks on it.
+mod http2;
 /// The server over raw sockets: framing, deadlines, limits, drain.
 mod http_raw;
+/// HTTPS: handshakes, certificates of the owner, and the redirect from HTTP.
+mod https;
 /// Repeated POSTs.
 mod idempotency;
 /// Commands that were interrupted, and folders that were moved.

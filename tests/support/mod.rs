@@ -24,5 +24,7 @@ pub(crate) mod server;
 pub(crate) mod sim_disk;
 /// A table in memory.
 pub(crate) mod table;
+/// Servers with HTTPS, and clients that speak it.
+pub(crate) mod tls;
 /// Requests, each with the response that a vendor documents.
 pub(crate) mod transcript;
