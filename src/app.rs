@@ -302,7 +302,7 @@ impl App {
             let opened = tokio::task::spawn_blocking(open).await;
             opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
         };
-        let listeners = match sockets.open(&certificates) {
+        let listeners = match sockets.open(&config, &certificates) {
             Ok(listeners) => listeners,
             Err(error) => {
                 // Another program may have taken the port since: the log is closed cleanly.

@@ -5,6 +5,7 @@ use super::StartError;
 use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::http::conn::listener::{Listener, Reserved};
+use crate::http::conn::server::ProxiedListener;
 use crate::http::conn::tls::Tls;
 use crate::settings::listen::Listen;
 
@@ -28,16 +29,24 @@ impl Sockets {
     }
 
     /// Begins to accept connections on all sockets.
-    pub(super) fn open(self, certificates: &Certificates) -> Result<Vec<Listener>, StartError> {
+    pub(super) fn open(
+        self,
+        config: &Config,
+        certificates: &Certificates,
+    ) -> Result<Vec<Listener>, StartError> {
         let open = |reserved: Reserved, listen: &Listen| {
             reserved.open().map_err(|error| StartError::Listen { listen: listen.clone(), error })
         };
+        let behind_proxy = |listener: Listener, kind| {
+            if config.http.proxy_protocol.contains(&kind) { listener.with_proxy_header() } else { listener }
+        };
         let mut listeners = Vec::new();
         if let Some(plain) = self.plain {
-            listeners.push(open(plain, &self.http)?);
+            listeners.push(behind_proxy(open(plain, &self.http)?, ProxiedListener::Http));
         }
         if let Some(secure) = self.secure {
-            listeners.push(open(secure, &self.https)?.with_tls(Tls::new(certificates.clone())));
+            let listener = open(secure, &self.https)?.with_tls(Tls::new(certificates.clone()));
+            listeners.push(behind_proxy(listener, ProxiedListener::Https));
         }
         Ok(listeners)
     }

@@ -33,6 +33,11 @@ const HASH_PART: u64 = 4;
 /// Domains, custom values and keys take at most this part of the allowed memory: 32 of 256 MiB.
 const RECORD_PART: u64 = 8;
 
+/// Open connections take at most this part of the allowed memory, at the size of an idle one with HTTP/2: 6,553 of
+/// 1 GiB, 409 of 64 MiB.
+const CONNECTION_PART: u64 = 4;
+const CONNECTION_BYTES: u64 = 40 * 1024;
+
 /// The least size of a cache. A smaller one saves almost nothing.
 const LEAST: u64 = MIB;
 
@@ -57,6 +62,12 @@ impl Config {
         if self.table.cache_capacity > table {
             tracing::info!(allowed, used = table, "table.cache_capacity was reduced to fit the memory");
             self.table.cache_capacity = table;
+        }
+        let connections =
+            usize::try_from((allowed / CONNECTION_PART / CONNECTION_BYTES).max(1)).unwrap_or(usize::MAX);
+        if self.http.connections() > connections {
+            tracing::info!(allowed, used = connections, "http.max_connections was reduced to fit the memory");
+            self.http.max_connections = Some(connections);
         }
         let hash = usize::try_from(allowed / HASH_PART).unwrap_or(usize::MAX);
         self.links.hash_memory = self.links.hash_memory.min(hash);
@@ -153,6 +164,25 @@ mod tests {
             let mut config = Config::default();
             config.fit(allowed * MIB, 0);
             assert_eq!(config.links.hash_memory as u64 / MIB, hashing, "{allowed} MiB");
+        }
+    }
+
+    /// A quarter of the allowed memory, and never more than the setting.
+    #[test]
+    fn open_connections_fit_the_memory() {
+        for (allowed, set, want) in [
+            (65_536, None, 20_000),
+            (1_024, None, 6_553),
+            (64, None, 409),
+            (64, Some(100), 100),
+            (64, Some(9_000), 409),
+        ] {
+            let mut config = Config::default();
+            config.http.max_connections = set;
+            config.fit(allowed * MIB, 0);
+            // The limit of open files of this machine is another bound.
+            let files = Config::default().http.connections();
+            assert_eq!(config.http.connections(), want.min(files), "{allowed} MiB, {set:?}");
         }
     }
 

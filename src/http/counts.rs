@@ -90,6 +90,8 @@ pub struct HttpCounts {
     pub aborted: EventCount,
     /// Failures of `accept`, such as being out of file descriptors.
     pub accept_errors: EventCount,
+    /// Connections to a listener that requires the PROXY protocol, without its header or not from a trusted proxy.
+    pub untrusted: EventCount,
     /// TLS handshakes by their results.
     pub handshakes: HandshakeCounts,
     /// Requests that ended in a panic, answered 500.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use waypost::certificates::settings::PlainHttp;
+use waypost::http::conn::server::ProxiedListener;
 use waypost::settings::listen::Listen;
 
 use crate::support::app::{HOST, KEY};
@@ -295,4 +296,48 @@ fn own_address() -> Option<std::net::IpAddr> {
     // Connecting a UDP socket sends nothing.
     socket.connect("192.0.2.1:9").ok()?;
     socket.local_addr().ok().map(|address| address.ip()).filter(|address| !address.is_loopback())
+}
+
+/// Sends a header of the PROXY protocol, then a request over TLS. Returns the status.
+fn through_proxy(app: &HttpsApp, header: &str, path: &str) -> std::io::Result<String> {
+    let mut socket = connect(app.address);
+    socket.write_all(header.as_bytes())?;
+    let mut client = TlsClient::over(socket, HOST, app.authority.trusting(&["http/1.1"]))?;
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"))?;
+    let answer = String::from_utf8(client.rest()?).expect("text");
+    Ok(answer.split(' ').nth(1).unwrap_or_default().to_owned())
+}
+
+#[test]
+fn the_proxy_protocol_names_the_visitor_and_is_required() {
+    let app = HttpsApp::start_with(|config| {
+        config.http.proxy_protocol = vec![ProxiedListener::Https];
+        config.http.trusted_proxies = vec!["127.0.0.1".to_owned()];
+        config.limits.misses_per_minute = 1;
+    });
+    let header = |address: &str| format!("PROXY TCP4 {address} 10.0.0.1 12345 443\r\n");
+    // Unknown codes are limited by address, so each visitor has one.
+    for (address, want) in [("192.0.2.1", "404"), ("192.0.2.1", "429"), ("192.0.2.2", "404")] {
+        let got = through_proxy(&app, &header(address), "/nope").expect("served");
+        assert_eq!(got, want, "{address}");
+    }
+    // A check of the balancer itself.
+    assert_eq!(through_proxy(&app, "PROXY UNKNOWN\r\n", "/healthz").expect("served"), "200");
+    assert!(through_proxy(&app, "", "/healthz").is_err(), "without a header");
+    assert!(through_proxy(&app, "PROXY TCP4 x y 1 2\r\n", "/healthz").is_err(), "a malformed header");
+    // The other listener does not know it.
+    let mut socket = connect(app.app.address());
+    socket.write_all(header("192.0.2.3").as_bytes()).expect("open");
+    socket.write_all(format!("GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()).expect("open");
+    let (_, answer) = until_closed(socket);
+    assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn only_trusted_proxies_may_send_the_header() {
+    let app = HttpsApp::start_with(|config| {
+        config.http.proxy_protocol = vec![ProxiedListener::Https];
+        config.http.trusted_proxies = vec!["192.0.2.9".to_owned()];
+    });
+    assert!(through_proxy(&app, "PROXY TCP4 192.0.2.1 10.0.0.1 1 2\r\n", "/healthz").is_err());
 }

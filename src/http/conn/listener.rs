@@ -41,12 +41,20 @@ pub enum Scheme {
     Https,
 }
 
-/// A listening socket, and the TLS of its connections.
+/// What a client sends before its first request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Opening {
+    /// Whether a header of the PROXY protocol is required.
+    pub(super) has_proxy_header: bool,
+    /// The TLS of the connections. `None` without TLS.
+    pub(super) tls: Option<Arc<Tls>>,
+}
+
+/// A listening socket, and what its connections begin with.
 #[derive(Debug)]
 pub struct Listener {
     socket: Accepting,
-    /// `None` for a listener without TLS.
-    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) opening: Opening,
 }
 
 #[derive(Debug)]
@@ -58,15 +66,23 @@ enum Accepting {
 /// Creates a listener without TLS.
 impl From<TcpListener> for Listener {
     fn from(socket: TcpListener) -> Listener {
-        Listener { socket: Accepting::Tcp(socket), tls: None }
+        Listener { socket: Accepting::Tcp(socket), opening: Opening::default() }
     }
 }
 
 impl Listener {
     /// Makes this a listener with TLS.
     #[must_use]
-    pub fn with_tls(self, tls: Tls) -> Listener {
-        Listener { tls: Some(Arc::new(tls)), ..self }
+    pub fn with_tls(mut self, tls: Tls) -> Listener {
+        self.opening.tls = Some(Arc::new(tls));
+        self
+    }
+
+    /// Makes this a listener whose connections begin with a header of the PROXY protocol.
+    #[must_use]
+    pub fn with_proxy_header(mut self) -> Listener {
+        self.opening.has_proxy_header = true;
+        self
     }
 
     /// Accepts a connection, with the address of its client.
@@ -117,7 +133,7 @@ impl Reserved {
             Binding::Tcp(socket) => Accepting::Tcp(socket.listen(BACKLOG)?),
             Binding::Unix(socket, file) => Accepting::Unix(socket, file),
         };
-        Ok(Listener { socket, tls: None })
+        Ok(Listener { socket, opening: Opening::default() })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Connections: the accept loop, and what is between it, the sockets and hyper.
 
 mod coalesce;
+mod connections;
 mod deadline;
 mod h2;
 mod hang_up;
@@ -9,7 +10,9 @@ mod limits;
 mod linger;
 pub mod listener;
 mod plain;
+mod proxy_protocol;
 pub mod server;
+mod settings;
 mod shutdown;
 mod socket;
 mod state;

@@ -178,3 +178,87 @@ impl AsyncWrite for Metered {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio_rustls::{TlsAcceptor, TlsConnector, client};
+
+    use super::*;
+
+    async fn pair() -> (TlsStream, client::TlsStream<TcpStream>) {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(vec!["a.test".to_owned()]).expect("a valid name");
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
+        let provider = Arc::new(ring::default_provider());
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let config = config.with_safe_default_protocol_versions().expect("both versions");
+        let config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key);
+        let acceptor = TlsAcceptor::from(Arc::new(config.expect("a pair")));
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).expect("a certificate");
+        let config = ClientConfig::builder_with_provider(provider);
+        let config = config.with_safe_default_protocol_versions().expect("both versions");
+        let connector =
+            TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let socket = TcpStream::connect(address).await.expect("open");
+        let (accepted, _) = listener.accept().await.expect("a connection");
+        let server = acceptor.accept(Metered::new(Plain::Tcp(accepted), usize::MAX));
+        let client = connector.connect("a.test".try_into().expect("a name"), socket);
+        let (server, client) = tokio::join!(server, client);
+        (TlsStream::new(server.expect("a handshake")), client.expect("a handshake"))
+    }
+
+    async fn has_ended(stream: &mut TlsStream) -> bool {
+        poll_fn(|cx| Poll::Ready(stream.poll_end(cx).is_ready())).await
+    }
+
+    /// Polls until the end of the client is seen.
+    async fn end(stream: &mut TlsStream) {
+        poll_fn(|cx| stream.poll_end(cx)).await;
+    }
+
+    #[tokio::test]
+    async fn n18_the_end_of_a_client_is_seen_and_its_bytes_are_kept() {
+        let (mut server, mut client) = pair().await;
+        assert!(!has_ended(&mut server).await, "it waits");
+        client.write_all(b"the next request").await.expect("open");
+        // The bytes arrive at some time; the client is there before and after it.
+        for _ in 0..50 {
+            assert!(!has_ended(&mut server).await);
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        let mut bytes = [0; 16];
+        server.read_exact(&mut bytes).await.expect("they are kept");
+        assert_eq!(&bytes, b"the next request");
+        client.shutdown().await.expect("open");
+        end(&mut server).await;
+        // Cut, without an announcement.
+        let (mut server, client) = pair().await;
+        drop(client.into_inner());
+        end(&mut server).await;
+    }
+
+    #[tokio::test]
+    async fn an_announced_end_leaves_the_socket_open() {
+        let (mut server, mut client) = pair().await;
+        server.write_all(b"the response").await.expect("open");
+        for _ in 0..2 {
+            poll_fn(|cx| server.poll_close_notify(cx)).await.expect("open");
+        }
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).await.expect("not cut");
+        assert_eq!(bytes, b"the response");
+        assert!(server.is_flushed());
+    }
+}
