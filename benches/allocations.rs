@@ -179,7 +179,10 @@ fn main() {
         let bare_hyper = socket(&request, bare);
         let ours = socket(&request, |listener, stop| {
             let counts = Arc::new(HttpCounts::default());
-            let stop = async { _ = stop.await };
+            let stop = async {
+                _ = stop.await;
+                settings.drain_timeout.into()
+            };
             let service = fixture.service.clone();
             server::serve(
                 vec![listener.into()],

@@ -6,6 +6,7 @@
 //! webhooks and the last clicks, close the log, apply the rest to the table.
 
 pub mod data_folder;
+pub mod liveness;
 mod sockets;
 
 use std::io;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use self::data_folder::{FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
+use self::liveness::{Liveness, Pulse};
 use self::sockets::Sockets;
 use crate::cache::Cache;
 use crate::certificates::{Certificates, PairError};
@@ -30,8 +32,9 @@ use crate::core::{Bootstrap, BootstrapError, BuildError, Core, Parts, Site};
 use crate::descriptors;
 use crate::http::api::ops::{self, Ops};
 use crate::http::api::{Api, Backend};
+use crate::http::conn::handover::{HandedOver, HandoverError, KeptSocket};
 use crate::http::conn::listener::{self, UNIX_PEER};
-use crate::http::conn::server;
+use crate::http::conn::server::{self, DrainTime};
 use crate::http::counts::HttpCounts;
 use crate::http::dates::Dates;
 use crate::http::service::{HttpsPolicy, Service};
@@ -53,6 +56,15 @@ const HOSTS_SAVED_EVERY: Duration = Duration::from_secs(15);
 /// How often the start checks whether the table has caught up.
 const READY_POLL: Duration = Duration::from_millis(5);
 
+/// How long connections of sockets that were handed over wait for a table that is behind. Afterwards requests that need
+/// it get 503: a rebuild may take minutes, and no client waits for one.
+const HANDED_WAIT: Duration = Duration::from_secs(10);
+
+/// The drain of a restart, for whose end visitors wait in the queue of the socket. Most clients send their request at
+/// once; some connect ahead of it.
+const RESTART_DRAIN: DrainTime =
+    DrainTime { within: Duration::from_secs(2), first_request: Duration::from_secs(1) };
+
 /// The remedy where the system refuses threads. Each thread takes address space and counts as a process.
 pub const MORE_THREADS: &str = "Raise the limit of processes (`ulimit -u`, TasksMax= of a service, the pids limit of \
                                 a container) or of address space (`ulimit -v`)";
@@ -73,6 +85,9 @@ pub enum StartError {
     #[error("cannot listen on {listen}: {error}. {}", listener::remedy(listen, error))]
     #[allow(missing_docs)] // The parts of the message.
     Listen { listen: Listen, error: io::Error },
+    /// Sockets that were handed over cannot be used.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// The system allows too few open files.
     #[error(transparent)]
     Descriptors(#[from] descriptors::TooFew),
@@ -192,10 +207,15 @@ impl Store {
 
     /// Returns once the table has caught up and, on the first start, the first records are created.
     pub async fn ready(&self, data_dir: &Path) -> Result<Bootstrap, BootstrapError> {
+        self.loaded().await;
+        self.core.bootstrap(data_dir).await
+    }
+
+    /// Returns once the table has caught up.
+    async fn loaded(&self) {
         while !self.core.is_loaded() {
             tokio::time::sleep(READY_POLL).await;
         }
-        self.core.bootstrap(data_dir).await
     }
 
     /// Creates the service that answers requests to this store.
@@ -267,6 +287,11 @@ pub struct App {
     readiness: Readiness,
     first_records: Mutex<Option<Latch>>,
     stop: watch::Sender<bool>,
+    /// How long the drain may take.
+    drain: watch::Sender<DrainTime>,
+    pulse: Pulse,
+    /// Second descriptors of the listening sockets: until they are dropped, connections are queued.
+    kept: Vec<KeptSocket>,
     server: JoinHandle<()>,
     flusher: JoinHandle<()>,
     beside: JoinSet<()>,
@@ -275,19 +300,21 @@ pub struct App {
 impl App {
     /// Starts the program. Returns once it serves requests; [`App::ready`] returns once it is ready.
     pub async fn start(config: Config, clock: Clock) -> Result<App, StartError> {
-        App::start_over(config, clock, |log| log).await
+        App::start_over(config, clock, HandedOver::default(), |log| log).await
     }
 
-    /// Like [`App::start`], with the log that `wrap` returns: for tests of failing logs.
+    /// Like [`App::start`], with sockets that were handed over and the log that `wrap` returns, for tests of failing
+    /// logs.
     pub async fn start_over(
         mut config: Config,
         clock: Clock,
+        handed: HandedOver,
         wrap: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log> + Send + 'static,
     ) -> Result<App, StartError> {
         // First: a process with too few descriptors would fail later, in the middle of a write.
         descriptors::check()?;
         // Before the data folder is touched: a start on a busy port leaves nothing behind.
-        let sockets = Sockets::reserve(&config)?;
+        let sockets = Sockets::reserve(&config, handed)?;
         let (listen, https) = (sockets.http.clone(), sockets.https.clone());
         // The system has chosen a port for port 0.
         config.follow_ports(&listen, &https);
@@ -302,8 +329,15 @@ impl App {
             let opened = tokio::task::spawn_blocking(open).await;
             opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
         };
-        let listeners = match sockets.open(&config, &certificates) {
-            Ok(listeners) => listeners,
+        if sockets.are_handed_over() {
+            // Visitors are in the queue: 503 at once would be worse for them than the rest of the start.
+            if tokio::time::timeout(HANDED_WAIT, store.loaded()).await.is_ok() {
+                // Without its default domain, a new instance finds no link. `ready` repeats it, and its error.
+                let _ = store.core.bootstrap(&config.data_dir).await;
+            }
+        }
+        let (listeners, kept) = match sockets.open(&config, &certificates) {
+            Ok(opened) => opened,
             Err(error) => {
                 // Another program may have taken the port since: the log is closed cleanly.
                 store.close().await;
@@ -321,10 +355,18 @@ impl App {
         let flusher_stops = stopped.clone();
         let mut beside = JoinSet::new();
         beside.spawn(dates.clone().watch(watched));
+        let (drain, within) = watch::channel(DrainTime::from(config.http.drain_timeout));
+        let pulse = Pulse::default();
+        let beating = pulse.clone();
         let server = tokio::spawn(async move {
             let stop_signal = async move {
-                // An error means that the sender was dropped with the App: also a reason to stop.
-                let _ = stopped.wait_for(|stop| *stop).await;
+                let stopping = async {
+                    // An error means that the sender was dropped with the App: also a reason to stop.
+                    let _ = stopped.wait_for(|stop| *stop).await;
+                };
+                // The accept loop polls this future, so each beat is one of that loop.
+                beating.beat_until(stopping).await;
+                *within.borrow()
             };
             let connect = move |peer: SocketAddr, scheme| dates.dated(service.connect(peer.ip(), scheme));
             let drained = server::serve(listeners, &config.http, counts, connect, stop_signal).await;
@@ -359,6 +401,9 @@ impl App {
             readiness,
             first_records: Mutex::new(Some(first_records)),
             stop,
+            drain,
+            pulse,
+            kept,
             server,
             flusher,
             beside,
@@ -416,9 +461,38 @@ impl App {
         Ok(bootstrap)
     }
 
+    /// Reads the files of the owner's certificates that have changed.
+    pub async fn reload(&self) {
+        let certificates = self.certificates.clone();
+        // A panic was printed; the next look may succeed.
+        let _ = tokio::task::spawn_blocking(move || certificates.reload()).await;
+    }
+
+    /// Returns a handle that checks whether the server works.
+    pub fn liveness(&self) -> Liveness {
+        Liveness::new(self.pulse.clone(), Arc::clone(&self.store.local))
+    }
+
     /// Stops in order: no new connections; requests in progress finish within `http.drain_timeout`; waiting webhooks
     /// are written; the store closes with its last clicks.
     pub async fn stop(mut self) {
+        // First, so that new connections are refused as soon as the server closes its listener.
+        self.kept.clear();
+        self.close().await;
+    }
+
+    /// Like [`App::stop`], and returns the sockets, in which the system queues new connections. Requests in progress
+    /// have two seconds.
+    pub async fn stop_for_restart(mut self) -> Vec<KeptSocket> {
+        let kept = std::mem::take(&mut self.kept);
+        self.drain.send_modify(|time| {
+            *time = DrainTime { within: RESTART_DRAIN.within.min(time.within), ..RESTART_DRAIN };
+        });
+        self.close().await;
+        kept
+    }
+
+    async fn close(mut self) {
         self.stop.send_replace(true);
         // The server first: the flusher must see the clicks of the last requests.
         if self.server.await.is_err() {

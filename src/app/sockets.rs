@@ -4,6 +4,7 @@
 use super::StartError;
 use crate::certificates::Certificates;
 use crate::config::Config;
+use crate::http::conn::handover::{HandedOver, KeptSocket};
 use crate::http::conn::listener::{Listener, Reserved};
 use crate::http::conn::server::ProxiedListener;
 use crate::http::conn::tls::Tls;
@@ -21,21 +22,35 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// Binds all sockets that the configuration names. Fails with the first one that cannot be bound.
-    pub(super) fn reserve(config: &Config) -> Result<Sockets, StartError> {
-        let (plain, http) = reserve(&config.listen)?;
-        let (secure, https) = reserve(&config.https_listen().unwrap_or(Listen::Off))?;
+    /// Takes the sockets that were handed over, and binds the others that the configuration names. Fails with the first
+    /// one that cannot be bound, or that was handed over and is not named.
+    pub(super) fn reserve(config: &Config, mut handed: HandedOver) -> Result<Sockets, StartError> {
+        let secure = config.https_listen().unwrap_or(Listen::Off);
+        let named = [config.listen.clone(), secure.clone()];
+        let (plain, http) = reserve(&config.listen, &mut handed)?;
+        let (secure, https) = reserve(&secure, &mut handed)?;
+        handed.finish(&named)?;
         Ok(Sockets { plain, secure, http, https })
     }
 
-    /// Begins to accept connections on all sockets.
+    /// Returns whether connections of one are queued already.
+    pub(super) fn are_handed_over(&self) -> bool {
+        [&self.plain, &self.secure].into_iter().flatten().any(Reserved::is_handed_over)
+    }
+
+    /// Begins to accept connections on all sockets. Also returns their second descriptors, for a restart.
     pub(super) fn open(
         self,
         config: &Config,
         certificates: &Certificates,
-    ) -> Result<Vec<Listener>, StartError> {
-        let open = |reserved: Reserved, listen: &Listen| {
-            reserved.open().map_err(|error| StartError::Listen { listen: listen.clone(), error })
+    ) -> Result<(Vec<Listener>, Vec<KeptSocket>), StartError> {
+        let mut kept = Vec::new();
+        let mut open = |reserved: Reserved, listen: &Listen| {
+            let opened = reserved.open().and_then(|listener| {
+                kept.push(listener.keep()?);
+                Ok(listener)
+            });
+            opened.map_err(|error| StartError::Listen { listen: listen.clone(), error })
         };
         let behind_proxy = |listener: Listener, kind| {
             if config.http.proxy_protocol.contains(&kind) { listener.with_proxy_header() } else { listener }
@@ -48,16 +63,16 @@ impl Sockets {
             let listener = open(secure, &self.https)?.with_tls(Tls::new(certificates.clone()));
             listeners.push(behind_proxy(listener, ProxiedListener::Https));
         }
-        Ok(listeners)
+        Ok((listeners, kept))
     }
 }
 
-fn reserve(listen: &Listen) -> Result<(Option<Reserved>, Listen), StartError> {
+fn reserve(listen: &Listen, handed: &mut HandedOver) -> Result<(Option<Reserved>, Listen), StartError> {
     if *listen == Listen::Off {
         return Ok((None, Listen::Off));
     }
     let failed = |error| StartError::Listen { listen: listen.clone(), error };
-    let reserved = Reserved::bind(listen).map_err(failed)?;
+    let reserved = Reserved::take_or_bind(listen, handed).map_err(failed)?;
     let bound = reserved.listen().map_err(failed)?;
     Ok((Some(reserved), bound))
 }

@@ -15,7 +15,7 @@ const FILE: &str = "waypost.toml";
 
 /// The usual file of a service. It is never read without being named: what a command works on must not depend on
 /// what else is installed on the machine.
-const SERVICE_FILE: &str = "/etc/waypost.toml";
+const SERVICE_FILE: &str = "/etc/waypost/waypost.toml";
 
 /// The variable that names the file.
 const FILE_VARIABLE: &str = "WAYPOST_CONFIG";
@@ -27,8 +27,8 @@ pub(super) struct ConfigFile {
     /// folder if only this user or root can write it, or none.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// The name under which visitors reach this server over HTTPS, such as `go.example.com`. Needs the ports 80 and 443.
-    #[arg(long, value_name = "NAME", help_heading = "Settings")]
+    /// Of [`ServerFile`] alone: `--domain` of the commands for links is another one.
+    #[arg(skip)]
     domain: Option<String>,
     /// The address or the socket to listen on, such as `:8080` or `unix:/run/waypost.sock`.
     #[arg(long, value_name = "ADDRESS", help_heading = "Settings")]
@@ -104,6 +104,37 @@ impl ConfigFile {
     pub(super) fn hint(&self) -> String {
         // An error of the file is reported by the command itself.
         hint(self.file().map_or(true, |file| file.is_some()), Path::new(SERVICE_FILE))
+    }
+}
+
+/// The arguments of commands that have all settings of a server.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ServerFile {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The name under which visitors reach this server over HTTPS, such as `go.example.com`. Needs the ports 80 and 443.
+    #[arg(long, value_name = "NAME", help_heading = "Settings")]
+    domain: Option<String>,
+}
+
+impl ServerFile {
+    /// Reads the configuration like [`ConfigFile::load`].
+    pub(super) fn load(&self) -> Result<Config, CommandError> {
+        self.whole().load()
+    }
+
+    /// Returns a command line with these arguments, for a command that has them all.
+    pub(super) fn command(&self, command: &str) -> String {
+        self.whole().command(command)
+    }
+
+    /// Returns a command line for a client of the server, which has not `--domain`.
+    pub(super) fn client_command(&self, command: &str) -> String {
+        self.file.command(command)
+    }
+
+    fn whole(&self) -> ConfigFile {
+        ConfigFile { domain: self.domain.clone(), ..self.file.clone() }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 
 use super::error::CommandError;
+use super::log_lines;
 use crate::clock::Clock;
 
 /// The socket of the system's log.
@@ -89,6 +90,7 @@ pub(super) fn print_error(line: &str) {
     } else {
         line.to_owned()
     };
+    let line = if log_lines::is_journal() { format!("<3>{line}") } else { line };
     // One write, so that lines of several processes do not mix.
     let whole = format!("{line}\n");
     if io::stderr().write_all(whole.as_bytes()).is_ok() {

@@ -2,20 +2,19 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use super::allocator::restart_with_few_arenas;
-use super::arguments::ConfigFile;
+use super::arguments::ServerFile;
 use super::error::CommandError;
+use super::notify::{self, Watchdog};
 use super::output::{end_in_json, print_note};
-use super::runtime;
+use super::restart::ProgramFile;
+use super::signals::{SignalRequest, Signals};
+use super::{log_lines, runtime};
 use crate::app::data_folder::quoted;
 use crate::app::{App, StartError};
 use crate::clock::Clock;
@@ -23,6 +22,7 @@ use crate::config::{self, Config, LogFormat};
 use crate::core::deny_list::DenyFile;
 use crate::core::{self, Bootstrap, KeyFile};
 use crate::descriptors;
+use crate::http::conn::handover::{HandedOver, KeptSocket};
 use crate::settings::listen::Listen;
 use crate::webhooks;
 
@@ -48,7 +48,7 @@ const RUNTIME_END: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Args)]
 pub(super) struct ServeArguments {
     #[command(flatten)]
-    config_file: ConfigFile,
+    config_file: ServerFile,
     /// Check the configuration and exit.
     #[arg(long)]
     check: bool,
@@ -84,7 +84,9 @@ fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
     }
     // An argument and no setting of the file: loss must be accepted for one start at a time.
     config.log.accept_loss = arguments.accept_loss;
-    start_logging(&config);
+    log_lines::start(&config);
+    // Before an upgrade can replace it.
+    let program = ProgramFile::find();
     // Before it is read: with the usual soft limit of 1,024, only 768 visitors could be connected.
     descriptors::raise();
     // Before the runtime exists: an exec keeps no threads.
@@ -98,10 +100,23 @@ fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
     }
     // After the logging starts: each change of a cache is logged.
     config.fit_memory();
+    // Before threads are started, since it removes variables.
+    let handed = HandedOver::from_environment().map_err(|error| CommandError::Usage(error.to_string()))?;
     let runtime = runtime()?;
-    let done = runtime.block_on(serve(config, arguments));
+    let done = runtime.block_on(serve(config, arguments, handed, &program));
+    if let Ok(ServeEnd::Restart(kept)) = &done {
+        // Nothing of the runtime outlives an exec.
+        return Err(program.execute(kept));
+    }
     runtime.shutdown_timeout(RUNTIME_END);
-    done
+    done.map(drop)
+}
+
+/// How the server ended.
+enum ServeEnd {
+    Stopped,
+    /// The program must be executed again, with these sockets.
+    Restart(Vec<KeptSocket>),
 }
 
 fn runtime() -> Result<Runtime, CommandError> {
@@ -110,46 +125,28 @@ fn runtime() -> Result<Runtime, CommandError> {
     runtime::build(builder.enable_all().max_blocking_threads(READING_THREADS + occupied))
 }
 
-fn start_logging(config: &Config) {
-    let filter = config::log_targets(&config.log_filter).expect("the configuration was checked");
-    // Without colours: the lines go to journals and files.
-    let lines = tracing_subscriber::fmt::layer().with_writer(LogLines::default).with_ansi(false);
-    let lines = match config.log_format {
-        LogFormat::Text => lines.boxed(),
-        // Flat: the fields of an event are members of the line, beside its time and level.
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-    };
-    tracing_subscriber::registry().with(lines).with(filter).init();
-}
-
-/// Writes log lines to stderr and ignores errors: a closed stderr must not stop the server.
-#[derive(Default)]
-struct LogLines;
-
-impl Write for LogLines {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let _ = io::stderr().write_all(line);
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-async fn serve(config: Config, arguments: &ServeArguments) -> Result<(), CommandError> {
+async fn serve(
+    config: Config,
+    arguments: &ServeArguments,
+    handed: HandedOver,
+    program: &ProgramFile,
+) -> Result<ServeEnd, CommandError> {
     // Before the start, so that a signal during the start is not lost.
     let mut signals = Signals::new().map_err(CommandError::from)?;
+    let watchdog = Watchdog::default();
+    tokio::spawn(watchdog.clone().report());
     let mut shown = config.clone();
-    let app = App::start(config, Clock::system()).await.map_err(|error| match error {
-        // As every other error of the configuration: a supervisor must not repeat the start.
-        StartError::DenyList(error) => CommandError::Usage(error.to_string()),
-        error => CommandError::from(error),
-    })?;
+    let app =
+        App::start_over(config, Clock::system(), handed, |log| log).await.map_err(|error| match error {
+            // As every other error of the configuration: a supervisor must not repeat the start.
+            StartError::DenyList(_) | StartError::Handover(_) => CommandError::Usage(error.to_string()),
+            error => CommandError::from(error),
+        })?;
     let ready = tokio::select! {
         ready = app.ready() => Some(ready),
-        () = signals.next() => None,
+        () = signals.stop("the start is not finished") => None,
     };
+    let mut next = SignalRequest::Stop;
     if let Some(ready) = ready {
         let bootstrap = ready.map_err(CommandError::from)?;
         shown.follow_ports(app.listen(), app.https());
@@ -159,18 +156,73 @@ async fn serve(config: Config, arguments: &ServeArguments) -> Result<(), Command
         }
         let link = link_command(arguments, &shown, app.listen(), &bootstrap);
         greet(&shown, &app, &bootstrap, &link);
-        signals.next().await;
+        // Before the supervisor begins to count.
+        watchdog.watch(Some(app.liveness()));
+        notify::ready();
+        next = until_the_end(&app, &mut signals, program).await;
     }
+    watchdog.watch(None);
+    match next {
+        SignalRequest::Restart => restart(app, &mut signals).await,
+        _ => stop(app, &mut signals).await,
+    }
+}
+
+/// Returns at the signal that ends this program: a stop, or a restart that the file to be started has accepted.
+async fn until_the_end(app: &App, signals: &mut Signals, program: &ProgramFile) -> SignalRequest {
+    loop {
+        match signals.next().await {
+            SignalRequest::Stop => return SignalRequest::Stop,
+            SignalRequest::Reload => {
+                tracing::info!(
+                    "SIGHUP: certificate files that have changed are read; SIGUSR2 reads all settings"
+                );
+                app.reload().await;
+            }
+            SignalRequest::Restart => {
+                notify::reloading();
+                match program.check().await {
+                    Ok(()) => return SignalRequest::Restart,
+                    Err(why) => tracing::error!("the restart is refused, and this program continues: {why}"),
+                }
+                notify::ready();
+            }
+        }
+    }
+}
+
+async fn stop(app: App, signals: &mut Signals) -> Result<ServeEnd, CommandError> {
+    notify::stopping();
     tracing::info!("stopping: requests in progress may finish; another signal after a second ends at once");
     tokio::select! {
         () = app.stop() => tracing::info!("stopped"),
-        () = signals.next_after(REPEATED) => {
-            tracing::warn!("ended at once; the next start replays the log");
-            // Like a crash: nothing acknowledged is lost, but clicks of the last interval are.
-            std::process::exit(1);
-        }
+        () = signals.stop_after(REPEATED) => end_at_once(),
     }
-    Ok(())
+    Ok(ServeEnd::Stopped)
+}
+
+/// Stops the parts of the program for a restart. Ends as a stop if a signal asks for one.
+async fn restart(app: App, signals: &mut Signals) -> Result<ServeEnd, CommandError> {
+    tracing::info!("starting again: new connections wait in the meantime");
+    let mut stopping = std::pin::pin!(app.stop_for_restart());
+    tokio::select! {
+        kept = &mut stopping => return Ok(ServeEnd::Restart(kept)),
+        () = signals.stop("the server starts again already") => {}
+    }
+    notify::stopping();
+    tracing::info!("stopping instead; another signal after a second ends at once");
+    tokio::select! {
+        kept = &mut stopping => drop(kept),
+        () = signals.stop_after(REPEATED) => end_at_once(),
+    }
+    tracing::info!("stopped");
+    Ok(ServeEnd::Stopped)
+}
+
+/// Ends the program like a crash: nothing acknowledged is lost, but clicks of the last interval are.
+fn end_at_once() {
+    tracing::warn!("ended at once; the next start replays the log");
+    std::process::exit(1);
 }
 
 /// Prints the address, the data folder, where the key is, and the first commands. `link` creates a link.
@@ -252,7 +304,7 @@ fn link_command(
             let file = quoted(&file.display().to_string());
             format!("waypost {CREATE} --server {server} --key-file {file}")
         }
-        _ => arguments.config_file.command(CREATE),
+        _ => arguments.config_file.client_command(CREATE),
     };
     // As this program was called: it may be in no folder of PATH.
     let program =
@@ -293,55 +345,6 @@ fn log_start(config: &Config, app: &App) {
         connections = config.http.connections(),
         "Waypost started"
     );
-}
-
-/// SIGTERM and SIGINT, which both stop the server. SIGHUP, SIGUSR1 and SIGUSR2 are caught and ignored: by default
-/// they would end the program, such as when a terminal closes or a log rotation signals all programs.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    ignored: [Signal; 3],
-}
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            ignored: [
-                signal(SignalKind::hangup())?,
-                signal(SignalKind::user_defined1())?,
-                signal(SignalKind::user_defined2())?,
-            ],
-        })
-    }
-
-    /// Returns at the first signal that comes later than `quiet` from now and stops the server.
-    async fn next_after(&mut self, quiet: Duration) {
-        let from = Instant::now() + quiet;
-        loop {
-            self.next().await;
-            if Instant::now() >= from {
-                return;
-            }
-            tracing::info!("stopping already; another signal after a second ends at once");
-        }
-    }
-
-    /// Returns at the next signal that stops the server.
-    async fn next(&mut self) {
-        let [hangup, first, second] = &mut self.ignored;
-        loop {
-            let name = tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = hangup.recv() => "SIGHUP",
-                _ = first.recv() => "SIGUSR1",
-                _ = second.recv() => "SIGUSR2",
-            };
-            tracing::info!("{name} is ignored; SIGTERM stops the server");
-        }
-    }
 }
 
 #[cfg(test)]

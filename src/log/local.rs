@@ -32,6 +32,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -154,6 +155,7 @@ impl LocalLog {
             durable: Arc::new(DurableLog { tail, segments: Mutex::new(opened.segments) }),
             queue: WorkQueue::new(),
             gauges: Gauges { last_errors: Mutex::new(last_errors), ..Gauges::default() },
+            busy_since: Mutex::new(None),
             maintenance: Mutex::new(()),
         });
         let committer = Committer::new(Arc::clone(&shared), opened.writer, opened.sequence);
@@ -202,6 +204,11 @@ impl LocalLog {
     /// Fails if the path no longer leads to the folder, like [`Disk::check_path`].
     pub fn check_path(&self) -> io::Result<()> {
         self.shared.disk.check_path()
+    }
+
+    /// Returns whether the writer has worked on one group for longer than this, as on a disk that does not answer.
+    pub fn is_stuck(&self, longer_than: Duration) -> bool {
+        self.shared.busy_since.lock().is_some_and(|since| since.elapsed() > longer_than)
     }
 
     /// Returns the state of the files and of the disk.

@@ -124,6 +124,8 @@ mod redirect;
 mod refusals;
 /// Errors of earlier versions.
 mod regression;
+/// Restarts without a failed visit.
+mod restarts;
 /// Keys that are revoked or expire while their requests wait.
 mod rights;
 /// The costs of searches, filters and sorts.

@@ -13,6 +13,7 @@ use waypost::app::data_folder::FolderError;
 use waypost::app::{App, StartError};
 use waypost::clock::{Clock, Timestamp};
 use waypost::config::{AdminKey, Config};
+use waypost::http::conn::handover::HandedOver;
 use waypost::log::LogError;
 
 use crate::support::failing_log::Faults;
@@ -198,7 +199,8 @@ async fn start_unlocked(config: &Config, clock: &Clock, faults: &Faults) -> App 
     let deadline = Instant::now() + PATIENCE;
     loop {
         let over = faults.clone();
-        match App::start_over(config.clone(), clock.clone(), move |log| over.over(log)).await {
+        let handed = HandedOver::default();
+        match App::start_over(config.clone(), clock.clone(), handed, move |log| over.over(log)).await {
             Ok(app) => return app,
             Err(error) => assert!(is_locked(&error) && Instant::now() < deadline, "no start: {error}"),
         }

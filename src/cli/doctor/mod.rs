@@ -17,7 +17,7 @@ mod table_copy;
 use clap::Args;
 
 use self::finding::{Case, Finding, Level};
-use super::arguments::ConfigFile;
+use super::arguments::ServerFile;
 use super::error::CommandError;
 use super::output::{counted, print_line};
 use crate::clock::Clock;
@@ -31,7 +31,7 @@ use crate::descriptors;
 )]
 pub(super) struct DoctorArguments {
     #[command(flatten)]
-    config_file: ConfigFile,
+    config_file: ServerFile,
     /// Count warnings as problems.
     #[arg(long)]
     strict: bool,

@@ -7,17 +7,21 @@
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustix::fs::Access;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_tcp_nodelay;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
+use super::handover::{HandedKind, HandedOver, HandedSocket, KeptSocket};
 use super::plain::Plain;
+use super::socket_file::SocketFile;
 use super::tls::Tls;
 use crate::settings::listen::Listen;
 
@@ -55,18 +59,20 @@ pub(super) struct Opening {
 pub struct Listener {
     socket: Accepting,
     pub(super) opening: Opening,
+    /// Whether Waypost bound it, and not a supervisor.
+    is_own: bool,
 }
 
 #[derive(Debug)]
 enum Accepting {
     Tcp(TcpListener),
-    Unix(UnixListener, #[allow(dead_code, reason = "removes the file when it is dropped")] SocketFile),
+    Unix(UnixListener, Arc<SocketFile>),
 }
 
 /// Creates a listener without TLS.
 impl From<TcpListener> for Listener {
     fn from(socket: TcpListener) -> Listener {
-        Listener { socket: Accepting::Tcp(socket), opening: Opening::default() }
+        Listener { socket: Accepting::Tcp(socket), opening: Opening::default(), is_own: true }
     }
 }
 
@@ -85,6 +91,15 @@ impl Listener {
         self
     }
 
+    /// Returns a second descriptor of the socket, for a restart without a gap.
+    pub fn keep(&self) -> io::Result<KeptSocket> {
+        let (socket, file) = match &self.socket {
+            Accepting::Tcp(socket) => (socket.as_fd(), None),
+            Accepting::Unix(socket, file) => (socket.as_fd(), Some(Arc::clone(file))),
+        };
+        Ok(KeptSocket { descriptor: socket.try_clone_to_owned()?, is_own: self.is_own, file })
+    }
+
     /// Accepts a connection, with the address of its client.
     pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Plain, SocketAddr)>> {
         match &self.socket {
@@ -100,11 +115,17 @@ impl Listener {
 
 /// A socket that no other program can use, and that does not accept connections yet.
 #[derive(Debug)]
-pub struct Reserved(Binding);
+pub struct Reserved {
+    binding: Binding,
+    is_own: bool,
+    is_handed: bool,
+}
 
 #[derive(Debug)]
 enum Binding {
     Tcp(TcpSocket),
+    /// Handed over, so it listens: the system queues connections.
+    Handed(TcpListener),
     // Listens already: a bound file that refuses connections looks like the rest of a program that ended.
     Unix(UnixListener, SocketFile),
 }
@@ -112,28 +133,63 @@ enum Binding {
 impl Reserved {
     /// Binds the socket. Fails if another program has it, or if this user may not.
     pub fn bind(listen: &Listen) -> io::Result<Reserved> {
-        match listen {
-            Listen::Tcp(address) => tcp(*address).map(Binding::Tcp).map(Reserved),
-            Listen::Unix(path) => unix(path).map(|(socket, file)| Reserved(Binding::Unix(socket, file))),
-            Listen::Off => Err(io::Error::new(ErrorKind::InvalidInput, "it is switched off")),
-        }
+        let binding = match listen {
+            Listen::Tcp(address) => Binding::Tcp(tcp(*address)?),
+            Listen::Unix(path) => unix(path).map(|(socket, file)| Binding::Unix(socket, file))?,
+            Listen::Off => return Err(io::Error::new(ErrorKind::InvalidInput, "it is switched off")),
+        };
+        Ok(Reserved { binding, is_own: true, is_handed: false })
+    }
+
+    /// Takes the socket with this address that was handed over, or binds one.
+    pub fn take_or_bind(listen: &Listen, handed: &mut HandedOver) -> io::Result<Reserved> {
+        handed.take(listen).map_or_else(|| Reserved::bind(listen), Reserved::from_handed)
+    }
+
+    fn from_handed(handed: HandedSocket) -> io::Result<Reserved> {
+        let HandedSocket { socket, address, is_own } = handed;
+        let binding = match (socket, address) {
+            (HandedKind::Tcp(socket), _) => {
+                // As `tcp_at` does: the supervisor may have other defaults. The second call of `listen` changes the
+                // length of the queue alone.
+                set_tcp_nodelay(&socket, true)?;
+                rustix::net::listen(&socket, BACKLOG.cast_signed())?;
+                socket.set_nonblocking(true)?;
+                Binding::Handed(TcpListener::from_std(socket)?)
+            }
+            (HandedKind::Unix(socket), address) => {
+                socket.set_nonblocking(true)?;
+                let path = address.path().unwrap_or(Path::new("")).to_owned();
+                // The supervisor removes its file itself.
+                let file = if is_own { SocketFile::own(path) } else { SocketFile::foreign(path) };
+                Binding::Unix(UnixListener::from_std(socket)?, file)
+            }
+        };
+        Ok(Reserved { binding, is_own, is_handed: true })
+    }
+
+    /// Returns whether the socket was handed over, so that the system queues connections already.
+    pub fn is_handed_over(&self) -> bool {
+        self.is_handed
     }
 
     /// Returns the bound address. Its port is the one that the system chose if the setting is 0.
     pub fn listen(&self) -> io::Result<Listen> {
-        match &self.0 {
+        match &self.binding {
             Binding::Tcp(socket) => socket.local_addr().map(Listen::Tcp),
-            Binding::Unix(_, file) => Ok(Listen::Unix(file.path.clone())),
+            Binding::Handed(socket) => socket.local_addr().map(Listen::Tcp),
+            Binding::Unix(_, file) => Ok(Listen::Unix(file.path().to_owned())),
         }
     }
 
     /// Begins to accept connections.
     pub fn open(self) -> io::Result<Listener> {
-        let socket = match self.0 {
+        let socket = match self.binding {
             Binding::Tcp(socket) => Accepting::Tcp(socket.listen(BACKLOG)?),
-            Binding::Unix(socket, file) => Accepting::Unix(socket, file),
+            Binding::Handed(socket) => Accepting::Tcp(socket),
+            Binding::Unix(socket, file) => Accepting::Unix(socket, Arc::new(file)),
         };
-        Ok(Listener { socket, opening: Opening::default() })
+        Ok(Listener { socket, opening: Opening::default(), is_own: self.is_own })
     }
 }
 
@@ -168,33 +224,12 @@ fn tcp_at(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// The file of a Unix socket. Its drop removes the file, unless another program has replaced it.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    /// Device and inode.
-    id: Option<(u64, u64)>,
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if self.id.is_some() && id_of(&self.path) == self.id {
-            // The file may be gone already. A file that stays is replaced by the next start.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn id_of(path: &Path) -> Option<(u64, u64)> {
-    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
-}
-
 fn unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     if is_left_over(path)? {
         fs::remove_file(path)?;
     }
     let socket = UnixListener::bind(path).map_err(no_folder)?;
-    let file = SocketFile { path: path.to_owned(), id: id_of(path) };
+    let file = SocketFile::own(path.to_owned());
     // The umask allows the owner only, so no other user connects before this.
     fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
     Ok((socket, file))
@@ -274,6 +309,8 @@ pub fn remedy(listen: &Listen, error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use tokio::net::TcpStream;
 
     use super::*;

@@ -31,6 +31,23 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Shortest time between two warnings about rejected connections.
 const SURPLUS_WARNED_EVERY: Duration = Duration::from_mins(1);
 
+/// How long a drain waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainTime {
+    /// For started requests. Afterwards their connections are cut.
+    pub within: Duration,
+    /// For the first request of a connection, counted from its acceptance. Without it, a visitor whose connection was
+    /// accepted right before the drain is refused.
+    pub first_request: Duration,
+}
+
+/// Waits for started requests alone.
+impl From<Duration> for DrainTime {
+    fn from(within: Duration) -> DrainTime {
+        DrainTime { within, first_request: Duration::ZERO }
+    }
+}
+
 /// The result of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
@@ -39,8 +56,7 @@ pub struct Drained {
 }
 
 /// Serves all listeners, in turn, until `stop` completes. Then it drains: it closes the listeners, then idle
-/// connections. Busy connections finish their response with `connection: close`, within
-/// [`Settings::drain_timeout`].
+/// connections. Busy connections finish their response with `connection: close`, within the time that `stop` returns.
 ///
 /// `connect` creates the service of each connection.
 pub async fn serve<C, S, B>(
@@ -48,7 +64,7 @@ pub async fn serve<C, S, B>(
     settings: &Settings,
     counts: Arc<HttpCounts>,
     connect: C,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = DrainTime>,
 ) -> Drained
 where
     C: Fn(SocketAddr, Scheme) -> S + Send + Sync + 'static,
@@ -77,11 +93,11 @@ where
     let mut surplus = Surplus::default();
     let mut stop = std::pin::pin!(stop);
     let mut first = 0;
-    loop {
+    let time = loop {
         let accepted = tokio::select! {
             // In this order: a stream of new connections must not delay the stop.
             biased;
-            () = &mut stop => break,
+            time = &mut stop => break time,
             accepted = accept(&listeners, &mut first, &mut backoff, &counts) => accepted,
         };
         let (stream, peer, opening) = accepted;
@@ -97,10 +113,10 @@ where
         };
         counts.connections.add();
         connections.serve(stream, opening, Open::new(peer, permit, &counts));
-    }
+    };
     // Before the drain: the system rejects new connections, and another server may bind the address.
     drop(listeners);
-    drain(&shutdown, &limits, settings.drain_timeout, &counts).await
+    drain(&shutdown, &limits, time, &counts).await
 }
 
 /// Rate-limits the warning about rejected connections.
@@ -192,9 +208,9 @@ fn is_of_peer(error: &io::Error) -> bool {
     )
 }
 
-async fn drain(shutdown: &Shutdown, limits: &ConnLimits, within: Duration, counts: &HttpCounts) -> Drained {
-    shutdown.drain();
-    if tokio::time::timeout(within, limits.emptied()).await.is_ok() {
+async fn drain(shutdown: &Shutdown, limits: &ConnLimits, time: DrainTime, counts: &HttpCounts) -> Drained {
+    shutdown.drain(time.first_request);
+    if tokio::time::timeout(time.within, limits.emptied()).await.is_ok() {
         return Drained { aborted: 0 };
     }
     // Read before the cut, which ends them.

@@ -6,11 +6,13 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::coop::unconstrained;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::state::ConnState;
 
@@ -34,6 +36,8 @@ struct Shared {
     /// Only grows. 1. It is stored before its `Notify` notifies, and 2. a task loads it after it has
     /// registered with that `Notify`: so a task sees either the stage or the notification.
     stage: AtomicU8,
+    /// The age, in milliseconds, up to which a connection without a request outlives the beginning of the drain.
+    first_request: AtomicU64,
     draining: Notify,
     // Of its own: a `Notified` completes once, and that of `draining` has completed before the cut.
     cut: Notify,
@@ -45,8 +49,12 @@ impl Shutdown {
         Watch(Arc::clone(&self.0))
     }
 
-    /// Lets started requests finish, and ends each connection after its response.
-    pub(super) fn drain(&self) {
+    /// Lets started requests finish, and ends each connection after its response. A connection that has had no request
+    /// is ended once it is older than `first_request`.
+    pub(super) fn drain(&self, first_request: Duration) {
+        let milliseconds = u64::try_from(first_request.as_millis()).unwrap_or(u64::MAX);
+        // Before the stage, whose load makes it visible.
+        self.0.first_request.store(milliseconds, Ordering::Relaxed);
         // Not a store: a drain after a cut must not lower the stage.
         self.0.stage.fetch_max(DRAINING, Ordering::Release);
         self.0.draining.notify_waiters();
@@ -70,7 +78,7 @@ impl Drop for Shutdown {
 
 impl Watch {
     /// Runs a connection to its end. Returns `None` if it was cut before. `drain` is called once, when the
-    /// drain begins, and has the connection end after its response. A connection that is pending with a
+    /// drain begins or its first request has come, and has the connection end after its response. A connection that is pending with a
     /// held response is polled once more, which writes the response ([`super::coalesce`]).
     pub(super) async fn run<C: Future>(
         self,
@@ -81,17 +89,22 @@ impl Watch {
         let mut connection = pin!(connection);
         let (mut draining, mut cut) = (pin!(self.0.draining.notified()), pin!(self.0.cut.notified()));
         let (mut is_registered, mut drain) = (false, Some(drain));
+        let (accepted, mut first_request) = (Instant::now(), None);
         poll_fn(|cx| {
             if !is_registered {
                 is_registered = true;
                 register(draining.as_mut(), cx);
             }
             // After the registration: see `Shared::stage`.
-            if self.0.stage.load(Ordering::Acquire) != SERVING {
-                if let Some(drain) = drain.take() {
-                    drain(connection.as_mut());
+            let is_draining = self.0.stage.load(Ordering::Acquire) != SERVING;
+            if is_draining {
+                if drain.is_some() {
                     // Before the second load, for the same reason.
                     register(cut.as_mut(), cx);
+                }
+                let may_come = drain.is_some() && self.may_come(&state, accepted, &mut first_request, cx);
+                if !may_come && let Some(drain) = drain.take() {
+                    drain(connection.as_mut());
                 }
                 if self.0.stage.load(Ordering::Acquire) == CUT {
                     return Poll::Ready(None);
@@ -99,13 +112,33 @@ impl Watch {
             }
             // After the drain: an idle connection ends in this poll, since no event will cause another one.
             let served = connection.as_mut().poll(cx);
-            if served.is_pending() && state.is_holding() {
-                // This poll's flush was deferred. The flush of the next poll follows no write, so it is not.
+            // 1. This poll's flush was deferred. The flush of the next poll follows no write, so it is not.
+            // 2. The first request has come in this poll, and the next one drains the connection.
+            let is_due = state.is_holding() || (is_draining && drain.is_some() && !state.is_new());
+            if served.is_pending() && is_due {
                 cx.waker().wake_by_ref();
             }
             served.map(Some)
         })
         .await
+    }
+
+    /// Returns whether the first request of a connection may still be on its way. If so, its response is the last, and
+    /// the task is woken once the time is over.
+    fn may_come(
+        &self,
+        state: &ConnState,
+        accepted: Instant,
+        end: &mut Option<Pin<Box<Sleep>>>,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let within = Duration::from_millis(self.0.first_request.load(Ordering::Relaxed));
+        if within.is_zero() || !state.is_new() {
+            return false;
+        }
+        state.set_last();
+        let end = end.get_or_insert_with(|| Box::pin(sleep_until(accepted + within)));
+        end.as_mut().poll(cx).is_pending()
     }
 }
 
@@ -152,14 +185,14 @@ mod tests {
     #[tokio::test]
     async fn each_step_of_a_shutdown_reaches_a_connection_also_one_that_began_after_it() {
         let nothing: fn(&Shutdown) = |_| {};
-        assert_eq!(run(Shutdown::drain, nothing, true).await, Some(()));
-        assert_eq!(run(nothing, Shutdown::drain, true).await, Some(()));
+        assert_eq!(run(|shutdown| shutdown.drain(Duration::ZERO), nothing, true).await, Some(()));
+        assert_eq!(run(nothing, |shutdown| shutdown.drain(Duration::ZERO), true).await, Some(()));
         // A connection that never drains is ended by the cut alone.
         assert_eq!(run(Shutdown::cut, nothing, false).await, None);
-        assert_eq!(run(Shutdown::cut, Shutdown::drain, false).await, None);
+        assert_eq!(run(Shutdown::cut, |shutdown| shutdown.drain(Duration::ZERO), false).await, None);
         assert_eq!(run(nothing, Shutdown::cut, false).await, None);
         let both: fn(&Shutdown) = |shutdown| {
-            shutdown.drain();
+            shutdown.drain(Duration::ZERO);
             shutdown.cut();
         };
         assert_eq!(run(both, nothing, false).await, None);

@@ -47,6 +47,11 @@ impl ConnState {
         (started == self.0.answered.load(Ordering::Relaxed)).then_some(started)
     }
 
+    /// Returns whether no request has come yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.0.started.load(Ordering::Relaxed) == 0
+    }
+
     /// Returns whether a response waits to be written together with the next one. A task that has nothing
     /// else to do must poll the connection once more.
     pub(super) fn is_holding(&self) -> bool {

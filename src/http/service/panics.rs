@@ -107,6 +107,7 @@ async fn t112_a_thousand_panics_are_a_thousand_responses() {
     let serving = tokio::spawn(async move {
         server::serve(vec![listener.into()], &settings, serving_counts, connect, async {
             let _ = stopped.await;
+            settings.drain_timeout.into()
         })
         .await
     });

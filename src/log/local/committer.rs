@@ -120,6 +120,7 @@ impl Committer {
                 self.shared.durable.tail.close();
                 return;
             }
+            *self.shared.busy_since.lock() = Some(Instant::now());
             let mut requests = Vec::new();
             for work in works {
                 match work {
@@ -131,6 +132,7 @@ impl Committer {
             if !requests.is_empty() {
                 self.commit(requests);
             }
+            *self.shared.busy_since.lock() = None;
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) queue: WorkQueue,
     /// The numbers behind `/metrics`.
     pub(crate) gauges: Gauges,
+    /// Since when the committer works on a group. `None` while it waits for work.
+    pub(crate) busy_since: Mutex<Option<Instant>>,
     /// Held during a compaction or a repair: each replaces segments, so only one may run at a time.
     pub(crate) maintenance: Mutex<()>,
 }

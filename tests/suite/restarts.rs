@@ -1,0 +1,494 @@
+//! Restarts that no visitor notices: at SIGUSR2 in the same process, and with sockets of a supervisor.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::app::{HOST, KEY};
+use crate::support::http::{Client, Connection};
+use crate::support::process::{PATIENCE, Plan, Process, not_tested, poll, unused_address};
+
+/// The line of a server that is ready.
+const READY: &str = "Waypost started";
+
+/// Sends SIGUSR2 and waits until the next program is ready.
+fn restart(server: &Process) {
+    let before = server.stderr().matches(READY).count();
+    server.signal(Signal::USR2);
+    await_start(server, before + 1);
+}
+
+fn await_start(server: &Process, count: usize) {
+    poll("the next start", PATIENCE, || (server.stderr().matches(READY).count() >= count).then_some(()));
+}
+
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_waypost"))
+}
+
+/// A copy of the binary, which a test can replace.
+fn copied(folder: &TempDir) -> PathBuf {
+    let copy = folder.path().join("waypost");
+    fs::copy(binary(), &copy).expect("room for a copy");
+    copy
+}
+
+/// Replaces a file as an installation does: under a running program, its content cannot be written.
+fn replace(path: &Path, by: impl FnOnce(&Path)) {
+    let beside = path.with_extension("new");
+    by(&beside);
+    fs::rename(&beside, path).expect("replaced");
+}
+
+/// A visit on a connection of its own. Returns the status, or what the visitor notices.
+fn visit(address: SocketAddr) -> Result<u16, String> {
+    let mut stream = TcpStream::connect(address).map_err(|error| format!("connect: {error}"))?;
+    visit_by(&mut stream)
+}
+
+fn visit_by(stream: &mut (impl Read + Write)) -> Result<u16, String> {
+    let request = format!("GET /spring HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(|error| format!("send: {error}"))?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(|error| format!("receive: {error}"))?;
+    answer.get(9..12).and_then(|code| code.parse().ok()).ok_or_else(|| format!("no answer: {answer:?}"))
+}
+
+/// Visitors who open a connection for each visit, until they are stopped.
+struct Visitors {
+    threads: Vec<JoinHandle<Vec<String>>>,
+    visits: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Visitors {
+    fn start(address: SocketAddr) -> Visitors {
+        let (stop, visits) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let work = |stop: Arc<AtomicBool>, visits: Arc<AtomicUsize>| {
+            move || {
+                let mut failed = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    match visit(address) {
+                        Ok(302) => {}
+                        other => failed.push(format!("{other:?}")),
+                    }
+                    visits.fetch_add(1, Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_millis(4));
+                }
+                failed
+            }
+        };
+        let start = |_| std::thread::spawn(work(Arc::clone(&stop), Arc::clone(&visits)));
+        let threads = (0..3).map(start).collect();
+        Visitors { threads, visits, stop }
+    }
+
+    /// Returns after some more visits.
+    fn await_visits(&self) {
+        let before = self.visits.load(Ordering::Relaxed);
+        poll("more visits", PATIENCE, || (self.visits.load(Ordering::Relaxed) > before + 10).then_some(()));
+    }
+
+    /// Returns the number of visits. Panics if one failed.
+    #[track_caller]
+    fn end(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        let failed: Vec<_> =
+            self.threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect();
+        let visits = self.visits.load(Ordering::Relaxed);
+        assert!(failed.is_empty(), "{} of {visits} visits failed: {:?}", failed.len(), failed.first());
+        visits
+    }
+}
+
+fn spring(server: &Process) -> String {
+    let link = server.admin().create(&json!({"url": "https://e.test/", "customSlug": "spring"}));
+    link["id"].as_str().expect("an id").to_owned()
+}
+
+/// E16: visitors on new connections during restarts in place.
+#[test]
+fn e16_no_visit_fails_while_the_server_starts_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).start();
+    let (id, process) = (spring(&server), server.id());
+    let visitors = Visitors::start(server.address());
+    for _ in 0..3 {
+        visitors.await_visits();
+        restart(&server);
+    }
+    visitors.await_visits();
+    let visits = visitors.end();
+    assert_eq!(fs::read_to_string(format!("/proc/{process}/comm")).expect("it runs"), "waypost\n");
+    // Each visit was counted once.
+    assert_eq!(server.admin().clicks(&id), visits as u64);
+    server.stop();
+}
+
+/// The sockets of a stopped server are closed, also those that several restarts have passed on.
+#[test]
+fn a_stop_after_restarts_refuses_connections() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Plan::on(folder.path()).patient().start();
+    restart(&server);
+    restart(&server);
+    let address = server.address();
+    // A request in progress keeps the server.
+    let mut upload = begin_upload(address);
+    server.signal(Signal::TERM);
+    poll("a refused connection", PATIENCE, || TcpStream::connect(address).is_err().then_some(()));
+    assert!(server.is_running());
+    upload.send(b"}").expect("sent");
+    assert_eq!(upload.receive(false).expect("an answer").map(|answer| answer.status), Some(201));
+    assert!(server.ends("the stop").success());
+}
+
+/// Begins a request to create a link. Its body lacks the last byte, and the server waits for it.
+fn begin_upload(address: SocketAddr) -> Connection {
+    const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+    let body = "{\"url\":\"https://e.test/\"}";
+    let mut upload = Connection::open(address).expect("open");
+    let head = format!(
+        "POST /api/v1/links HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {KEY}\r\nExpect: 100-continue\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    upload.send(head.as_bytes()).expect("sent");
+    assert_eq!(upload.take(CONTINUE.len()).expect("an answer"), CONTINUE.as_bytes());
+    upload.send(&body.as_bytes()[..body.len() - 1]).expect("sent");
+    upload
+}
+
+#[test]
+fn a_request_in_progress_finishes_before_the_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).start();
+    let mut upload = begin_upload(server.address());
+    server.signal(Signal::USR2);
+    poll("the restart", PATIENCE, || server.stderr().contains("starting again").then_some(()));
+    upload.send(b"}").expect("sent");
+    assert_eq!(upload.receive(false).expect("an answer").map(|answer| answer.status), Some(201));
+    await_start(&server, 2);
+    server.stop();
+}
+
+/// A client that never finishes its request delays the visitors by two seconds, and not by `http.drain_timeout`.
+#[test]
+fn a_stalled_request_delays_a_restart_by_two_seconds() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).patient().start();
+    let mut upload = begin_upload(server.address());
+    restart(&server);
+    assert!(upload.is_closed());
+    assert!(server.stderr().contains("connections were cut"), "{}", server.stderr());
+    server.stop();
+}
+
+#[test]
+fn sigterm_during_a_restart_stops() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Plan::on(folder.path()).patient().start();
+    let _upload = begin_upload(server.address());
+    server.signal(Signal::USR2);
+    poll("the restart", PATIENCE, || server.stderr().contains("starting again").then_some(()));
+    server.signal(Signal::TERM);
+    assert!(server.ends("the stop").success());
+    assert!(server.stderr().contains("stopping instead"), "{}", server.stderr());
+}
+
+/// Whatever is wrong with the next program or its settings, the old one continues.
+#[test]
+fn a_broken_upgrade_stops_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = copied(&folder);
+    let data = folder.path().join("data");
+    let config = folder.path().join("waypost.toml");
+    fs::write(&config, "").expect("a small file");
+    let mut server = Plan::on(&data).arg("--config").arg(&config.display().to_string()).of(&program).start();
+    spring(&server);
+    let refused = |server: &mut Process, want: &str| {
+        let before = server.stderr().matches("the restart is refused").count();
+        server.signal(Signal::USR2);
+        poll("the refusal", PATIENCE, || {
+            (server.stderr().matches("the restart is refused").count() > before).then_some(())
+        });
+        assert!(server.stderr().contains(want), "{want}: {}", server.stderr());
+        assert_eq!(visit(server.address()), Ok(302), "{want}");
+        assert!(server.is_running());
+    };
+    fs::write(&config, "[http]\nmax_body = 1\n").expect("a small file");
+    refused(&mut server, "`http.max_body` = 1: must be at least 1024");
+    fs::write(&config, "").expect("a small file");
+    replace(&program, |path| fs::write(path, "no program").expect("a small file"));
+    refused(&mut server, "cannot run ");
+    replace(&program, |path| {
+        fs::write(path, "#!/bin/sh\necho a library is missing >&2\nexit 127\n").expect("a small file");
+        make_executable(path);
+    });
+    refused(&mut server, "a library is missing");
+    fs::remove_file(&program).expect("removed");
+    refused(&mut server, "cannot run ");
+    // Repaired, the next signal starts the new file.
+    replace(&program, |path| {
+        fs::copy(binary(), path).expect("room for a copy");
+    });
+    restart(&server);
+    let running = fs::read_link(server.proc("exe")).expect("it runs");
+    assert_eq!(running, program, "not the removed file");
+    assert_eq!(visit(server.address()), Ok(302));
+    server.stop();
+}
+
+fn make_executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a file of ours");
+}
+
+/// A new version that is installed at the place of a symbolic link runs after the restart.
+#[test]
+fn a_symbolic_link_leads_to_the_next_program() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [old, new] = ["old", "new"].map(|name| {
+        let path = folder.path().join(name);
+        fs::create_dir(&path).expect("a folder");
+        fs::copy(binary(), path.join("waypost")).expect("room for a copy");
+        path.join("waypost")
+    });
+    let link = folder.path().join("waypost");
+    std::os::unix::fs::symlink(&old, &link).expect("a link");
+    let server = Plan::on(&folder.path().join("data")).of(&link).start();
+    replace(&link, |path| std::os::unix::fs::symlink(&new, path).expect("a link"));
+    restart(&server);
+    assert_eq!(fs::read_link(server.proc("exe")).expect("it runs"), new);
+    server.stop();
+}
+
+/// A loss is accepted for one start.
+#[test]
+fn a_restart_does_not_accept_a_loss_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).arg("--accept-loss").start();
+    restart(&server);
+    let line = fs::read(server.proc("cmdline")).expect("it runs");
+    assert!(!String::from_utf8_lossy(&line).contains("accept-loss"));
+    server.stop();
+}
+
+/// The addresses to listen on are settings, which a restart reads again.
+#[test]
+fn a_restart_listens_where_the_settings_say() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = folder.path().join("waypost.toml");
+    let addresses = [unused_address(), unused_address()];
+    let write =
+        |address: SocketAddr| fs::write(&config, format!("listen = \"{address}\"\n")).expect("a file");
+    write(addresses[0]);
+    let server = Plan::on(&folder.path().join("data"))
+        .listen_in_file(true)
+        .arg("--config")
+        .arg(&config.display().to_string())
+        .start();
+    spring(&server);
+    write(addresses[1]);
+    restart(&server);
+    assert_eq!(visit(addresses[1]), Ok(302));
+    let refused = visit(addresses[0]).expect_err("closed");
+    assert!(refused.starts_with("connect: "), "{refused}");
+    let said = server.stderr();
+    assert!(said.contains(&format!("{} is no longer listened on", addresses[0])), "{said}");
+    server.stop();
+}
+
+/// The file of a Unix socket stays during a restart, and goes with a stop.
+#[test]
+fn a_unix_socket_outlives_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let socket = folder.path().join("w.sock");
+    let server = Plan::on(&folder.path().join("data")).listen(&format!("unix:{}", socket.display())).spawn();
+    await_start(&server, 1);
+    for count in 2..4 {
+        server.signal(Signal::USR2);
+        let mut stream = UnixStream::connect(&socket).expect("queued");
+        assert_eq!(visit_by(&mut stream), Ok(404));
+        await_start(&server, count);
+    }
+    server.stop();
+    assert!(!socket.exists());
+}
+
+/// Starts the server as systemd does for a socket unit.
+fn activated(data: &Path, listen: &str, address: SocketAddr) -> Plan {
+    let names = ["WAYPOST_DATA_DIR", "WAYPOST_LISTEN", "WAYPOST_PUBLIC_URL", "WAYPOST_ADMIN_KEY"];
+    let listening = address.to_string();
+    let mut words = vec!["--listen", &listening];
+    for name in names {
+        words.extend(["-E", name]);
+    }
+    Plan::on(data).listen(listen).below("systemd-socket-activate", &words)
+}
+
+fn has_socket_activate() -> bool {
+    let found = std::process::Command::new("systemd-socket-activate").arg("--version").output().is_ok();
+    if !found {
+        not_tested("sockets of systemd: systemd-socket-activate is not installed");
+    }
+    found
+}
+
+#[test]
+fn a_socket_of_systemd_serves_visitors_and_outlives_the_server() {
+    if !has_socket_activate() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let address = unused_address();
+    let server = activated(folder.path(), &address.to_string(), address).spawn();
+    // The first visitor starts the server, and gets no 503.
+    let status = poll("a socket", PATIENCE, || TcpStream::connect(address).ok()).and_visit();
+    assert_eq!(status, Ok(404));
+    await_start(&server, 1);
+    let visitor = || Client::new(address, HOST).with_key(KEY);
+    visitor().create(&json!({"url": "https://e.test/", "customSlug": "spring"}));
+    let visitors = Visitors::start(address);
+    for _ in 0..2 {
+        visitors.await_visits();
+        restart(&server);
+    }
+    visitors.await_visits();
+    visitors.end();
+    server.stop();
+}
+
+trait AndVisit {
+    fn and_visit(self) -> Result<u16, String>;
+}
+
+impl AndVisit for TcpStream {
+    fn and_visit(mut self) -> Result<u16, String> {
+        visit_by(&mut self)
+    }
+}
+
+#[test]
+fn a_socket_that_no_setting_names_stops_the_start() {
+    if !has_socket_activate() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (address, other) = (unused_address(), unused_address());
+    let mut server = activated(folder.path(), &other.to_string(), address).spawn();
+    poll("a socket", PATIENCE, || TcpStream::connect(address).ok());
+    assert_eq!(server.ends("the refused start").code(), Some(2));
+    let said = server.stderr();
+    let want = format!("the socket {address} was handed over by LISTEN_FDS, and no setting listens on it");
+    assert!(said.contains(&want) && said.contains(&format!("they listen on {other}")), "{said}");
+    assert!(!folder.path().join("log").exists(), "a refused start leaves nothing");
+}
+
+/// Receives the messages of a server to its supervisor.
+struct Supervisor {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Supervisor {
+    fn listen(folder: &TempDir) -> Supervisor {
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Supervisor { socket, path }
+    }
+
+    /// Returns the next message that is not a report of the watchdog.
+    fn next(&self) -> String {
+        loop {
+            let message = self.any();
+            if message != "WATCHDOG=1\n" {
+                return message;
+            }
+        }
+    }
+
+    fn any(&self) -> String {
+        let mut bytes = [0; 1024];
+        let length = self.socket.recv(&mut bytes).expect("a message");
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    }
+}
+
+#[test]
+fn a_supervisor_is_notified_of_each_state() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let supervisor = Supervisor::listen(&folder);
+    let server = Plan::on(&folder.path().join("data"))
+        .env("NOTIFY_SOCKET", &supervisor.path.display().to_string())
+        .env("WATCHDOG_USEC", "200000")
+        .start();
+    assert_eq!(supervisor.next(), "READY=1\n");
+    for _ in 0..5 {
+        assert_eq!(supervisor.any(), "WATCHDOG=1\n", "a server that works reports it");
+    }
+    server.signal(Signal::USR2);
+    let reloading = supervisor.next();
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert_eq!(supervisor.next(), "READY=1\n");
+    assert_eq!(supervisor.any(), "WATCHDOG=1\n");
+    server.signal(Signal::TERM);
+    assert_eq!(supervisor.next(), "STOPPING=1\n");
+    server.stop();
+}
+
+/// A watchdog of another process is not ours to report to.
+#[test]
+fn a_watchdog_of_another_process_gets_no_report() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let supervisor = Supervisor::listen(&folder);
+    let server = Plan::on(&folder.path().join("data"))
+        .env("NOTIFY_SOCKET", &supervisor.path.display().to_string())
+        .env("WATCHDOG_USEC", "20000")
+        .env("WATCHDOG_PID", "1")
+        .start();
+    assert_eq!(supervisor.any(), "READY=1\n");
+    assert_eq!(visit(server.address()), Ok(404));
+    server.signal(Signal::TERM);
+    assert_eq!(supervisor.any(), "STOPPING=1\n");
+    server.stop();
+}
+
+/// In the journal each line has its priority and no time. A redirected stderr is no journal.
+#[test]
+fn lines_of_the_journal_have_priorities() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let lines = folder.path().join("lines");
+    fs::write(&lines, "").expect("a small file");
+    let found = fs::metadata(&lines).expect("a file");
+    let line = format!("exec \"$@\" 2>>{}", lines.display());
+    let run = |journal: &str, data: &str, format: &str| {
+        fs::write(&lines, "").expect("emptied");
+        let server = Plan::on(&folder.path().join(data))
+            .env("JOURNAL_STREAM", journal)
+            .env("WAYPOST_LOG_FORMAT", format)
+            .below("sh", &["-c", &line, "sh"])
+            .start();
+        server.stop();
+        fs::read_to_string(&lines).expect("the lines")
+    };
+    let journal = format!("{}:{}", found.dev(), found.ino());
+    let said = run(&journal, "a", "text");
+    assert!(said.lines().count() > 1 && said.lines().all(|line| line.starts_with("<6> INFO ")), "{said}");
+    let said = run(&journal, "b", "json");
+    assert!(said.lines().all(|line| line.starts_with("<6>{\"timestamp\":")), "{said}");
+    let said = run(&format!("{}:1", found.dev()), "c", "text");
+    assert!(said.lines().all(|line| line.starts_with("20")), "{said}");
+}
