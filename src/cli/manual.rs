@@ -28,10 +28,33 @@ pub(super) struct ManArguments {
 }
 
 /// Prints the completions of a shell for this command.
-pub(super) fn completions(arguments: &CompletionsArguments, mut command: Command) {
+pub(super) fn completions(arguments: &CompletionsArguments, command: Command) {
+    print_text(&script(arguments.shell, command));
+}
+
+/// Returns the completions of a shell for this command.
+pub(super) fn script(shell: Shell, mut command: Command) -> Vec<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut command, "waypost", &mut script);
-    print_text(&script);
+    clap_complete::generate(shell, &mut command, "waypost", &mut script);
+    script
+}
+
+/// Returns the pages of the program and of all its commands, with names such as `waypost-link-create`.
+pub(super) fn pages(command: &Command) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut command = command.clone();
+    command.build();
+    let mut pages = vec![("waypost".to_owned(), page("", &command)?)];
+    add_pages("", &command, &mut pages)?;
+    Ok(pages)
+}
+
+fn add_pages(path: &str, command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+        let name = format!("{path} {}", inner.get_name()).trim().to_owned();
+        pages.push((format!("waypost-{}", name.replace(' ', "-")), page(&name, inner)?));
+        add_pages(&name, inner, pages)?;
+    }
+    Ok(())
 }
 
 /// Prints a manual page in roff. Fails if there is no such command.

@@ -23,12 +23,14 @@ mod log_reader;
 mod manual;
 mod notify;
 mod output;
+mod print;
 mod progress;
 mod restart;
 mod restore;
 mod runtime;
 mod sections;
 mod serve;
+mod setup;
 mod signals;
 mod staging;
 mod suggestions;
@@ -79,6 +81,10 @@ enum CliCommand {
     Completions(manual::CompletionsArguments),
     /// Print a manual page, for `man`.
     Man(manual::ManArguments),
+    /// Install this program as a service of systemd, and start it.
+    Setup(setup::SetupArguments),
+    /// Print the configuration of a program that works with this server: a proxy, Prometheus, a container.
+    Print(print::PrintArguments),
     /// Print the version.
     Version,
 }
@@ -109,6 +115,8 @@ pub fn run() -> ExitCode {
             Ok(())
         }
         Some(CliCommand::Man(arguments)) => manual::man(&arguments, Cli::command()),
+        Some(CliCommand::Setup(arguments)) => setup::run(&arguments, &Cli::command()),
+        Some(CliCommand::Print(arguments)) => print::run(&arguments),
         Some(CliCommand::Version) => {
             print_line(concat!("waypost ", env!("CARGO_PKG_VERSION")));
             Ok(())

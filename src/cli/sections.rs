@@ -6,16 +6,16 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "",
         &[
             ("Start a server with its data in ./data:", "waypost"),
-            ("Start it with a configuration file:", "waypost serve --config /etc/waypost.toml"),
+            ("Start it with a configuration file:", "waypost serve --config /etc/waypost/waypost.toml"),
             ("Create a link on the running server:", "waypost link create https://example.com/"),
-            ("Check everything that it depends on:", "waypost doctor --config /etc/waypost.toml"),
+            ("Check everything that it depends on:", "waypost doctor --config /etc/waypost/waypost.toml"),
         ],
     ),
     (
         "serve",
         &[
             ("Listen on another port:", "waypost serve --listen 127.0.0.1:9000"),
-            ("Check the configuration alone:", "waypost serve --config /etc/waypost.toml --check"),
+            ("Check the configuration alone:", "waypost serve --config /etc/waypost/waypost.toml --check"),
         ],
     ),
     (
@@ -94,7 +94,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "backup",
         &[(
             "Copy the log beside a running server:",
-            "waypost backup --config /etc/waypost.toml /var/backups/waypost/2026-11-28",
+            "waypost backup --config /etc/waypost/waypost.toml /var/backups/waypost/2026-11-28",
         )],
     ),
     (
@@ -106,11 +106,25 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ),
             (
                 "Replace the data of a stopped server:",
-                "waypost restore --config /etc/waypost.toml --replace /var/backups/waypost/2026-11-28",
+                "waypost restore --config /etc/waypost/waypost.toml --replace /var/backups/waypost/2026-11-28",
             ),
         ],
     ),
-    ("doctor", &[("Check a service:", "waypost doctor --config /etc/waypost.toml")]),
+    ("doctor", &[("Check a service:", "waypost doctor --config /etc/waypost/waypost.toml")]),
+    (
+        "setup",
+        &[
+            ("Install the service:", "waypost setup --domain go.example.com"),
+            ("Show what would be done:", "waypost setup --domain go.example.com --dry-run"),
+        ],
+    ),
+    (
+        "print",
+        &[(
+            "Print the site of nginx for this server:",
+            "waypost print nginx --public-url https://go.example.com",
+        )],
+    ),
     ("completions", &[("Print the completions of bash:", "waypost completions bash")]),
     ("man", &[("Print this kind of page for another command:", "waypost man link create")]),
 ];

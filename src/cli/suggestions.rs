@@ -89,8 +89,8 @@ const COMMANDS: &[Guess] = &[
     ),
     guess(
         "",
-        &["init", "setup", "install", "bootstrap"],
-        "nothing needs to be set up: `waypost serve` creates its data folder and its key",
+        &["init", "install", "bootstrap", "service"],
+        "`waypost setup` installs a service of systemd; `waypost serve` needs nothing, and creates its data folder and its key",
     ),
     guess(
         "",

@@ -62,6 +62,8 @@ mod http_raw;
 mod https;
 /// Repeated POSTs.
 mod idempotency;
+/// Files of an installation, and configuration of other programs.
+mod installing;
 /// Commands that were interrupted, and folders that were moved.
 mod interrupted;
 /// API keys: credentials, scopes, expiry.

@@ -1,0 +1,208 @@
+//! `waypost setup`: installs this program as a service of systemd. It creates the user, writes the settings and the unit,
+//! and starts the service. A second run changes only what differs.
+//!
+//! `--dry-run` prints everything instead. `--root` lays out the files of a package and runs nothing.
+
+mod layout;
+mod machine;
+mod plan;
+mod steps;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args, Command};
+
+use self::layout::{CONFIG, PlannedFile, Prefix};
+use self::machine::{Machine, SERVICE};
+use self::plan::{Plan, Wanted};
+use self::steps::{Step, output_of};
+use super::arguments::created_path;
+use super::error::CommandError;
+use super::output::print_line;
+use crate::app::data_folder::quoted;
+use crate::certificates::CertificateName;
+use crate::config::Config;
+use crate::http::conn::listener;
+use crate::settings::listen::Listen;
+
+/// Longest wait for a service that starts again.
+const RELOAD_WAIT: Duration = Duration::from_mins(1);
+
+/// The interval at which its state is looked at.
+const RELOAD_POLL: Duration = Duration::from_millis(100);
+
+/// Arguments of `setup`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct SetupArguments {
+    /// A name under which visitors reach this server, such as go.example.com. Can be repeated.
+    #[arg(long = "domain", value_name = "NAME", value_parser = domain)]
+    domains: Vec<String>,
+    /// Let systemd bind the ports, so that also `systemctl restart` fails no visit.
+    #[arg(long)]
+    socket: bool,
+    /// Print each file and command, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Write the files of a package below this folder, and run no command.
+    #[arg(long, value_name = "FOLDER", value_parser = created_path)]
+    root: Option<PathBuf>,
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    CertificateName::parse(text).map(|name| name.to_string())
+}
+
+/// Installs the service. `command` is the whole command line, for the manual pages of `--root`.
+pub(super) fn run(arguments: &SetupArguments, command: &Command) -> Result<(), CommandError> {
+    let wanted = Wanted { domains: arguments.domains.clone(), has_sockets: arguments.socket };
+    if let Some(root) = &arguments.root {
+        let files = tree(&wanted, command).map_err(CommandError::Failed)?;
+        return lay_out(root, files, arguments.dry_run).map_err(CommandError::Failed);
+    }
+    let machine = Machine::this().map_err(CommandError::Failed)?;
+    if !arguments.dry_run {
+        check_machine(&machine).map_err(CommandError::Usage)?;
+    }
+    let settings = plan::settings(&machine, &wanted).map_err(CommandError::Failed)?;
+    let config = loaded(&settings).map_err(CommandError::Usage)?;
+    let listens = listens(&config);
+    let program = read(&machine.program).map_err(CommandError::Failed)?;
+    let plan = plan::plan(&machine, &wanted, settings, program, &listens).map_err(CommandError::Failed)?;
+    if arguments.dry_run {
+        plan.files.iter().chain(&plan.start).for_each(Step::show);
+        return Ok(());
+    }
+    if plan == Plan::default() {
+        print_line("nothing to change: the service waypost runs with these settings");
+        return Ok(());
+    }
+    execute(&machine, &plan, &listens).map_err(CommandError::Failed)?;
+    print_line(&next(&config));
+    Ok(())
+}
+
+/// Fails with the remedy if nothing can be installed here.
+fn check_machine(machine: &Machine) -> Result<(), String> {
+    if !machine.has_systemd {
+        return Err(
+            "this machine does not run systemd: start `waypost --config FILE` by its own supervisor, or run it in a \
+             container (`waypost print compose`); `waypost setup --root FOLDER` writes the files of a package"
+                .to_owned(),
+        );
+    }
+    if !machine.is_root {
+        let words: Vec<_> = std::env::args_os().map(|word| quoted(&word.to_string_lossy())).collect();
+        return Err(format!("setup changes this machine and needs root: sudo {}", words.join(" ")));
+    }
+    Ok(())
+}
+
+/// Reads settings as the service will.
+fn loaded(settings: &PlannedFile) -> Result<Config, String> {
+    let mut file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+    file.write_all(&settings.bytes).map_err(|error| error.to_string())?;
+    // Errors name the file that the reader can edit.
+    let shown = file.path().display().to_string();
+    Config::load(Some(file.path()), []).map_err(|error| error.to_string().replace(&shown, CONFIG))
+}
+
+/// Returns the addresses and sockets of a server with these settings.
+fn listens(config: &Config) -> Vec<Listen> {
+    let all = [Some(config.listen.clone()), config.https_listen()];
+    all.into_iter().flatten().filter(|listen| *listen != Listen::Off).collect()
+}
+
+fn read(program: &Path) -> Result<Vec<u8>, String> {
+    fs::read(program).map_err(|error| format!("cannot read this program, {}: {error}", program.display()))
+}
+
+fn execute(machine: &Machine, plan: &Plan, listens: &[Listen]) -> Result<(), String> {
+    // Before anything is written. A service that runs has the ports itself.
+    if machine.active.is_empty() {
+        for listen in listens {
+            listener::check(listen).map_err(|error| {
+                format!("cannot listen on {listen}: {error}. {}", listener::remedy(listen, &error))
+            })?;
+        }
+    }
+    for step in &plan.files {
+        step.execute()?;
+    }
+    for step in &plan.start {
+        step.execute().map_err(|why| format!("{why}{}", journal()))?;
+    }
+    wait_until_ready().map_err(|why| format!("{why}{}", journal()))
+}
+
+/// Returns once the service is ready. `systemctl start` has waited for it, `systemctl reload` has not.
+fn wait_until_ready() -> Result<(), String> {
+    let end = Instant::now() + RELOAD_WAIT;
+    loop {
+        let words = ["systemctl", "show", "--property=ActiveState", "--value", SERVICE].map(str::to_owned);
+        let state = output_of(&words)?;
+        match state.trim() {
+            "active" => return Ok(()),
+            // A large log may take a while to repair.
+            "reloading" | "activating" if Instant::now() < end => std::thread::sleep(RELOAD_POLL),
+            state => return Err(format!("the service is {state}")),
+        }
+    }
+}
+
+/// Returns the last lines of the service, which have the cause.
+fn journal() -> String {
+    let words = ["journalctl", "--unit=waypost", "--lines=10", "--no-pager", "--output=cat"];
+    output_of(&words.map(str::to_owned))
+        .map_or_else(|_| String::new(), |lines| format!("\n{}", lines.trim_end()))
+}
+
+fn next(config: &Config) -> String {
+    format!(
+        "\nWaypost runs as the service waypost and starts with this machine.\n  \
+           short URLs  {}/...\n  \
+           settings    {CONFIG}; apply a change with: sudo systemctl reload waypost\n  \
+           admin key   sudo cat {}/admin.key\n  \
+           log         sudo journalctl --unit waypost\n  \
+           check       sudo -u waypost waypost doctor --config {CONFIG}\n\n\
+         Create a link:\n\n  \
+           sudo -u waypost waypost link create https://example.com/ --config {CONFIG}\n",
+        config.public_url.trim_end_matches('/'),
+        config.data_dir.display(),
+    )
+}
+
+/// Returns the files of a package.
+fn tree(wanted: &Wanted, command: &Command) -> Result<Vec<PlannedFile>, String> {
+    let prefix = Prefix::Package;
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let settings = layout::settings(&wanted.domains);
+    let listens = listens(&loaded(&settings)?);
+    let mut files = vec![
+        PlannedFile::new(prefix.binary(), 0o755, read(&program)?),
+        settings,
+        layout::service(prefix, &prefix.binary()),
+        layout::user(prefix),
+    ];
+    if wanted.has_sockets {
+        files.extend(layout::sockets(prefix, &listens));
+    }
+    files.extend(layout::manuals(prefix, command).map_err(|error| error.to_string())?);
+    Ok(files)
+}
+
+/// Writes files below a folder, or prints them.
+fn lay_out(root: &Path, files: Vec<PlannedFile>, is_dry: bool) -> Result<(), String> {
+    for file in files {
+        let below = file.path.strip_prefix("/").unwrap_or(&file.path).to_owned();
+        let step = Step::Write(PlannedFile { path: root.join(below), ..file });
+        if is_dry {
+            step.show();
+        } else {
+            step.execute()?;
+        }
+    }
+    Ok(())
+}
