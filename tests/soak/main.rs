@@ -15,6 +15,7 @@ mod hashing;
 mod kills;
 mod load;
 mod overload;
+mod restarts;
 mod server;
 mod slow;
 mod time;
@@ -67,6 +68,7 @@ const PARTS: &[Part] = &[
     ("kills", kills::n09_n30_killed_at_every_system_call),
     ("files", faults::t14_no_file_is_opened_for_a_visitor),
     ("readonly", faults::t97_a_disk_that_becomes_read_only),
+    ("restarts", restarts::e16_restarts_that_nobody_notices),
     ("time", time::t103_the_systems_clock_jumps),
     ("unread", unread::n01_a_thousand_unread_answers),
 ];

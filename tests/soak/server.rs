@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) env: Vec<(&'static str, String)>,
     /// A program with its arguments that starts the server.
     pub(crate) below: Vec<String>,
+    /// What the program gets as stdin.
+    pub(crate) stdin: Option<OwnedFd>,
 }
 
 impl Plan {
@@ -42,6 +45,11 @@ impl Plan {
 
     pub(crate) fn below(mut self, words: &[&str]) -> Plan {
         self.below = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    pub(crate) fn stdin(mut self, stdin: impl Into<OwnedFd>) -> Plan {
+        self.stdin = Some(stdin.into());
         self
     }
 
@@ -65,7 +73,7 @@ impl Plan {
             .env("WAYPOST_HTTP__MAX_CONNECTIONS_PER_ADDRESS", "1000000")
             .env("WAYPOST_LIMITS__MISSES_PER_MINUTE", "4000000000")
             .envs(self.env)
-            .stdin(Stdio::null())
+            .stdin(self.stdin.map_or_else(Stdio::null, Stdio::from))
             .stdout(file("stdout"))
             .stderr(file("stderr"));
         let mut child = command.spawn().expect("the binary starts");
@@ -144,6 +152,20 @@ impl Server {
 
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child of ours").is_none()
+    }
+
+    /// Sends SIGUSR2.
+    pub(crate) fn restart(&self) {
+        let _ = kill_process(self.id, Signal::USR2);
+    }
+
+    /// Waits until the server was ready this many times.
+    pub(crate) fn await_starts(&self, count: usize, within: Duration) {
+        let end = Instant::now() + within;
+        while self.stderr().matches("Waypost started").count() < count {
+            assert!(Instant::now() < end, "no start within {within:?}: {}", self.stderr());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Sends SIGTERM and waits for the end.

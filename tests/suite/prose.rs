@@ -9,7 +9,8 @@ use super::readme::documents;
 use crate::support::app::TestApp;
 
 /// Names in prose that are spelt like names of the code.
-const PROPER_NAMES: [&str; 11] = [
+const PROPER_NAMES: [&str; 12] = [
+    "CycloneDX",
     "GitHub",
     "HighLevel",
     "JavaScript",
