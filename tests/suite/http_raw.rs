@@ -1,6 +1,8 @@
 //! What hyper leaves to this server, and what the server relies on hyper for, over raw sockets. After each
 //! case the server answers `/healthz` and has counted no panic.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::support::process::{PATIENCE, poll};
@@ -185,6 +187,13 @@ fn a_connection_ends_in_order_after_a_thousand_requests() {
         let answers = client.until("Disallow: /api/\n", 2);
         assert!(!answers.contains("connection: close"), "{answers}");
     }
+    // Then alone, for as many requests as other connections have: a read that ends with a request does not show
+    // that no other follows (docs/decisions.md). Counted from the first of the last pair.
+    for number in 2..1_000 {
+        client.send(request);
+        let answer = client.until("Disallow: /api/\n", 1);
+        assert!(!answer.contains("connection: close"), "{number}: {answer}");
+    }
     client.send(request);
     let last = client.rest();
     assert!(last.contains("connection: close") && last.ends_with("Disallow: /api/\n"), "{last}");
@@ -228,6 +237,32 @@ fn the_rejection_of_an_unfinished_head_arrives() {
 }
 
 /// The rejection of an upload behind another request arrives completely.
+/// Far more than the requests after which a connection ends: a read that ends with a request does not show that no
+/// other follows.
+#[test]
+fn sixty_thousand_requests_sent_ahead_are_all_answered() {
+    const REQUESTS: usize = 60_000;
+    let server = Server::start(patient);
+    let socket = TcpStream::connect(server.address).expect("open");
+    let mut sending = socket.try_clone().expect("a socket");
+    let sender = std::thread::spawn(move || {
+        let one = "GET /robots.txt HTTP/1.1\r\nHost: h\r\n\r\n";
+        for _ in 0..REQUESTS / 100 {
+            sending.write_all(one.repeat(100).as_bytes()).expect("the connection stays open");
+        }
+    });
+    socket.set_read_timeout(Some(PATIENCE)).expect("open");
+    let mut lines = BufReader::new(socket).lines();
+    for number in 0..REQUESTS {
+        let found =
+            lines.by_ref().find(|line| line.as_ref().map_or(true, |line| line.starts_with("HTTP/1.1 ")));
+        let line = found.unwrap_or_else(|| panic!("closed after {number}")).expect("not reset");
+        assert_eq!(line, "HTTP/1.1 200 OK", "{number}");
+    }
+    sender.join().expect("no panic");
+    healthy(&server);
+}
+
 #[test]
 fn the_rejection_of_a_pipelined_upload_arrives() {
     let server = Server::start(patient);

@@ -35,6 +35,8 @@ pub(super) struct HeadGuard {
     /// The number of the last request that was read with others behind it. Determined for connections only that may
     /// end soon.
     ahead: Option<u64>,
+    /// Whether the last read ended within a request.
+    is_open: bool,
     /// Whether that request began like one with a body, as far as its first bytes show. hyper rejects some
     /// requests before the service sees them, so [`ConnState::has_body`] is not enough.
     is_upload: bool,
@@ -42,7 +44,7 @@ pub(super) struct HeadGuard {
 
 impl Default for HeadGuard {
     fn default() -> HeadGuard {
-        HeadGuard { is_new: true, began: None, ahead: None, is_upload: false }
+        HeadGuard { is_new: true, began: None, ahead: None, is_open: false, is_upload: false }
     }
 }
 
@@ -56,12 +58,15 @@ impl HeadGuard {
             && !bytes.is_empty()
         {
             self.began = Some(number);
+            // The request began in the last read, behind others.
+            let is_continued = self.is_open && !self.is_upload;
             // A first read without the whole method counts as an upload. The close then lingers for nothing.
-            self.is_upload = !bytes.starts_with(b"GET ") && !bytes.starts_with(b"HEAD ");
+            self.is_upload = !is_continued && !bytes.starts_with(b"GET ") && !bytes.starts_with(b"HEAD ");
             if is_old || number >= REQUESTS_MAX / 2 {
-                self.end_soon(bytes, number, is_old, state);
+                self.end_soon(bytes, number, is_old, is_continued, state);
             }
         }
+        self.is_open = !bytes.ends_with(HEAD_END);
         if std::mem::take(&mut self.is_new) && bytes.starts_with(H2_START) {
             // A preface that arrives in parts is not changed: hyper then closes without a response.
             bytes[H2_START.len() - 1] = b'9';
@@ -70,8 +75,8 @@ impl HeadGuard {
     }
 
     /// Marks the next response as the last one, unless the client sends ahead.
-    fn end_soon(&mut self, bytes: &[u8], number: u64, is_old: bool, state: &ConnState) {
-        if !self.is_upload && has_more_behind(bytes) {
+    fn end_soon(&mut self, bytes: &[u8], number: u64, is_old: bool, is_continued: bool, state: &ConnState) {
+        if is_continued || (!self.is_upload && has_more_behind(bytes)) {
             self.ahead = Some(number);
         }
         // A request that arrived before it was waited for has not updated the age, and counts as well.
@@ -195,12 +200,15 @@ mod tests {
         for round in 0..20 {
             assert!(!read(&many, 300).await, "round {round}");
             assert!(!read(one, 1).await, "round {round}");
+            // A cut within a request.
+            assert!(!read(&(many.clone() + &one[..9]), 300).await, "round {round}");
+            assert!(!read(&one[9..], 1).await, "round {round}");
         }
         let mut alone = 1;
         while !read(one, 1).await {
             alone += 1;
         }
-        assert_eq!(alone, REQUESTS_MAX - 300, "counted from the last request with others behind it");
+        assert_eq!(alone, REQUESTS_MAX, "counted from the last request with others behind it");
     }
 
     #[test]
