@@ -267,15 +267,16 @@ impl Applier {
             true
         };
         let mut run = write::Run::new(store, self.log.id(), marked, &may_go_on);
-        let (mut next, mut last, mut count, mut bytes) = (Some(first), None, 0, 0);
+        let (mut next, mut count, mut bytes) = (Some(first), 0, 0);
+        // The Changes of which the observer does not know. Only a Change that is held back waits here, so that they
+        // have few bytes more than the batch.
+        let (mut unseen, mut last) = (Vec::new(), None);
         let (mut totals, own) = (Vec::new(), self.observer.node());
         while let Some(change) = next.take() {
             run.apply(&change)?;
             if let Some(pass) = pass.as_mut() {
                 pass.follow(&change);
             }
-            // Before the callbacks: a task that they wake finds the caches up to date.
-            self.observer.applied(&change);
             totals.extend(change.entries.iter().filter_map(|entry| total_of_other(&entry.put, own)));
             count += 1;
             // Without click totals: they are merged in memory, and bounded by `Run::is_full`.
@@ -285,28 +286,39 @@ impl Applier {
                 // Only Changes that are there already: a wait would delay the callbacks of this batch.
                 next = follower.next(Duration::ZERO)?;
             }
-            last = Some(change);
+            last = Some((change.position, change.fingerprint));
+            unseen.push(change);
+            // After their records are written: a load that begins then must not find the old ones.
+            if !run.holds_back() {
+                for change in unseen.drain(..) {
+                    self.observer.applied(&change);
+                }
+            }
         }
         run.finish()?;
+        // Before the callbacks: a task that they wake finds the caches up to date.
+        for change in &unseen {
+            self.observer.applied(change);
+        }
         // After `finish`, which writes the totals of the run.
         if !totals.is_empty() {
             self.observer.totals_applied(&totals);
         }
         // Last: a task that the callback wakes reads its own write.
-        if let Some(change) = last {
-            self.mark(&change);
-            shared.waiters.applied(change.position);
+        if let Some((position, fingerprint)) = last {
+            self.mark(position, fingerprint);
+            shared.waiters.applied(position);
         }
         Ok(count)
     }
 
     /// Publishes the position of an applied Change.
-    fn mark(&self, change: &Change) {
+    fn mark(&self, position: Position, fingerprint: Fingerprint) {
         let shared = &self.table.0;
-        let mark = Applied { log: self.log.id(), position: change.position, fingerprint: change.fingerprint };
+        let mark = Applied { log: self.log.id(), position, fingerprint };
         // Before the position: a reader of the position then finds its fingerprint.
         *shared.mark.lock() = Some(mark);
-        shared.applied.store(change.position.0, Ordering::Release);
+        shared.applied.store(position.0, Ordering::Release);
         shared.dirty.store(true, Ordering::Release);
     }
 

@@ -3,7 +3,8 @@
 //! 1. The position is written last. sled recovers a prefix of its writes, so after a crash the position never
 //!    covers a missing record. Applying a Change again completes one that was written in part.
 //! 2. Changes that only add records are written in runs, with one write of each counter and one position at
-//!    the end. Their pairs are sorted by key: neighbours share a leaf.
+//!    the end. Pairs are sorted by key, since neighbours share a leaf: those of a Change, or of all Changes in a
+//!    row that only create links.
 //! 3. Hidden links of an import are counted apart, in the counters of the import. The Change that completes
 //!    the import adds them to the real counters, and removes the mark ([`super::staged`]) last: visible links
 //!    are counted.
@@ -41,6 +42,7 @@ pub(super) struct Run<'a> {
     history: Vec<(Position, HistoryEntry)>,
     counts: Counts,
     totals: Totals,
+    /// Pairs of applied Changes that are not written yet. Nothing of the run reads them before.
     added: Added,
     /// Waits until sled may write. Returns false if the table stops first.
     may_go_on: &'a dyn Fn() -> bool,
@@ -74,6 +76,11 @@ impl<'a> Run<'a> {
     ///    link are known only while its record exists.
     /// 3. Removals are last, next to the position: see `applied_state::sum_records`.
     pub(super) fn apply(&mut self, change: &Change) -> Result<(), Error> {
+        if only_creates_links(change) {
+            return self.hold_back(change);
+        }
+        // Readers find the records of earlier Changes before those of this one.
+        self.write_added(false)?;
         let (kept, removed): (Vec<_>, Vec<_>) =
             change.entries.iter().partition(|entry| entry.put.value.is_some());
         let (store, position) = (self.store, change.position);
@@ -110,20 +117,14 @@ impl<'a> Run<'a> {
         }
         // Written before the counters of the run. A crash in between applies both again, and a counter skips
         // only positions that it has.
-        let mut parts = self.added.sorted();
-        if !removed.is_empty() {
-            // The entries of a renamed link must not lead readers to a record that does not exist yet.
-            parts.reverse();
-        }
-        for edits in parts {
-            self.write(&edits)?;
-        }
+        // The entries of a renamed link must not lead readers to a record that does not exist yet.
+        let records_first = !removed.is_empty();
+        self.write_added(records_first)?;
         for entry in &removed {
             self.counts.removed(store, entry, position)?;
         }
         let ended = self.counts.end_imports(store, change)?;
-        self.history.push((position, HistoryEntry::of(change)));
-        self.end = Some(Applied { log: self.log, position, fingerprint: change.fingerprint });
+        self.ends_with(change);
         // The run continues: the next Change may share its counters and its position.
         if removed.is_empty() {
             return Ok(());
@@ -137,6 +138,38 @@ impl<'a> Run<'a> {
             write(store, entry, position)?;
         }
         self.finish()
+    }
+
+    /// Applies a Change that only creates links. Its pairs are written later, with those of the next Changes: a
+    /// burst of creates then writes the leaf at the end of a list once, and not once for each link.
+    fn hold_back(&mut self, change: &Change) -> Result<(), Error> {
+        for entry in &change.entries {
+            self.counts.created(self.store, entry, change.position)?;
+            self.added.take(entry, change.position)?;
+        }
+        self.ends_with(change);
+        if self.added.len() < HELD_BACK { Ok(()) } else { self.write_added(false) }
+    }
+
+    /// Returns whether readers do not find all records of the applied Changes yet.
+    pub(super) fn holds_back(&self) -> bool {
+        self.added.len() > 0
+    }
+
+    /// Notes a Change as the last one of the run.
+    fn ends_with(&mut self, change: &Change) {
+        self.history.push((change.position, HistoryEntry::of(change)));
+        self.end =
+            Some(Applied { log: self.log, position: change.position, fingerprint: change.fingerprint });
+    }
+
+    /// Writes the pairs of [`Run::added`]: derived pairs first, or records first.
+    fn write_added(&mut self, records_first: bool) -> Result<(), Error> {
+        let mut parts = self.added.sorted();
+        if records_first {
+            parts.reverse();
+        }
+        parts.iter().try_for_each(|edits| self.write(edits))
     }
 
     /// Returns whether the waiting click totals must be written before more Changes are applied.
@@ -159,6 +192,8 @@ impl<'a> Run<'a> {
     /// Ends the run: writes the waiting click totals, the counters, and the position.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         let Some(end) = self.end.take() else { return Ok(()) };
+        // Before the counters, which then have links that readers find.
+        self.write_added(false)?;
         while let Some(edits) = self.totals.take_some() {
             self.write(&edits)?;
         }
@@ -170,6 +205,17 @@ impl<'a> Run<'a> {
         self.marked = end.position;
         write_mark(self.store, &end)
     }
+}
+
+/// Links whose pairs are held back at most: some 2 MB.
+const HELD_BACK: usize = 4_096;
+
+/// Returns whether a Change only creates links. Those of an import are hidden by a mark, which is no link and is
+/// written before them.
+fn only_creates_links(change: &Change) -> bool {
+    change.entries.iter().all(|entry| {
+        entry.replaces.is_none() && entry.put.value.is_some() && Kind::of(&entry.put.key) == Some(Kind::Link)
+    })
 }
 
 /// Returns the link that an entry replaces or removes.

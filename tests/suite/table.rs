@@ -328,6 +328,87 @@ impl Log for Watched {
     }
 }
 
+/// The code of a link that a test removes right after its creation.
+const REMOVED: &str = "c24";
+
+/// An observer that looks up the links of each Change. It lets the log get ahead of the table first, so that the
+/// next Changes are applied together.
+struct LookUps {
+    log: Arc<LocalLog>,
+    /// The position that the log has reached when the second Change is applied.
+    ahead: Position,
+    table: Mutex<Option<Table>>,
+    /// The positions of the Changes, and the codes that were not found as their Change or a later one left them.
+    seen: Mutex<(Vec<u64>, Vec<String>)>,
+}
+
+impl Observer for LookUps {
+    fn reset(&self, table: &Table) -> Result<(), table::Error> {
+        *self.table.lock() = Some(table.clone());
+        Ok(())
+    }
+
+    fn failed(&self) {}
+
+    fn applied(&self, change: &Change) {
+        let end = Instant::now() + Duration::from_mins(1);
+        while self.log.position() < self.ahead && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let table = self.table.lock().clone().expect("the table was reset");
+        let mut seen = self.seen.lock();
+        seen.0.push(change.position.0);
+        for entry in &change.entries {
+            let Some((domain, code)) = keys::parse_link(&entry.put.key) else { continue };
+            let found = table.link(domain, code).expect("the table answers");
+            let is_removed = entry.put.value.is_none() || code == REMOVED;
+            if found.map_or(!is_removed, |found| found.revision < change.position) {
+                seen.1.push(format!("{code} at {}", change.position));
+            }
+        }
+    }
+
+    fn node(&self) -> NodeNumber {
+        NodeNumber::ALONE
+    }
+
+    fn totals_applied(&self, _: &[(Id, NodeNumber, u64)]) {}
+}
+
+/// The observer invalidates what is cached about a link: a load that follows must find the new record, also if
+/// the links of many Changes are written together.
+#[test]
+fn the_observer_is_called_after_the_records_are_written() {
+    let create = |id: u128| put(&link(id, &format!("c{id}"), &[]));
+    let remove = |id: u128| Put { key: keys::link(HOME, &format!("c{id}")), value: None };
+    let mut changes: Vec<Vec<Put>> = (1..=20).map(|id| vec![create(id)]).collect();
+    // Between the creates: a link of the same batch and an earlier one are edited, and others removed.
+    changes.extend([vec![create(21), create(22)], vec![create(19)], vec![create(23)], vec![create(1)]]);
+    changes.extend([vec![create(24)], vec![remove(24)], vec![remove(2)], vec![create(25)], vec![create(26)]]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (log, table) = parts(folder.path());
+    let (log, last) = (Arc::new(log), changes.len() as u64);
+    let observer = Arc::new(LookUps {
+        log: Arc::clone(&log),
+        ahead: Position(last),
+        table: Mutex::default(),
+        seen: Mutex::default(),
+    });
+    table
+        .start(log.clone(), observer.clone(), Arc::new(|| true), Clock::system(), &Readiness::default())
+        .expect("threads");
+    let store = Store { log, table };
+    store.until("the table is ready", |status| status.ready);
+    for puts in changes {
+        let proposal = Proposal { preconditions: Vec::new(), puts, request: 0 };
+        store.log.commit(proposal).wait().expect("committed");
+    }
+    store.until("the Changes are applied", |status| status.applied == Position(last));
+    assert_eq!(*observer.seen.lock(), ((1..=last).collect(), Vec::<String>::new()));
+    assert_eq!(store.table.count(WORKSPACE, &List::All).ok(), Some(24));
+    store.close();
+}
+
 /// Regression: the position was published before its count of links was written. Between the two the table
 /// takes the next Change, so a read at that moment is deterministic.
 #[test]
