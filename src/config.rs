@@ -388,6 +388,13 @@ impl Config {
         if let Some(rule) = self.unserved_url() {
             return Err(top("public_url", format!("{:?}", self.public_url), rule));
         }
+        if self
+            .https_listen()
+            .is_some_and(|https| https == self.listen && https.tcp().is_none_or(|at| at.port() != 0))
+        {
+            let rule = "must differ from `https.listen`: HTTP and HTTPS need a port each";
+            return Err(top("listen", format!("{:?}", self.listen.to_string()), rule));
+        }
         if self.listen == Listen::Off && self.https_listen().is_none() {
             return Err(top("listen", "\"none\"".to_owned(), "needs `domain`: nothing would be served"));
         }
@@ -672,6 +679,73 @@ mod tests {
             ),
         ];
         check_errors(&rows);
+    }
+
+    #[test]
+    fn a_domain_decides_ports_and_public_url() {
+        let shown = |file: &str| {
+            let config = load(file, &[])?;
+            let https = config.https_listen().map_or_else(|| "none".to_owned(), |listen| listen.to_string());
+            Ok::<_, String>(format!("{} {https} {}", config.listen, config.public_url))
+        };
+        let rows = [
+            ("domain = \"go.test\"", "[::]:80 [::]:443 https://go.test"),
+            ("domain = [\"go.test\", \"b.test\"]", "[::]:80 [::]:443 https://go.test"),
+            ("domain = \"go.test\"\nlisten = \"none\"", "none [::]:443 https://go.test"),
+            ("domain = \"go.test\"\nlisten = \":8080\"", "[::]:8080 [::]:443 https://go.test"),
+            ("domain = \"go.test\"\nhttps.listen = \":8443\"", "[::]:80 [::]:8443 https://go.test:8443"),
+            ("domain = \"2001:db8::1\"", "[::]:80 [::]:443 https://[2001:db8::1]"),
+            (
+                "domain = [\"a.test\", \"b.test\"]\npublic_url = \"https://b.test\"",
+                "[::]:80 [::]:443 https://b.test",
+            ),
+            // Without a name or a certificate there is no HTTPS.
+            ("https.listen = \":8443\"", "127.0.0.1:8080 none http://localhost:8080"),
+            (
+                "https.certificates = [{ chain = \"c.pem\", key = \"k.pem\" }]\npublic_url = \"https://a.test\"",
+                "[::]:80 [::]:443 https://a.test",
+            ),
+        ];
+        for (file, want) in rows {
+            assert_eq!(shown(file).as_deref(), Ok(want), "{file}");
+        }
+        check_errors(&[
+            (
+                "domain = \"go.test\"\npublic_url = \"http://go.test\"",
+                &[],
+                "must be https with a host that `domain` names",
+            ),
+            (
+                "domain = \"go.test\"\npublic_url = \"https://b.test\"",
+                &[],
+                "must be https with a host that `domain` names",
+            ),
+            (
+                "domain = \"https://go.test\"",
+                &[],
+                "`domain` = (not shown): must be a host name such as go.example.com",
+            ),
+            ("domain = \"*.go.test\"", &[], "name the files of its certificate in `https.certificates`"),
+            ("domain = 5", &[], "`domain` = 5: must be a host name such as"),
+            ("listen = \"none\"", &[], "`listen` = \"none\": needs `domain`"),
+            ("domain = \"a.test\"\nlisten = \":443\"", &[], "must differ from `https.listen`"),
+            ("[http]\nproxy_protocol = [\"https\"]", &[], "`http.proxy_protocol`"),
+            ("", &[("WAYPOST_HTTPS__EAB_KEY", "secret-of-an-account")], "must be set together with"),
+        ]);
+    }
+
+    #[test]
+    fn the_environment_sets_domains_and_the_key_of_an_account() {
+        let environment = [
+            ("WAYPOST_DOMAIN", "a.test, b.test"),
+            ("WAYPOST_HTTPS__EAB_KEY_ID", "kid"),
+            ("WAYPOST_HTTPS__EAB_KEY", "secret-of-an-account"),
+            ("WAYPOST_HTTPS__CERTIFICATES", "[{ chain = \"/c.pem\", key = \"/k.pem\" }]"),
+        ];
+        let config = load("", &environment).expect("valid");
+        assert_eq!(config.domain.all().len(), 2);
+        assert_eq!(config.https.certificates[0].key, Path::new("/k.pem"));
+        assert!(config.https.eab_key.is_some() && !format!("{config:?}").contains("secret-of-an-account"));
     }
 
     /// A word that is no level silences the log, and so does a filter without a target of this program.
