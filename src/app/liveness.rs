@@ -37,6 +37,7 @@ impl Pulse {
     /// Asks, and returns whether an answer came in time.
     async fn beats(&self, within: Duration) -> bool {
         let mut answered = self.answered.subscribe();
+        // One more than the last, so that an answer to an earlier question does not count.
         let question = *self.asked.borrow() + 1;
         self.asked.send_replace(question);
         tokio::time::timeout(within, answered.wait_for(|last| *last >= question)).await.is_ok()
@@ -57,6 +58,7 @@ impl Liveness {
 
     /// Returns what does not work: a part that took longer than `within`. `None` if everything works.
     pub async fn trouble(&self, within: Duration) -> Option<&'static str> {
+        // First: this needs no answer, and names the cause if both are stuck.
         if self.log.is_stuck(within) {
             return Some("the writer of the log is stuck");
         }

@@ -33,6 +33,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             ignored: signal(SignalKind::user_defined1())?,
+            // From here on: before, this signal ends the program, so it is caught as early as the others.
             restart: signal(SignalKind::user_defined2())?,
         })
     }

@@ -145,6 +145,7 @@ fn plain_container(config: &Config) -> Result<(String, String), String> {
         ));
     };
     let address = checked(*address)?;
+    // Docker publishes a port without an address on all of them.
     let published = if address.ip().is_unspecified() {
         format!("{}:8080", address.port())
     } else {

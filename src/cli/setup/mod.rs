@@ -93,6 +93,7 @@ fn check_machine(machine: &Machine) -> Result<(), String> {
                 .to_owned(),
         );
     }
+    // After the check for systemd: root does not help without it.
     if !machine.is_root {
         let words: Vec<_> = std::env::args_os().map(|word| quoted(&word.to_string_lossy())).collect();
         return Err(format!("setup changes this machine and needs root: sudo {}", words.join(" ")));

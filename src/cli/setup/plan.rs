@@ -40,7 +40,7 @@ pub(super) fn settings(machine: &Machine, wanted: &Wanted) -> Result<PlannedFile
         }
         return Ok(new);
     };
-    // Nobody has edited them yet.
+    // These are the settings of the package, which has no domain to write.
     if found == layout::settings(&[]).bytes {
         return Ok(new);
     }
@@ -86,7 +86,7 @@ pub(super) fn plan(
         plan.write(machine, user);
         plan.files.push(Step::run(&["systemd-sysusers", &path]));
     }
-    // A package owns its files.
+    // A package owns its files, and its next version would overwrite ours.
     let is_new_program =
         prefix == Prefix::Local && plan.write(machine, PlannedFile::new(prefix.binary(), 0o755, program));
     let is_new_config = match machine.content(Path::new(CONFIG)) {
@@ -147,6 +147,7 @@ impl Plan {
         let has_socket = !wanted.has_sockets || machine.active.contains(&SOCKET);
         let is_socket_changed = wanted.has_sockets
             && self.files.iter().any(|step| matches!(step, Step::Write(file) if file.path.ends_with(SOCKET)));
+        // A socket unit that is active keeps the addresses of its start.
         if !has_socket || is_socket_changed {
             // The running service has the ports, which systemd could not bind.
             if is_active {

@@ -172,6 +172,7 @@ impl PassedOn {
     /// Duplicates the sockets to descriptors in a row that stay open across an exec.
     pub fn new(kept: &[KeptSocket]) -> io::Result<PassedOn> {
         let names = kept.iter().map(|socket| if socket.is_own { OWN } else { FOREIGN }).collect();
+        // Another thread may open a descriptor at any time, so the result is checked and the next numbers are tried.
         let mut first = FIRST_TRIED;
         loop {
             let descriptors = duplicated(kept, first)?;

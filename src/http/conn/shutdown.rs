@@ -136,6 +136,7 @@ impl Watch {
         if within.is_zero() || !state.is_new() {
             return false;
         }
+        // Its response says so: a client must not send a second request on this connection.
         state.set_last();
         let end = end.get_or_insert_with(|| Box::pin(sleep_until(accepted + within)));
         end.as_mut().poll(cx).is_pending()
