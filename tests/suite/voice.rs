@@ -24,14 +24,19 @@ const RARE: [(&[&str], f64); 5] = [
 const RARE_IN_A_FILE: usize = 3;
 
 /// Files in other languages whose comments follow the same rules.
-const SCRIPTS: [&str; 9] = [
+const SCRIPTS: [&str; 14] = [
+    ".ci/deb/postinst",
+    ".ci/deb/postrm",
+    ".ci/deb/prerm",
     ".ci/deny",
+    ".ci/package",
     ".ci/run",
     "Cargo.toml",
     "deny.toml",
     "tests/soak/fuzz",
     "tests/soak/links",
     "tests/soak/mutants",
+    "tests/soak/package",
     "tests/soak/run",
     "tests/soak/schemathesis",
 ];
