@@ -8,8 +8,8 @@
 pub mod data_folder;
 pub mod liveness;
 mod sockets;
+mod start_error;
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,24 +23,25 @@ use tokio::task::{JoinHandle, JoinSet};
 use self::data_folder::{FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
 use self::liveness::{Liveness, Pulse};
 use self::sockets::Sockets;
+pub use self::start_error::{MORE_THREADS, StartError};
 use crate::cache::Cache;
-use crate::certificates::{Certificates, PairError};
+use crate::certificates::Certificates;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::deny_list::{DenyFileError, DenyList};
+use crate::core::deny_list::DenyList;
 use crate::core::{Bootstrap, BootstrapError, BuildError, Core, Parts, Site};
 use crate::descriptors;
 use crate::http::api::ops::{self, Ops};
 use crate::http::api::{Api, Backend};
-use crate::http::conn::handover::{HandedOver, HandoverError, KeptSocket};
-use crate::http::conn::listener::{self, UNIX_PEER};
+use crate::http::conn::handover::{HandedOver, KeptSocket};
+use crate::http::conn::listener::UNIX_PEER;
 use crate::http::conn::server::{self, DrainTime};
 use crate::http::counts::HttpCounts;
 use crate::http::dates::Dates;
 use crate::http::service::{HttpsPolicy, Service};
+use crate::log::Log;
 use crate::log::local::disk_guard::DiskGuard;
 use crate::log::local::{LocalLog, LogFolder};
-use crate::log::{Log, LogError};
 use crate::model::node::NodeNumber;
 use crate::private_files;
 use crate::readiness::{Latch, Readiness};
@@ -64,44 +65,6 @@ const HANDED_WAIT: Duration = Duration::from_secs(10);
 /// once; some connect ahead of it.
 const RESTART_DRAIN: DrainTime =
     DrainTime { within: Duration::from_secs(2), first_request: Duration::from_secs(1) };
-
-/// The remedy where the system refuses threads. Each thread takes address space and counts as a process.
-pub const MORE_THREADS: &str = "Raise the limit of processes (`ulimit -u`, TasksMax= of a service, the pids limit of \
-                                a container) or of address space (`ulimit -v`)";
-
-/// Why Waypost cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data folder cannot be used.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// The log cannot be opened.
-    #[error("{0}")]
-    Log(#[from] LogError),
-    /// A certificate of the owner cannot be used.
-    #[error("{0}. `https.certificates` names the files")]
-    Certificate(#[from] PairError),
-    /// The address cannot be bound.
-    #[error("cannot listen on {listen}: {error}. {}", listener::remedy(listen, error))]
-    #[allow(missing_docs)] // The parts of the message.
-    Listen { listen: Listen, error: io::Error },
-    /// Sockets that were handed over cannot be used.
-    #[error(transparent)]
-    Handover(#[from] HandoverError),
-    /// The system allows too few open files.
-    #[error(transparent)]
-    Descriptors(#[from] descriptors::TooFew),
-    /// The system starts no more threads.
-    #[error("the system starts no more threads for this process: {error}. {MORE_THREADS}")]
-    #[allow(missing_docs)] // The cause.
-    Threads { error: io::Error },
-    /// The deny list cannot be used.
-    #[error(transparent)]
-    DenyList(#[from] DenyFileError),
-    /// A setting breaks a rule.
-    #[error("{0}")]
-    Setting(#[from] crate::settings::BadSetting),
-}
 
 /// Log, table and core without a server: the lower half of [`App`], which `import` uses alone.
 pub struct Store {

@@ -729,7 +729,7 @@ mod tests {
             ("domain = 5", &[], "`domain` = 5: must be a host name such as"),
             ("listen = \"none\"", &[], "`listen` = \"none\": needs `domain`"),
             ("domain = \"a.test\"\nlisten = \":443\"", &[], "must differ from `https.listen`"),
-            ("[http]\nproxy_protocol = [\"https\"]", &[], "`http.proxy_protocol`"),
+            ("listen = \":8080\"\n[http]\nproxy_protocol = [\"https\"]", &[], "`http.proxy_protocol`"),
             ("", &[("WAYPOST_HTTPS__EAB_KEY", "secret-of-an-account")], "must be set together with"),
         ]);
     }

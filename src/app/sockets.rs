@@ -1,7 +1,7 @@
 //! [`Sockets`]: where the server listens. Reserved before the data folder is touched, and opened once the start has
 //! succeeded.
 
-use super::StartError;
+use super::start_error::StartError;
 use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::http::conn::handover::{HandedOver, KeptSocket};

@@ -69,7 +69,7 @@ pub(super) struct H2Limits {
 }
 
 /// The connection as hyper has it.
-type Inner<S> = http2::Connection<TokioIo<H2Io<Stream>>, H2Service<S>, Spawner>;
+type HyperConnection<S> = http2::Connection<TokioIo<H2Io<Stream>>, H2Service<S>, Spawner>;
 
 /// A connection with HTTP/2. Completes at its end.
 pub(super) struct H2Connection<S>
@@ -77,7 +77,7 @@ where
     S: Service<Request<Incoming>>,
     H2Service<S>: hyper::service::HttpService<Incoming>,
 {
-    inner: Pin<Box<Inner<S>>>,
+    inner: Pin<Box<HyperConnection<S>>>,
     streams: Streams,
     shared: H2Shared,
     waker: QuietWaker,

@@ -34,7 +34,8 @@ pub(super) struct HeadGuard {
     began: Option<u64>,
     /// The number of the last request that was read with others behind it. Determined for connections only that may
     /// end soon.
-    ahead: Option<u64>,
+    // One more than the number, or 0: a connection has one of these, and `Option` would take twice the memory.
+    ahead: u32,
     /// Whether the last read ended within a request.
     is_open: bool,
     /// Whether that request began like one with a body, as far as its first bytes show. hyper rejects some
@@ -44,7 +45,7 @@ pub(super) struct HeadGuard {
 
 impl Default for HeadGuard {
     fn default() -> HeadGuard {
-        HeadGuard { is_new: true, began: None, ahead: None, is_open: false, is_upload: false }
+        HeadGuard { is_new: true, began: None, ahead: 0, is_open: false, is_upload: false }
     }
 }
 
@@ -77,11 +78,11 @@ impl HeadGuard {
     /// Marks the next response as the last one, unless the client sends ahead.
     fn end_soon(&mut self, bytes: &[u8], number: u64, is_old: bool, is_continued: bool, state: &ConnState) {
         if is_continued || (!self.is_upload && has_more_behind(bytes)) {
-            self.ahead = Some(number);
+            self.ahead = u32::try_from(number + 1).unwrap_or(u32::MAX);
         }
         // A request that arrived before it was waited for has not updated the age, and counts as well.
         let is_due = is_old || number + 1 >= REQUESTS_MAX;
-        let sends_ahead = self.ahead.is_some_and(|at| number - at < REQUESTS_MAX);
+        let sends_ahead = self.ahead > 0 && number + 1 - u64::from(self.ahead) < REQUESTS_MAX;
         // No client sends ahead behind a request that may change something (RFC 9112 9.3.2).
         if is_due && (self.is_upload || (is_one_head(bytes) && !sends_ahead)) {
             state.set_last();

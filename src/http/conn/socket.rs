@@ -389,6 +389,10 @@ mod tests {
     /// Every open connection has one of these: 184 bytes beside the socket of the system.
     #[test]
     fn a_connection_takes_no_more_memory_than_it_did() {
-        assert!(size_of::<Socket<Stream>>() <= size_of::<TcpStream>() + 192);
+        assert!(
+            size_of::<Socket<Stream>>() <= size_of::<TcpStream>() + 192,
+            "{}",
+            size_of::<Socket<Stream>>()
+        );
     }
 }

@@ -10,7 +10,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::service::Service;
 use hyper::{Request, Response, StatusCode};
 
-use super::shared::{H2Shared, Progress};
+use super::shared::{H2Shared, SendProgress};
 use crate::http::conn::head_guard::HEADERS_MAX;
 
 /// The longest piece of a body that is passed on at once. `h2` buffers a piece however small the window of its client
@@ -54,7 +54,7 @@ where
 #[derive(Debug)]
 pub(in crate::http::conn) struct H2Response<F> {
     response: Option<F>,
-    progress: Progress,
+    progress: SendProgress,
 }
 
 impl<F, C, E> Future for H2Response<F>
@@ -84,7 +84,7 @@ pub(in crate::http::conn) struct Pieces<B> {
     body: B,
     /// What is left of the last frame of the body.
     rest: Bytes,
-    progress: Progress,
+    progress: SendProgress,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 
 /// The state of one connection. Cheap to clone: all clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct H2Shared(Arc<Inner>);
+pub(super) struct H2Shared(Arc<H2Counts>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct H2Counts {
     /// Requests that reached the service.
     requests: AtomicU64,
     /// Those of them with a body.
@@ -19,22 +19,22 @@ struct Inner {
     /// Whether the client has not accepted what was written to it.
     is_slow: AtomicBool,
     /// The progress of the request that the service was last called with, until its stream is created.
-    latest: Mutex<Option<Progress>>,
+    latest: Mutex<Option<SendProgress>>,
 }
 
 impl H2Shared {
     /// Counts a request, and returns the progress of its response.
-    pub(super) fn begin(&self, has_body: bool) -> Progress {
+    pub(super) fn begin(&self, has_body: bool) -> SendProgress {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         self.0.uploads.fetch_add(u64::from(has_body), Ordering::Relaxed);
-        let progress = Progress::default();
+        let progress = SendProgress::default();
         *self.0.latest.lock() = Some(progress.clone());
         progress
     }
 
     /// Returns the progress of the request that the service was last called with. hyper creates the stream of a
     /// request right after this call.
-    pub(super) fn take_latest(&self) -> Progress {
+    pub(super) fn take_latest(&self) -> SendProgress {
         self.0.latest.lock().take().unwrap_or_default()
     }
 
@@ -57,7 +57,7 @@ impl H2Shared {
 
 /// How far a response was sent. Cheap to clone: all clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Progress(Arc<Sent>);
+pub(super) struct SendProgress(Arc<Sent>);
 
 #[derive(Debug, Default)]
 struct Sent {
@@ -67,7 +67,7 @@ struct Sent {
     bytes: AtomicU64,
 }
 
-impl Progress {
+impl SendProgress {
     /// Records that the head, or this number of bytes of the body, were passed on.
     pub(super) fn passed_on(&self, bytes: usize) {
         self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);

@@ -15,7 +15,7 @@ use hyper::rt::Executor;
 use parking_lot::Mutex;
 use tokio::time::{Sleep, sleep};
 
-use super::shared::{H2Shared, Progress};
+use super::shared::{H2Shared, SendProgress};
 
 /// Time for a client to accept [`PACE`] bytes of a response, or the rest of it: as for clients of HTTP/1.
 const SLOW_AFTER: Duration = Duration::from_secs(30);
@@ -81,7 +81,7 @@ impl Streams {
 struct H2Stream {
     /// Its drop resets the stream.
     future: Pin<Box<dyn Future<Output = ()> + Send>>,
-    progress: Progress,
+    progress: SendProgress,
     /// `Some` while the client accepts nothing. Boxed, since few streams ever need it.
     slow: Option<Box<SlowStream>>,
 }
