@@ -36,6 +36,8 @@ fn import(data: &Path, links: usize) {
     let mut import = Command::new(env!("CARGO_BIN_EXE_waypost"))
         .args(["import", "-", "--data-dir"])
         .arg(data)
+        // The variables of this test are no settings.
+        .env_clear()
         .env("WAYPOST_PUBLIC_URL", "http://go.test")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

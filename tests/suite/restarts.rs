@@ -194,6 +194,18 @@ fn a_stalled_request_delays_a_restart_by_two_seconds() {
     server.stop();
 }
 
+/// Browsers connect ahead of a request. Such a connection is closed, and cut by no deadline.
+#[test]
+fn a_silent_connection_does_not_hold_up_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Plan::on(folder.path()).patient().start();
+    let mut silent = Connection::open(server.address()).expect("open");
+    restart(&server);
+    assert!(silent.is_closed());
+    assert!(!server.stderr().contains("connections were cut"), "{}", server.stderr());
+    server.stop();
+}
+
 #[test]
 fn sigterm_during_a_restart_stops() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -102,9 +102,16 @@ impl Watch {
                     // Before the second load, for the same reason.
                     register(cut.as_mut(), cx);
                 }
-                let may_come = drain.is_some() && self.may_come(&state, accepted, &mut first_request, cx);
-                if !may_come && let Some(drain) = drain.take() {
-                    drain(connection.as_mut());
+                match self.first_request(&state, accepted, &mut first_request, cx) {
+                    _ if drain.is_none() => {}
+                    FirstRequest::MayCome => {}
+                    // hyper keeps a connection that has had no request.
+                    FirstRequest::TooLate => return Poll::Ready(None),
+                    FirstRequest::NotAwaited => {
+                        if let Some(drain) = drain.take() {
+                            drain(connection.as_mut());
+                        }
+                    }
                 }
                 if self.0.stage.load(Ordering::Acquire) == CUT {
                     return Poll::Ready(None);
@@ -123,24 +130,32 @@ impl Watch {
         .await
     }
 
-    /// Returns whether the first request of a connection may still be on its way. If so, its response is the last, and
-    /// the task is woken once the time is over.
-    fn may_come(
+    /// Returns whether a drain waits for the first request of this connection. While it does, the response will be the
+    /// last, and the task is woken once the time is over.
+    fn first_request(
         &self,
         state: &ConnState,
         accepted: Instant,
         end: &mut Option<Pin<Box<Sleep>>>,
         cx: &mut Context<'_>,
-    ) -> bool {
+    ) -> FirstRequest {
         let within = Duration::from_millis(self.0.first_request.load(Ordering::Relaxed));
         if within.is_zero() || !state.is_new() {
-            return false;
+            return FirstRequest::NotAwaited;
         }
         // Its response says so: a client must not send a second request on this connection.
         state.set_last();
         let end = end.get_or_insert_with(|| Box::pin(sleep_until(accepted + within)));
-        end.as_mut().poll(cx).is_pending()
+        if end.as_mut().poll(cx).is_ready() { FirstRequest::TooLate } else { FirstRequest::MayCome }
     }
+}
+
+/// What a drain knows about the first request of a connection.
+enum FirstRequest {
+    /// It has come, or the drain does not wait for it.
+    NotAwaited,
+    MayCome,
+    TooLate,
 }
 
 /// Registers this task with a `Notify`, also when the task has used up its budget. Once is enough: a
@@ -226,5 +241,31 @@ mod tests {
         tokio::task::yield_now().await;
         drop(shutdown);
         assert_eq!(running.await.expect("no panic"), None);
+    }
+
+    /// A restart waits a second for the request of a visitor who has just connected, and not for a silent client.
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_waits_for_a_first_request_for_a_bounded_time() {
+        let (second, shutdown) = (Duration::from_secs(1), Shutdown::default());
+        let start = |state: &ConnState| {
+            let watch = shutdown.watch();
+            let state = state.clone();
+            tokio::spawn(async move { watch.run(std::future::pending::<()>(), state, |_| {}).await })
+        };
+        let (tracked, untracked) = (ConnState::default(), ConnState::default());
+        let _service = tracked.track(());
+        let (silent, other) = (start(&tracked), start(&untracked));
+        tokio::time::sleep(second / 4).await;
+        let begun = Instant::now();
+        shutdown.drain(second);
+        assert_eq!(silent.await.expect("no panic"), None);
+        assert_eq!(begun.elapsed().as_millis(), 750, "counted from its acceptance");
+        assert!(!other.is_finished(), "nothing is known about its requests");
+        // Older than the time.
+        let late = start(&tracked);
+        tokio::time::sleep(second * 2).await;
+        assert!(late.is_finished());
+        shutdown.cut();
+        assert_eq!(other.await.expect("no panic"), None);
     }
 }

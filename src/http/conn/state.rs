@@ -25,6 +25,8 @@ struct Shared {
     started: AtomicU64,
     /// Requests whose responses are complete, but for their bodies. At most `started`.
     answered: AtomicU64,
+    /// Whether a service counts the requests here.
+    is_tracked: AtomicBool,
     is_holding: AtomicBool,
     /// Whether a request asked for the connection itself (CONNECT, an upgrade).
     is_for_connection: AtomicBool,
@@ -47,9 +49,9 @@ impl ConnState {
         (started == self.0.answered.load(Ordering::Relaxed)).then_some(started)
     }
 
-    /// Returns whether no request has come yet.
+    /// Returns whether requests are tracked here and none has come yet.
     pub(super) fn is_new(&self) -> bool {
-        self.0.started.load(Ordering::Relaxed) == 0
+        self.0.is_tracked.load(Ordering::Relaxed) && self.0.started.load(Ordering::Relaxed) == 0
     }
 
     /// Returns whether a response waits to be written together with the next one. A task that has nothing
@@ -98,6 +100,7 @@ impl ConnState {
 
     /// Wraps a service, so that its calls update this state.
     pub(super) fn track<S>(&self, service: S) -> Tracked<S> {
+        self.0.is_tracked.store(true, Ordering::Relaxed);
         Tracked { service, state: self.clone() }
     }
 }
