@@ -38,6 +38,7 @@
 #![doc = include_str!("../docs/architecture.md")]
 
 pub mod app;
+pub(crate) mod authorities;
 pub mod cache;
 pub mod certificates;
 pub mod cli;

@@ -27,8 +27,8 @@ use super::client_arguments::server_url;
 use super::error::CommandError;
 use super::key_source::{KeySource, find_key, variable};
 use super::output::{self, print_line, print_note};
+use crate::authorities;
 use crate::config::{CLIENT_SERVER, Config};
-use crate::webhooks;
 
 /// Time for a whole request. A busy server answers within seconds, with 503 if it must.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -249,7 +249,7 @@ async fn exchange(
     let addresses = server.socket_addrs(|| None).map_err(|error| other(&error))?;
     let stream = TcpStream::connect(&*addresses).await.map_err(refused)?;
     let response = if server.scheme() == "https" {
-        let connector = webhooks::tls_connector().map_err(Unanswered::Other)?;
+        let connector = authorities::connector(authorities::of_machine()).map_err(|error| other(&error))?;
         let name = server.host_str().unwrap_or("").trim_matches(['[', ']']).to_owned();
         let name = ServerName::try_from(name).map_err(|error| other(&error))?;
         let failed = |error: io::Error| if speaks_no_tls(&error) { Unanswered::NoTls } else { other(&error) };

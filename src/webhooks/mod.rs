@@ -45,7 +45,6 @@ pub use self::event::ClickEvent;
 pub use self::history::{Attempt, RESULTS_PER_LINK};
 pub use self::queue::QUEUE_MAX;
 pub use self::settings::Settings;
-pub(crate) use self::tls::tls_connector;
 
 use self::connect::Connector;
 use self::history::History;

@@ -1,61 +1,31 @@
 //! TLS to https receivers: the certificate must be for the name in the URL, and be signed by a certificate
 //! authority that the machine trusts.
 
-use std::sync::Arc;
-
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::outcome::SendError;
+use crate::authorities;
 
-/// Loads the certificate authorities, on a thread that may block: some 20 ms.
+/// Loads the certificate authorities, on a thread that may block.
 pub(super) async fn load() -> Result<TlsConnector, SendError> {
-    let loaded = tokio::task::spawn_blocking(|| connector(authorities())).await;
-    loaded.unwrap_or_else(|_| Err(SendError::Tls("the authorities cannot be read".into())))
-}
-
-/// Creates a connector that trusts the machine's authorities, for the client of the command line. Blocks.
-pub(crate) fn tls_connector() -> Result<TlsConnector, String> {
-    connector(authorities()).map_err(|error| error.to_string())
-}
-
-/// Returns the authorities that the machine trusts. On a machine without a list, returns Mozilla's list of
-/// the day of the build.
-fn authorities() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(%error, "some of the machine's certificate authorities cannot be read");
+    let loaded = tokio::task::spawn_blocking(|| authorities::connector(authorities::of_machine())).await;
+    match loaded {
+        Ok(Ok(connector)) => Ok(connector),
+        Ok(Err(error)) => Err(SendError::Tls(error.to_string().into())),
+        Err(_) => Err(SendError::Tls("the authorities cannot be read".into())),
     }
-    // One malformed certificate of the machine must not disable the others.
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        tracing::info!("the machine has no certificate authorities: webhooks use the built-in list");
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    roots
-}
-
-fn connector(roots: RootCertStore) -> Result<TlsConnector, SendError> {
-    // Named here: the process-wide default panics if two providers are compiled in.
-    let provider = Arc::new(crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| SendError::Tls(error.to_string().into()))?;
-    let mut config = config.with_root_certificates(roots).with_no_client_auth();
-    // The client speaks HTTP/1.1 only.
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::Arc;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;
-    use tokio_rustls::rustls::ServerConfig;
     use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto};
     use url::Url;
 
     use super::*;
@@ -102,7 +72,7 @@ mod tests {
         let mut roots = RootCertStore::empty();
         roots.add(authority).expect("a certificate");
         let trusting = local();
-        trusting.tls.set(connector(roots).expect("a configuration")).ok().expect("set once");
+        trusting.tls.set(authorities::connector(roots).expect("a configuration")).ok().expect("set once");
         let rows = [
             ("https://hooks.test/", Ok("hooks.test")),
             // Neither case nor the dot at the end is a part of the checked name.

@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The parts in their order: each may use the parts before it, and itself.
-const LAYERS: [&str; 23] = [
+const LAYERS: [&str; 24] = [
     "settings",
     "clock",
     "readiness",
     "descriptors",
     "private_files",
+    "authorities",
     "model",
     "json",
     "fair",
@@ -33,7 +34,7 @@ const LAYERS: [&str; 23] = [
 ];
 
 /// Parts that use nothing of ours.
-const LEAVES: [&str; 5] = ["settings", "clock", "readiness", "descriptors", "private_files"];
+const LEAVES: [&str; 6] = ["settings", "clock", "readiness", "descriptors", "private_files", "authorities"];
 
 /// What the files of a vendor's dialect may use.
 const OF_A_DIALECT: [&str; 5] = ["model", "clock", "json", "http::api::dialect", "http::api::query"];
@@ -414,7 +415,7 @@ const NO_KEYS: [(&str, &str); 7] = [
     ("core/links/codes.rs", "letters of short codes"),
     ("fuzz/record.rs", "makes a key longer"),
     ("fuzz/request.rs", "an agent's name"),
-    ("webhooks/tls.rs", "the name of a protocol"),
+    ("authorities.rs", "the name of a protocol"),
 ];
 
 /// Returns the byte literals of `code` that begin with a letter, as each key does.
