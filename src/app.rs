@@ -25,7 +25,7 @@ use self::liveness::{Liveness, Pulse};
 use self::sockets::Sockets;
 pub use self::start_error::{MORE_THREADS, StartError};
 use crate::cache::Cache;
-use crate::certificates::Certificates;
+use crate::certificates::{Authority, CertificateName, Certificates, StoredCertificates};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::deny_list::DenyList;
@@ -42,6 +42,7 @@ use crate::http::service::{HttpsPolicy, Service};
 use crate::log::Log;
 use crate::log::local::disk_guard::DiskGuard;
 use crate::log::local::{LocalLog, LogFolder};
+use crate::model::domain::HostName;
 use crate::model::node::NodeNumber;
 use crate::private_files;
 use crate::readiness::{Latch, Readiness};
@@ -190,7 +191,8 @@ impl Store {
         https: Option<HttpsPolicy>,
     ) -> Service {
         let visitor = Visitor::new(&self.core, self.webhooks.clone(), config.visit.clone());
-        let sources: Vec<Box<dyn ops::MetricSource>> = vec![
+        let certificates = https.as_ref().map(|https| https.certificates().clone());
+        let mut sources: Vec<Box<dyn ops::MetricSource>> = vec![
             Box::new(Arc::clone(counts)),
             Box::new(Arc::clone(visitor.host_misses())),
             Box::new(Arc::clone(&self.log)),
@@ -201,12 +203,20 @@ impl Store {
             Box::new(self.core.clone()),
             Box::new(self.webhooks.clone()),
         ];
+        if let Some(certificates) = certificates.clone() {
+            sources.push(Box::new(ops::Https {
+                certificates,
+                clock: self.core.clock().clone(),
+                counts: Arc::clone(counts),
+            }));
+        }
         let backend = Backend {
             links: self.core.links(),
             tenants: self.core.tenants(),
             snapshots: self.core.snapshots(),
             visitor: visitor.clone(),
             webhooks: self.webhooks.clone(),
+            certificates,
         };
         Service::new(
             visitor,
@@ -246,6 +256,8 @@ pub struct App {
     certificates: Certificates,
     store: Store,
     host_misses: Arc<HostMisses>,
+    /// The host names in `domain`, which are domains for links.
+    domains: Vec<HostName>,
     data_dir: PathBuf,
     readiness: Readiness,
     first_records: Mutex<Option<Latch>>,
@@ -281,7 +293,7 @@ impl App {
         let (listen, https) = (sockets.http.clone(), sockets.https.clone());
         // The system has chosen a port for port 0.
         config.follow_ports(&listen, &https);
-        let certificates = read_certificates(&config).await?;
+        let (certificates, authority) = read_certificates(&config).await?;
         let readiness = Readiness::default();
         let (dates, watched) = (Dates::default(), clock.clone());
         let first_records = readiness.hold("the first records are being looked for");
@@ -298,6 +310,12 @@ impl App {
                 // Without its default domain, a new instance finds no link. `ready` repeats it, and its error.
                 let _ = store.core.bootstrap(&config.data_dir).await;
             }
+        }
+        let mut beside = JoinSet::new();
+        if let Some(authority) = authority {
+            let stored = read_stored(&certificates, &config.data_dir).await;
+            // Before the first connection, which may wait for a certificate.
+            beside.spawn(certificates.renew(stored, authority, store.core.clone(), watched.clone()));
         }
         let (listeners, kept) = match sockets.open(&config, &certificates) {
             Ok(opened) => opened,
@@ -316,7 +334,6 @@ impl App {
         let host_misses = Arc::clone(service.host_misses());
         let (stop, mut stopped) = watch::channel(false);
         let flusher_stops = stopped.clone();
-        let mut beside = JoinSet::new();
         beside.spawn(dates.clone().watch(watched));
         let (drain, within) = watch::channel(DrainTime::from(config.http.drain_timeout));
         let pulse = Pulse::default();
@@ -360,6 +377,7 @@ impl App {
             certificates,
             store,
             host_misses,
+            domains: config.domain.all().iter().filter_map(CertificateName::host).cloned().collect(),
             data_dir: config.data_dir,
             readiness,
             first_records: Mutex::new(Some(first_records)),
@@ -406,6 +424,11 @@ impl App {
     /// Returns once requests of every kind are answered. Creates the first records on the first start.
     pub async fn ready(&self) -> Result<Bootstrap, BootstrapError> {
         let bootstrap = self.store.ready(&self.data_dir).await?;
+        // After the first records: a domain belongs to a workspace.
+        if let Err(error) = self.store.core.tenants().add_missing_domains(&self.domains).await {
+            // Links of other domains work, and the next start tries again.
+            tracing::error!(%error, "a name in `domain` could not be registered as a domain: it can have no links yet");
+        }
         let misdirected = self.store.core.links().misdirected();
         if let [first, ..] = &misdirected[..] {
             let number = misdirected.len();
@@ -473,11 +496,24 @@ impl App {
     }
 }
 
-/// Reads the certificates of the owner.
-async fn read_certificates(config: &Config) -> Result<Certificates, StartError> {
+/// Reads the certificates of the owner, and the roots of the authority that certifies the other names.
+async fn read_certificates(config: &Config) -> Result<(Certificates, Option<Authority>), StartError> {
     let (names, settings) = (config.domain.clone(), config.https.clone());
-    let read = tokio::task::spawn_blocking(move || Certificates::open(&names, &settings)).await;
-    Ok(read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?)
+    // Without `domain` the owner has agreed to no authority's terms.
+    let has_authority = names.first().is_some() && config.https_listen().is_some();
+    let read = tokio::task::spawn_blocking(move || {
+        // First, so that a missing file is reported before anything of the data folder is read.
+        let authority = if has_authority { Some(Authority::open(&names, &settings)?) } else { None };
+        Ok((Certificates::open(&names, &settings)?, authority))
+    });
+    read.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Reads the certificates of the data folder, which the process has locked.
+async fn read_stored(certificates: &Certificates, data_dir: &Path) -> StoredCertificates {
+    let (certificates, data_dir) = (certificates.clone(), data_dir.to_owned());
+    let read = tokio::task::spawn_blocking(move || certificates.read_stored(&data_dir)).await;
+    read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// Writes the hosts that are to be reported into the data folder.

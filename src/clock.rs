@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// An instant in milliseconds since 1970-01-01T00:00:00Z, the resolution of the APIs.
 ///
 /// Bounded to the years 0001 to 9999, so every value can be printed as RFC 3339.
@@ -46,11 +48,34 @@ impl Timestamp {
     }
 }
 
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Timestamp {
+        let millis = match time.duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |m| -m),
+        };
+        Timestamp::from_millis(millis)
+    }
+}
+
 /// Prints RFC 3339 in UTC with milliseconds: `2024-01-15T10:30:00.000Z`, the format of all three APIs.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let local = EPOCH.saturating_add(jiff::SignedDuration::from_millis(self.0));
         write!(f, "{local:.3}Z")
+    }
+}
+
+/// As the text that [`fmt::Display`] prints.
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -133,11 +158,7 @@ impl Clock {
         if let Some(hand) = &self.0 {
             return Timestamp(hand.load(Ordering::Relaxed));
         }
-        let millis = match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
-            Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |m| -m),
-        };
-        Timestamp::from_millis(millis)
+        SystemTime::now().into()
     }
 
     /// Moves a fixed clock. Has no effect on the system's clock.

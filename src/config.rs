@@ -210,7 +210,7 @@ impl Config {
         let mut config: Config = table.try_into().expect("file and variables were each accepted alone");
         // After the file: no file can set it.
         config.admin_key = variables.admin_key.map(AdminKey);
-        config.https.eab_key = variables.eab_key.map(certificates::settings::Secret);
+        config.https.eab_key = variables.eab_key.map(certificates::settings::EabKey);
         config.origin = origin;
         config.follow_domain(is_set("listen"));
         config.trust_local_proxies();

@@ -38,6 +38,14 @@ impl CertificateName {
         HostName::parse("domain", text).map(CertificateName::Host).map_err(|_| RULE.to_owned())
     }
 
+    /// Returns the host name, if it is one.
+    pub fn host(&self) -> Option<&HostName> {
+        match self {
+            CertificateName::Host(name) => Some(name),
+            CertificateName::Address(_) => None,
+        }
+    }
+
     /// Returns the name as a URL has it: an address of IPv6 in brackets.
     pub fn in_url(&self) -> String {
         match self {
@@ -93,14 +101,14 @@ impl Serialize for CertificateNames {
 
 impl<'de> Deserialize<'de> for CertificateNames {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CertificateNames, D::Error> {
-        deserializer.deserialize_any(Spelling)
+        deserializer.deserialize_any(NamesVisitor)
     }
 }
 
 /// Reads a text or a list of texts.
-struct Spelling;
+struct NamesVisitor;
 
-impl<'de> Visitor<'de> for Spelling {
+impl<'de> Visitor<'de> for NamesVisitor {
     type Value = CertificateNames;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,7 +18,7 @@ const FILE_MAX: u64 = 1024 * 1024;
 
 /// A certificate that handshakes can be answered with.
 #[derive(Clone, Debug)]
-pub(super) struct Pair {
+pub(super) struct CertificatePair {
     pub(super) key: Arc<CertifiedKey>,
     pub(super) fields: Fields,
 }
@@ -66,14 +66,26 @@ pub enum PairError {
     },
 }
 
-impl Pair {
+impl CertificatePair {
     /// Reads the two files. Blocks.
-    pub(super) fn read(files: &CertificateFiles) -> Result<Pair, PairError> {
+    pub(super) fn read(files: &CertificateFiles) -> Result<CertificatePair, PairError> {
+        let chain = bytes(&files.chain)?;
+        if files.key == files.chain {
+            return CertificatePair::parse(&chain, &chain, files);
+        }
+        CertificatePair::parse(&chain, &bytes(&files.key)?, files)
+    }
+
+    /// Parses the contents of the two files, which errors name.
+    pub(super) fn parse(
+        chain: &[u8],
+        key: &[u8],
+        files: &CertificateFiles,
+    ) -> Result<CertificatePair, PairError> {
         let no_certificate = |why: String| PairError::NoCertificate { path: files.chain.clone(), why };
         let no_key = |why: String| PairError::NoKey { path: files.key.clone(), why };
-        let chain: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&bytes(&files.chain)?)
-            .map(|read| read.map(CertificateDer::into_owned))
-            .collect();
+        let chain: Result<Vec<_>, pem::Error> =
+            CertificateDer::pem_slice_iter(chain).map(|read| read.map(CertificateDer::into_owned)).collect();
         let chain = chain.map_err(|error| no_certificate(error.to_string()))?;
         let Some(first) = chain.first() else {
             return Err(no_certificate("it has no section CERTIFICATE".to_owned()));
@@ -82,7 +94,7 @@ impl Pair {
         if fields.names.is_empty() {
             return Err(PairError::Nameless { path: files.chain.clone() });
         }
-        let key = PrivateKeyDer::from_pem_slice(&bytes(&files.key)?).map_err(|error| {
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
             no_key(match error {
                 pem::Error::NoItemsFound => "it has no section PRIVATE KEY".to_owned(),
                 error => error.to_string(),
@@ -93,7 +105,7 @@ impl Pair {
         if key.keys_match().is_err() {
             return Err(PairError::Mismatch { chain: files.chain.clone(), key: files.key.clone() });
         }
-        Ok(Pair { key: Arc::new(key), fields })
+        Ok(CertificatePair { key: Arc::new(key), fields })
     }
 }
 
@@ -116,7 +128,7 @@ pub(super) mod tests {
     /// Returns a certificate that no authority has signed.
     pub(in crate::certificates) fn self_signed(names: &[&str]) -> Arc<CertifiedKey> {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Pair::read(&write(&folder, names)).expect("usable").key
+        CertificatePair::read(&write(&folder, names)).expect("usable").key
     }
 
     /// Writes a certificate and its key.
@@ -134,12 +146,12 @@ pub(super) mod tests {
     fn a_pair_is_read_from_two_files_or_one() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut files = write(&folder, &["a.test"]);
-        assert_eq!(Pair::read(&files).expect("usable").fields.names, ["a.test"]);
+        assert_eq!(CertificatePair::read(&files).expect("usable").fields.names, ["a.test"]);
         let both = fs::read_to_string(&files.key).expect("a key")
             + &fs::read_to_string(&files.chain).expect("a chain");
         fs::write(&files.chain, both).expect("a small file");
         files.key.clone_from(&files.chain);
-        assert!(Pair::read(&files).is_ok());
+        assert!(CertificatePair::read(&files).is_ok());
     }
 
     #[test]
@@ -172,10 +184,12 @@ pub(super) mod tests {
         for (chain, key, want) in rows {
             fs::write(&files.chain, chain).expect("a small file");
             fs::write(&files.key, key).expect("a small file");
-            let error = Pair::read(&files).expect_err(want).to_string();
+            let error = CertificatePair::read(&files).expect_err(want).to_string();
             assert!(error.contains(want), "{error}\nshould contain\n{want}");
         }
         fs::remove_file(&files.chain).expect("it exists");
-        assert!(Pair::read(&files).is_err_and(|error| error.to_string().starts_with("cannot read ")));
+        assert!(
+            CertificatePair::read(&files).is_err_and(|error| error.to_string().starts_with("cannot read "))
+        );
     }
 }

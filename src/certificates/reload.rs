@@ -8,9 +8,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::pair::{Pair, PairError};
+use super::pair::{CertificatePair, PairError};
 use super::resolver::ByName;
 use super::settings::CertificateFiles;
+use crate::clock::Timestamp;
 
 /// The time between two looks at the files.
 pub(super) const EVERY: Duration = Duration::from_secs(10);
@@ -24,7 +25,7 @@ struct OwnPair {
     files: CertificateFiles,
     /// The state of the files at the last read, whether it succeeded or not: a failure is logged once.
     stamp: [Option<Stamp>; 2],
-    pair: Pair,
+    pair: CertificatePair,
 }
 
 /// Device, inode, time of change in nanoseconds, and size.
@@ -46,7 +47,7 @@ impl OwnPairs {
         let pairs = files.iter().map(|files| {
             // Before the read: a change during it is found by the next look.
             let stamp = stamps(files);
-            Ok(OwnPair { files: files.clone(), stamp, pair: Pair::read(files)? })
+            Ok(OwnPair { files: files.clone(), stamp, pair: CertificatePair::read(files)? })
         });
         pairs.collect::<Result<_, _>>().map(OwnPairs)
     }
@@ -66,6 +67,16 @@ impl OwnPairs {
         is_changed
     }
 
+    /// Returns when the certificate ends that is used for a name.
+    pub(super) fn end_of(&self, name: &str) -> Option<Timestamp> {
+        let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
+        let is_for = |own: &&OwnPair, name: &str| own.pair.fields.names.iter().any(|own| own == name);
+        let found = self.0.iter().find(|own| is_for(own, name));
+        let found =
+            found.or_else(|| self.0.iter().find(|own| is_for(own, wildcard.as_deref().unwrap_or(name))));
+        found.map(|own| own.pair.fields.not_after)
+    }
+
     /// Returns the certificates by their names. The first pair with a name wins.
     pub(super) fn by_name(&self) -> ByName {
         let mut by_name = ByName::default();
@@ -81,7 +92,7 @@ impl OwnPairs {
 impl OwnPair {
     fn replace(&mut self) -> bool {
         let file = self.files.chain.display();
-        match Pair::read(&self.files) {
+        match CertificatePair::read(&self.files) {
             Err(error) => {
                 tracing::warn!(%error, "changed certificate files are not used; the certificate before stays in use");
                 false

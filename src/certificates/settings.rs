@@ -4,8 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+use super::internet::Internet;
 
 use crate::settings::BadSetting;
 use crate::settings::listen::Listen;
@@ -44,7 +48,10 @@ pub struct Settings {
     pub certificates: Vec<CertificateFiles>,
     /// The key of the external account; from the environment only.
     #[serde(skip)]
-    pub eab_key: Option<Secret>,
+    pub eab_key: Option<EabKey>,
+    /// How this server is reached from outside.
+    #[serde(skip)]
+    pub internet: Internet,
 }
 
 /// What port 80 does with a visit to a name that has a certificate.
@@ -70,11 +77,11 @@ pub struct CertificateFiles {
 
 /// A secret that `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
+pub struct EabKey(pub String);
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for EabKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
+        f.write_str("EabKey(..)")
     }
 }
 
@@ -107,6 +114,7 @@ impl Default for Settings {
             plain_http: PlainHttp::default(),
             certificates: Vec::new(),
             eab_key: None,
+            internet: Internet::default(),
         }
     }
 }
@@ -129,6 +137,12 @@ impl Settings {
         if self.eab_key_id.is_empty() != self.eab_key.is_none() {
             let rule = "must be set together with the environment variable WAYPOST_HTTPS__EAB_KEY";
             return Err(BadSetting::new("eab_key_id", format!("{:?}", self.eab_key_id), rule));
+        }
+        if let Some(key) = &self.eab_key
+            && BASE64_URL_SAFE_NO_PAD.decode(key.0.trim_end_matches('=')).is_err()
+        {
+            let rule = "must be base64url, as the authority shows it";
+            return Err(BadSetting::new("eab_key", "(not shown)", rule));
         }
         let is_token = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !is_token(&self.profile) {
@@ -166,14 +180,14 @@ mod tests {
         check(|s| s.email = "me@a@b.c".to_owned(), "must be an address");
         check(|s| s.hsts = Duration::from_hours(731 * 24), "`hsts` = \"731d\": must be at most \"730d\"");
         check(|s| s.eab_key_id = "kid".to_owned(), "WAYPOST_HTTPS__EAB_KEY");
-        check(|s| s.eab_key = Some(Secret("k".to_owned())), "`eab_key_id` = \"\"");
+        check(|s| s.eab_key = Some(EabKey("k".to_owned())), "`eab_key_id` = \"\"");
         check(|s| s.profile = "short lived".to_owned(), "`profile` = \"short lived\"");
     }
 
     #[test]
     fn no_secret_and_no_person_is_shown() {
         let mut settings = Settings { email: "me@example.com".to_owned(), ..Settings::default() };
-        settings.eab_key = Some(Secret("canary".to_owned()));
+        settings.eab_key = Some(EabKey("canary".to_owned()));
         let shown = format!("{settings:?}");
         assert!(!shown.contains("canary") && !shown.contains("me@example.com"), "{shown}");
     }

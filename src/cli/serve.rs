@@ -17,6 +17,8 @@ use super::signals::{SignalRequest, Signals};
 use super::{log_lines, runtime};
 use crate::app::data_folder::quoted;
 use crate::app::{App, StartError};
+use crate::certificates;
+use crate::certificates::settings::{LETS_ENCRYPT, PlainHttp};
 use crate::clock::Clock;
 use crate::config::{self, Config, LogFormat};
 use crate::core::deny_list::DenyFile;
@@ -120,7 +122,7 @@ enum ServeEnd {
 }
 
 fn runtime() -> Result<Runtime, CommandError> {
-    let occupied = webhooks::LOOKUPS_MAX + core::heavy_threads();
+    let occupied = webhooks::LOOKUPS_MAX + certificates::LOOKUPS_MAX + core::heavy_threads();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     runtime::build(builder.enable_all().max_blocking_threads(READING_THREADS + occupied))
 }
@@ -250,11 +252,15 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap, link: &str) {
         ),
     };
     let warning = config.unserved_port().map_or_else(String::new, |why| format!("  warning     {why}\n"));
+    let public_url = config.public_url.trim_end_matches('/');
+    let https = https_lines(config, app);
     let address = match app.listen() {
+        _ if !https.is_empty() => public_url.to_owned(),
         Listen::Tcp(address) => format!("http://{address}"),
         other => other.to_string(),
     };
-    let base = base(app.listen());
+    // Without HTTP, the API is at the address of HTTPS.
+    let base = if *app.listen() == Listen::Off { Some(public_url.to_owned()) } else { base(app.listen()) };
     let curl = match (&base, app.listen()) {
         (None, Listen::Unix(path)) => {
             format!("curl -X POST --unix-socket {} http://localhost", quoted(&path.display().to_string()))
@@ -265,7 +271,7 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap, link: &str) {
         "Waypost is listening on {address}\n  \
            short URLs  {public_url}/...\n  \
            data        {data}\n  \
-           admin key   {shown}\n{warning}\n\
+           admin key   {shown}\n{https}{warning}\n\
          Create a link:\n\n  \
            {link}\n\n\
          The same by the API:\n\n  \
@@ -273,7 +279,6 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap, link: &str) {
              -H \"Authorization: Bearer {key}\" \\\n    \
              -d '{{\"url\": \"https://example.com/\"}}'\n\n\
          {end}",
-        public_url = config.public_url.trim_end_matches('/'),
         data = data.display(),
         end = end_of_greeting(base.as_deref()),
     );
@@ -286,6 +291,29 @@ fn greet(config: &Config, app: &App, bootstrap: &Bootstrap, link: &str) {
         }
         _ => {}
     }
+}
+
+/// Returns the lines about the certificate of the first domain and about HTTP, for a server with `domain`.
+fn https_lines(config: &Config, app: &App) -> String {
+    let Some(name) = config.domain.first().filter(|_| *app.https() != Listen::Off) else {
+        return String::new();
+    };
+    // Of an earlier start.
+    let status = app.certificates().status(&name.to_string(), app.core().clock().now());
+    let certificate = match status.and_then(|status| status.expires_at) {
+        Some(end) => format!("for {name}, until {}", &end.to_string()[..10]),
+        None if config.https.authority == LETS_ENCRYPT => {
+            "being requested from Let's Encrypt (by running Waypost you agree to its terms)".to_owned()
+        }
+        None => format!("being requested from {}", config.https.authority),
+    };
+    let http = match app.listen() {
+        Listen::Tcp(address) if config.https.plain_http == PlainHttp::Redirect => {
+            format!("  port {:<6} leads to HTTPS once the certificate is there\n", address.port())
+        }
+        _ => String::new(),
+    };
+    format!("  certificate {certificate}\n{http}")
 }
 
 /// Returns the command that creates a link from another terminal. It names the server and the key if the environment
@@ -358,7 +386,7 @@ mod tests {
         let runtime = runtime().expect("threads can be started");
         let (release, hanging) = mpsc::channel::<()>();
         let hanging = std::sync::Arc::new(parking_lot::Mutex::new(hanging));
-        for _ in 0..webhooks::LOOKUPS_MAX + core::heavy_threads() {
+        for _ in 0..webhooks::LOOKUPS_MAX + certificates::LOOKUPS_MAX + core::heavy_threads() {
             let hanging = std::sync::Arc::clone(&hanging);
             runtime.spawn_blocking(move || hanging.lock().recv());
         }

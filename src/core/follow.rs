@@ -39,6 +39,7 @@ impl Observer for Core {
         self.learn_codes(table);
         // Last: from here on, what is not found does not exist, so all of the above must be in place.
         self.shared.is_loaded.store(true, Ordering::Release);
+        self.shared.directory_changes.notify_one();
         Ok(())
     }
 
@@ -93,6 +94,7 @@ impl Observer for Core {
         let filled_anew = self.shared.filled_anew(workspaces, &directory);
         let new_hosts = self.shared.new_hosts(&directory, change);
         self.shared.directory.store(Arc::new(directory));
+        self.shared.directory_changes.notify_one();
         if !new_hosts.is_empty() {
             // Links were compiled as leading to another server. They lead to this server now, so their clicks
             // need the check for loops.

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::deny_list::list::DenyList;
 use super::error::{BuildError, Error};
@@ -126,6 +127,7 @@ impl Core {
             cache: parts.cache,
             // Empty until `Observer::reset` has read the table. Until then requests fail with 503.
             directory: ArcSwap::from_pointee(Directory::default()),
+            directory_changes: Notify::new(),
             // Replaced at the reset, after which ids continue behind the newest one of the table.
             ids: Mutex::new(IdSource::after(None)),
             exclusive: ExclusiveLock::new(),
@@ -186,6 +188,11 @@ impl Core {
     /// Returns the names of all domains, the default domain first.
     pub fn domain_names(&self) -> Vec<String> {
         self.directory().domains().map(|domain| self.site().name_of(domain)).collect()
+    }
+
+    /// Returns once domains, workspaces, companies or keys may have changed since the last call. For one caller.
+    pub async fn directory_changed(&self) {
+        self.shared.directory_changes.notified().await;
     }
 
     /// Returns how this instance is reached from outside.

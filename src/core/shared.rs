@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::deny_list::list::DenyList;
 use super::error::Error;
@@ -39,6 +40,8 @@ pub(in crate::core) struct Shared {
     pub(in crate::core) cache: Cache,
     // Replaced as a whole by the apply thread, so readers need no lock.
     pub(in crate::core) directory: ArcSwap<Directory>,
+    /// Notified after each change of the directory.
+    pub(in crate::core) directory_changes: Notify,
     /// 1. Ids are generated and appended to the log under this one lock, so that ids are in the order of the
     ///    log.
     pub(in crate::core) ids: Mutex<IdSource>,

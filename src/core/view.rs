@@ -11,6 +11,7 @@ use super::site::Site;
 use super::tenants::directory::Directory;
 use crate::clock::Timestamp;
 use crate::model::campaign::Campaign;
+use crate::model::certificate::NameStatus;
 use crate::model::domain::Domain;
 use crate::model::key::{ApiKey, Reach};
 use crate::model::link::{Alias, Link};
@@ -72,6 +73,8 @@ pub struct DomainView {
     pub base_url: String,
     /// Number of links on the domain.
     pub links: u64,
+    /// The state of its certificate. `None` from the core, which knows of none.
+    pub https: Option<NameStatus>,
 }
 
 /// A workspace with the facts that responses show beside it.
@@ -271,7 +274,13 @@ impl Shared {
             self.table.count(workspace, &List::All)?.saturating_sub(elsewhere)
         };
         let site = &self.site;
-        Ok(DomainView { name: site.name_of(&domain), base_url: site.base_of(&domain), links, domain })
+        Ok(DomainView {
+            name: site.name_of(&domain),
+            base_url: site.base_of(&domain),
+            links,
+            domain,
+            https: None,
+        })
     }
 
     pub(in crate::core) fn workspace_view(

@@ -71,6 +71,8 @@ pub struct HandshakeCounts {
     pub timed_out: EventCount,
     /// For a name without a certificate.
     pub unknown_name: EventCount,
+    /// Of an authority that checks a name.
+    pub challenge: EventCount,
     /// Requests of HTTP without TLS.
     pub plain_http: EventCount,
     /// Neither TLS nor HTTP, no common version or cipher, an untrusting client, or one that is gone.

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod campaign;
+pub mod certificate;
 pub mod contact;
 pub mod custom_values;
 pub mod denied_hosts;

@@ -9,6 +9,7 @@ use rustix::process::geteuid;
 
 use super::finding::{Case, Finding};
 use crate::app::data_folder::{self, FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
+use crate::certificates;
 use crate::cli::output::{counted, form};
 use crate::core::KEY_FILE;
 use crate::log::local::disk_guard::DiskSpace;
@@ -161,8 +162,9 @@ fn permissions(folder: &Path, metadata: &Metadata) -> Vec<Finding> {
 
 /// Returns the files in the data folder, the log and the table that have another owner.
 fn owned_by_others(folder: &Path, owner: u32) -> Vec<(PathBuf, u32)> {
-    let folders = [folder.to_owned(), folder.join(LOG_FOLDER), folder.join(TABLE_FOLDER)];
-    let entries = folders.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let names = [LOG_FOLDER, TABLE_FOLDER, certificates::store::FOLDER];
+    let folders = std::iter::once(folder.to_owned()).chain(names.map(|name| folder.join(name)));
+    let entries = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let owners =
         // Bounded before the owners are read: each costs a system call.
         entries.take(FILES_MAX).filter_map(|entry| Some((entry.path(), entry.metadata().ok()?.uid())));

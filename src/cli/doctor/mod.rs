@@ -7,6 +7,7 @@
 mod deny_list;
 mod finding;
 mod folder;
+mod https;
 mod loops;
 mod machine;
 mod network;
@@ -74,6 +75,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
     store::table(&case, &lock, &log).iter().for_each(&mut note);
     network::listening(&case, &lock).iter().for_each(&mut note);
     network::domains(&case, &log).iter().for_each(&mut note);
+    https::https(&case).iter().for_each(&mut note);
     network::unknown_hosts(&case, &log).iter().for_each(&mut note);
     loops::loops(&case, &log, deny_list).iter().for_each(&mut note);
     note(&passwords::passwords(&log));

@@ -11,7 +11,7 @@ use crate::core::error::Error;
 use crate::core::handle::Tenants;
 use crate::core::view::DomainView;
 use crate::model::Invalid;
-use crate::model::domain::{Domain, DomainDraft, DomainEdit, DomainNumber};
+use crate::model::domain::{Domain, DomainDraft, DomainEdit, DomainNumber, HostName};
 use crate::model::id::Id;
 use crate::model::key::Reach;
 use crate::model::tenant::Tenant;
@@ -55,6 +55,24 @@ impl Tenants {
             .hold_exclusive(&context.tenant, self.create_domain_alone(context, draft))
             .await?;
         self.domain_view(context, made).await
+    }
+
+    /// Adds the names that are no domain yet to the first workspace, with the defaults of a domain. For names of the
+    /// configuration, after [`Core::bootstrap`](crate::core::Core::bootstrap).
+    pub async fn add_missing_domains(&self, names: &[HostName]) -> Result<(), Error> {
+        for name in names {
+            let is_known = self.shared.site.is_named(name.as_str())
+                || self.directory().domain_named(name.as_str()).is_some();
+            // The oldest workspace, which the first start has created. Its owner may be that of the whole server.
+            let workspace =
+                self.directory().workspaces(&Reach::Instance).next().map(|first| Arc::clone(&first.record));
+            let Some(workspace) = workspace.filter(|_| !is_known) else { continue };
+            let context = Context::of_program(workspace, self.shared.clock.now());
+            // As the API creates a domain for which nothing else is given.
+            let draft = DomainDraft { name: name.clone(), edits: Vec::new() };
+            self.create_domain(&context, draft).await?;
+        }
+        Ok(())
     }
 
     async fn create_domain_alone(&self, context: &Context, draft: DomainDraft) -> Result<Arc<Domain>, Error> {

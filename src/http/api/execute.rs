@@ -6,7 +6,8 @@ use hyper::StatusCode;
 
 use super::response::Payload;
 use super::{snapshots, streamed_list};
-use crate::core::{Context, Error, Links, Snapshots, Tenants};
+use crate::certificates::Certificates;
+use crate::core::{Context, DomainView, Error, Links, Snapshots, Tenants};
 use crate::http::api::dialect::{
     ApiError, BadRequest, CodeRef, Command, Created, Endpoint, ImmutableFields, LinkAct, LinkView,
     NamedDomain, Reply, ServerError,
@@ -30,6 +31,18 @@ pub struct Backend {
     pub snapshots: Snapshots,
     pub visitor: Visitor,
     pub webhooks: Webhooks,
+    /// `None` on a server without HTTPS.
+    pub certificates: Option<Certificates>,
+}
+
+impl Backend {
+    /// Adds the state of its certificate to a domain.
+    fn with_https(&self, mut view: DomainView) -> DomainView {
+        // Here and not in the core, which has no certificates.
+        let now = self.tenants.clock().now();
+        view.https = self.certificates.as_ref().and_then(|certificates| certificates.status(&view.name, now));
+        view
+    }
 }
 
 /// The result of a command.
@@ -70,7 +83,7 @@ pub(super) async fn execute(
 }
 
 async fn run(backend: &Backend, context: &Context, command: Command) -> Result<Answered, Error> {
-    let Backend { links, tenants, snapshots, visitor, webhooks } = backend;
+    let Backend { links, tenants, snapshots, visitor, webhooks, certificates: _ } = backend;
     let created = |outcome| Reply::Made(outcome, None);
     Ok(Answered::Reply(match command {
         Command::CreateLink(draft) => match links.reusable(context, &draft).await? {
@@ -116,12 +129,17 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::UpdateCampaign(named, edits) => {
             Reply::Campaign(tenants.update_campaign(context, named, edits).await?)
         }
-        Command::Domains => Reply::Domains(tenants.domains(context).await?),
-        Command::CreateDomain(draft) => {
-            created(Created::Domain(tenants.create_domain(context, draft).await?))
+        Command::Domains => {
+            let all = tenants.domains(context).await?;
+            Reply::Domains(all.into_iter().map(|domain| backend.with_https(domain)).collect())
         }
-        Command::Domain(id) => Reply::Domain(tenants.domain(context, id).await?),
-        Command::UpdateDomain(id, edits) => Reply::Domain(tenants.update_domain(context, id, edits).await?),
+        Command::CreateDomain(draft) => {
+            created(Created::Domain(backend.with_https(tenants.create_domain(context, draft).await?)))
+        }
+        Command::Domain(id) => Reply::Domain(backend.with_https(tenants.domain(context, id).await?)),
+        Command::UpdateDomain(id, edits) => {
+            Reply::Domain(backend.with_https(tenants.update_domain(context, id, edits).await?))
+        }
         Command::DeleteDomain(id) => done(tenants.delete_domain(context, id).await?),
         Command::Workspaces => Reply::Workspaces(tenants.workspaces(context).await?),
         Command::CreateWorkspace(mut draft, domain) => {

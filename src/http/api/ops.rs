@@ -21,15 +21,17 @@ use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
-use crate::clock::Timestamp;
+use crate::certificates::Certificates;
+use crate::clock::{Clock, Timestamp};
 use crate::core::Core;
 use crate::http::api::response::respond;
 use crate::http::body::{Content, HttpResponse};
-use crate::http::counts::HttpCounts;
+use crate::http::counts::{EventCount, HttpCounts};
 use crate::http::exposition::Exposition;
 use crate::http::process_metrics::ProcessMetrics;
 use crate::log::Log;
 use crate::log::local::LocalLog;
+use crate::model::certificate::CertificateState;
 use crate::readiness::Readiness;
 use crate::table::Table;
 use crate::visit::host_misses::HostMisses;
@@ -397,6 +399,74 @@ impl MetricSource for Core {
     fn problems(&self, to: &mut Vec<String>) {
         if self.deny_list().status().is_stale {
             to.push("the file of the deny list cannot be used, and an older list is in force".to_owned());
+        }
+    }
+}
+
+/// HTTPS.
+#[derive(Debug)]
+#[allow(missing_docs)] // The parts that are measured.
+pub struct Https {
+    pub certificates: Certificates,
+    pub clock: Clock,
+    pub counts: Arc<HttpCounts>,
+}
+
+/// The states of certificates. None of a name: names are of customers.
+const STATES: [(CertificateState, Labels); 5] = [
+    (CertificateState::Pending, &[("state", "pending")]),
+    (CertificateState::Failing, &[("state", "failing")]),
+    (CertificateState::Valid, &[("state", "valid")]),
+    (CertificateState::Expiring, &[("state", "expiring")]),
+    (CertificateState::Expired, &[("state", "expired")]),
+];
+
+impl MetricSource for Https {
+    fn measure(&self, to: &mut Vec<Measure>) {
+        let all = self.certificates.summaries(self.clock.now());
+        to.extend(STATES.map(|(state, labels)| {
+            let number = all.iter().filter(|summary| summary.state == state).count();
+            let help = "Names that the authority certifies, by state";
+            Measure::gauge("certificates", help, number as u64).labelled(labels)
+        }));
+        let earliest = all.iter().filter_map(|summary| summary.expires_at).min();
+        let help = "When the first certificate of the authority ends, since 1970; 0 without one";
+        to.push(Measure::gauge("certificate_earliest_expiry_seconds", help, seconds(earliest)));
+        let counts = &self.counts.handshakes;
+        let results: [(&EventCount, Labels); 6] = [
+            (&counts.completed, &[("result", "completed")]),
+            (&counts.timed_out, &[("result", "timed_out")]),
+            (&counts.unknown_name, &[("result", "unknown_name")]),
+            (&counts.challenge, &[("result", "challenge")]),
+            (&counts.plain_http, &[("result", "plain_http")]),
+            (&counts.failed, &[("result", "failed")]),
+        ];
+        to.extend(results.map(|(count, labels)| {
+            Measure::counter("handshakes", "TLS handshakes, by result", count.get()).labelled(labels)
+        }));
+    }
+
+    fn problems(&self, to: &mut Vec<String>) {
+        let mut own = self.certificates.summaries(self.clock.now());
+        // A customer whose domain leads elsewhere is no problem of this server.
+        own.retain(|summary| summary.is_of_setting);
+        let has = |state| own.iter().any(|summary| summary.state == state);
+        let sentences = [
+            (has(CertificateState::Failing), "has no certificate, and the last try failed"),
+            (has(CertificateState::Expired), "has a certificate that has ended"),
+            (
+                own.iter().any(|summary| summary.ends_soon),
+                "has a certificate that ends soon and is not renewed",
+            ),
+        ];
+        // Without the name: anyone may read this.
+        let found = sentences.into_iter().filter(|(is_so, _)| *is_so);
+        to.extend(found.map(|(_, what)| format!("a name in `domain` {what}: see `waypost doctor`")));
+        to.extend(self.certificates.wrong_clock());
+        if self.certificates.are_unwritten() {
+            to.push(
+                "certificates cannot be written to the data folder, and are served from memory".to_owned(),
+            );
         }
     }
 }

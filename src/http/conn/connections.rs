@@ -181,6 +181,7 @@ fn count(counts: &HandshakeCounts, error: HandshakeError) {
     match error {
         HandshakeError::TimedOut => counts.timed_out.add(),
         HandshakeError::UnknownName => counts.unknown_name.add(),
+        HandshakeError::Challenge => counts.challenge.add(),
         HandshakeError::PlainHttp => counts.plain_http.add(),
         HandshakeError::Failed => counts.failed.add(),
     }

@@ -9,17 +9,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::server::{Acceptor, NoServerSessionStorage};
+use tokio_rustls::rustls::server::{Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::StartHandshake;
 
 use super::linger::poll_linger;
 use super::plain::Plain;
 use super::tls_stream::{HTTP2, Metered, TlsStream};
-use crate::certificates::Certificates;
+use crate::certificates::{ACME_TLS, Certificates};
 
 /// Most bytes that a handshake reads. A hello with the largest key share and a resumption has 1.8 KB.
 const HANDSHAKE_MAX: usize = 8 * 1024;
@@ -41,7 +42,19 @@ const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain
 #[derive(Debug)]
 pub struct Tls {
     config: Arc<ServerConfig>,
+    /// Of handshakes by which an authority checks a name (RFC 8737). No site offers their protocol.
+    challenges: Arc<ServerConfig>,
     certificates: Certificates,
+}
+
+/// Answers handshakes by which an authority checks a name.
+#[derive(Debug)]
+struct ChallengeResolver(Certificates);
+
+impl ResolvesServerCert for ChallengeResolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.challenge(hello.server_name()?)
+    }
 }
 
 /// The reason why a handshake failed.
@@ -53,6 +66,8 @@ pub(super) enum HandshakeError {
     UnknownName,
     /// The client speaks HTTP without TLS.
     PlainHttp,
+    /// An authority checked a name, and sends no request.
+    Challenge,
     /// The client sent something else, accepts nothing that is offered, or is gone.
     Failed,
 }
@@ -70,26 +85,70 @@ impl Tls {
         if let Ok(ticketer) = ring::Ticketer::new() {
             config.ticketer = ticketer;
         }
-        Tls { config: Arc::new(config), certificates }
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().expect("ring supports both versions");
+        // A configuration of its own: a client of the site never gets the certificate of a challenge.
+        let resolver = Arc::new(ChallengeResolver(certificates.clone()));
+        let mut challenges = builder.with_no_client_auth().with_cert_resolver(resolver);
+        challenges.alpn_protocols = vec![ACME_TLS.to_vec()];
+        // The connection ends with the handshake.
+        challenges.send_tls13_tickets = 0;
+        Tls { config: Arc::new(config), challenges: Arc::new(challenges), certificates }
     }
 
-    /// Completes a handshake within this time.
+    /// Completes a handshake within this time. One that waited for the first certificate of its name has the time once
+    /// more.
     pub(super) async fn handshake(&self, io: Plain, within: Duration) -> Result<TlsStream, HandshakeError> {
-        timeout(within, self.complete(io)).await.unwrap_or(Err(HandshakeError::TimedOut))
+        let mut deadline = Instant::now() + within;
+        let start = timeout_at(deadline, hello(io)).await.unwrap_or(Err(HandshakeError::TimedOut))?;
+        let hello = start.client_hello();
+        if hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == ACME_TLS)) {
+            let answered = timeout_at(deadline, self.answer_challenge(start)).await;
+            return Err(answered.unwrap_or(HandshakeError::TimedOut));
+        }
+        let name = hello.server_name();
+        if self.certificates.find(name).is_none() {
+            // Boxed: few handshakes wait, and the others must not have room for it.
+            if !Box::pin(self.certificates.wait_for(name)).await {
+                return Err(unknown_name(start).await);
+            }
+            // The wait was no fault of the client.
+            deadline = Instant::now() + within;
+        }
+        timeout_at(deadline, self.complete(start)).await.unwrap_or(Err(HandshakeError::TimedOut))
     }
 
-    async fn complete(&self, io: Plain) -> Result<TlsStream, HandshakeError> {
-        let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), Metered::new(io, HANDSHAKE_MAX));
-        let Ok(start) = (&mut acceptor).await else { return Err(refuse(acceptor.take_io()).await) };
-        if self.certificates.find(start.client_hello().server_name()).is_none() {
-            return Err(unknown_name(start).await);
-        }
+    async fn complete(&self, start: StartHandshake<Metered>) -> Result<TlsStream, HandshakeError> {
         let limit = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(UNSENT_MAX));
         let stream = start.into_stream_with(Arc::clone(&self.config), limit).await;
         stream.map(TlsStream::new).map_err(|error| {
             tracing::trace!(%error, "a handshake failed");
             HandshakeError::Failed
         })
+    }
+
+    /// Completes the handshake of an authority, and closes the connection.
+    async fn answer_challenge(&self, start: StartHandshake<Metered>) -> HandshakeError {
+        // Scanners offer this protocol as well, and see what they see for any unknown name.
+        let is_asked = |name| self.certificates.challenge(name).is_some();
+        if !start.client_hello().server_name().is_some_and(is_asked) {
+            return unknown_name(start).await;
+        }
+        let Ok(mut stream) = start.into_stream(Arc::clone(&self.challenges)).await else {
+            return HandshakeError::Failed;
+        };
+        // The authority has seen the certificate, whatever becomes of the end.
+        let _ = stream.shutdown().await;
+        HandshakeError::Challenge
+    }
+}
+
+/// Reads the hello of a client.
+async fn hello(io: Plain) -> Result<StartHandshake<Metered>, HandshakeError> {
+    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), Metered::new(io, HANDSHAKE_MAX));
+    match (&mut acceptor).await {
+        Ok(start) => Ok(start),
+        Err(_) => Err(refuse(acceptor.take_io()).await),
     }
 }
 

@@ -7,13 +7,14 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use hyper::body::Body;
-use hyper::header::{CACHE_CONTROL, HeaderValue, LOCATION};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{Request, Response, StatusCode};
 
 use super::rejected;
 use crate::certificates::settings::PlainHttp;
-use crate::certificates::{CertificateName, CertificateNames, Certificates, Settings};
+use crate::certificates::{CHALLENGE_PATH, CertificateName, CertificateNames, Certificates, Settings};
 use crate::http::api::dialect::ServerError;
 use crate::http::body::{Content, HttpResponse};
 use crate::http::host;
@@ -54,6 +55,11 @@ impl HttpsPolicy {
         }
     }
 
+    /// Returns the certificates.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
     /// Returns the response to a request over HTTP that is not served there. `peer` is the other end of the
     /// connection.
     pub(super) fn answer_plain<B: Body>(
@@ -62,6 +68,10 @@ impl HttpsPolicy {
         peer: IpAddr,
         proxies: &Networks,
     ) -> Option<HttpResponse> {
+        // First: an authority asks on port 80, whatever is served there.
+        if let Some(token) = request.uri().path().strip_prefix(CHALLENGE_PATH) {
+            return self.answer_challenge(token);
+        }
         // A proxy may have ended the TLS of the visitor, who would be redirected again and again.
         if self.plain_http == PlainHttp::Serve || proxies.name(peer) {
             return None;
@@ -77,6 +87,16 @@ impl HttpsPolicy {
             }
             _ => None,
         }
+    }
+
+    /// Returns the answer to the request of an authority that checks a name.
+    fn answer_challenge(&self, token: &str) -> Option<HttpResponse> {
+        // Without an answer the path is like any other: another program behind this server may answer.
+        let content = self.certificates.challenge_file(token)?;
+        let mut response = Response::new(Content::from(Bytes::from(content)));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Some(response)
     }
 
     fn redirect<B: Body>(&self, request: &Request<B>) -> Option<HttpResponse> {

@@ -6,6 +6,7 @@ use crate::http::api::dialect::{
     BadRequest, Command, DomainView, RequestParts, ScopedCommand, object, write,
 };
 use crate::json::{AsText, Object};
+use crate::model::certificate::NameStatus;
 use crate::model::destination::Destination;
 use crate::model::domain::{DomainDraft, DomainEdit, HostName};
 use crate::model::id::Id;
@@ -37,6 +38,7 @@ pub(super) const CHANGE: &[&[&str]] = &[
         "ownershipVerified",
         "verificationToken",
         "dnsProvider",
+        "https",
     ],
 ];
 
@@ -100,6 +102,28 @@ pub(super) struct DomainJson<'a> {
     expired_url: Option<&'a str>,
     root_url: Option<&'a str>,
     show_destination: bool,
+    https: Option<HttpsJson<'a>>,
+}
+
+/// The certificate of a domain.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HttpsJson<'a> {
+    state: &'static str,
+    expires_at: Option<String>,
+    failure: Option<&'a str>,
+    next_try: Option<String>,
+}
+
+impl<'a> HttpsJson<'a> {
+    fn of(status: &'a NameStatus) -> HttpsJson<'a> {
+        HttpsJson {
+            state: status.state.as_str(),
+            expires_at: status.expires_at.map(|at| at.to_string()),
+            failure: status.failure.as_deref(),
+            next_try: status.next_try.map(|at| at.to_string()),
+        }
+    }
 }
 
 impl<'a> DomainJson<'a> {
@@ -126,6 +150,7 @@ impl<'a> DomainJson<'a> {
             expired_url: domain.expired_url.as_ref().map(Destination::as_str),
             root_url: domain.root_url.as_ref().map(Destination::as_str),
             show_destination: domain.show_destination,
+            https: view.https.as_ref().map(HttpsJson::of),
         }
     }
 }

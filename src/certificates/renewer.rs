@@ -1,0 +1,414 @@
+//! [`Renewer`]: the task that orders, renews and removes certificates. It decides by [`schedule`], and each act is a
+//! task of its own, a few at once.
+
+mod attempt;
+mod publish;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::{self, JoinSet};
+
+use self::attempt::{ActOutcome, Try};
+use super::acme::Acme;
+use super::authority_client::AuthorityPool;
+use super::desired::Desired;
+use super::order_budget::OrderBudget;
+use super::pair::CertificatePair;
+use super::schedule::{self, Act, KEPT_UNDESIRED, Remaining, Validity};
+use super::settings::{CertificateFiles, Settings};
+use super::shared::Shared;
+use super::state::{Method, NameState, States, millis};
+use super::status::day;
+use super::store::{CertificateStore, StoredFiles};
+use crate::clock::{Clock, Timestamp};
+
+/// Most acts at once. Past it: names wait, those with visitors first.
+pub(super) const ACTS_MAX: usize = 4;
+
+/// Longest sleep: the wall clock may jump.
+const SLEEP_MAX: Duration = Duration::from_mins(10);
+
+/// Shortest sleep, so that a time that is always due costs nothing.
+const SLEEP_MIN: Duration = Duration::from_millis(100);
+
+/// How long the authority's time is used for decisions about renewals.
+const TIME_KNOWN: Duration = Duration::from_mins(10);
+
+/// Tries that lead elsewhere, after which the authority is asked all the same once an hour: behind some routers, a
+/// machine cannot reach its own public address.
+const LED_ELSEWHERE_MAX: u32 = 3;
+
+/// The names with their certificates, and what is done for them.
+pub(super) struct Renewer {
+    shared: Arc<Shared>,
+    desired: Desired,
+    settings: Settings,
+    clock: Clock,
+    pool: Arc<AuthorityPool>,
+    acme: Arc<Acme>,
+    store: CertificateStore,
+    states: States,
+    pairs: BTreeMap<String, CertificatePair>,
+    acts: JoinSet<EndedAct>,
+    /// The names of the acts.
+    busy: HashMap<task::Id, String>,
+    /// The certificates that the disk had no space for.
+    unwritten: BTreeMap<String, String>,
+    is_state_unwritten: bool,
+    /// When the authority's time was asked for.
+    time_asked: Option<Instant>,
+    /// What was logged last of each name.
+    logged: HashMap<String, (String, Option<Remaining>)>,
+    logged_clock: Option<String>,
+}
+
+/// The name that is due next, and when.
+type NextAct = (String, Timestamp);
+
+/// An act that is due.
+struct DueAct {
+    name: String,
+    act: Act,
+    at: Timestamp,
+    /// Whether the name has a certificate.
+    has_one: bool,
+    /// Whether a visitor waits for it.
+    is_awaited: bool,
+}
+
+/// An act that has ended.
+struct EndedAct {
+    /// Empty for a question about the time.
+    name: String,
+    outcome: ActOutcome,
+}
+
+impl Renewer {
+    /// Creates the task over what was stored.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        desired: Desired,
+        settings: Settings,
+        clock: Clock,
+        pool: Arc<AuthorityPool>,
+        store: CertificateStore,
+        stored: StoredFiles,
+    ) -> Renewer {
+        let acme = Acme::new(
+            settings.clone(),
+            Arc::clone(&pool),
+            Arc::clone(&shared.challenges),
+            store.clone(),
+            stored.account,
+        );
+        let mut states = stored.states;
+        for (name, state) in &mut states.names {
+            // Without a state, such as after its file was damaged, the certificate counts as the authority's own: all
+            // names would be ordered at once otherwise.
+            state.is_of_other_authority = !state.authority.is_empty()
+                && state.authority != settings.authority
+                && stored.pairs.iter().any(|(stored, _)| stored == name);
+        }
+        Renewer {
+            shared,
+            desired,
+            settings,
+            clock,
+            pool,
+            acme: Arc::new(acme),
+            store,
+            states,
+            pairs: stored.pairs.into_iter().collect(),
+            acts: JoinSet::new(),
+            busy: HashMap::new(),
+            unwritten: BTreeMap::new(),
+            is_state_unwritten: false,
+            time_asked: None,
+            logged: HashMap::new(),
+            logged_clock: None,
+        }
+    }
+
+    /// Runs until it is aborted.
+    pub(super) async fn run(mut self) {
+        self.publish_certificates();
+        loop {
+            self.update_names().await;
+            let next = self.begin_due();
+            // Before the files are written, which may take long on a slow disk.
+            self.publish_status(next.as_ref());
+            self.write().await;
+            let sleep = next.map_or(SLEEP_MAX, |(_, at)| self.until(at));
+            // All branches may be dropped at any time: none of them has done work that would be lost.
+            tokio::select! {
+                Some(done) = self.acts.join_next() => match done {
+                    Ok(done) => self.end(done),
+                    Err(error) => self.panicked(error.id()),
+                },
+                () = self.shared.requested.notified() => {}
+                () = self.desired.changed() => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        schedule::corrected(self.clock.now(), self.pool.ahead())
+    }
+
+    fn until(&self, at: Timestamp) -> Duration {
+        let millis = at.as_millis().saturating_sub(self.now().as_millis());
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0)).clamp(SLEEP_MIN, SLEEP_MAX)
+    }
+
+    fn validity(&self, name: &str) -> Option<Validity> {
+        self.pairs.get(name).map(|pair| pair.fields.validity())
+    }
+
+    /// Follows the names that are desired, and removes what is undesired for long.
+    async fn update_names(&mut self) {
+        let Some(mut names) = self.desired.all() else { return };
+        // Those with a certificate of the owner need no other.
+        names.retain(|name| !self.shared.resolver.has_own(name));
+        let now = self.now();
+        for name in &names {
+            let state = self.states.names.entry(name.clone()).or_insert_with(|| {
+                self.is_state_unwritten = true;
+                NameState { chance: chance(), ..NameState::default() }
+            });
+            self.is_state_unwritten |= state.undesired_since.take().is_some();
+        }
+        let mut removed = Vec::new();
+        for (name, state) in &mut self.states.names {
+            if names.contains(name) {
+                continue;
+            }
+            // Written at once: a restart must not begin the time again.
+            self.is_state_unwritten |= state.undesired_since.is_none();
+            let since = *state.undesired_since.get_or_insert(now);
+            if now.as_millis().saturating_sub(since.as_millis()) > KEPT_UNDESIRED {
+                removed.push(name.clone());
+            }
+        }
+        for name in removed {
+            self.remove(&name).await;
+        }
+    }
+
+    async fn remove(&mut self, name: &str) {
+        let (store, file) = (self.store.clone(), name.to_owned());
+        let removed = tokio::task::spawn_blocking(move || store.remove_pair(&file)).await;
+        if let Ok(Err(error)) = removed {
+            // It stays in memory as well, and the next round tries again.
+            tracing::warn!(%error, "a certificate that is no longer desired cannot be removed");
+            return;
+        }
+        self.states.names.remove(name);
+        self.unwritten.remove(name);
+        if self.pairs.remove(name).is_some() {
+            self.publish_certificates();
+            tracing::info!("the certificate for {name} was removed: the name is no longer a domain");
+        }
+    }
+
+    /// Begins what is due, as far as there is room. Returns the name that is due next, and when.
+    fn begin_due(&mut self) -> Option<NextAct> {
+        let now = self.now();
+        // All names are looked at in each round: the states are small, and rounds are seconds apart or more.
+        let (mut due, mut next) = self.find_due(now);
+        if self.is_time_needed(&due, now) {
+            // A wrong clock must not renew everything, nor nothing: the authority's time decides.
+            self.time_asked = Some(Instant::now());
+            let acme = Arc::clone(&self.acme);
+            self.acts.spawn(async move {
+                acme.ask_time().await;
+                EndedAct { name: String::new(), outcome: ActOutcome::Time }
+            });
+            due.retain(|due| !due.has_one);
+        }
+        for due in due {
+            if self.acts.len() >= ACTS_MAX {
+                // The end of an act begins the next.
+                break;
+            }
+            if due.act == Act::Order && !due.has_one {
+                let budget = self.states.budget.get_or_insert_with(|| OrderBudget::full(now));
+                if let Err(at) = budget.take(now) {
+                    if next.as_ref().is_none_or(|(_, first)| at < *first) {
+                        next = Some((due.name, at));
+                    }
+                    continue;
+                }
+            }
+            self.begin(due.name, due.act, now);
+        }
+        next
+    }
+
+    /// Returns what is due, in its order, and what is due next.
+    fn find_due(&self, now: Timestamp) -> (Vec<DueAct>, Option<NextAct>) {
+        let (mut due, mut next) = (Vec::new(), None::<NextAct>);
+        let awaited = self.shared.awaited();
+        let busy: HashSet<&str> = self.busy.values().map(String::as_str).collect();
+        for (name, state) in &self.states.names {
+            if state.undesired_since.is_some() || busy.contains(name.as_str()) {
+                continue;
+            }
+            let (validity, is_awaited) = (self.validity(name), awaited.contains(name));
+            let (act, at) = schedule::next(state, validity, is_awaited, now);
+            if at <= now {
+                due.push(DueAct { name: name.clone(), act, at, has_one: validity.is_some(), is_awaited });
+            } else if next.as_ref().is_none_or(|(_, first)| at < *first) {
+                next = Some((name.clone(), at));
+            }
+        }
+        // Names with visitors first, then those without a certificate.
+        due.sort_by_key(|due| (!due.is_awaited, due.has_one, due.at));
+        (due, next)
+    }
+
+    /// Returns whether the authority's time must be known before the next acts.
+    fn is_time_needed(&self, due: &[DueAct], now: Timestamp) -> bool {
+        let is_known = self.time_asked.is_some_and(|asked| asked.elapsed() < TIME_KNOWN);
+        let is_renewal_due = due.iter().any(|due| due.has_one && due.act == Act::Order);
+        !is_known && (is_renewal_due || self.pairs.values().any(|pair| pair.fields.validity().is_before(now)))
+    }
+
+    fn begin(&mut self, name: String, act: Act, now: Timestamp) {
+        let Some(state) = self.states.names.get_mut(&name) else { return };
+        let id = self.pairs.get(&name).and_then(|pair| pair.fields.id.clone());
+        // A certificate of another authority is unknown to this one.
+        let id = id.filter(|_| !state.is_of_other_authority);
+        let (busy, acme) = (name.clone(), Arc::clone(&self.acme));
+        let begun = match (act, id) {
+            (Act::AskRenewal, Some(id)) => self.acts.spawn(async move {
+                EndedAct { name, outcome: ActOutcome::Renewal(acme.ask_renewal(&id).await) }
+            }),
+            (Act::AskRenewal, None) => {
+                self.acts.spawn(async move { EndedAct { name, outcome: ActOutcome::Renewal(Ok(None)) } })
+            }
+            (Act::Order, replaces) => {
+                // Also written if the process ends during the try: a server that restarts in a circle keeps the
+                // pauses.
+                state.tried_at = Some(now);
+                let try_it = Try {
+                    name: name.clone(),
+                    acme,
+                    shared: Arc::clone(&self.shared),
+                    settings: self.settings.clone(),
+                    replaces,
+                    worked: state.method,
+                    failed: state.failed_method,
+                    goes_on: state.led_elsewhere >= LED_ELSEWHERE_MAX
+                        && state.orders.last().is_none_or(|last| {
+                            now.as_millis().saturating_sub(last.as_millis()).saturating_abs()
+                                >= millis(Duration::from_hours(1))
+                        }),
+                };
+                self.acts.spawn(async move { EndedAct { name, outcome: try_it.run().await } })
+            }
+        };
+        self.busy.insert(begun.id(), busy);
+    }
+
+    /// Notes an act that panicked, which was printed.
+    fn panicked(&mut self, act: task::Id) {
+        let Some(name) = self.busy.remove(&act) else { return };
+        self.unusable(&name, "an error of Waypost, which the log of this server has".to_owned());
+    }
+
+    fn end(&mut self, done: EndedAct) {
+        self.busy.retain(|_, name| *name != done.name);
+        let now = self.now();
+        // After each answer of the authority, which has its time.
+        self.log_clock();
+        if matches!(done.outcome, ActOutcome::Time) {
+            return;
+        }
+        let has_one = self.pairs.contains_key(&done.name);
+        // The name may have been removed while the authority was asked.
+        let Some(state) = self.states.names.get_mut(&done.name) else { return };
+        self.is_state_unwritten = true;
+        match done.outcome {
+            ActOutcome::Time => {}
+            ActOutcome::Issued { pem, method } => {
+                state.order_began(now);
+                self.issued(&done.name, pem, method);
+            }
+            ActOutcome::Elsewhere(why) => {
+                state.led_elsewhere = state.led_elsewhere.saturating_add(1);
+                state.failed(now, why);
+                // Renewals take nothing from the budget.
+                if !has_one && let Some(budget) = &mut self.states.budget {
+                    budget.put_back();
+                }
+                self.log_failure(&done.name);
+            }
+            ActOutcome::Failed { error, method } => {
+                if error.was_answered {
+                    state.order_began(now);
+                } else if !has_one && let Some(budget) = &mut self.states.budget {
+                    budget.put_back();
+                }
+                if error.is_of_method {
+                    state.failed_method = Some(method);
+                }
+                state.told_to_wait = error.wait.map(|wait| (now, millis(wait)));
+                state.failed(now, error.reason);
+                self.log_failure(&done.name);
+            }
+            ActOutcome::Renewal(Ok(Some((start, end, after)))) => {
+                // A moment of the window and not its start: all certificates of an hour would come back at once.
+                let at = schedule::moment_in(start, end, state.chance);
+                // A window that is asked for again too often or never.
+                let after = after.clamp(Duration::from_mins(10), Duration::from_hours(24));
+                state.asked(now, Some((Some(at), after)));
+            }
+            ActOutcome::Renewal(Ok(None)) => state.renewal_unsupported(now),
+            ActOutcome::Renewal(Err(error)) => {
+                tracing::debug!(reason = error.reason, "the authority was not asked about a renewal");
+                state.asked(now, None);
+            }
+        }
+    }
+
+    fn issued(&mut self, name: &str, pem: String, method: Method) {
+        // Checked as files of the owner are: what is served must be of this name, whatever the authority sends.
+        let files = CertificateFiles { chain: name.into(), key: name.into() };
+        let pair = match CertificatePair::parse(pem.as_bytes(), pem.as_bytes(), &files) {
+            Ok(pair) if pair.fields.names.iter().any(|own| own == name) => pair,
+            Ok(_) => {
+                return self.unusable(name, "the authority issued a certificate for another name".to_owned());
+            }
+            Err(error) => {
+                return self.unusable(name, format!("the authority issued a certificate that {error}"));
+            }
+        };
+        if let Some(state) = self.states.names.get_mut(name) {
+            state.issued(&self.settings.authority, Some(method), chance());
+        }
+        tracing::info!("the certificate for {name} is in use; it ends on {}", day(pair.fields.not_after));
+        // The next failure is a new one.
+        self.logged.remove(name);
+        self.pairs.insert(name.to_owned(), pair);
+        self.unwritten.insert(name.to_owned(), pem);
+        self.publish_certificates();
+    }
+
+    fn unusable(&mut self, name: &str, why: String) {
+        let now = self.now();
+        if let Some(state) = self.states.names.get_mut(name) {
+            state.failed(now, why);
+        }
+        self.log_failure(name);
+    }
+}
+
+/// Returns a random number. Zero without random bytes: it spreads renewals and protects nothing.
+fn chance() -> u16 {
+    let mut bytes = [0; 2];
+    let _ = getrandom::fill(&mut bytes);
+    u16::from_le_bytes(bytes)
+}

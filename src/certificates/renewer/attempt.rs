@@ -1,0 +1,69 @@
+//! [`Try`]: one try to get a certificate.
+
+use std::sync::Arc;
+
+use crate::certificates::acme::{Acme, AcmeError, RenewalWindow};
+use crate::certificates::name::CertificateName;
+use crate::certificates::self_check;
+use crate::certificates::settings::Settings;
+use crate::certificates::shared::Shared;
+use crate::certificates::state::Method;
+use crate::certificates::x509::RenewalId;
+
+/// How an act ended.
+pub(super) enum ActOutcome {
+    Issued {
+        pem: String,
+        method: Method,
+    },
+    /// The name leads elsewhere, so nothing was ordered.
+    Elsewhere(String),
+    Failed {
+        error: AcmeError,
+        method: Method,
+    },
+    Renewal(Result<Option<RenewalWindow>, AcmeError>),
+    Time,
+}
+
+/// A try to get a certificate.
+pub(super) struct Try {
+    pub(super) name: String,
+    pub(super) acme: Arc<Acme>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) settings: Settings,
+    pub(super) replaces: Option<RenewalId>,
+    pub(super) worked: Option<Method>,
+    pub(super) failed: Option<Method>,
+    /// Whether it orders also if the name seems to lead elsewhere.
+    pub(super) goes_on: bool,
+}
+
+impl Try {
+    /// Checks the name, and orders a certificate if it leads here.
+    pub(super) async fn run(self) -> ActOutcome {
+        let name = match CertificateName::parse(&self.name) {
+            Ok(name) => name,
+            Err(why) => return ActOutcome::Elsewhere(why),
+        };
+        // Also before a renewal: a domain that has moved away costs no order.
+        let checked = self_check::check(&name, &self.settings.internet, &self.shared.challenges).await;
+        let found = match checked {
+            Ok(found) => Some(found),
+            // The authority may reach what this machine does not.
+            Err(_) if self.goes_on => None,
+            Err(why) => return ActOutcome::Elsewhere(why),
+        };
+        let method = match (self.failed, found) {
+            // The other one, after a failure.
+            (Some(failed), _) => failed.other(),
+            // The check found that only requests on port 80 lead here.
+            (None, Some(Method::Http)) => Method::Http,
+            (None, _) => self.worked.unwrap_or(Method::Tls),
+        };
+        match self.acme.order(&name, method, self.replaces.as_ref()).await {
+            Ok(pem) => ActOutcome::Issued { pem, method },
+            Err(error) => ActOutcome::Failed { error, method },
+        }
+    }
+}
