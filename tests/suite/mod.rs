@@ -12,6 +12,8 @@ mod browser;
 mod campaigns;
 /// The catalogue of hostile cases, and a check that each has a test.
 mod cases;
+/// Certificates of an authority.
+mod certificates;
 /// The commands that are clients of a server.
 mod client;
 /// Commands on files and data folders.

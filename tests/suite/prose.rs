@@ -25,11 +25,12 @@ const PROPER_NAMES: [&str; 12] = [
 ];
 
 /// Documents for users, in which also code in backticks has no paths of Rust.
-const FOR_USERS: [&str; 8] = [
+const FOR_USERS: [&str; 9] = [
     "README.md",
     "api.md",
     "clients.md",
     "commands.md",
+    "https.md",
     "links.md",
     "operating.md",
     "troubleshooting.md",

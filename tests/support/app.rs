@@ -50,6 +50,12 @@ impl TestApp {
         TestApp::launch(config, Clock::fixed(Timestamp::from_millis(START)), folder)
     }
 
+    /// Starts an app whose clock is the system's.
+    pub(crate) fn start_in_time(change: impl FnOnce(&mut Config)) -> TestApp {
+        let (config, folder) = fresh(change);
+        TestApp::launch(config, Clock::system(), folder)
+    }
+
     /// Starts an app on a log with these faults. Returns without waiting for readiness if `ready` is false:
     /// some faults keep the app from becoming ready.
     pub(crate) fn start_ill(change: impl FnOnce(&mut Config), faults: &Faults, ready: bool) -> TestApp {
@@ -82,6 +88,13 @@ impl TestApp {
     /// Stops in order and starts again on the same folder, with the same clock.
     pub(crate) fn restart(self) -> TestApp {
         self.restart_with(|_| {})
+    }
+
+    /// Like `restart`, with something done while no app runs.
+    pub(crate) fn restart_between(mut self, change: impl FnOnce()) -> TestApp {
+        self.stop();
+        change();
+        self.restart()
     }
 
     /// Like `restart`, with a changed configuration.

@@ -1,5 +1,7 @@
 //! What several test modules use.
 
+/// A certificate authority with manners that a test sets.
+pub(crate) mod acme_mock;
 /// The program inside the test's process, with a clock that the test sets.
 pub(crate) mod app;
 /// A real browser that reaches this machine only.
@@ -14,6 +16,8 @@ pub(crate) mod http;
 pub(crate) mod leaves;
 /// Paths and keys of the native API.
 pub(crate) mod native;
+/// A certificate authority for tests.
+pub(crate) mod pebble;
 /// The binary as a child process.
 pub(crate) mod process;
 /// A receiver of webhooks, with correct and faulty responses.

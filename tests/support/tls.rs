@@ -6,8 +6,9 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
 use tempfile::TempDir;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -46,17 +47,36 @@ impl Authority {
         files
     }
 
+    /// Returns a certificate for 90 days, over a key that its owner keeps.
+    pub(crate) fn sign(&self, mut params: CertificateParams, key: &impl PublicKeyData) -> String {
+        let now = SystemTime::now();
+        params.not_before = (now - Duration::from_mins(1)).into();
+        params.not_after = (now + Duration::from_hours(90 * 24)).into();
+        params.use_authority_key_identifier_extension = true;
+        params.signed_by(key, &self.issuer).expect("signed").pem()
+    }
+
+    /// Returns the certificate of the authority in PEM.
+    pub(crate) fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
     /// Returns the configuration of clients that trust this authority alone.
     pub(crate) fn trusting(&self, protocols: &[&str]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("a certificate");
-        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider);
-        let builder = builder.with_safe_default_protocol_versions().expect("both versions");
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Arc::new(config)
+        trusting(roots, protocols)
     }
+}
+
+/// Returns the configuration of clients that trust these authorities.
+pub(crate) fn trusting(roots: RootCertStore, protocols: &[&str]) -> Arc<ClientConfig> {
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().expect("both versions");
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Arc::new(config)
 }
 
 /// An app with HTTPS for [`HOST`].

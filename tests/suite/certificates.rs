@@ -1,0 +1,512 @@
+//! Certificates of an authority: pebble, which checks names as Let's Encrypt does, and a mock for what pebble lacks.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio_rustls::rustls::ClientConfig;
+use waypost::certificates::settings::EabKey;
+use waypost::clock::Timestamp;
+use waypost::config::Config;
+
+use crate::support::acme_mock::{AcmeMock, Manner};
+use crate::support::app::{HOST, TestApp};
+use crate::support::http::text;
+use crate::support::pebble::{Pebble, visit};
+use crate::support::process::{Plan, poll, unused_address};
+use crate::support::tls::names;
+
+/// How late a certificate may be on a busy machine.
+const LATE: Duration = Duration::from_mins(1);
+
+const DOMAINS: &str = "/api/v1/domains";
+
+/// A year and a month.
+const DAYS_400: i64 = 400 * 24 * 60 * 60 * 1_000;
+
+/// Returns `https` of a domain.
+fn https_of(app: &TestApp, name: &str) -> Value {
+    let all = app.admin().get(DOMAINS).expect(200, "domains");
+    let all = all["domains"].as_array().expect("a list").clone();
+    all.into_iter().find(|domain| domain["domain"] == name).expect(name)["https"].clone()
+}
+
+/// Returns why the last try for a name failed.
+fn failure(app: &TestApp, name: &str) -> String {
+    poll("a try that fails", LATE, || https_of(app, name)["failure"].as_str().map(str::to_owned))
+}
+
+/// Waits until a name has a certificate.
+fn valid(app: &TestApp, name: &str) {
+    poll("a certificate", LATE, || (https_of(app, name)["state"] == "valid").then_some(()));
+}
+
+/// Returns the sentences of `/healthz`.
+fn problems(app: &TestApp) -> String {
+    app.visitor().get("/healthz").text()
+}
+
+/// Returns whether the server answers this name over trusted HTTPS.
+fn answers(address: std::net::SocketAddr, name: &str, clients: &Arc<ClientConfig>) -> bool {
+    visit(address, name, "/none", clients).is_ok_and(|response| response.starts_with("HTTP/1.1 404"))
+}
+
+#[test]
+fn e1_e2_a_client_that_connects_before_the_certificate_exists_is_answered() {
+    let pebble = Pebble::start();
+    let clients = pebble.clients();
+    let from = Instant::now();
+    let app = TestApp::start_with(|config| pebble.configure(config, &[HOST]));
+    let response = visit(pebble.https, HOST, "/none", &clients).expect("trusted");
+    assert!(response.starts_with("HTTP/1.1 404"), "{response}");
+    assert!(from.elapsed() < LATE, "{:?}", from.elapsed());
+    assert_eq!(pebble.orders(), 1);
+    let https = https_of(&app, HOST);
+    assert_eq!(
+        (&https["state"], &https["failure"], &https["nextTry"]),
+        (&json!("valid"), &Value::Null, &Value::Null)
+    );
+    assert!(https["expiresAt"].as_str().is_some_and(|end| end > "2026"), "{https}");
+    // HTTP leads there now, and the answer of a challenge is gone.
+    let moved = app.visitor().get("/code");
+    assert_eq!(moved.header("location"), Some(&*format!("https://{HOST}:{}/code", pebble.https.port())));
+    // Keys are for their owner only.
+    let tls = app.data_dir().join("tls");
+    let mode = |path: &std::path::Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&tls), 0o700);
+    for name in ["account.json", "state.json", "go.test.pem"] {
+        poll(name, LATE, || tls.join(name).exists().then_some(()));
+        assert_eq!(mode(&tls.join(name)), 0o600, "{name}");
+    }
+}
+
+#[test]
+fn e3_twenty_registered_domains_are_all_trusted() {
+    let pebble = Pebble::start();
+    let clients = pebble.clients();
+    let app = TestApp::start_with(|config| pebble.configure(config, &[HOST, "second.test"]));
+    let from = Instant::now();
+    let mut all: Vec<String> = (0..20).map(|number| format!("d{number}.test")).collect();
+    for name in &all {
+        app.admin().post(DOMAINS, &json!({"domain": name})).expect(201, name);
+    }
+    // A further name in `domain` is a domain by itself.
+    all.push("second.test".to_owned());
+    let link = json!({"url": "https://example.com/", "domain": "second.test", "customSlug": "a"});
+    app.admin().post("/api/v1/links", &link).expect(201, "a link on it");
+    for name in &all {
+        assert!(visit(pebble.https, name, "/none", &clients).is_ok(), "{name}");
+    }
+    assert!(from.elapsed() < LATE, "{:?}", from.elapsed());
+    assert_eq!(pebble.orders(), 22, "one for each name");
+    // One certificate for each name, so that none shows the others.
+    let tls = app.data_dir().join("tls");
+    poll("each is written", LATE, || {
+        let names = fs::read_dir(&tls).expect("a folder").flatten().map(|entry| entry.path());
+        let certificates = names.filter(|path| path.extension().is_some_and(|end| end == "pem"));
+        (certificates.count() == 22).then_some(())
+    });
+    let metrics = app.admin().get("/metrics").text();
+    assert!(metrics.contains("waypost_certificates{state=\"valid\"} 22"), "{metrics}");
+    let challenges = "waypost_handshakes_total{result=\"challenge\"} ";
+    let number = metrics.lines().find_map(|line| line.strip_prefix(challenges)?.parse::<u64>().ok());
+    // For each name, that of the server itself and that of the authority.
+    assert!(number.is_some_and(|number| number >= 44), "{metrics}");
+}
+
+#[test]
+fn e3_a_refusing_authority_gets_few_orders() {
+    let refuses = Some((403, "rejectedIdentifier", None));
+    let mock = AcmeMock::start(Manner { refuses, ..Manner::default() });
+    let app = TestApp::start_in_time(|config| mock.configure(config, &[HOST]));
+    let key = app.admin();
+    let mut key = key;
+    for number in 0..70 {
+        key.post(DOMAINS, &json!({"domain": format!("d{number}.test")})).expect(201, "a domain");
+    }
+    poll("the budget is used up", LATE, || (mock.orders().len() >= 50).then_some(()));
+    // One more every 36 s.
+    thread::sleep(Duration::from_millis(500));
+    assert!((50..=52).contains(&mock.orders().len()), "{}", mock.orders().len());
+    let why = failure(&app, HOST);
+    assert!(why.starts_with("no certificate for go.test yet: no more today; next try "), "{why}");
+    let problems = problems(&app);
+    assert!(
+        problems.contains("a name in `domain` has no certificate, and the last try failed"),
+        "{problems}"
+    );
+    assert!(!problems.contains(HOST), "anyone may read it: {problems}");
+}
+
+#[test]
+fn e4_a_restart_with_kept_certificates_asks_nobody() {
+    let pebble = Pebble::start();
+    let clients = pebble.clients();
+    let app = TestApp::start_in_time(|config| pebble.configure(config, &[HOST]));
+    assert!(answers(pebble.https, HOST, &clients));
+    // The question about the renewal follows the certificate.
+    poll("it is asked", LATE, || {
+        let state = fs::read_to_string(app.data_dir().join("tls/state.json")).unwrap_or_default();
+        state.contains("askAfter").then_some(())
+    });
+    let before = pebble.all_requests();
+    let mut app = Some(app);
+    for _ in 0..2 {
+        app = app.map(TestApp::restart);
+        assert!(answers(pebble.https, HOST, &clients));
+    }
+    assert_eq!(pebble.all_requests(), before);
+}
+
+#[test]
+fn e5_handshakes_for_other_names_cost_neither_orders_nor_look_ups() {
+    let pebble = Pebble::start();
+    let clients = pebble.clients();
+    let looked_up = Arc::new(AtomicUsize::new(0));
+    let app = TestApp::start_with(|config| {
+        pebble.configure(config, &[HOST]);
+        let (count, inner) = (Arc::clone(&looked_up), Arc::clone(&config.https.internet.lookup));
+        config.https.internet.lookup = Arc::new(move |name| {
+            count.fetch_add(1, Ordering::Relaxed);
+            inner(name)
+        });
+    });
+    assert!(answers(pebble.https, HOST, &clients));
+    let before = (pebble.all_requests(), looked_up.load(Ordering::Relaxed));
+    let from = Instant::now();
+    for number in 0..300 {
+        let error =
+            visit(pebble.https, &format!("x{number}.test"), "/", &clients).expect_err("no certificate");
+        assert!(error.to_string().contains("UnrecognisedName"), "{error}");
+    }
+    assert!(from.elapsed() < LATE, "none waits: {:?}", from.elapsed());
+    assert_eq!((pebble.all_requests(), looked_up.load(Ordering::Relaxed)), before);
+    drop(app);
+}
+
+/// Each cause has its sentence, an authority is asked only where it can succeed, and HTTP goes on.
+#[test]
+fn e6_each_cause_has_its_sentence() {
+    let mut pebble = Pebble::start_leading("127.99.0.1");
+    // Another server at the ports of this one.
+    let other = std::net::SocketAddr::new("127.98.0.1".parse().expect("an address"), pebble.https.port());
+    let listener = TcpListener::bind(other).expect("a free address");
+    thread::spawn(move || listener.incoming().for_each(drop));
+    pebble.lead("elsewhere.test", &["127.98.0.1"]);
+    pebble.lead("stale.test", &[&pebble.https.ip().to_string(), "::1"]);
+    pebble.lead("closed.test", &["127.97.0.1"]);
+    pebble.lead("nowhere.test", &[]);
+    let app = TestApp::start_in_time(|config| pebble.configure(config, &[HOST]));
+    let rows = [
+        ("elsewhere.test", "elsewhere.test is 127.98.0.1, which is not this machine: change its A record"),
+        ("stale.test", "its AAAA record ::1 does not lead here: authorities ask IPv6 first; remove it"),
+        (
+            "closed.test",
+            "closed.test is 127.97.0.1, which cannot be reached on port 443 (connection refused) or 80 (connection \
+             refused): open port 443 in the firewall of the provider, or change its A record",
+        ),
+        ("nowhere.test", "nowhere.test has no address: create an A record with the address of this machine"),
+    ];
+    // The sentence of the authority, which reaches another machine than this server itself.
+    let why = failure(&app, HOST);
+    assert!(why.contains("127.99.0.1"), "{why}");
+    assert!(why.contains(": open port 443 in the firewall of the provider; next try "), "{why}");
+    for (name, want) in rows {
+        app.admin().post(DOMAINS, &json!({"domain": name})).expect(201, want);
+    }
+    for (name, want) in rows {
+        let why = failure(&app, name);
+        let start = format!("no certificate for {name} yet: {want}; next try ");
+        assert!(why.starts_with(&start), "{why}");
+        assert_eq!(https_of(&app, name)["state"], "failing", "{name}");
+    }
+    assert!(pebble.orders() <= 2, "only for the name that leads here");
+    assert_eq!(app.visitor().get("/none").status, 404, "HTTP serves");
+    pebble.stop();
+}
+
+#[test]
+fn e6_an_authority_that_is_down_or_is_none_is_named() {
+    let mut pebble = Pebble::start();
+    pebble.stop();
+    let app = TestApp::start_in_time(|config| pebble.configure(config, &[HOST]));
+    let why = failure(&app, HOST);
+    let want =
+        "no certificate for go.test yet: the authority does not answer (connection refused); next try ";
+    assert!(why.starts_with(want), "{why}");
+    let next = https_of(&app, HOST)["nextTry"].as_str().expect("a time").to_owned();
+    let time = why.strip_prefix(want).expect("it begins so");
+    assert!(time.ends_with(" UTC") && time.contains(&next[11..16]), "{why} {next}");
+    assert_eq!(app.visitor().get("/none").status, 404, "HTTP serves");
+    // `doctor` reads the same from the data folder, and asks the authority itself.
+    let roots = pebble.roots();
+    let authority = pebble.authority();
+    let data = app.data_dir().to_owned();
+    let plan = || {
+        Plan::on(&data)
+            .without("WAYPOST_PUBLIC_URL")
+            .env("WAYPOST_DOMAIN", HOST)
+            .env("WAYPOST_LISTEN", &pebble.http.to_string())
+            .env("WAYPOST_HTTPS__LISTEN", &pebble.https.to_string())
+            .env("WAYPOST_HTTPS__AUTHORITY", &authority)
+            .env("WAYPOST_HTTPS__AUTHORITY_ROOTS", &roots)
+            .arg("doctor")
+    };
+    let (_, text, stderr) = plan().fails();
+    let has = |start: &str, part: &str| {
+        let found = text.lines().any(|line| line.starts_with(start) && line.contains(part));
+        assert!(found, "{start} ... {part}\n{text}{stderr}");
+    };
+    has("problem  HTTPS: ", want);
+    has("warning  certificate authority: ", "does not answer (connection refused)");
+    let _ = fs::set_permissions(data.join("tls"), fs::Permissions::from_mode(0o755));
+    let (_, text, _) = plan().fails();
+    assert!(text.contains("which contains the keys of certificates. Run: chmod -R go= "), "{text}");
+}
+
+#[test]
+fn e6_a_url_that_is_no_directory_is_named() {
+    let pebble = Pebble::start();
+    let app = TestApp::start_in_time(|config| {
+        pebble.configure(config, &[HOST]);
+        config.https.authority = format!("{}/none", pebble.authority());
+    });
+    let why = failure(&app, HOST);
+    assert!(why.contains("answers 404 and is no ACME directory: check `https.authority`"), "{why}");
+}
+
+#[test]
+fn e6_a_limit_is_waited_for_as_long_as_the_authority_asks() {
+    let refuses = Some((429, "rateLimited", Some("7200")));
+    let mock = AcmeMock::start(Manner { refuses, ..Manner::default() });
+    let app = TestApp::start_in_time(|config| mock.configure(config, &[HOST]));
+    assert!(failure(&app, HOST).contains("no more today"));
+    let next: Timestamp = text(&https_of(&app, HOST), "nextTry").parse().expect("a time");
+    let wait = next.as_millis() - app.clock().now().as_millis();
+    assert!((6_900_000..=7_200_000).contains(&wait), "{wait}");
+    assert_eq!(mock.orders().len(), 1);
+}
+
+#[test]
+fn e6_a_wrong_clock_renews_nothing_and_is_named() {
+    for jump in [DAYS_400, -9 * DAYS_400] {
+        let mock = AcmeMock::start(Manner::default());
+        let clients = mock.clients();
+        let app = TestApp::start_with(|config| mock.configure(config, &[HOST]));
+        let now = Timestamp::from(std::time::SystemTime::now());
+        app.clock().set(now);
+        assert!(answers(mock.https, HOST, &clients));
+        valid(&app, HOST);
+        app.clock().set(now.plus_millis(jump));
+        // Wakes the renewer, and has a certificate of its own.
+        app.admin().post(DOMAINS, &json!({"domain": "other.test"})).expect(201, "a domain");
+        assert!(answers(mock.https, "other.test", &clients));
+        let side = if jump > 0 { "400 days ahead of" } else { "3600 days behind" };
+        let want = format!("this machine's clock is {side} the authority's");
+        poll(&want, LATE, || problems(&app).contains(&want).then_some(()));
+        assert_eq!(mock.orders().len(), 2, "{jump}: one for each name");
+        assert!(answers(mock.https, HOST, &clients));
+    }
+}
+
+#[test]
+fn e6_on_a_full_disk_certificates_are_served_from_memory_and_written_later() {
+    let pebble = Pebble::start();
+    let clients = pebble.clients();
+    // A file in the place of the folder: nothing can be written there, by root neither.
+    let app = TestApp::start_in_time(|config| {
+        pebble.configure(config, &[HOST]);
+        fs::create_dir(&config.data_dir).expect("a folder");
+        fs::write(config.data_dir.join("tls"), "").expect("a small file");
+    });
+    assert!(answers(pebble.https, HOST, &clients));
+    let want = "certificates cannot be written to the data folder, and are served from memory";
+    poll(want, LATE, || problems(&app).contains(want).then_some(()));
+    fs::remove_file(app.data_dir().join("tls")).expect("removed");
+    app.admin().post(DOMAINS, &json!({"domain": "other.test"})).expect(201, "a domain");
+    poll("it is written", LATE, || app.data_dir().join("tls/go.test.pem").exists().then_some(()));
+    poll("no problem is left", LATE, || (!problems(&app).contains(want)).then_some(()));
+    assert!(pebble.orders() <= 2, "nothing is ordered again");
+}
+
+#[test]
+fn e7_a_renewal_under_load_fails_no_handshake() {
+    let mock = AcmeMock::start(Manner { window: Some((86_400, 90_000)), ..Manner::default() });
+    let clients = mock.clients();
+    let app = TestApp::start_in_time(|config| mock.configure(config, &[HOST]));
+    assert!(answers(mock.https, HOST, &clients));
+    valid(&app, HOST);
+    let tls = app.data_dir().join("tls");
+    poll("the state is written", LATE, || {
+        fs::read_to_string(tls.join("state.json")).is_ok_and(|state| state.contains("renewAt")).then_some(())
+    });
+    // The authority wants it renewed now: the next start asks, since the last question is old.
+    mock.set(|manner| manner.window = Some((-90_000, -86_400)));
+    let state = fs::read_to_string(tls.join("state.json")).expect("a state");
+    let at = state.find("\"askedAt\": \"").expect("asked") + 12;
+    let old = format!("{}2020{}", &state[..at], &state[at + 4..]);
+    let app = app.restart_between(|| fs::write(tls.join("state.json"), &old).expect("a small file"));
+    let (stop, visits) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let visitors: Vec<_> = (0..2)
+        .map(|_| {
+            let (stop, visits, clients) = (Arc::clone(&stop), Arc::clone(&visits), Arc::clone(&clients));
+            let address = mock.https;
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    assert!(answers(address, HOST, &clients), "a visit fails");
+                    visits.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    poll("it is renewed", LATE, || (mock.orders().len() > 1).then_some(()));
+    let seen = visits.load(Ordering::Relaxed);
+    mock.set(|manner| manner.window = Some((86_400, 90_000)));
+    poll("visits go on", LATE, || (visits.load(Ordering::Relaxed) > seen + 20).then_some(()));
+    stop.store(true, Ordering::Relaxed);
+    for visitor in visitors {
+        visitor.join().expect("no visit failed");
+    }
+    let replaced = mock.orders()[1]["replaces"].as_str().expect("it replaces the first").to_owned();
+    assert!(replaced.contains('.'), "{replaced}");
+    valid(&app, HOST);
+}
+
+#[test]
+fn a_name_that_leads_here_on_port_80_only_is_proved_there() {
+    let pebble = Pebble::start();
+    let clients = pebble.clients();
+    let app = TestApp::start_in_time(|config| {
+        pebble.configure(config, &[HOST]);
+        config.https.internet.https_port = unused_address().port();
+    });
+    valid(&app, HOST);
+    assert!(answers(pebble.https, HOST, &clients));
+    let metrics = app.admin().get("/metrics").text();
+    assert!(metrics.contains("waypost_handshakes_total{result=\"challenge\"} 0"), "{metrics}");
+}
+
+#[test]
+fn an_address_gets_a_certificate() {
+    let pebble = Pebble::start();
+    let clients = pebble.clients();
+    let name = pebble.https.ip().to_string();
+    let app = TestApp::start_in_time(|config| pebble.configure(config, &[&name]));
+    assert!(answers(pebble.https, &name, &clients), "clients send no name");
+    drop(app);
+}
+
+#[test]
+fn an_external_account_is_bound_and_its_absence_is_named() {
+    let key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    let settings = json!({"externalAccountBindingRequired": true, "externalAccountMACKeys": {"kid-1": key}});
+    let pebble = Pebble::start_with(&settings);
+    let clients = pebble.clients();
+    let app = TestApp::start_in_time(|config| pebble.configure(config, &[HOST]));
+    let why = failure(&app, HOST);
+    assert!(why.contains("set `https.eab_key_id` and its key"), "{why}");
+    let app = app.restart_with(|config: &mut Config| {
+        config.https.eab_key_id = "kid-1".to_owned();
+        config.https.eab_key = Some(EabKey(key.to_owned()));
+    });
+    // A visitor makes the name due at once, but not within a minute of the last try: a new name is.
+    app.admin().post(DOMAINS, &json!({"domain": "other.test"})).expect(201, "a domain");
+    assert!(answers(pebble.https, "other.test", &clients));
+}
+
+#[test]
+fn an_account_that_the_authority_forgot_is_created_again() {
+    let mut pebble = Pebble::start();
+    let app = TestApp::start_in_time(|config| pebble.configure(config, &[HOST]));
+    valid(&app, HOST);
+    pebble.restart();
+    app.admin().post(DOMAINS, &json!({"domain": "other.test"})).expect(201, "a domain");
+    valid(&app, "other.test");
+    assert!(answers(pebble.https, "other.test", &pebble.clients()));
+}
+
+#[test]
+fn a_profile_is_asked_for_and_one_that_is_not_offered_is_named() {
+    let mock = AcmeMock::start(Manner { profiles: vec!["classic", "shortlived"], ..Manner::default() });
+    let app = TestApp::start_in_time(|config| {
+        mock.configure(config, &[HOST]);
+        config.https.profile = "shortlived".to_owned();
+    });
+    valid(&app, HOST);
+    assert_eq!(mock.orders()[0]["profile"], "shortlived");
+    let app = app.restart_with(|config| config.https.profile = "tiny".to_owned());
+    app.admin().post(DOMAINS, &json!({"domain": "other.test"})).expect(201, "a domain");
+    let why = failure(&app, "other.test");
+    assert!(
+        why.contains("it does not offer the profile tiny but classic, shortlived: set `https.profile`"),
+        "{why}"
+    );
+}
+
+#[test]
+fn names_that_are_no_longer_desired_are_not_renewed_and_keep_their_certificate_for_a_while() {
+    let mock = AcmeMock::start(Manner::default());
+    let clients = mock.clients();
+    let app = TestApp::start_with(|config| mock.configure(config, &[HOST]));
+    app.clock().set(Timestamp::from(std::time::SystemTime::now()));
+    let made = app.admin().post(DOMAINS, &json!({"domain": "old.test"})).expect(201, "a domain");
+    valid(&app, "old.test");
+    let id = text(&made["domain"], "id").to_owned();
+    assert_eq!(app.admin().delete(&format!("{DOMAINS}/{id}")).status, 200);
+    assert!(answers(mock.https, "old.test", &clients), "it is still served");
+    // With `domain` changed, the other names are undesired as well.
+    let app = app.restart_with(|config| config.domain = names(&["new.test"]));
+    assert!(answers(mock.https, "old.test", &clients), "also after a restart");
+    assert!(answers(mock.https, "new.test", &clients));
+    drop(app);
+}
+
+#[test]
+fn damaged_files_are_requested_again() {
+    let pebble = Pebble::start();
+    let clients = pebble.clients();
+    let app = TestApp::start_in_time(|config| pebble.configure(config, &[HOST]));
+    valid(&app, HOST);
+    let tls = app.data_dir().join("tls");
+    poll("it is written", LATE, || tls.join("go.test.pem").exists().then_some(()));
+    let app = app.restart_between(|| {
+        for name in ["go.test.pem", "state.json", "account.json"] {
+            fs::write(tls.join(name), "x").expect("a small file");
+        }
+    });
+    assert!(answers(pebble.https, HOST, &clients));
+    assert_eq!(pebble.orders(), 2);
+    valid(&app, HOST);
+}
+
+#[test]
+fn the_banner_names_the_address_and_the_certificate() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (https, http, authority) = (unused_address(), unused_address(), unused_address());
+    let plan = Plan::on(&folder.path().join("data"))
+        .without("WAYPOST_PUBLIC_URL")
+        .env("WAYPOST_DOMAIN", "go.invalid")
+        .listen(&http.to_string())
+        .env("WAYPOST_HTTPS__LISTEN", &https.to_string())
+        .env("WAYPOST_HTTPS__AUTHORITY", &format!("https://{authority}/dir"));
+    let process = plan.spawn();
+    let text = poll("the banner", LATE, || {
+        let text = process.stdout();
+        text.contains("Create a link").then_some(text)
+    });
+    for line in [
+        format!("Waypost is listening on https://go.invalid:{}\n", https.port()),
+        format!("  certificate being requested from https://{authority}/dir\n"),
+        format!("  port {:<6} leads to HTTPS once the certificate is there\n", http.port()),
+    ] {
+        assert!(text.contains(&line), "{line}{text}");
+    }
+    // No name server knows the name, so nothing is ordered, and the log has the reason.
+    let want = "no certificate for go.invalid yet: go.invalid ";
+    poll(want, LATE, || process.stderr().contains(want).then_some(()));
+}
