@@ -75,7 +75,7 @@ pub fn read(
         // The failure first: a certificate that is valid for a month is no reason to be silent about it.
         let text = match (failure, validity) {
             (Some((state, why)), _) => {
-                let (_, next) = schedule::next(state, validity, false, now);
+                let next = schedule::order_at(state, validity, false, now);
                 sentence(name, validity, why, next.max(now), now)
             }
             (None, Some(validity)) => {

@@ -151,7 +151,13 @@ pub(super) fn next(
     if validity.is_some() && ask < order { (Act::AskRenewal, ask) } else { (Act::Order, order) }
 }
 
-fn order_at(state: &NameState, validity: Option<Validity>, is_awaited: bool, now: Timestamp) -> Timestamp {
+/// Returns when the next certificate of a name is ordered. A time in the past is due.
+pub(super) fn order_at(
+    state: &NameState,
+    validity: Option<Validity>,
+    is_awaited: bool,
+    now: Timestamp,
+) -> Timestamp {
     // The smallest time is due at once, whatever the clock is.
     let due = match validity {
         None => Timestamp::from_millis(i64::MIN),

@@ -56,7 +56,7 @@ impl Renewer {
         let Some(state) = self.states.names.get(name) else { return };
         let Some(why) = state.failure.clone() else { return };
         let remaining = validity.map(|validity| validity.remaining(now));
-        let (_, next) = schedule::next(state, validity, false, now);
+        let next = schedule::order_at(state, validity, false, now);
         let text = sentence(name, validity, &why, next, now);
         // Without the time of the next try, which differs each time.
         let fact = (why, remaining);
@@ -93,7 +93,7 @@ impl Renewer {
         let known = self.states.names.iter().filter(|(_, state)| state.undesired_since.is_none());
         let known = known.map(|(name, state)| {
             let validity = self.validity(name);
-            let at = schedule::next(state, validity, false, now).1;
+            let at = schedule::order_at(state, validity, false, now);
             // A name that waits for the budget is due later than its own state says.
             let at = next.filter(|(first, _)| first == name).map_or(at, |(_, budget)| at.max(*budget));
             let known = NameFacts {
