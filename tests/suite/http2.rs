@@ -51,9 +51,7 @@ fn status(head: &[u8]) -> Option<u16> {
         [0x8d, ..] => Some(404),
         [0x8c, ..] => Some(400),
         // `:status` with a literal value.
-        [first, 3, digits @ ..] if matches!(first, 0x08 | 0x48 | 0x18) => {
-            std::str::from_utf8(digits.get(..3)?).ok()?.parse().ok()
-        }
+        [0x08 | 0x48 | 0x18, 3, digits @ ..] => std::str::from_utf8(digits.get(..3)?).ok()?.parse().ok(),
         _ => None,
     }
 }

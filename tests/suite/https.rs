@@ -1,5 +1,6 @@
 //! HTTPS: handshakes, certificates of the owner, the end of a connection, and the redirect from HTTP.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -184,7 +185,8 @@ fn requests_sent_ahead_are_answered_in_order() {
     let mut requests = String::new();
     for number in 0..300 {
         let end = if number == 299 { "Connection: close\r\n" } else { "" };
-        requests += &format!("GET /c{} HTTP/1.1\r\nHost: {HOST}\r\n{end}\r\n", number % 3);
+        let code = number % 3;
+        let _ = write!(requests, "GET /c{code} HTTP/1.1\r\nHost: {HOST}\r\n{end}\r\n");
     }
     client.send(requests).expect("sent");
     let text = String::from_utf8(client.rest().expect("whole")).expect("ASCII");

@@ -220,7 +220,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Returns the error code of a RST_STREAM or GOAWAY.
+    /// Returns the error code of a `RST_STREAM` or `GOAWAY`.
     pub(crate) fn code(&self) -> u32 {
         let at = if self.kind == GOAWAY { 4 } else { 0 };
         let bytes = self.payload.get(at..at + 4).expect("a code");
