@@ -70,6 +70,10 @@ const OTHERS: &[(&str, &str)] = &[
         "src/core/pools/loader.rs",
         "one entry for each code that visitors wait for, joined; bounded by connections",
     ),
+    (
+        "src/certificates/shared.rs",
+        "handshakes that wait for a certificate: visitors of names without one yet, for ten seconds each",
+    ),
     ("src/core/pools/cpu_pool.rs", "the queue of tenants behind the waiting room's shares"),
     ("src/webhooks/", "queues within the shares of `webhooks::scheduler`, and the last results of one link"),
     (
