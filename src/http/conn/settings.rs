@@ -117,7 +117,7 @@ impl Settings {
         })
     }
 
-    /// Returns the limit of connections that [`serve`] enforces.
+    /// Returns the limit of connections that the accept loop enforces.
     pub fn connections(&self) -> usize {
         self.connections_within(descriptors::limit())
     }
