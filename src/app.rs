@@ -462,6 +462,10 @@ impl App {
     /// Stops in order: no new connections; requests in progress finish within `http.drain_timeout`; waiting webhooks
     /// are written; the store closes with its last clicks.
     pub async fn stop(mut self) {
+        if self.kept.iter().any(KeptSocket::is_of_supervisor) {
+            // The supervisor probably starts the next server: no visitor may notice, as at a restart.
+            self.drain.send_modify(|time| time.first_request = RESTART_DRAIN.first_request);
+        }
         // First, so that new connections are refused as soon as the server closes its listener.
         self.kept.clear();
         self.close().await;

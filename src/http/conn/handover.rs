@@ -161,6 +161,13 @@ pub struct KeptSocket {
     pub(super) file: Option<Arc<SocketFile>>,
 }
 
+impl KeptSocket {
+    /// Returns whether a supervisor has the socket as well, so that it outlives this process.
+    pub fn is_of_supervisor(&self) -> bool {
+        !self.is_own
+    }
+}
+
 /// Sockets that the next program of this process inherits.
 #[derive(Debug)]
 pub struct PassedOn {
