@@ -581,14 +581,17 @@ fn killed_import(count: usize) -> Option<Killed> {
     Some(Killed { folder, share, there, staged: staged? })
 }
 
+/// Kills servers in an import of this many links until a kill is in the middle.
+fn killed_in_the_middle(count: usize) -> Killed {
+    const KILLS: usize = 5;
+    (0..KILLS).find_map(|_| killed_import(count)).expect("a kill in the middle")
+}
+
 /// After SIGKILL in the middle of an import, the next start shows nothing of it, and releases its codes.
 #[test]
 fn a_killed_import_leaves_nothing() {
     // 40 Changes, so that the kill meets the import between two of them.
-    const COUNT: usize = 10_000;
-    const KILLS: usize = 5;
-    let killed = (0..KILLS).find_map(|_| killed_import(COUNT)).expect("a kill in the middle");
-    let Killed { folder, share, there, staged } = killed;
+    let Killed { folder, there, staged, .. } = killed_in_the_middle(10_000);
     let server = Plan::on(folder.path()).start();
     let mut admin = server.admin();
     let mut other = server.admin().with("X-Workspace-Id", &there);
@@ -598,7 +601,18 @@ fn a_killed_import_leaves_nothing() {
         let body = json!({"url": "https://e.test/", "customSlug": staged});
         (admin.post(LINKS, &body).status == 201).then_some(())
     });
-    // The share is still unused.
+    assert_eq!(total(&mut other), 0);
+    server.stop();
+}
+
+/// The share of a killed import is still unused.
+#[test]
+fn a_killed_import_can_be_repeated() {
+    // Half of the links of the test above, since the import runs twice.
+    const COUNT: usize = 5_000;
+    let Killed { folder, share, there, .. } = killed_in_the_middle(COUNT);
+    let server = Plan::on(folder.path()).start();
+    let mut other = server.admin().with("X-Workspace-Id", &there);
     let import = poll("the import", PATIENCE, || {
         let body = json!({"shareId": share["id"], "onConflict": "rename"});
         let answer = other.post(IMPORT, &body);
