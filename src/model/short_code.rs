@@ -535,6 +535,15 @@ mod tests {
     }
 
     #[test]
+    fn every_character_of_a_code_folds_to_one_of_a_code() {
+        for c in char::MIN..=char::MAX {
+            let Ok(code) = ShortCode::parse(&format!("a{c}")) else { continue };
+            let folded = code.folded();
+            assert_eq!(ShortCode::parse(folded.as_str()), Ok(folded.clone()), "{c}");
+        }
+    }
+
+    #[test]
     fn a6_case_is_folded_in_all_scripts() {
         let folded = |text: &str| ShortCode::parse(text).map(|code| code.folded().to_string());
         for text in ["ÉTÉ", "Été", "E\u{301}te\u{301}"] {

@@ -93,8 +93,9 @@ pub fn folded(text: &str) -> Cow<'_, str> {
 /// Returns the simple case folding of a character (`CaseFolding.txt`, status C and S): the lower case of its
 /// upper case, where both are one character. So `ς` is `σ`, and `ſ` is `s`.
 fn fold(c: char) -> char {
-    // Dotless i: its upper case is that of the dotted one, and the table leaves it alone.
-    if c == 'ı' {
+    // The upper case of dotless i is that of the dotted one, and the table leaves it alone. Ⓜ is the only emoji
+    // with a lower case, which is no emoji.
+    if matches!(c, 'ı' | 'Ⓜ') {
         return c;
     }
     let upper = only(c.to_uppercase()).unwrap_or(c);
