@@ -149,12 +149,7 @@ impl Table {
     /// Returns the link of `code` on `domain`, unless an import hides it.
     pub fn link(&self, domain: DomainNumber, code: &str) -> Result<Option<Found<Link>>, Error> {
         let key = keys::link(domain, code);
-        self.read(|store| {
-            let found = ReadView::default().link(store, &key)?;
-            // Visitors click random links: each read is likely of another page.
-            store.count_page(&key)?;
-            Ok(found)
-        })
+        self.read(|store| ReadView::default().link(store, &key))
     }
 
     /// Returns the link of `code` on `domain`, even if an import hides it.
@@ -273,6 +268,7 @@ impl Table {
                     None => return Err(Corrupt::new("a click total has no node").into()),
                 }
             }
+            // Visitors click random links: each read is likely of another page, and a walk counts only some.
             store.count_page(&prefix)?;
             Ok(cells)
         })

@@ -54,18 +54,18 @@ pub(super) struct Store {
     /// Whether a version before leaves wrote the table, with one key of sled for each pair. Such a table is
     /// read, but rebuilt instead of written.
     is_plain: bool,
-    written: Mutex<Written>,
+    counted: Mutex<Counted>,
 }
 
-/// The last written leaves.
+/// The last leaves whose pages sled was made to count.
 #[derive(Debug, Default)]
-struct Written {
-    leaves: [IVec; 4],
+struct Counted {
+    leaves: [IVec; 8],
     next: usize,
 }
 
-impl Written {
-    /// Notes a written leaf. Returns whether it was among the last ones already.
+impl Counted {
+    /// Notes a leaf. Returns whether it was among the last ones already.
     fn again(&mut self, first: IVec) -> bool {
         if self.leaves.contains(&first) {
             return true;
@@ -120,7 +120,7 @@ impl Store {
         let path = dir.join(SLED_FILE);
         let file = open(&path)?;
         let is_plain = is_plain(&db)?;
-        Ok(Store { db: Some(db), file, path, is_plain, written: Mutex::default() })
+        Ok(Store { db: Some(db), file, path, is_plain, counted: Mutex::default() })
     }
 
     /// Converts a pair of sled into a leaf: itself, or the pair of a version before leaves.
@@ -146,7 +146,9 @@ impl Store {
 
     /// Returns the value of a key.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let Some((_, mut leaf)) = self.leaf(key)? else { return Ok(None) };
+        let Some((first, mut leaf)) = self.leaf(key)? else { return Ok(None) };
+        // Many callers read random keys, each likely in a page of its own: visitors' links, the scrub's entries.
+        self.count(first, key)?;
         // A concurrent split may have moved the key to a later leaf, so the look-up is repeated. A split
         // moves pairs from the end of a leaf only: if pairs follow the key here, it was not moved.
         if !leaf::ends_behind(&leaf, key)? && leaf::find(&leaf, key)?.is_none() {
@@ -171,8 +173,13 @@ impl Store {
         }
     }
 
-    /// Makes sled count the page of a key that was just read or written: see [`REREADS`]. For random keys,
-    /// each likely in a page of its own.
+    /// Makes sled count the page of a leaf that was just read or written, unless the leaf is among the last ones that
+    /// were counted. `key` is in the leaf.
+    fn count(&self, leaf: IVec, key: &[u8]) -> Result<(), StoreError> {
+        if self.counted.lock().again(leaf) { Ok(()) } else { self.count_page(key) }
+    }
+
+    /// Makes sled count the page of a key that was just read: see [`REREADS`].
     pub(super) fn count_page(&self, key: &[u8]) -> Result<(), StoreError> {
         for _ in 0..REREADS {
             call(|| self.db().get(key))?;
@@ -232,10 +239,7 @@ impl Store {
             return Ok(others);
         }
         self.put(&first, &old, &leaves)?;
-        // sled counts the page of a leaf that is written repeatedly, as at the end of a list.
-        if !self.written.lock().again(first) {
-            self.count_page(key)?;
-        }
+        self.count(first, key)?;
         Ok(others)
     }
 
