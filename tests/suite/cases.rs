@@ -134,21 +134,8 @@ const CASES: &[(&str, &str)] = &[
 ];
 
 /// Cases, or parts of them, that need no test.
-const NOT_APPLICABLE: &[(&str, &str)] = &[
-    ("t32", "the server has no TLS: a reverse proxy terminates it"),
-    ("t34", NO_HTTP_2),
-    ("t35", NO_HTTP_2),
-    ("t36", NO_HTTP_2),
-    ("t37", NO_HTTP_2),
-    ("t38", NO_HTTP_2),
-    ("t39", NO_HTTP_2),
-    ("t40", NO_HTTP_2),
-    ("t41", NO_HTTP_2),
-    ("t67", "CSV cells: clicks are exported as JSON only"),
-    ("t119", "workspaces: no dialect deletes one"),
-];
-
-const NO_HTTP_2: &str = "HTTP/2 is off: a connection that begins with it gets 400 and is closed";
+const NOT_APPLICABLE: &[(&str, &str)] =
+    &[("t67", "CSV cells: clicks are exported as JSON only"), ("t119", "workspaces: no dialect deletes one")];
 
 /// Faults that attacks on the program found. The numbers in between belong to attacks that failed.
 const FOUND_BY_ATTACKS: &[(&str, &str)] = &[

@@ -345,7 +345,7 @@ const ATTACKS: &[Attack] = &[
 
 /// Every attack by fifty clients at once ends, each with its code, and no visitor beside it fails.
 #[test]
-fn e13_floods_of_http2_end_and_no_visitor_fails() {
+fn t34_t35_t36_t37_t38_t39_floods_of_http2_end_and_no_visitor_fails() {
     let app = HttpsApp::start();
     app.app.admin().create(&json!({"url": "https://example.com/", "customSlug": "abc"}));
     let (stop, visits) = (AtomicBool::new(false), AtomicUsize::new(0));

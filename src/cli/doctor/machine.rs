@@ -50,10 +50,11 @@ pub(super) fn configuration(case: &Case) -> Vec<Finding> {
     } else if let Some(why) = config.unserved_port() {
         found.push(Finding::warning(CONFIGURATION, why));
     }
-    // Waypost has no TLS of its own, so https needs a proxy.
-    if is_secure && config.http.trusted_proxies.is_empty() {
-        let text = "`public_url` is https, which needs a proxy in front of Waypost, but `http.trusted_proxies` is empty: \
-                    all visitors have the address of the proxy and share its limits. Add the proxy there";
+    // Without `domain` and certificates, only a proxy in front can serve it.
+    if is_secure && config.https_listen().is_none() && config.http.trusted_proxies.is_empty() {
+        let text = "`public_url` is https, and neither `domain` nor `https.certificates` is set: this needs a proxy in \
+                    front of Waypost, but `http.trusted_proxies` is empty, so all visitors have the address of the \
+                    proxy and share its limits. Set `domain`, or add the proxy";
         found.push(Finding::warning(CONFIGURATION, text));
     }
     if config.metrics.public && !is_local {
