@@ -22,9 +22,14 @@ pub(crate) fn of_machine() -> RootCertStore {
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         tracing::info!("the machine has no certificate authorities: the built-in list is used");
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        roots = of_browsers();
     }
     roots
+}
+
+/// Returns the authorities that browsers trust: Mozilla's list of the day of the build.
+pub(crate) fn of_browsers() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
 
 /// Reads the authorities of a PEM file. Fails if it contains none, or one that cannot be used. Blocks.

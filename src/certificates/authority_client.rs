@@ -25,6 +25,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::schedule::CLOCK_ERROR_MAX;
 use super::state::millis;
 use crate::authorities;
 use crate::clock::{Clock, Timestamp};
@@ -90,9 +91,25 @@ pub(super) struct AuthorityPool {
     tls: OnceCell<TlsConnector>,
     idle: Mutex<Vec<Idle>>,
     clock: Clock,
-    /// The authority's time at its last answer, and when that was. Measured by a clock that does not jump: ours may be
-    /// corrected a moment later.
-    time: Mutex<Option<(Instant, Timestamp)>>,
+    time: Mutex<Option<AuthorityTime>>,
+}
+
+/// The time of the last answer of the authority.
+#[derive(Clone, Copy, Debug)]
+struct AuthorityTime {
+    /// When it came, by a clock that does not jump: the wall clock may be corrected a moment later.
+    at: Instant,
+    /// The authority's time.
+    theirs: Timestamp,
+    /// The time of this machine.
+    ours: Timestamp,
+}
+
+impl AuthorityTime {
+    /// Returns a time of the answer, as it is now.
+    fn now(&self, then: Timestamp) -> Timestamp {
+        then.plus_millis(millis(self.at.elapsed()))
+    }
 }
 
 struct Idle {
@@ -121,9 +138,17 @@ impl AuthorityPool {
 
     /// Returns how far the authority's clock is ahead of ours, in milliseconds.
     pub(super) fn ahead(&self) -> Option<i64> {
-        let (at, date) = (*self.time.lock())?;
-        let theirs = date.as_millis().saturating_add(millis(at.elapsed()));
-        Some(theirs.saturating_sub(self.clock.now().as_millis()))
+        let time = (*self.time.lock())?;
+        Some(time.now(time.theirs).as_millis().saturating_sub(self.clock.now().as_millis()))
+    }
+
+    /// Returns whether the wall clock has jumped since the last answer of the authority: it was set, or the machine was
+    /// suspended, during which the clock of [`AuthorityTime::at`] does not run. The time is then unknown until the next
+    /// answer.
+    pub(super) fn has_jumped(&self) -> bool {
+        let Some(time) = *self.time.lock() else { return false };
+        let jump = self.clock.now().as_millis().saturating_sub(time.now(time.ours).as_millis());
+        jump.saturating_abs() > CLOCK_ERROR_MAX
     }
 
     /// Creates a client of one act. It notes what the authority answers to this act.
@@ -223,7 +248,8 @@ impl AuthorityPool {
 
     fn note_time(&self, headers: &HeaderMap) {
         if let Some(date) = date(headers) {
-            *self.time.lock() = Some((Instant::now(), date));
+            *self.time.lock() =
+                Some(AuthorityTime { at: Instant::now(), theirs: date, ours: self.clock.now() });
         }
     }
 }

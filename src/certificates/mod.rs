@@ -12,6 +12,7 @@ pub mod internet;
 pub mod name;
 mod order_budget;
 mod pair;
+pub mod reach;
 mod reload;
 mod renewer;
 pub mod report;
@@ -23,6 +24,7 @@ mod shared;
 mod state;
 pub mod status;
 pub mod store;
+mod trust;
 mod x509;
 
 use std::path::Path;
@@ -42,12 +44,12 @@ pub use self::resolver::CertificateResolver;
 pub use self::self_check::{ACME_TLS, CHALLENGE_PATH};
 pub use self::settings::Settings;
 use self::shared::Shared;
-pub use self::status::CertificateSummary;
+pub use self::status::{CertificateOwner, CertificateSummary};
 use self::store::CertificateStore;
 use crate::authorities;
 use crate::clock::{Clock, Timestamp};
 use crate::core::Core;
-use crate::model::certificate::{CertificateState, NameStatus};
+use crate::model::certificate::NameStatus;
 
 /// Look-ups at once, each of which may block a thread for half a minute: of names and of the authority.
 pub const LOOKUPS_MAX: usize = 2 * renewer::ACTS_MAX;
@@ -114,17 +116,25 @@ impl Certificates {
 
     /// Returns the state of a name. `None` for one without a certificate that should not have one.
     pub fn status(&self, name: &str, now: Timestamp) -> Option<NameStatus> {
+        let now = self.0.corrected(now);
         // First, as in handshakes.
-        if let Some(not_after) = self.0.own.lock().end_of(name) {
-            let state = if not_after > now { CertificateState::Valid } else { CertificateState::Expired };
-            return Some(NameStatus { state, expires_at: Some(not_after), failure: None, next_try: None });
+        if let Some(validity) = self.0.own.lock().find(name).map(|pair| pair.fields.validity()) {
+            let state = status::state_of(validity, now);
+            let expires_at = Some(validity.not_after);
+            return Some(NameStatus { state, expires_at, failure: None, next_try: None });
         }
         self.0.with_known(|known| known.get(name).map(|known| known.status(name, now)))
     }
 
-    /// Returns the states of all names that the authority certifies.
+    /// Returns the states of all names that the authority certifies, and of the owner's certificates.
     pub fn summaries(&self, now: Timestamp) -> Vec<CertificateSummary> {
-        self.0.with_known(|known| known.iter().map(|(name, facts)| facts.summary(name, now)).collect())
+        let now = self.0.corrected(now);
+        let own = self.0.own.lock().all().map(|(_, pair)| status::of_own(pair, now)).collect();
+        self.0.with_known(|known| {
+            let mut all: Vec<_> = own;
+            all.extend(known.iter().map(|(name, facts)| facts.summary(name, now)));
+            all
+        })
     }
 
     /// Returns the sentence about a clock that differs from the authority's.
@@ -184,6 +194,8 @@ impl Certificates {
         // An error means that it is set already, to the same names.
         let _ = self.0.desired.set(desired.clone());
         let pool = AuthorityPool::new(roots, clock.clone());
+        // As above. States are shown by the better clock.
+        let _ = self.0.pool.set(Arc::clone(&pool));
         let StoredCertificates { store, stored } = stored;
         Renewer::new(Arc::clone(&self.0), desired, settings, clock, pool, store, stored).run()
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
@@ -11,7 +11,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
 use super::settings::CertificateFiles;
+use super::trust::TrustCheck;
 use super::x509::Fields;
+use crate::authorities;
 
 /// Most bytes of a file of certificates or of a key: some hundred times a usual chain.
 const FILE_MAX: u64 = 1024 * 1024;
@@ -21,6 +23,8 @@ const FILE_MAX: u64 = 1024 * 1024;
 pub(super) struct CertificatePair {
     pub(super) key: Arc<CertifiedKey>,
     pub(super) fields: Fields,
+    /// Whether browsers trust it, once somebody has asked: the check takes a tenth of a millisecond.
+    is_trusted: Arc<OnceLock<bool>>,
 }
 
 /// The reason why a pair cannot be used. Each text names the file and the remedy.
@@ -105,7 +109,13 @@ impl CertificatePair {
         if key.keys_match().is_err() {
             return Err(PairError::Mismatch { chain: files.chain.clone(), key: files.key.clone() });
         }
-        Ok(CertificatePair { key: Arc::new(key), fields })
+        Ok(CertificatePair { key: Arc::new(key), fields, is_trusted: Arc::default() })
+    }
+
+    /// Returns whether browsers trust it, apart from its dates.
+    pub(super) fn is_trusted(&self) -> bool {
+        static BROWSERS: LazyLock<TrustCheck> = LazyLock::new(|| TrustCheck::new(authorities::of_browsers()));
+        *self.is_trusted.get_or_init(|| BROWSERS.distrust(&self.key, &self.fields).is_none())
     }
 }
 

@@ -11,7 +11,6 @@ use std::time::Duration;
 use super::pair::{CertificatePair, PairError};
 use super::resolver::ByName;
 use super::settings::CertificateFiles;
-use crate::clock::Timestamp;
 
 /// The time between two looks at the files.
 pub(super) const EVERY: Duration = Duration::from_secs(10);
@@ -67,14 +66,19 @@ impl OwnPairs {
         is_changed
     }
 
-    /// Returns when the certificate ends that is used for a name.
-    pub(super) fn end_of(&self, name: &str) -> Option<Timestamp> {
+    /// Returns the certificate that is used for a name.
+    pub(super) fn find(&self, name: &str) -> Option<&CertificatePair> {
         let wildcard = name.split_once('.').map(|(_, rest)| format!("*.{rest}"));
         let is_for = |own: &&OwnPair, name: &str| own.pair.fields.names.iter().any(|own| own == name);
         let found = self.0.iter().find(|own| is_for(own, name));
         let found =
             found.or_else(|| self.0.iter().find(|own| is_for(own, wildcard.as_deref().unwrap_or(name))));
-        found.map(|own| own.pair.fields.not_after)
+        found.map(|own| &own.pair)
+    }
+
+    /// Returns all certificates with their files.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Path, &CertificatePair)> {
+        self.0.iter().map(|own| (own.files.chain.as_path(), &own.pair))
     }
 
     /// Returns the certificates by their names. The first pair with a name wins.

@@ -3,14 +3,17 @@
 
 mod attempt;
 mod publish;
+mod time;
+mod time_question;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::{self, JoinSet};
 
 use self::attempt::{ActOutcome, Try};
+use self::time_question::TimeQuestion;
 use super::acme::Acme;
 use super::authority_client::AuthorityPool;
 use super::desired::Desired;
@@ -26,15 +29,6 @@ use crate::clock::{Clock, Timestamp};
 
 /// Most acts at once. Past it: names wait, those with visitors first.
 pub(super) const ACTS_MAX: usize = 4;
-
-/// Longest sleep: the wall clock may jump.
-const SLEEP_MAX: Duration = Duration::from_mins(10);
-
-/// Shortest sleep, so that a time that is always due costs nothing.
-const SLEEP_MIN: Duration = Duration::from_millis(100);
-
-/// How long the authority's time is used for decisions about renewals.
-const TIME_KNOWN: Duration = Duration::from_mins(10);
 
 /// Tries that lead elsewhere, after which the authority is asked all the same once an hour: behind some routers, a
 /// machine cannot reach its own public address.
@@ -57,8 +51,9 @@ pub(super) struct Renewer {
     /// The certificates that the disk had no space for.
     unwritten: BTreeMap<String, String>,
     is_state_unwritten: bool,
-    /// When the authority's time was asked for.
-    time_asked: Option<Instant>,
+    time_question: TimeQuestion,
+    /// Whether a certificate would be removed if the time were known.
+    is_removal_due: bool,
     /// What was logged last of each name.
     logged: HashMap<String, (String, Option<Remaining>)>,
     logged_clock: Option<String>,
@@ -125,7 +120,8 @@ impl Renewer {
             busy: HashMap::new(),
             unwritten: BTreeMap::new(),
             is_state_unwritten: false,
-            time_asked: None,
+            time_question: TimeQuestion::default(),
+            is_removal_due: false,
             logged: HashMap::new(),
             logged_clock: None,
         }
@@ -140,7 +136,7 @@ impl Renewer {
             // Before the files are written, which may take long on a slow disk.
             self.publish_status(next.as_ref());
             self.write().await;
-            let sleep = next.map_or(SLEEP_MAX, |(_, at)| self.until(at));
+            let sleep = schedule::sleep(next.map(|(_, at)| at), self.now());
             // All branches may be dropped at any time: none of them has done work that would be lost.
             tokio::select! {
                 Some(done) = self.acts.join_next() => match done {
@@ -156,11 +152,6 @@ impl Renewer {
 
     fn now(&self) -> Timestamp {
         schedule::corrected(self.clock.now(), self.pool.ahead())
-    }
-
-    fn until(&self, at: Timestamp) -> Duration {
-        let millis = at.as_millis().saturating_sub(self.now().as_millis());
-        Duration::from_millis(u64::try_from(millis).unwrap_or(0)).clamp(SLEEP_MIN, SLEEP_MAX)
     }
 
     fn validity(&self, name: &str) -> Option<Validity> {
@@ -180,15 +171,30 @@ impl Renewer {
             });
             self.is_state_unwritten |= state.undesired_since.take().is_some();
         }
-        let mut removed = Vec::new();
         for (name, state) in &mut self.states.names {
-            if names.contains(name) {
+            state.is_undesired = !names.contains(name);
+        }
+        self.remove_undesired(now).await;
+    }
+
+    /// Removes the certificates that were undesired for long.
+    async fn remove_undesired(&mut self, now: Timestamp) {
+        // Before the first answer of the authority, a wrong clock would begin or end the time too early.
+        let is_time_known = self.pool.ahead().is_some();
+        self.is_removal_due = false;
+        let mut removed = Vec::new();
+        for (name, state) in self.states.names.iter_mut().filter(|(_, state)| state.is_undesired) {
+            let since = schedule::undesired_since(state.undesired_since, now);
+            let is_over = now.as_millis().saturating_sub(since.as_millis()) > KEPT_UNDESIRED;
+            let is_new = state.undesired_since != Some(since);
+            if !is_time_known {
+                self.is_removal_due |= is_over || is_new;
                 continue;
             }
             // Written at once: a restart must not begin the time again.
-            self.is_state_unwritten |= state.undesired_since.is_none();
-            let since = *state.undesired_since.get_or_insert(now);
-            if now.as_millis().saturating_sub(since.as_millis()) > KEPT_UNDESIRED {
+            self.is_state_unwritten |= is_new;
+            state.undesired_since = Some(since);
+            if is_over {
                 removed.push(name.clone());
             }
         }
@@ -218,14 +224,8 @@ impl Renewer {
         let now = self.now();
         // All names are looked at in each round: the states are small, and rounds are seconds apart or more.
         let (mut due, mut next) = self.find_due(now);
-        if self.is_time_needed(&due, now) {
+        if self.needs_time(&due, now) {
             // A wrong clock must not renew everything, nor nothing: the authority's time decides.
-            self.time_asked = Some(Instant::now());
-            let acme = Arc::clone(&self.acme);
-            self.acts.spawn(async move {
-                acme.ask_time().await;
-                EndedAct { name: String::new(), outcome: ActOutcome::Time }
-            });
             due.retain(|due| !due.has_one);
         }
         for due in due {
@@ -253,7 +253,7 @@ impl Renewer {
         let awaited = self.shared.awaited();
         let busy: HashSet<&str> = self.busy.values().map(String::as_str).collect();
         for (name, state) in &self.states.names {
-            if state.undesired_since.is_some() || busy.contains(name.as_str()) {
+            if state.is_undesired || busy.contains(name.as_str()) {
                 continue;
             }
             let (validity, is_awaited) = (self.validity(name), awaited.contains(name));
@@ -267,13 +267,6 @@ impl Renewer {
         // Names with visitors first, then those without a certificate.
         due.sort_by_key(|due| (!due.is_awaited, due.has_one, due.at));
         (due, next)
-    }
-
-    /// Returns whether the authority's time must be known before the next acts.
-    fn is_time_needed(&self, due: &[DueAct], now: Timestamp) -> bool {
-        let is_known = self.time_asked.is_some_and(|asked| asked.elapsed() < TIME_KNOWN);
-        let is_renewal_due = due.iter().any(|due| due.has_one && due.act == Act::Order);
-        !is_known && (is_renewal_due || self.pairs.values().any(|pair| pair.fields.validity().is_before(now)))
     }
 
     fn begin(&mut self, name: String, act: Act, now: Timestamp) {
@@ -315,7 +308,7 @@ impl Renewer {
 
     /// Notes an act that panicked, which was printed.
     fn panicked(&mut self, act: task::Id) {
-        let Some(name) = self.busy.remove(&act) else { return };
+        let Some(name) = self.busy.remove(&act) else { return self.time_question.end() };
         self.unusable(&name, "an error of Waypost, which the log of this server has".to_owned());
     }
 
@@ -325,7 +318,7 @@ impl Renewer {
         // After each answer of the authority, which has its time.
         self.log_clock();
         if matches!(done.outcome, ActOutcome::Time) {
-            return;
+            return self.time_question.end();
         }
         let has_one = self.pairs.contains_key(&done.name);
         // The name may have been removed while the authority was asked.
@@ -383,7 +376,7 @@ impl Renewer {
                 return self.unusable(name, "the authority issued a certificate for another name".to_owned());
             }
             Err(error) => {
-                return self.unusable(name, format!("the authority issued a certificate that {error}"));
+                return self.unusable(name, format!("the authority issued an unusable certificate: {error}"));
             }
         };
         if let Some(state) = self.states.names.get_mut(name) {

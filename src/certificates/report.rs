@@ -1,29 +1,44 @@
 //! What `waypost doctor` reports of certificates, from the data folder and from the authority.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::Authority;
 use super::authority_client::AuthorityPool;
 use super::name::{CertificateName, CertificateNames};
-use super::pair::PairError;
+use super::pair::{CertificatePair, PairError};
 use super::reload::OwnPairs;
-use super::schedule::{self, Remaining};
+use super::schedule::{self, Remaining, Validity};
 use super::settings::Settings;
+use super::state::NameState;
 use super::status::{clock_sentence, day, sentence};
 use super::store::CertificateStore;
+use super::trust::{Distrust, TrustCheck};
+use crate::authorities;
 use crate::clock::{Clock, Timestamp};
+
+/// The hosts of an instance.
+#[derive(Debug)]
+pub struct Hosts {
+    /// The host of `public_url`.
+    pub of_links: String,
+    /// All of them, in lower case. `None` if the log was not read.
+    pub all: Option<BTreeSet<String>>,
+}
 
 /// The report of a data folder.
 #[derive(Debug)]
 pub struct FolderReport {
     /// A sentence for each file that is not used.
     pub unusable: Vec<String>,
-    /// The names of the setting, and those with a certificate or a failed try.
+    /// The names of the setting, those with a certificate or a failed try, and what is wrong with certificates.
     pub names: Vec<NameReport>,
+    /// The names that have HTTPS, with the certificate in DER that visitors should get.
+    pub served: BTreeMap<String, Option<Vec<u8>>>,
 }
 
 /// The report of a name.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct NameReport {
     /// The state, the reason and the remedy.
     pub text: String,
@@ -31,6 +46,12 @@ pub struct NameReport {
     pub is_problem: bool,
     /// Whether they soon will not be.
     pub is_warning: bool,
+}
+
+impl NameReport {
+    fn warning(text: String) -> NameReport {
+        NameReport { text, is_problem: false, is_warning: true }
+    }
 }
 
 /// The answer of the authority.
@@ -44,7 +65,8 @@ pub struct AuthorityReport {
 pub fn read(
     names: &CertificateNames,
     settings: &Settings,
-    data_dir: &std::path::Path,
+    data_dir: &Path,
+    hosts: &Hosts,
     now: Timestamp,
 ) -> Result<FolderReport, PairError> {
     // As a start does: it fails with the first pair that cannot be used.
@@ -52,47 +74,136 @@ pub fn read(
     Authority::open(names, settings)?;
     let stored = CertificateStore::of(data_dir).read();
     let mut all: BTreeSet<String> = names.all().iter().map(CertificateName::to_string).collect();
-    all.extend(
-        stored
-            .states
-            .names
-            .iter()
-            .filter(|(_, state)| state.undesired_since.is_none())
-            .map(|(name, _)| name.clone()),
-    );
-    let reports = all.iter().map(|name| {
+    let desired = stored.states.names.iter().filter(|(_, state)| state.undesired_since.is_none());
+    all.extend(desired.map(|(name, _)| name.clone()));
+    // Of the hosts, those with a certificate of the owner: the authority certifies the others on its own terms.
+    let known = hosts.all.iter().flatten();
+    all.extend(known.filter(|host| own.find(host).is_some()).cloned());
+    let mut report = FolderReport { unusable: Vec::new(), names: Vec::new(), served: BTreeMap::new() };
+    // Browsers trust the machine's list or their own, which are nearly the same.
+    let trust = TrustCheck::new(authorities::of_machine());
+    for name in all {
+        let pair = stored.pairs.iter().find(|(stored, _)| *stored == name).map(|(_, pair)| pair);
         // The owner's certificate is served, whatever else there is.
-        if let Some(end) = own.end_of(name) {
-            let is_over = end <= now;
-            let verb = if is_over { "ended" } else { "ends" };
-            let text = format!("the owner's certificate for {name} {verb} on {}", day(end));
-            return NameReport { text, is_problem: is_over, is_warning: false };
+        if let Some(own) = own.find(&name) {
+            report.names.push(of_own(&name, own.fields.validity(), now));
+            report.serve(name, Some(own));
+            continue;
         }
-        let pair = stored.pairs.iter().find(|(stored, _)| stored == name);
-        let validity = pair.map(|(_, pair)| pair.fields.validity());
-        let state = stored.states.names.get(name);
-        let failure = state.and_then(|state| Some((state, state.failure.as_ref()?)));
-        // The failure first: a certificate that is valid for a month is no reason to be silent about it.
-        let text = match (failure, validity) {
-            (Some((state, why)), _) => {
-                let next = schedule::order_at(state, validity, false, now);
-                sentence(name, validity, why, next.max(now), now)
-            }
-            (None, Some(validity)) => {
-                let verb = if validity.remaining(now) == Remaining::Nothing { "ended" } else { "ends" };
-                format!("the certificate for {name} {verb} on {}", day(validity.not_after))
-            }
-            (None, None) => format!("no certificate for {name} yet: no server has requested it"),
-        };
-        let remaining = validity.map_or(Remaining::Nothing, |validity| validity.remaining(now));
-        NameReport {
-            text,
-            is_problem: remaining == Remaining::Nothing && (failure.is_some() || validity.is_some()),
-            is_warning: remaining != Remaining::Enough,
+        report.names.push(of_name(&name, pair, stored.states.names.get(&name), now));
+        // A private authority is known to those who configured it.
+        let distrust = pair
+            .filter(|_| settings.authority_roots.is_none())
+            .and_then(|pair| trust.distrust(&pair.key, &pair.fields));
+        report
+            .names
+            .extend(distrust.map(|why| NameReport::warning(format!("the certificate for {name} {why}"))));
+        report.serve(name, pair);
+    }
+    report.names.extend(own.all().flat_map(|(file, pair)| of_file(file, pair, &trust, hosts)));
+    // With `domain`, the authority issues what the files lack.
+    if names.first().is_none() {
+        report.names.extend(uncertified(&own, hosts));
+    }
+    report.unusable = stored.unusable;
+    Ok(report)
+}
+
+impl FolderReport {
+    fn serve(&mut self, name: String, pair: Option<&CertificatePair>) {
+        let der = pair.and_then(|pair| pair.key.cert.first()).map(|first| first.as_ref().to_vec());
+        self.served.insert(name, der);
+    }
+}
+
+/// Reports a name with a certificate of the owner.
+fn of_own(name: &str, validity: Validity, now: Timestamp) -> NameReport {
+    let (remaining, end) = (validity.remaining(now), day(validity.not_after));
+    let remedy = "replace the files that `https.certificates` names";
+    let text = match remaining {
+        Remaining::Nothing => format!("the owner's certificate for {name} ended on {end}: {remedy}"),
+        Remaining::Enough => format!("the owner's certificate for {name} ends on {end}"),
+        _ => format!("the owner's certificate for {name} ends on {end}: {remedy}"),
+    };
+    NameReport {
+        text,
+        is_problem: remaining == Remaining::Nothing,
+        is_warning: remaining != Remaining::Enough,
+    }
+}
+
+/// Reports a name that the authority certifies.
+fn of_name(
+    name: &str,
+    pair: Option<&CertificatePair>,
+    state: Option<&NameState>,
+    now: Timestamp,
+) -> NameReport {
+    let validity = pair.map(|pair| pair.fields.validity());
+    let failure = state.and_then(|state| Some((state, state.failure.as_ref()?)));
+    // The failure first: a certificate that is valid for a month is no reason to be silent about it.
+    let text = match (failure, validity) {
+        (Some((state, why)), _) => {
+            let next = schedule::order_at(state, validity, false, now);
+            sentence(name, validity, why, next.max(now), now)
         }
+        (None, Some(validity)) => {
+            let verb = if validity.remaining(now) == Remaining::Nothing { "ended" } else { "ends" };
+            format!("the certificate for {name} {verb} on {}", day(validity.not_after))
+        }
+        (None, None) => format!("no certificate for {name} yet: no server has requested it"),
+    };
+    let remaining = validity.map_or(Remaining::Nothing, |validity| validity.remaining(now));
+    NameReport {
+        text,
+        is_problem: remaining == Remaining::Nothing && (failure.is_some() || validity.is_some()),
+        is_warning: remaining != Remaining::Enough,
+    }
+}
+
+/// Reports what is wrong with a file of the owner beside its dates.
+fn of_file(file: &Path, pair: &CertificatePair, trust: &TrustCheck, hosts: &Hosts) -> Vec<NameReport> {
+    let shown = file.display();
+    let distrust = trust.distrust(&pair.key, &pair.fields).map(|why| NameReport {
+        // A private authority may be known to all visitors. An incomplete chain is known to none.
+        is_problem: matches!(why, Distrust::Incomplete { .. } | Distrust::Invalid(_)),
+        is_warning: true,
+        text: format!("the certificate in {shown} {why}"),
     });
-    let names = reports.collect();
-    Ok(FolderReport { unusable: stored.unusable, names })
+    // The name of another site, such as after a copy of its settings.
+    let names = &pair.fields.names;
+    let is_for = |host: &String| names.iter().any(|name| name == host || is_wildcard_of(name, host));
+    let is_unused = hosts.all.as_ref().is_some_and(|all| !all.iter().any(is_for));
+    let unused = is_unused.then(|| {
+        NameReport::warning(format!(
+            "the certificate in {shown} is for {}, and no domain of this server has such a name: it is shown to nobody",
+            names.join(", ")
+        ))
+    });
+    distrust.into_iter().chain(unused).collect()
+}
+
+fn is_wildcard_of(name: &str, host: &str) -> bool {
+    let (Some(wild), Some((_, rest))) = (name.strip_prefix("*."), host.split_once('.')) else { return false };
+    wild == rest
+}
+
+/// Reports the hosts that no file of the owner is for, on a server without an authority.
+fn uncertified(own: &OwnPairs, hosts: &Hosts) -> Vec<NameReport> {
+    let names: Vec<_> =
+        own.all().flat_map(|(_, pair)| pair.fields.names.iter().map(String::as_str)).collect();
+    let others = hosts.all.iter().flatten().filter(|host| own.find(host).is_none());
+    others
+        .map(|host| NameReport {
+            text: format!(
+                "no certificate for {host}: those of `https.certificates` are for {}. Add one for it, or set `domain`, so \
+                 that an authority issues it",
+                names.join(", ")
+            ),
+            is_problem: *host == hosts.of_links,
+            is_warning: true,
+        })
+        .collect()
 }
 
 /// Asks the authority for its directory. Fails with a clause that has the reason.
@@ -196,12 +307,17 @@ mod tests {
             states.names.insert(name.to_owned(), why.map_or_else(NameState::default, failed));
         }
         store.write_states(&states).expect("written");
-        let read =
-            read(&CertificateNames::default(), &Settings::default(), folder.path(), now).expect("readable");
-        assert_eq!(read.names.len(), rows.len());
+        let hosts = Hosts { of_links: "good.test".to_owned(), all: None };
+        let names = CertificateNames::default();
+        let read = read(&names, &Settings::default(), folder.path(), &hosts, now).expect("readable");
+        let (signed, states): (Vec<_>, Vec<_>) =
+            read.names.into_iter().partition(|report| report.text.contains("is signed by itself"));
+        assert_eq!((signed.len(), states.len()), (4, rows.len()));
         for (name, _, _, text, severity) in rows {
-            let report = read.names.iter().find(|report| report.text.contains(name)).expect(name);
+            let report = states.iter().find(|report| report.text.contains(name)).expect(name);
             assert_eq!((report.text.as_str(), (report.is_problem, report.is_warning)), (text, severity));
+            assert!(read.served.contains_key(name), "{name}");
         }
+        assert_eq!(read.served.values().flatten().count(), 4);
     }
 }

@@ -7,6 +7,8 @@
 //! The wall clock may jump. Every wait is therefore kept with the time at which it began: a beginning in the future
 //! is of a clock that was set back since, and its wait is over.
 
+use std::time::Duration;
+
 use super::state::{NameState, ORDERS_AN_HOUR};
 use crate::clock::Timestamp;
 
@@ -34,6 +36,12 @@ pub(super) const CLOCK_ERROR_MAX: i64 = HOUR;
 
 /// How long the certificate of a name is kept that is no longer desired.
 pub(super) const KEPT_UNDESIRED: i64 = 30 * DAY;
+
+/// Longest sleep: the wall clock may jump, and a machine may have been suspended.
+const SLEEP_MAX: Duration = Duration::from_mins(10);
+
+/// Shortest sleep, so that a time that is always due costs nothing.
+const SLEEP_MIN: Duration = Duration::from_millis(100);
 
 /// The time in which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +122,19 @@ pub(super) fn corrected(own: Timestamp, ahead: Option<i64>) -> Timestamp {
         Some(ahead) if ahead.saturating_abs() > CLOCK_ERROR_MAX => own.plus_millis(ahead),
         _ => own,
     }
+}
+
+/// Returns how long the renewer sleeps until a time. `None`: nothing is due at any time.
+pub(super) fn sleep(at: Option<Timestamp>, now: Timestamp) -> Duration {
+    let Some(at) = at else { return SLEEP_MAX };
+    let millis = at.as_millis().saturating_sub(now.as_millis());
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0)).clamp(SLEEP_MIN, SLEEP_MAX)
+}
+
+/// Returns since when a name is undesired. A beginning in the future is of a clock that was set back since: the time
+/// begins again, and no certificate is removed by a clock that was wrong.
+pub(super) fn undesired_since(since: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    since.filter(|since| *since <= now).unwrap_or(now)
 }
 
 /// Returns the pause after this number of failures.
@@ -276,6 +297,29 @@ mod tests {
             (Some(i64::MIN), i64::MIN),
         ] {
             assert_eq!(corrected(*NOW, ahead), NOW.plus_millis(want), "{ahead:?}");
+        }
+    }
+
+    #[test]
+    fn no_sleep_is_longer_than_a_jump_of_the_clock_may_go_unseen() {
+        let rows = [
+            (None, 600_000),
+            (Some(*NOW), 100),
+            (Some(days(*NOW, -4_000)), 100),
+            (Some(NOW.plus_millis(5_000)), 5_000),
+            (Some(days(*NOW, 4_000)), 600_000),
+        ];
+        for (at, want) in rows {
+            assert_eq!(sleep(at, *NOW), Duration::from_millis(want), "{at:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_begins_the_time_of_an_undesired_name_again() {
+        for (since, want) in
+            [(None, *NOW), (Some(days(*NOW, -29)), days(*NOW, -29)), (Some(days(*NOW, 400)), *NOW)]
+        {
+            assert_eq!(undesired_since(since, *NOW), want, "{since:?}");
         }
     }
 

@@ -73,7 +73,7 @@ pub(super) async fn check(
     let wanted = CertificateDer::from(handshakes.certificate().unwrap_or_default().to_vec());
     let question = Arc::new(Question {
         server_name: server_name(name),
-        connector: connector(wanted),
+        connector: connector_to(wanted, ACME_TLS),
         request: format!(
             "GET {CHALLENGE_PATH}{token} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
             name.in_url()
@@ -197,17 +197,18 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, &'static str> {
     }
 }
 
-fn connector(wanted: CertificateDer<'static>) -> TlsConnector {
+/// Creates a connector that accepts one certificate only.
+pub(super) fn connector_to(wanted: CertificateDer<'static>, protocol: &[u8]) -> TlsConnector {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(OnlyThis { wanted, provider: Arc::clone(&provider) });
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = config.expect("ring supports both versions");
     let mut config = config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-    config.alpn_protocols = vec![ACME_TLS.to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     TlsConnector::from(Arc::new(config))
 }
 
-/// Accepts one certificate, which this server has created for this question.
+/// Accepts one certificate of this server.
 #[derive(Debug)]
 struct OnlyThis {
     wanted: CertificateDer<'static>,
@@ -229,8 +230,8 @@ impl ServerCertVerifier for OnlyThis {
         Err(rustls::Error::General("another server".to_owned()))
     }
 
-    // The certificate alone is the proof: it was created for this check and shown to no other client. The verifier of
-    // signatures refuses it, since it does not know the critical extension of RFC 8737.
+    // The certificate alone is the proof, and nothing is sent that a server with a copy of it could abuse. The verifier of
+    // signatures refuses that of a challenge, since it does not know the critical extension of RFC 8737.
     fn verify_tls12_signature(
         &self,
         _: &[u8],

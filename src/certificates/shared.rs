@@ -9,11 +9,14 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 
+use super::authority_client::AuthorityPool;
 use super::challenge::Challenges;
 use super::desired::Desired;
 use super::reload::OwnPairs;
 use super::resolver::{ByName, CertificateResolver};
+use super::schedule;
 use super::status::NameFacts;
+use crate::clock::Timestamp;
 
 /// Handshakes at once that wait for a certificate. Past it: they fail as those for names without one.
 const HELD_MAX: usize = 64;
@@ -30,6 +33,8 @@ pub(super) struct Shared {
     pub(super) challenges: Arc<Challenges>,
     /// Set once the core is there, on a server whose certificates an authority issues.
     pub(super) desired: OnceLock<Desired>,
+    /// Set with `desired`. Knows the authority's time.
+    pub(super) pool: OnceLock<Arc<AuthorityPool>>,
     /// Notified when a visitor begins to wait.
     pub(super) requested: Notify,
     /// The names that visitors wait for, with their number.
@@ -48,6 +53,7 @@ impl Shared {
             own: Mutex::new(own),
             challenges: Arc::default(),
             desired: OnceLock::new(),
+            pool: OnceLock::new(),
             requested: Notify::new(),
             waiting: Mutex::default(),
             held: Semaphore::new(HELD_MAX),
@@ -112,6 +118,11 @@ impl Shared {
 
     pub(super) fn set_clock(&self, sentence: Option<String>) {
         *self.clock.lock() = sentence;
+    }
+
+    /// Returns the time by the better clock, this machine's or the authority's.
+    pub(super) fn corrected(&self, now: Timestamp) -> Timestamp {
+        schedule::corrected(now, self.pool.get().and_then(|pool| pool.ahead()))
     }
 
     /// Returns the sentence about a wrong clock.

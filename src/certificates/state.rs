@@ -86,6 +86,9 @@ pub(super) struct NameState {
     /// Since when the name is no longer desired.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) undesired_since: Option<Timestamp>,
+    /// Whether the name is no longer desired. Known anew after each start.
+    #[serde(skip)]
+    pub(super) is_undesired: bool,
     /// Whether another authority than the configured one issued the certificate.
     #[serde(skip)]
     pub(super) is_of_other_authority: bool,
@@ -145,6 +148,7 @@ impl NameState {
             authority: authority.to_owned(),
             chance,
             undesired_since: self.undesired_since,
+            is_undesired: self.is_undesired,
             ..NameState::default()
         };
     }

@@ -1,5 +1,6 @@
 //! What the log, the API, `/healthz` and `waypost doctor` show of a name's certificate.
 
+use super::pair::CertificatePair;
 use super::schedule::{CLOCK_ERROR_MAX, Remaining, Validity};
 use crate::clock::Timestamp;
 use crate::model::certificate::{CertificateState, NameStatus};
@@ -12,6 +13,8 @@ pub(super) struct NameFacts {
     pub(super) next_try: Timestamp,
     /// Whether the name is in `domain`.
     pub(super) is_of_setting: bool,
+    /// Whether browsers do not trust the certificate of a name in `domain`.
+    pub(super) is_untrusted: bool,
 }
 
 /// The state of a certificate without its name, for metrics and `/healthz`.
@@ -23,31 +26,65 @@ pub struct CertificateSummary {
     pub expires_at: Option<Timestamp>,
     /// Whether a twelfth of its time is left at most.
     pub ends_soon: bool,
-    /// Whether the name is in `domain`.
-    pub is_of_setting: bool,
+    /// Whether it is known that browsers do not trust it. Asked of the operator's alone.
+    pub is_untrusted: bool,
+    /// Whose it is.
+    pub owner: CertificateOwner,
+}
+
+/// Who cares for a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateOwner {
+    /// The operator, who has named files in `https.certificates`.
+    Files,
+    /// This server, for a name in `domain`.
+    Setting,
+    /// This server, for a domain that the APIs registered.
+    Registered,
+}
+
+/// Returns the state of a certificate.
+pub(super) fn state_of(validity: Validity, now: Timestamp) -> CertificateState {
+    match validity.remaining(now) {
+        Remaining::Nothing => CertificateState::Expired,
+        Remaining::Enough => CertificateState::Valid,
+        Remaining::Sixth | Remaining::Twelfth => CertificateState::Expiring,
+    }
+}
+
+/// Returns the state of a certificate of the owner.
+pub(super) fn of_own(pair: &CertificatePair, now: Timestamp) -> CertificateSummary {
+    let validity = pair.fields.validity();
+    CertificateSummary {
+        is_untrusted: !pair.is_trusted(),
+        state: state_of(validity, now),
+        expires_at: Some(validity.not_after),
+        ends_soon: validity.remaining(now) == Remaining::Twelfth,
+        owner: CertificateOwner::Files,
+    }
 }
 
 impl NameFacts {
     /// Returns the state at this time.
     pub(super) fn summary(&self, name: &str, now: Timestamp) -> CertificateSummary {
         let remaining = self.validity.map(|validity| validity.remaining(now));
+        let is_of_setting = self.is_of_setting;
         CertificateSummary {
+            is_untrusted: self.is_untrusted,
             state: self.status(name, now).state,
             expires_at: self.validity.map(|validity| validity.not_after),
             ends_soon: remaining == Some(Remaining::Twelfth),
-            is_of_setting: self.is_of_setting,
+            owner: if is_of_setting { CertificateOwner::Setting } else { CertificateOwner::Registered },
         }
     }
 
     /// Returns the status at this time.
     pub(super) fn status(&self, name: &str, now: Timestamp) -> NameStatus {
-        let state = match self.validity.map(|validity| validity.remaining(now)) {
-            // A failure of a renewal is no state of its own: the certificate is as good as before.
+        let state = match self.validity {
             None if self.failure.is_some() => CertificateState::Failing,
             None => CertificateState::Pending,
-            Some(Remaining::Nothing) => CertificateState::Expired,
-            Some(Remaining::Enough) => CertificateState::Valid,
-            Some(Remaining::Sixth | Remaining::Twelfth) => CertificateState::Expiring,
+            // A failure of a renewal is no state of its own: the certificate is as good as before.
+            Some(validity) => state_of(validity, now),
         };
         // A try that is due and has not begun yet is not in the past.
         let next_try = self.next_try.max(now);
@@ -168,6 +205,7 @@ mod tests {
             failure: failure.map(str::to_owned),
             next_try: now,
             is_of_setting: true,
+            is_untrusted: false,
         };
         let rows = [
             (known(None, None), CertificateState::Pending, false),

@@ -212,6 +212,7 @@ mod tests {
             authority: "https://a.test/dir".to_owned(),
             chance: 7,
             undesired_since: Some(at),
+            is_undesired: false,
             is_of_other_authority: false,
         };
         let names = [("a.test".to_owned(), state), ("b.test".to_owned(), NameState::default())];

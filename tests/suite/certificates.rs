@@ -22,15 +22,15 @@ use crate::support::process::{Plan, poll, unused_address};
 use crate::support::tls::names;
 
 /// How late a certificate may be on a busy machine.
-const LATE: Duration = Duration::from_mins(1);
+pub(super) const LATE: Duration = Duration::from_mins(1);
 
-const DOMAINS: &str = "/api/v1/domains";
+pub(super) const DOMAINS: &str = "/api/v1/domains";
 
 /// A year and a month.
-const DAYS_400: i64 = 400 * 24 * 60 * 60 * 1_000;
+pub(super) const DAYS_400: i64 = 400 * 24 * 60 * 60 * 1_000;
 
 /// Returns `https` of a domain.
-fn https_of(app: &TestApp, name: &str) -> Value {
+pub(super) fn https_of(app: &TestApp, name: &str) -> Value {
     let all = app.admin().get(DOMAINS).expect(200, "domains");
     let all = all["domains"].as_array().expect("a list").clone();
     all.into_iter().find(|domain| domain["domain"] == name).expect(name)["https"].clone()
@@ -42,12 +42,12 @@ fn failure(app: &TestApp, name: &str) -> String {
 }
 
 /// Waits until a name has a certificate.
-fn valid(app: &TestApp, name: &str) {
+pub(super) fn valid(app: &TestApp, name: &str) {
     poll("a certificate", LATE, || (https_of(app, name)["state"] == "valid").then_some(()));
 }
 
 /// Returns the sentences of `/healthz`.
-fn problems(app: &TestApp) -> String {
+pub(super) fn problems(app: &TestApp) -> String {
     app.visitor().get("/healthz").text()
 }
 
@@ -58,7 +58,7 @@ fn answers_at_once(address: std::net::SocketAddr, name: &str, clients: &Arc<Clie
 
 /// Returns once a visit over HTTPS with a trusted certificate is answered. A handshake is held for ten seconds, in which
 /// a busy machine may not get the certificate.
-fn answers(address: std::net::SocketAddr, name: &str, clients: &Arc<ClientConfig>) -> bool {
+pub(super) fn answers(address: std::net::SocketAddr, name: &str, clients: &Arc<ClientConfig>) -> bool {
     poll("a visit is answered", LATE, || answers_at_once(address, name, clients).then_some(true))
 }
 
@@ -296,28 +296,6 @@ fn e6_a_limit_is_waited_for_as_long_as_the_authority_asks() {
     let wait = next.as_millis() - app.clock().now().as_millis();
     assert!((6_900_000..=7_200_000).contains(&wait), "{wait}");
     assert_eq!(mock.orders().len(), 1);
-}
-
-#[test]
-fn e6_a_wrong_clock_renews_nothing_and_is_named() {
-    for jump in [DAYS_400, -9 * DAYS_400] {
-        let mock = AcmeMock::start(Manner::default());
-        let clients = mock.clients();
-        let app = TestApp::start_with(|config| mock.configure(config, &[HOST]));
-        let now = Timestamp::from(std::time::SystemTime::now());
-        app.clock().set(now);
-        assert!(answers(mock.https, HOST, &clients));
-        valid(&app, HOST);
-        app.clock().set(now.plus_millis(jump));
-        // Wakes the renewer, and has a certificate of its own.
-        app.admin().post(DOMAINS, &json!({"domain": "other.test"})).expect(201, "a domain");
-        assert!(answers(mock.https, "other.test", &clients));
-        let side = if jump > 0 { "400 days ahead of" } else { "3600 days behind" };
-        let want = format!("this machine's clock is {side} the authority's");
-        poll(&want, LATE, || problems(&app).contains(&want).then_some(()));
-        assert_eq!(mock.orders().len(), 2, "{jump}: one for each name");
-        assert!(answers(mock.https, HOST, &clients));
-    }
 }
 
 #[test]

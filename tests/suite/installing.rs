@@ -8,9 +8,11 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::process::{command, not_tested};
+use crate::support::tls::HttpsApp;
 
 /// Runs a command that must succeed. Returns everything that it prints.
 #[track_caller]
@@ -256,12 +258,57 @@ fn prometheus_accepts_its_files() {
     let (job, alerts) = (printed(&folder, "prometheus"), printed(&folder, "alerts"));
     succeeds(Command::new("promtool").args(["check", "config", "--syntax-only"]).arg(job));
     let said = succeeds(Command::new("promtool").args(["check", "rules"]).arg(&alerts));
-    assert!(said.contains("SUCCESS: 9 rules found"), "{said}");
+    assert!(said.contains("SUCCESS: 15 rules found"), "{said}");
     // Every metric in them exists.
-    let metrics = crate::support::app::TestApp::start().admin().get("/metrics").text();
+    let metrics = HttpsApp::start().app.admin().get("/metrics").text();
     let rules = fs::read_to_string(alerts).expect("the rules");
     let named = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     for name in named.filter(|name| name.starts_with("waypost_")) {
         assert!(metrics.contains(name), "{name}");
     }
+}
+
+/// Each alert about certificates is raised by what it is for, and by nothing less.
+#[test]
+fn alerts_about_certificates_are_raised_in_time() {
+    if !has("promtool") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    printed(&folder, "alerts");
+    // The series, its values a minute apart, and the minutes at which its alert is not yet and is there.
+    let rows = [
+        ("WaypostCertificateMissing", "waypost_certificates_degraded", "0 1x30", 9, 12),
+        ("WaypostCertificateExpiring", "waypost_certificates{state=\"expiring\"}", "0 1x90", 59, 62),
+        ("WaypostCertificateExpiring", "waypost_certificates{state=\"expired\"}", "0 1x90", 59, 62),
+        ("WaypostCertificateFailing", "waypost_certificates{state=\"failing\"}", "0 1x1500", 1_439, 1_442),
+        ("WaypostCertificateUntrusted", "waypost_certificates_untrusted", "0 1x30", 9, 12),
+        ("WaypostCertificatesUnwritten", "waypost_certificates_unwritten", "0 1x30", 9, 12),
+        ("WaypostClockWrong", "waypost_certificate_clock_wrong", "0 1x30", 9, 12),
+    ];
+    let tests: Vec<_> = rows
+        .iter()
+        .map(|(alert, series, values, before, after)| {
+            // Labels of sums are gone.
+            let labels = match series.split_once('{') {
+                Some((_, state)) if *alert == "WaypostCertificateFailing" => {
+                    json!({"state": state.split('"').nth(1)})
+                }
+                _ => json!({}),
+            };
+            json!({
+                "interval": "1m",
+                "input_series": [{"series": series, "values": values}],
+                "alert_rule_test": [
+                    {"eval_time": format!("{before}m"), "alertname": alert, "exp_alerts": []},
+                    {"eval_time": format!("{after}m"), "alertname": alert, "exp_alerts": [{"exp_labels": labels}]},
+                ],
+            })
+        })
+        .collect();
+    // JSON is YAML.
+    let test = json!({"rule_files": ["alerts"], "evaluation_interval": "1m", "tests": tests});
+    let path = folder.path().join("test.yml");
+    fs::write(&path, test.to_string()).expect("a small file");
+    succeeds(Command::new("promtool").args(["test", "rules"]).arg(path));
 }

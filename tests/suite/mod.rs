@@ -13,6 +13,7 @@ mod campaigns;
 /// The catalogue of hostile cases, and a check that each has a test.
 mod cases;
 /// Certificates of an authority.
+mod certificate_time;
 mod certificates;
 /// The commands that are clients of a server.
 mod client;
@@ -40,6 +41,7 @@ mod directory;
 mod disk_full;
 /// `waypost doctor`.
 mod doctor;
+mod doctor_https;
 /// The fields of a link.
 mod fields;
 /// Framing that servers read differently, malformed targets, slow clients.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::readme::documents;
 use crate::support::app::TestApp;
+use crate::support::tls::HttpsApp;
 
 /// Names in prose that are spelt like names of the code.
 const PROPER_NAMES: [&str; 12] = [
@@ -179,13 +180,14 @@ fn the_table_of_metrics_is_complete() {
     let rows: String = rows.take_while(|line| line.starts_with("| ")).collect();
     // A name ends before its labels.
     let names = rows.split('`').skip(1).step_by(2).map(|name| name.split('{').next().unwrap_or(""));
-    let is_name = |name: &&str| name.contains('_') || *name == "counters";
+    let is_name = |name: &&str| name.contains('_') || ["certificates", "counters"].contains(name);
     let whole = |name: &str| match name.strip_prefix("process_") {
         Some(_) => name.to_owned(),
         None => format!("waypost_{name}"),
     };
     let named: BTreeSet<_> = names.filter(is_name).map(whole).collect();
-    let metrics = TestApp::start().admin().get("/metrics").text();
+    // With all parts.
+    let metrics = HttpsApp::start().app.admin().get("/metrics").text();
     let served = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let served: BTreeSet<_> = served.map(str::to_owned).collect();
     assert!(served.len() > 40, "{served:?}");

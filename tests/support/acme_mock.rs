@@ -52,7 +52,8 @@ struct State {
     manner: Mutex<Manner>,
     /// The bodies of new orders, as they came.
     orders: Mutex<Vec<Value>>,
-    issued: Mutex<Vec<String>>,
+    /// By the number of the order: two may be finished at once.
+    issued: Mutex<std::collections::BTreeMap<usize, String>>,
 }
 
 impl AcmeMock {
@@ -96,14 +97,24 @@ impl AcmeMock {
         config.public_url = format!("https://{}:{}", domain[0], self.https.port());
         config.listen = self.http.into();
         config.https.listen = Some(Listen::from(self.https));
-        config.https.authority = format!("https://{}/dir", self.shared.address);
-        config.https.authority_roots = Some(self.folder.path().join("roots.pem"));
+        config.https.authority = self.directory();
+        config.https.authority_roots = Some(self.roots().into());
         let ip = self.https.ip();
         config.https.internet = Internet {
             lookup: Arc::new(move |_| Ok(vec![ip])),
             https_port: self.https.port(),
             http_port: self.http.port(),
         };
+    }
+
+    /// Returns the URL of its directory.
+    pub(crate) fn directory(&self) -> String {
+        format!("https://{}/dir", self.shared.address)
+    }
+
+    /// Returns the file of the roots of its own TLS.
+    pub(crate) fn roots(&self) -> String {
+        self.folder.path().join("roots.pem").display().to_string()
     }
 
     /// Changes what the authority does.
@@ -211,13 +222,13 @@ impl State {
             }
             _ if path.starts_with("/finalize/") => {
                 let pem = self.issue(number(), body["csr"].as_str().unwrap_or_default());
-                self.issued.lock().push(pem);
+                self.issued.lock().insert(number(), pem);
                 order(number(), "valid").to_string()
             }
             _ if path.starts_with("/orders/") => order(number(), "valid").to_string(),
             _ if path.starts_with("/certificate/") => {
                 kind = "application/pem-certificate-chain";
-                self.issued.lock().last().cloned().unwrap_or_default()
+                self.issued.lock().get(&number()).cloned().unwrap_or_default()
             }
             _ if path.starts_with("/renewal/") => {
                 let (start, end) = manner.window.unwrap_or_default();
@@ -233,11 +244,7 @@ impl State {
                 String::new()
             }
         };
-        let now = SystemTime::now();
-        let date = match u64::try_from(manner.ahead) {
-            Ok(ahead) => now + Duration::from_secs(ahead),
-            Err(_) => now - Duration::from_secs(manner.ahead.unsigned_abs()),
-        };
+        let date = self.now();
         let head = format!(
             "HTTP/1.1 {status} X\r\nDate: {}\r\nReplay-Nonce: bm9uY2U\r\nContent-Type: {kind}\r\n{headers}Content-Length: \
              {}\r\n\r\n",
@@ -247,13 +254,22 @@ impl State {
         if method == "HEAD" { head.into_bytes() } else { (head + &content).into_bytes() }
     }
 
+    /// Returns the time by its clock.
+    fn now(&self) -> SystemTime {
+        let (now, ahead) = (SystemTime::now(), self.manner.lock().ahead);
+        match u64::try_from(ahead) {
+            Ok(ahead) => now + Duration::from_secs(ahead),
+            Err(_) => now - Duration::from_secs(ahead.unsigned_abs()),
+        }
+    }
+
     fn issue(&self, number: usize, request: &str) -> String {
         let der = BASE64_URL_SAFE_NO_PAD.decode(request).expect("base64url");
         let request = CertReq::from_der(&der).expect("a request");
         let key = RequestedKey(request.info.public_key.subject_public_key.raw_bytes().to_vec());
         let name =
             self.orders.lock()[number]["identifiers"][0]["value"].as_str().unwrap_or_default().to_owned();
-        self.authority.sign(CertificateParams::new([name]).expect("a name"), &key)
+        self.authority.sign(CertificateParams::new([name]).expect("a name"), &key, self.now())
     }
 }
 

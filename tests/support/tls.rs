@@ -47,9 +47,13 @@ impl Authority {
         files
     }
 
-    /// Returns a certificate for 90 days, over a key that its owner keeps.
-    pub(crate) fn sign(&self, mut params: CertificateParams, key: &impl PublicKeyData) -> String {
-        let now = SystemTime::now();
+    /// Returns a certificate for 90 days from now on, over a key that its owner keeps.
+    pub(crate) fn sign(
+        &self,
+        mut params: CertificateParams,
+        key: &impl PublicKeyData,
+        now: SystemTime,
+    ) -> String {
         params.not_before = (now - Duration::from_mins(1)).into();
         params.not_after = (now + Duration::from_hours(90 * 24)).into();
         params.use_authority_key_identifier_extension = true;

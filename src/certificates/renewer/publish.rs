@@ -73,6 +73,10 @@ impl Renewer {
     }
 
     pub(super) fn log_clock(&mut self) {
+        // After an act without an answer: whose clock is wrong is unknown, such as after a suspension.
+        if self.pool.has_jumped() {
+            return;
+        }
         let ahead = self.pool.ahead().unwrap_or(0);
         let text = clock_sentence(ahead);
         self.shared.set_clock(text.clone());
@@ -90,17 +94,21 @@ impl Renewer {
     pub(super) fn publish_status(&self, next: Option<&NextAct>) {
         let now = self.now();
         // What is undesired has a certificate at most, and no next try.
-        let known = self.states.names.iter().filter(|(_, state)| state.undesired_since.is_none());
+        let known = self.states.names.iter().filter(|(_, state)| !state.is_undesired);
         let known = known.map(|(name, state)| {
             let validity = self.validity(name);
             let at = schedule::order_at(state, validity, false, now);
             // A name that waits for the budget is due later than its own state says.
             let at = next.filter(|(first, _)| first == name).map_or(at, |(_, budget)| at.max(*budget));
+            let is_of_setting = self.desired.is_of_setting(name);
+            // A private authority is known to those who configured it.
+            let is_asked = is_of_setting && self.settings.authority_roots.is_none();
             let known = NameFacts {
                 validity,
                 failure: state.failure.clone(),
                 next_try: at,
-                is_of_setting: self.desired.is_of_setting(name),
+                is_of_setting,
+                is_untrusted: is_asked && self.pairs.get(name).is_some_and(|pair| !pair.is_trusted()),
             };
             (name.clone(), known)
         });

@@ -1,12 +1,18 @@
 //! HTTPS: the certificates of the data folder, what the last server noted of each name, and the authority.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
+
 use super::finding::{Case, Finding};
-use crate::certificates::report::{self, NameReport};
+use super::network;
+use super::store::LogCheck;
+use crate::certificates::report::{self, Hosts, NameReport};
 use crate::certificates::store::FOLDER;
+use crate::core::Site;
 use crate::private_files;
-use crate::settings::listen::Listen;
 
 const HTTPS: &str = "HTTPS";
 const AUTHORITY: &str = "certificate authority";
@@ -14,26 +20,37 @@ const AUTHORITY: &str = "certificate authority";
 /// Time for the authority to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
-/// Checks certificates and their authority, on a server with `domain`.
-pub(super) fn https(case: &Case) -> Vec<Finding> {
+/// The result of the check, as the check of addresses needs it.
+#[derive(Default)]
+pub(super) struct HttpsCheck {
+    pub(super) findings: Vec<Finding>,
+    /// The names with HTTPS, with the certificate in DER that visitors should get.
+    pub(super) served: BTreeMap<String, Option<Vec<u8>>>,
+}
+
+/// Checks certificates and their authority, on a server with HTTPS.
+pub(super) fn https(case: &Case, log: &LogCheck) -> HttpsCheck {
     let config = &case.config;
-    if config.https_listen().is_none_or(|listen| listen == Listen::Off) {
-        return Vec::new();
+    let mut check = HttpsCheck::default();
+    if config.https_listen().is_none() {
+        return check;
     }
-    let mut found = Vec::new();
-    let folder = config.data_dir.join(FOLDER);
-    if private_files::is_open_to_others(&folder) {
-        let shown = folder.display();
-        let text = format!(
-            "other users can read {shown}, which contains the keys of certificates. Run: chmod -R go= {shown}"
-        );
-        found.push(Finding::problem(HTTPS, text));
+    let found = &mut check.findings;
+    let tls = config.data_dir.join(FOLDER);
+    found.extend(folder(&tls));
+    if tls.exists() && !tls.is_dir() {
+        // Nothing can be read: the rest would repeat it.
+        return check;
     }
-    let read = match report::read(&config.domain, &config.https, &config.data_dir, case.clock.now()) {
+    let site = Site::parse(&config.public_url).expect("the configuration was checked");
+    // A log that exists and was not read may have more domains.
+    let is_known = log.is_read || log.archive.is_none();
+    let hosts = Hosts { of_links: site.host().to_owned(), all: is_known.then(|| network::names(case, log)) };
+    let read = match report::read(&config.domain, &config.https, &config.data_dir, &hosts, case.clock.now()) {
         Ok(read) => read,
         Err(error) => {
             found.push(Finding::problem(HTTPS, format!("{error}. The next start fails")));
-            return found;
+            return check;
         }
     };
     // Each has a remedy by itself: the next start asks again.
@@ -42,7 +59,31 @@ pub(super) fn https(case: &Case) -> Vec<Finding> {
     if config.domain.first().is_some() {
         found.extend(authority(case));
     }
-    found
+    check.served = read.served;
+    check
+}
+
+/// Checks the folder of the certificates.
+fn folder(folder: &Path) -> Option<Finding> {
+    let shown = folder.display();
+    if private_files::is_open_to_others(folder) {
+        let text = format!(
+            "other users can read {shown}, which contains the keys of certificates. Run: chmod -R go= {shown}"
+        );
+        return Some(Finding::problem(HTTPS, text));
+    }
+    // Before the first certificate there is no folder, and nothing to check.
+    let metadata = std::fs::metadata(folder).ok()?;
+    let why = if !metadata.is_dir() {
+        format!("it is no folder. Move the file away: mv {shown} {shown}.old")
+    } else if access(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        format!("this user has no right to. Run this as the user of the server, or: chown -R USER {shown}")
+    } else {
+        return None;
+    };
+    let text =
+        format!("certificates cannot be written to {shown}, and are lost with the next restart: {why}");
+    Some(Finding::problem(HTTPS, text))
 }
 
 fn of_name(report: &NameReport) -> Finding {

@@ -12,6 +12,7 @@ mod loops;
 mod machine;
 mod network;
 mod passwords;
+mod reach;
 mod store;
 mod table_copy;
 
@@ -75,7 +76,9 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
     store::table(&case, &lock, &log).iter().for_each(&mut note);
     network::listening(&case, &lock).iter().for_each(&mut note);
     network::domains(&case, &log).iter().for_each(&mut note);
-    https::https(&case).iter().for_each(&mut note);
+    let https = https::https(&case, &log);
+    https.findings.iter().for_each(&mut note);
+    reach::reach(&case, &lock, &https.served).iter().for_each(&mut note);
     network::unknown_hosts(&case, &log).iter().for_each(&mut note);
     loops::loops(&case, &log, deny_list).iter().for_each(&mut note);
     note(&passwords::passwords(&log));

@@ -1,5 +1,5 @@
-//! The address it listens on, and the addresses of its domains. Connects only to its own address, and looks up only
-//! the names of its own domains.
+//! The addresses of its listeners, and those of its domains. Connects only to its own addresses, and looks up only the
+//! names of its own domains.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
@@ -33,34 +33,76 @@ const ANSWER_MAX: u64 = 16 * 1024;
 const LOOK_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Most domains whose names are looked up. Each may take [`LOOK_UP_WITHIN`].
-const DOMAINS_MAX: usize = 20;
+pub(super) const DOMAINS_MAX: usize = 20;
 
-/// Checks that the address is free, or that the own server listens on it.
+/// A part of the response of a Waypost to HTTP on its port of HTTPS.
+const OF_TLS: &str = "This port speaks HTTPS";
+
+/// Checks that the addresses are free, or in use by the own server.
 pub(super) fn listening(case: &Case, lock: &Lock) -> Vec<Finding> {
-    let listen = &case.config.listen;
+    let config = &case.config;
     let runs = matches!(lock, Lock::Theirs);
+    let http = Some(config.listen.clone()).filter(|listen| *listen != Listen::Off);
+    let mut found: Vec<Finding> = http.iter().map(|listen| of_listener(listen, runs, in_use)).collect();
+    found.extend(config.https_listen().map(|listen| of_listener(&listen, runs, in_use_for_https)));
+    found
+}
+
+/// Checks one address. `in_use` finds out which program listens there.
+fn of_listener(listen: &Listen, runs: bool, in_use: fn(&Listen, bool) -> Finding) -> Finding {
     // By binding: only this shows a missing right and a missing address as well. The socket is dropped at
     // once.
-    let finding = match listener::check(listen) {
+    match listener::check(listen) {
         // Port 0 is free every time, so it reveals nothing about the server.
-        Ok(()) if runs && listen.tcp().is_none_or(|address| address.port() != 0) => {
-            let text = format!(
-                "the data folder is in use, but no program listens on {listen}: a server with another configuration, \
-                 a server that is starting, or an import. Use the configuration of the server"
-            );
-            Finding::warning(LISTENING, text)
-        }
+        Ok(()) if runs && listen.tcp().is_none_or(|address| address.port() != 0) => unused(listen),
         Ok(()) => Finding::ok(LISTENING, format!("{listen} is free")),
         Err(error) if error.kind() == ErrorKind::AddrInUse => in_use(listen, runs),
+        // The unit of the service has a right that its user does not have in a terminal: a connection shows more.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && listen.tcp().is_some() => {
+            match (ask(listen, "/healthz"), runs) {
+                (Err(why), true) if why.kind() == ErrorKind::ConnectionRefused => unused(listen),
+                (Err(why), false) if why.kind() == ErrorKind::ConnectionRefused => {
+                    let remedy = listener::remedy(listen, &error);
+                    // A start by this user fails, and one by the unit does not.
+                    let text = format!("{listen} is free, and this user cannot bind it: {error}. {remedy}");
+                    Finding::warning(LISTENING, text)
+                }
+                _ => in_use(listen, runs),
+            }
+        }
         Err(error) => {
             let remedy = listener::remedy(listen, &error);
             Finding::problem(LISTENING, format!("cannot listen on {listen}: {error}. {remedy}"))
         }
-    };
-    vec![finding]
+    }
 }
 
-/// Finds out which program listens on the address.
+fn unused(listen: &Listen) -> Finding {
+    let text = format!(
+        "the data folder is in use, but no program listens on {listen}: a server with another configuration, \
+         a server that is starting, or an import. Use the configuration of the server"
+    );
+    Finding::warning(LISTENING, text)
+}
+
+/// Finds out which program has the address of HTTPS.
+fn in_use_for_https(address: &Listen, runs: bool) -> Finding {
+    let answer = ask(address, "/healthz");
+    // The text and not the status alone: nginx answers 400 as well.
+    let is_waypost = answer.as_ref().is_ok_and(|(status, body)| *status == 400 && body.contains(OF_TLS));
+    let why = match answer {
+        _ if is_waypost && runs => {
+            return Finding::ok(LISTENING, format!("a server runs on {address}, with HTTPS"));
+        }
+        Ok(_) if is_waypost => "a Waypost with another data folder, or of another user".to_owned(),
+        Ok((status, _)) => format!("it answers HTTP with {status}, unlike Waypost"),
+        Err(error) => format!("it does not answer HTTP as Waypost does: {error}"),
+    };
+    let text = format!("another program listens on {address} ({why}). Stop it, or set `https.listen`");
+    Finding::problem(LISTENING, text)
+}
+
+/// Finds out which program has the address.
 fn in_use(address: &Listen, runs: bool) -> Finding {
     let other = |why: String| {
         let text = format!("another program listens on {address} ({why}). Stop it, or set `listen`");
@@ -128,7 +170,7 @@ fn ask_through(mut stream: impl Read + Write, path: &str) -> io::Result<(u16, St
 }
 
 /// Returns the host names of this instance.
-fn names(case: &Case, log: &LogCheck) -> BTreeSet<String> {
+pub(super) fn names(case: &Case, log: &LogCheck) -> BTreeSet<String> {
     let site = Site::parse(&case.config.public_url).expect("the configuration was checked");
     // The default domain has no name in its record: its host is that of `public_url`.
     let mut names = BTreeSet::from([site.host().to_owned()]);
@@ -165,11 +207,14 @@ pub(super) fn unknown_hosts(case: &Case, log: &LogCheck) -> Vec<Finding> {
     found.iter().map(|host| Finding::warning(DOMAIN, host.report())).collect()
 }
 
-fn resolve(name: &str) -> Finding {
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    if name == "localhost" || bare.parse::<IpAddr>().is_ok() {
-        return Finding::ok(DOMAIN, format!("{name} needs no look-up"));
-    }
+/// Why a name has no addresses.
+pub(super) enum NotResolved {
+    Failed(String),
+    TimedOut,
+}
+
+/// Looks a name up. Returns each address once.
+pub(super) fn look_up(name: &str) -> Result<Vec<IpAddr>, NotResolved> {
     // A channel and not a join: the look-up may never return.
     let (done, answer) = mpsc::channel();
     let looked_up = name.to_owned();
@@ -177,28 +222,49 @@ fn resolve(name: &str) -> Finding {
     let look_up =
         move || done.send((looked_up.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<_>>));
     if let Err(error) = std::thread::Builder::new().spawn(look_up) {
-        return Finding::warning(
-            DOMAIN,
-            format!("{name} was not looked up: no thread could be started: {error}"),
-        );
+        return Err(NotResolved::Failed(format!("no thread could be started: {error}")));
+    }
+    match answer.recv_timeout(LOOK_UP_WITHIN) {
+        Ok(Ok(found)) => {
+            // The system returns an address once for each kind of socket.
+            let mut addresses: Vec<IpAddr> = Vec::new();
+            for address in found.iter().map(SocketAddr::ip) {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+            Ok(addresses)
+        }
+        Ok(Err(error)) => Err(NotResolved::Failed(error.to_string())),
+        Err(_) => Err(NotResolved::TimedOut),
+    }
+}
+
+/// Returns whether an address is one of this machine: only such an address can be bound.
+pub(super) fn is_here(address: IpAddr) -> bool {
+    UdpSocket::bind(SocketAddr::new(address, 0)).is_ok()
+}
+
+fn resolve(name: &str) -> Finding {
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    if name == "localhost" || bare.parse::<IpAddr>().is_ok() {
+        return Finding::ok(DOMAIN, format!("{name} needs no look-up"));
     }
     let remedy = "Links on it do not work until it does: give it an A or AAAA record";
-    let addresses = match answer.recv_timeout(LOOK_UP_WITHIN) {
-        Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
-        Ok(Ok(_)) => return Finding::warning(DOMAIN, format!("{name} has no address. {remedy}")),
-        Ok(Err(error)) => {
+    let addresses = match look_up(name) {
+        Ok(addresses) if !addresses.is_empty() => addresses,
+        Ok(_) => return Finding::warning(DOMAIN, format!("{name} has no address. {remedy}")),
+        Err(NotResolved::Failed(error)) => {
             return Finding::warning(DOMAIN, format!("{name} does not resolve here: {error}. {remedy}"));
         }
-        Err(_) => {
+        Err(NotResolved::TimedOut) => {
             let text =
                 format!("{name} was not resolved within {} seconds. {remedy}", LOOK_UP_WITHIN.as_secs());
             return Finding::warning(DOMAIN, text);
         }
     };
-    // Only an address of this machine can be bound.
-    let is_here = |address: &&SocketAddr| UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok();
-    let shown = addresses[0].ip();
-    if addresses.iter().find(is_here).is_some() {
+    let shown = addresses[0];
+    if addresses.into_iter().any(is_here) {
         return Finding::ok(DOMAIN, format!("{name} resolves to this machine ({shown})"));
     }
     let text = format!(

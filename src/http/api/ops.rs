@@ -21,7 +21,7 @@ use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
-use crate::certificates::Certificates;
+use crate::certificates::{CertificateOwner, CertificateSummary, Certificates};
 use crate::clock::{Clock, Timestamp};
 use crate::core::Core;
 use crate::http::api::response::respond;
@@ -426,12 +426,25 @@ impl MetricSource for Https {
         let all = self.certificates.summaries(self.clock.now());
         to.extend(STATES.map(|(state, labels)| {
             let number = all.iter().filter(|summary| summary.state == state).count();
-            let help = "Names that the authority certifies, by state";
+            let help = "Certificates of names and of the owner's files, by state";
             Measure::gauge("certificates", help, number as u64).labelled(labels)
         }));
         let earliest = all.iter().filter_map(|summary| summary.expires_at).min();
-        let help = "When the first certificate of the authority ends, since 1970; 0 without one";
+        let help = "When the first certificate ends, since 1970; 0 without one";
         to.push(Measure::gauge("certificate_earliest_expiry_seconds", help, seconds(earliest)));
+        let help =
+            "Names in `domain` and files of the owner whose certificate is missing, ends soon or has ended";
+        let ill = all.iter().filter(|summary| Https::problem(summary).is_some()).count();
+        to.push(Measure::gauge("certificates_degraded", help, ill as u64));
+        let help = "Names in `domain` and files of the owner whose certificate browsers do not trust";
+        let untrusted = all.iter().filter(|summary| summary.is_untrusted).count();
+        to.push(Measure::gauge("certificates_untrusted", help, untrusted as u64));
+        let is_wrong = self.certificates.wrong_clock().is_some();
+        let help = "1 while the clock of this machine differs from the authority's by more than an hour";
+        to.push(Measure::gauge("certificate_clock_wrong", help, u64::from(is_wrong)));
+        let help = "1 while certificates cannot be written to the data folder";
+        let are_unwritten = self.certificates.are_unwritten();
+        to.push(Measure::gauge("certificates_unwritten", help, u64::from(are_unwritten)));
         let counts = &self.counts.handshakes;
         let results: [(&EventCount, Labels); 6] = [
             (&counts.completed, &[("result", "completed")]),
@@ -447,26 +460,43 @@ impl MetricSource for Https {
     }
 
     fn problems(&self, to: &mut Vec<String>) {
-        let mut own = self.certificates.summaries(self.clock.now());
-        // A customer whose domain leads elsewhere is no problem of this server.
-        own.retain(|summary| summary.is_of_setting);
-        let has = |state| own.iter().any(|summary| summary.state == state);
-        let sentences = [
-            (has(CertificateState::Failing), "has no certificate, and the last try failed"),
-            (has(CertificateState::Expired), "has a certificate that has ended"),
-            (
-                own.iter().any(|summary| summary.ends_soon),
-                "has a certificate that ends soon and is not renewed",
-            ),
-        ];
-        // Without the name: anyone may read this.
-        let found = sentences.into_iter().filter(|(is_so, _)| *is_so);
-        to.extend(found.map(|(_, what)| format!("a name in `domain` {what}: see `waypost doctor`")));
+        let all = self.certificates.summaries(self.clock.now());
+        let mut found: Vec<_> = all.iter().filter_map(Https::problem).collect();
+        // Once for all names: anyone may read this.
+        found.sort_unstable();
+        found.dedup();
+        to.extend(found.into_iter().map(|problem| format!("{problem}: see `waypost doctor`")));
         to.extend(self.certificates.wrong_clock());
         if self.certificates.are_unwritten() {
             to.push(
                 "certificates cannot be written to the data folder, and are served from memory".to_owned(),
             );
+        }
+    }
+}
+
+impl Https {
+    /// Returns what is wrong with a certificate of the operator, without its name.
+    fn problem(summary: &CertificateSummary) -> Option<&'static str> {
+        let is_file = match summary.owner {
+            CertificateOwner::Files => true,
+            CertificateOwner::Setting => false,
+            // A customer whose domain leads elsewhere is no problem of this server.
+            CertificateOwner::Registered => return None,
+        };
+        match summary.state {
+            CertificateState::Failing => {
+                Some("a name in `domain` has no certificate, and the last try failed")
+            }
+            CertificateState::Expired if is_file => Some("a certificate of `https.certificates` has ended"),
+            CertificateState::Expired => Some("a name in `domain` has a certificate that has ended"),
+            // Renewals may still succeed: an alert, and no degraded health.
+            CertificateState::Expiring if !summary.ends_soon => None,
+            CertificateState::Expiring if is_file => Some("a certificate of `https.certificates` ends soon"),
+            CertificateState::Expiring => {
+                Some("a name in `domain` has a certificate that ends soon and is not renewed")
+            }
+            CertificateState::Pending | CertificateState::Valid => None,
         }
     }
 }
