@@ -300,7 +300,8 @@ fn https_lines(config: &Config, app: &App) -> String {
     };
     // Of an earlier start.
     let status = app.certificates().status(&name.to_string(), app.core().clock().now());
-    let certificate = match status.and_then(|status| status.expires_at) {
+    let end = status.and_then(|status| status.expires_at);
+    let certificate = match end {
         Some(end) => format!("for {name}, until {}", &end.to_string()[..10]),
         None if config.https.authority == LETS_ENCRYPT => {
             "being requested from Let's Encrypt (by running Waypost you agree to its terms)".to_owned()
@@ -309,7 +310,8 @@ fn https_lines(config: &Config, app: &App) -> String {
     };
     let http = match app.listen() {
         Listen::Tcp(address) if config.https.plain_http == PlainHttp::Redirect => {
-            format!("  port {:<6} leads to HTTPS once the certificate is there\n", address.port())
+            let when = if end.is_some() { "" } else { " once the certificate is there" };
+            format!("  port {:<6} leads to HTTPS{when}\n", address.port())
         }
         _ => String::new(),
     };
@@ -325,7 +327,9 @@ fn link_command(
     bootstrap: &Bootstrap,
 ) -> String {
     const CREATE: &str = "link create https://example.com/";
-    let is_in_environment = config.origin.overrides.iter().any(|name| name.starts_with("WAYPOST_"));
+    // `--domain` moves the server to port 80, and is another option of this command.
+    let is_elsewhere = |name: &String| name.starts_with("WAYPOST_") || name == "--domain";
+    let is_in_environment = config.origin.overrides.iter().any(is_elsewhere);
     let command = match (base(listen), &bootstrap.key_file) {
         (Some(server), KeyFile::Valid(file)) if is_in_environment => {
             let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());

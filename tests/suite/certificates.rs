@@ -18,7 +18,7 @@ use crate::support::acme_mock::{AcmeMock, Manner};
 use crate::support::app::{HOST, TestApp};
 use crate::support::http::text;
 use crate::support::pebble::{Pebble, visit};
-use crate::support::process::{Plan, poll, unused_address};
+use crate::support::process::{Plan, command, poll, unused_address};
 use crate::support::tls::names;
 
 /// How late a certificate may be on a busy machine.
@@ -466,6 +466,41 @@ fn damaged_files_are_requested_again() {
     assert!(answers(pebble.https, HOST, &clients));
     assert_eq!(pebble.orders(), 2);
     valid(&app, HOST);
+}
+
+/// The command of the banner works in another terminal, which knows nothing of `--domain`.
+#[test]
+fn the_banner_of_a_domain_on_the_command_line_has_a_command_that_works() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("waypost.toml");
+    let (https, http, authority) = (unused_address(), unused_address(), unused_address());
+    let settings = format!(
+        "listen = \"{http}\"\n[https]\nlisten = \"{https}\"\nauthority = \"https://{authority}/dir\"\n"
+    );
+    fs::write(&file, settings).expect("a small file");
+    let process = Plan::on(folder.path())
+        .without("WAYPOST_DATA_DIR")
+        .without("WAYPOST_PUBLIC_URL")
+        .without("WAYPOST_ADMIN_KEY")
+        .listen_in_file(true)
+        .arg("--config")
+        .arg(&file.display().to_string())
+        .arg("--domain")
+        .arg("go.invalid")
+        .spawn();
+    let text = poll("the banner", LATE, || {
+        let text = process.stdout();
+        text.contains("The same by the API").then_some(text)
+    });
+    let line = text.lines().find(|line| line.contains(" link create ")).expect("a command").trim();
+    let mut shell = command();
+    let words: Vec<_> = line.split(' ').skip(1).collect();
+    let created = poll("the API answers", LATE, || {
+        let output = shell.args(&words).output().expect("it runs");
+        shell = command();
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    });
+    assert!(created.contains("https://go.invalid"), "{line}: {created}");
 }
 
 #[test]

@@ -298,7 +298,9 @@ pub fn remedy(listen: &Listen, error: &io::Error) -> String {
             path.parent().unwrap_or(Path::new("/")).display()
         ),
         (ErrorKind::AlreadyExists, Listen::Unix(_)) => "Or set `listen` to another path".to_owned(),
-        (ErrorKind::AddrInUse, _) => "Another program listens there: stop it, or set `listen`".to_owned(),
+        (ErrorKind::AddrInUse, _) => {
+            "Another program listens there: stop it, or set `listen` (for HTTPS, `https.listen`)".to_owned()
+        }
         (ErrorKind::AddrNotAvailable, _) => {
             "No interface of this machine has this address. Set `listen` to one, or to 0.0.0.0 for all"
                 .to_owned()
