@@ -40,6 +40,12 @@ def write_lines(path, count):
         file.writelines(f'{{"url":"{destination(n)}","customSlug":"{code(n)}"}}\n' for n in range(count))
 
 
+def write_urls(path, origin):
+    """Writes the file from which h2load reads the URLs of all links."""
+    with open(path, "w") as file:
+        file.writelines(f"{origin}/{code(n)}\n" for n in range(FEW))
+
+
 def bodies(count):
     """Returns the bodies that create the links by bulk requests."""
     for start in range(0, count, 1_000):
@@ -48,9 +54,12 @@ def bodies(count):
         yield json.dumps({"links": links})
 
 
-def ask(port, path, method="GET", body=None, headers=None):
-    """Sends one request. Returns status, headers and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+def ask(port, path, method="GET", body=None, headers=None, tls=None):
+    """Sends one request, over TLS if there is a context for it. Returns status, headers and body."""
+    if tls:
+        connection = http.client.HTTPSConnection(HOST, port, timeout=60, context=tls)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, body, {"Host": HOST, **(headers or {})})
         answer = connection.getresponse()
@@ -59,9 +68,9 @@ def ask(port, path, method="GET", body=None, headers=None):
         connection.close()
 
 
-def redirects(port, number, wanted=None):
+def redirects(port, number, wanted=None, tls=None):
     """Returns what is wrong with the response for the nth link, or nothing if it is right."""
-    status, headers, _ = ask(port, "/" + code(number))
+    status, headers, _ = ask(port, "/" + code(number), tls=tls)
     wanted = wanted or destination(number)
     if status == 302 and headers["Location"] == wanted:
         return None

@@ -52,7 +52,7 @@ class Wrk:
         script = os.path.join(HERE, "requests.lua")
         command = [self.program, "--threads", str(threads), "--connections", str(connections)]
         command += ["--duration", str(self.seconds), "--timeout", "10", "--script", script]
-        command += [f"http://127.0.0.1:{server.port}", "--"]
+        command += [server.origin, "--"]
         command += [f"{name}={value}" for name, value in arguments.items()]
         machine, used = busy(), server.process.cpu()
         output, usage = self.work.run(command)

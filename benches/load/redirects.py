@@ -24,7 +24,7 @@ def _rate(sample):
     return sample.rate
 
 
-def _cpu(sample):
+def cpu(sample):
     return sample.cpu
 
 
@@ -48,11 +48,11 @@ def _told(samples, name):
     share = median(samples, lambda sample: sample.client_cores)
     limited = sum(sample.is_client_limited for sample in samples)
     note = f", wrk's threads are the limit in {limited} of {len(samples)}" if limited else ""
-    rate, cpu = median(samples, _rate) / 1000, median(samples, _cpu) * 1e6
-    return f"{name} {rate:.0f}k/s at {cpu:.1f} us, wrk {share:.2f} cores{note}"
+    rate, each = median(samples, _rate) / 1000, median(samples, cpu) * 1e6
+    return f"{name} {rate:.3g}k/s at {each:.1f} us, wrk {share:.2f} cores{note}"
 
 
-def _rates(bar, what, **samples):
+def rates(bar, what, **samples):
     """Returns a line of figures without a bar."""
     told = "; ".join(_told(of, name.replace("_", " ")) for name, of in samples.items())
     return Line(bar, what, told)
@@ -75,9 +75,9 @@ def keep_alive(run):
         yield _rate_over("B1", f"{what}: rate over nginx's", ours, of_nginx, leasts[0])
         yield _rate_over("B1", f"{what}: rate over bare hyper's", ours, of_hyper, leasts[1])
         if not headers:
-            yield at_most("B2", "two workers: CPU per redirect over nginx's", ratio(ours, of_nginx, _cpu), 0.98)
-            yield Line("B2", "two workers: CPU per redirect over bare hyper's", str(ratio(ours, of_hyper, _cpu)))
-        yield _rates("", what, Waypost=ours, nginx=of_nginx, bare_hyper=of_hyper)
+            yield at_most("B2", "two workers: CPU per redirect over nginx's", ratio(ours, of_nginx, cpu), 0.98)
+            yield Line("B2", "two workers: CPU per redirect over bare hyper's", str(ratio(ours, of_hyper, cpu)))
+        yield rates("", what, Waypost=ours, nginx=of_nginx, bare_hyper=of_hyper)
     hot = alternate(
         run.few_rounds,
         lambda: run.wrk.run(waypost, 2, codes="one"),
@@ -97,8 +97,8 @@ def one_worker(run):
         lambda: run.wrk.run(waypost, 1, codes="cycle"),
         lambda: run.wrk.run(nginx, 1, codes="cycle"),
     )
-    yield at_most("B2", "one worker: CPU per redirect over nginx's", ratio(*samples, _cpu), 0.98)
-    yield _rates("", "one worker", Waypost=samples[0], nginx=samples[1])
+    yield at_most("B2", "one worker: CPU per redirect over nginx's", ratio(*samples, cpu), 0.98)
+    yield rates("", "one worker", Waypost=samples[0], nginx=samples[1])
     for server in (waypost, nginx):
         server.check().stop()
 
@@ -118,7 +118,7 @@ def pipelined(run):
     ours, of_nginx, of_hyper = samples
     yield _rate_over("B4", f"pipelined, depth {DEPTH}: rate over nginx's", ours, of_nginx, 12)
     yield _rate_over("B4", f"pipelined, depth {DEPTH}: rate over bare hyper's", ours, of_hyper, 0.85)
-    yield _rates("", "pipelined", Waypost=ours, nginx=of_nginx, bare_hyper=of_hyper)
+    yield rates("", "pipelined", Waypost=ours, nginx=of_nginx, bare_hyper=of_hyper)
     for server in (waypost, nginx, hyper):
         server.check().stop()
 
@@ -127,19 +127,21 @@ def connections(run):
     """B5."""
     waypost = run.servers.waypost_with_links(workers=2)
     nginx = run.servers.nginx(workers=2)
-    hyper = run.servers.bare_hyper(workers=2)
+    hyper, caddy = run.servers.bare_hyper(workers=2), run.servers.caddy()
     samples = alternate(
         run.few_rounds,
         lambda: run.wrk.run(waypost, 2, codes="cycle", close=1),
         lambda: run.wrk.run(nginx, 2, codes="cycle", close=1),
         lambda: run.wrk.run(hyper, 2, codes="cycle", close=1),
+        lambda: run.wrk.run(caddy, 2, codes="cycle", close=1),
     )
-    ours, of_nginx, of_hyper = samples
+    ours, of_nginx, of_hyper, of_caddy = samples
     yield _rate_over("B5", "a connection for each request: rate over nginx's", ours, of_nginx, 0.97)
-    yield at_most("B5", "a connection for each request: CPU over nginx's", ratio(ours, of_nginx, _cpu), 1.10)
-    yield Line("B5", "a connection for each request: CPU over bare hyper's", str(ratio(ours, of_hyper, _cpu)))
-    yield _rates("", "a connection for each request", Waypost=ours, nginx=of_nginx, bare_hyper=of_hyper)
-    for server in (waypost, nginx, hyper):
+    yield at_most("B5", "a connection for each request: CPU over nginx's", ratio(ours, of_nginx, cpu), 1.10)
+    yield Line("B5", "a connection for each request: CPU over bare hyper's", str(ratio(ours, of_hyper, cpu)))
+    yield Line("B5", "a connection for each request: CPU over Caddy's", str(ratio(ours, of_caddy, cpu)))
+    yield rates("", "a connection for each request", Waypost=ours, nginx=of_nginx, bare_hyper=of_hyper, Caddy=of_caddy)
+    for server in (waypost, nginx, hyper, caddy):
         server.check().stop()
 
 
@@ -166,7 +168,7 @@ def unknown_codes(run):
     count = sum(sample.requests for sample in samples[0])
     grew = f"{grown / 1024:+,.0f} KB in {count:,} 404s"
     yield Line("B13", "random 404s: growth of memory", grew, "none", grown <= GROWTH_BYTES)
-    yield _rates("", "404s and hits", absent=samples[0], hits=samples[1])
+    yield rates("", "404s and hits", absent=samples[0], hits=samples[1])
     waypost.check().stop()
 
 
@@ -187,6 +189,6 @@ def chhoto(run):
             lambda: run.wrk.run(other, 2, codes=codes),
         )
         yield _rate_over("B15", f"{what}: rate over chhoto-url's", *samples, least)
-        yield _rates("", what, Waypost=samples[0], chhoto_url=samples[1])
+        yield rates("", what, Waypost=samples[0], chhoto_url=samples[1])
     for server in (waypost, other):
         server.stop()

@@ -2,6 +2,9 @@
 
 import json
 import os
+import ssl
+import string
+import subprocess
 import time
 
 import links
@@ -21,13 +24,19 @@ ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}
 
 
 class Server:
-    """A running server. `location` is set if all links have the same destination."""
+    """A running server. `location` is set if all links have the same destination, and `tls` if it serves HTTPS."""
 
-    def __init__(self, name, process, port, location=None):
+    def __init__(self, name, process, port, location=None, tls=None):
         self.name = name
         self.process = process
         self.port = port
         self.location = location
+        self.tls = tls
+        self.origin = f"https://{links.HOST}:{port}" if tls else f"http://127.0.0.1:{port}"
+
+    def ask(self, path, *arguments):
+        """Sends one request. Returns status, headers and body."""
+        return links.ask(self.port, path, *arguments, tls=self.tls)
 
     def wait(self, is_ready):
         """Waits until the server redirects as expected."""
@@ -45,7 +54,7 @@ class Server:
     def check(self, numbers=(0, links.FEW // 2, links.FEW - 1)):
         """Fails unless these links redirect to their destinations."""
         for number in numbers:
-            wrong = links.redirects(self.port, number, self.location)
+            wrong = links.redirects(self.port, number, self.location, self.tls)
             if wrong:
                 raise Failed(f"{self.name}: {wrong}")
         return self
@@ -55,6 +64,27 @@ class Server:
         self.process.stop()
 
 
+class Pair:
+    """A certificate with its key, and the context of clients that trust it."""
+
+    def __init__(self, work, openssl, name=f"DNS:{links.HOST}"):
+        self.chain, self.key = work.path("chain.pem"), work.path("key.pem")
+        command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        command += ["-subj", "/CN=load", "-addext", f"subjectAltName={name}"]
+        command += ["-addext", "basicConstraints=critical,CA:FALSE"]
+        command += ["-keyout", self.key, "-out", self.chain, "-days", "30"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode != 0:
+            raise Failed(f"{' '.join(command)}: {done.stdout}")
+        self.trust = self.trusting()
+
+    def trusting(self, *protocols):
+        """Returns the context of clients that trust it and offer these protocols."""
+        context = ssl.create_default_context(cafile=self.chain)
+        context.set_alpn_protocols(protocols)
+        return context
+
+
 class Servers:
     """Starts servers in the folder of the run."""
 
@@ -62,10 +92,14 @@ class Servers:
         self.work = work
         self.build = build
         self.programs = programs
+        self.pair = None
+        self.files_of_urls = {}
 
-    def waypost(self, data=None, workers=None, settings=None, under=()):
-        """Starts Waypost at its defaults, on this data or on an empty folder. `under` precedes its command."""
+    def waypost(self, data=None, workers=None, settings=None, under=(), pair=None):
+        """Starts Waypost at its defaults, on this data or on an empty folder. `under` precedes its command. With
+        a certificate it serves HTTPS."""
         port = free_port()
+        secure = pair and free_port()
         environment = {
             "WAYPOST_LISTEN": f"127.0.0.1:{port}",
             "WAYPOST_DATA_DIR": data or self.work.path("data"),
@@ -73,24 +107,40 @@ class Servers:
             **_workers(workers),
             # Without them the program executes itself again, and a tool around it would lose it.
             **(ALLOCATOR if under else {}),
+            **(_https(pair, secure) if pair else {}),
             **(settings or {}),
         }
         process = self.work.start([*under, self.build.waypost], environment)
-        server = Server("Waypost", process, port)
-        return server.wait(lambda: links.ask(port, "/readyz")[0] == 200)
+        server = Server("Waypost", process, secure or port, tls=pair and pair.trust)
+        return server.wait(lambda: server.ask("/readyz")[0] == 200)
 
-    def waypost_with_links(self, data=None, workers=None, settings=None):
+    def waypost_with_links(self, data=None, workers=None, settings=None, pair=None):
         """Starts Waypost and creates few links by its API."""
-        server = self.waypost(data, workers, settings)
+        server = self.waypost(data, workers, settings, pair=pair)
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
         for body in links.bodies(links.FEW):
-            status, _, answer = links.ask(server.port, "/api/v1/links/bulk", "POST", body, headers)
+            status, _, answer = server.ask("/api/v1/links/bulk", "POST", body, headers)
             if status not in (200, 201) or json.loads(answer).get("failed"):
                 raise Failed(f"creating links: {status} {answer[:500].decode()}")
         return server.check()
 
-    def nginx(self, workers=2, under=()):
-        """Starts nginx with the same links. Under a tool it has no master, so that it is one process."""
+    def certificate(self):
+        """Returns a certificate for all servers with HTTPS of this run: ECDSA with P-256, as authorities issue."""
+        if not self.pair:
+            self.pair = Pair(self.work, self.programs["openssl"])
+        return self.pair
+
+    def urls(self, server):
+        """Returns the file with the URLs of all links of a server."""
+        if server.origin not in self.files_of_urls:
+            path = self.work.path("urls")
+            links.write_urls(path, server.origin)
+            self.files_of_urls[server.origin] = path
+        return self.files_of_urls[server.origin]
+
+    def nginx(self, workers=2, under=(), pair=None):
+        """Starts nginx with the same links. Under a tool it has no master, so that it is one process. With a
+        certificate it serves HTTPS."""
         port = free_port()
         folder = self.work.path("nginx")
         os.mkdir(folder)
@@ -102,12 +152,13 @@ class Servers:
             "port": port,
             "workers": workers,
             "master": "off" if under else "on",
-            "reuse": " reuseport" if workers > 1 else "",
+            "options": (" ssl http2" if pair else "") + (" reuseport" if workers > 1 else ""),
+            "tls": f"ssl_certificate {pair.chain}; ssl_certificate_key {pair.key};" if pair else "",
         }
         with open(os.path.join(HERE, "nginx.conf")) as template, open(folder + ".conf", "w") as file:
             file.write(template.read().format(**values))
         command = [*under, self.programs["nginx"], "-p", folder, "-c", folder + ".conf"]
-        return self._started("nginx", self.work.start(command), port)
+        return self._started("nginx", self.work.start(command), port, tls=pair and pair.trust)
 
     def bare_hyper(self, workers=None, options=(), under=()):
         """Starts hyper with the same response to every request."""
@@ -115,6 +166,24 @@ class Servers:
         location = links.destination(0)
         command = [*under, self.build.bare_hyper, f"127.0.0.1:{port}", location, *options]
         return self._started("bare hyper", self.work.start(command, _workers(workers)), port, location)
+
+    def caddy(self, pair=None):
+        """Starts Caddy, which makes the destination from the code: it has no table in which it finds links fast.
+        With a certificate it serves HTTPS."""
+        port = free_port()
+        folder = self.work.path("caddy")
+        os.mkdir(folder)
+        values = {
+            "origin": f"https://{links.HOST}:{port}" if pair else f"http://:{port}",
+            "tls": f"tls {pair.chain} {pair.key}" if pair else "",
+            "destination": links.DESTINATION.replace("{:07d}", "{http.request.uri.path.0}"),
+        }
+        file = os.path.join(folder, "Caddyfile")
+        with open(os.path.join(HERE, "Caddyfile")) as template, open(file, "w") as filled:
+            filled.write(string.Template(template.read()).substitute(values))
+        command = [self.programs["caddy"], "run", "--config", file, "--adapter", "caddyfile"]
+        process = self.work.start(command, {"HOME": folder})
+        return self._started("Caddy", process, port, tls=pair and pair.trust)
 
     def chhoto(self, binary):
         """Starts chhoto-url at its fastest settings, with the same links."""
@@ -139,10 +208,18 @@ class Servers:
         return server
 
     @staticmethod
-    def _started(name, process, port, location=None):
-        server = Server(name, process, port, location)
-        server.wait(lambda: links.ask(port, "/" + links.code(0))[0] == 302)
+    def _started(name, process, port, location=None, tls=None):
+        server = Server(name, process, port, location, tls)
+        server.wait(lambda: server.ask("/" + links.code(0))[0] == 302)
         return server.check()
+
+
+def _https(pair, port):
+    """Returns the variables with which Waypost serves HTTPS."""
+    return {
+        "WAYPOST_HTTPS__LISTEN": f"127.0.0.1:{port}",
+        "WAYPOST_HTTPS__CERTIFICATES": f'[{{chain="{pair.chain}",key="{pair.key}"}}]',
+    }
 
 
 def _workers(count):

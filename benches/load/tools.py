@@ -14,7 +14,16 @@ from processes import Failed
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # Programs, with their Debian packages.
-PACKAGES = {"wrk": "wrk", "nginx": "nginx", "valgrind": "valgrind"}
+PACKAGES = {
+    "wrk": "wrk",
+    "h2load": "nghttp2-client",
+    "nginx": "nginx",
+    "caddy": "caddy",
+    "pebble": "pebble",
+    "openssl": "openssl",
+    "valgrind": "valgrind",
+    "unshare": "util-linux",
+}
 BUILD_PACKAGES = {"cc": "gcc libc6-dev"}
 
 # Debian's packages run this before they start their service. The run needs nginx, but not its service.
@@ -94,9 +103,14 @@ def versions(programs, build):
         _output(["rustc", "--version"]).strip(),
         f"hyper {crates['hyper']}, tokio {crates['tokio']}, sled {crates['sled']}",
     ]
-    asks = {"nginx": "-v", "wrk": "-v", "valgrind": "--version"}
+    asks = {"nginx": ("-v",), "wrk": ("-v",), "caddy": ("version",), "openssl": ("version",)}
     for program, path in programs.items():
-        lines.append(_output([path, asks[program]]).splitlines()[0].split(" [")[0])
+        if program == "pebble":
+            # It has no option that prints it.
+            lines.append(f"pebble {_output(['dpkg-query', '-W', '-f', '${Version}', 'pebble'])}")
+            continue
+        said = _output([path, *asks.get(program, ("--version",))]).splitlines()[0].split(" [")[0]
+        lines.append(said if program in said.lower() else f"{program} {said}")
     return lines
 
 
