@@ -11,7 +11,7 @@ use waypost::clock::Timestamp;
 
 use super::certificates::{DAYS_400, DOMAINS, LATE, answers, https_of, problems, valid};
 use crate::support::acme_mock::{AcmeMock, Manner};
-use crate::support::app::{HOST, KEY, TestApp};
+use crate::support::app::{HOST, KEY, START, TestApp};
 use crate::support::http::{Client, text};
 use crate::support::pebble::visit;
 use crate::support::process::{Plan, poll, unused_address};
@@ -171,19 +171,21 @@ fn a_certificate_that_is_no_longer_desired_is_removed_after_thirty_days() {
 /// A machine that was off or suspended: its clock is right, and a clock that stands still in between is behind.
 #[test]
 fn a_renewal_that_became_due_during_a_suspension_is_made() {
-    let mock = AcmeMock::start(Manner::default());
+    // The clock of the authority is that of the app, and not of this machine.
+    let start = Timestamp::from_millis(START);
+    let ahead = (START - Timestamp::from(SystemTime::now()).as_millis()) / 1_000;
+    let mock = AcmeMock::start(Manner { ahead, ..Manner::default() });
     let app = TestApp::start_with(|config| mock.configure(config, &[HOST]));
-    let now = Timestamp::from(SystemTime::now());
-    app.clock().set(now);
     valid(&app, HOST);
     assert_eq!(mock.orders().len(), 1);
-    app.clock().set(later(now, 61));
-    mock.set(|manner| manner.ahead = 61 * 24 * 60 * 60);
-    app.admin().post(DOMAINS, &json!({"domain": "other.test"})).expect(201, "a domain");
+    app.clock().set(later(start, 61));
+    mock.set(|manner| manner.ahead += 61 * 24 * 60 * 60);
+    // Wakes the renewer, and gets no certificate: only the jump of the clock makes it ask for the time.
+    app.admin().post(DOMAINS, &json!({"domain": "printer.local"})).expect(201, "a domain");
     let renewed = |order: &&Value| order["identifiers"][0]["value"] == HOST;
     poll("it is renewed", LATE, || (mock.orders().iter().filter(renewed).count() == 2).then_some(()));
     let end = || text(&https_of(&app, HOST), "expiresAt").to_owned();
-    poll("it is in use", LATE, || (end() > later(now, 120).to_string()).then_some(()));
+    poll("it is in use", LATE, || (end() > later(start, 120).to_string()).then_some(()));
     assert!(!problems(&app).contains("clock"), "{}", problems(&app));
     rounds(&app, ["third.test", "fourth.test"]);
     assert_eq!(mock.orders().iter().filter(renewed).count(), 2, "once");
