@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use rustix::fs::fstat;
+use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::format::Writer;
@@ -20,7 +21,11 @@ const JOURNAL: &str = "JOURNAL_STREAM";
 
 /// Writes the lines of this process to stderr from now on.
 pub(super) fn start(config: &Config) {
-    let filter = config::log_targets(&config.log_filter).expect("the configuration was checked");
+    let mut filter = config::log_targets(&config.log_filter).expect("the configuration was checked");
+    // It warns of each client that resets too many streams, so that clients could fill the log.
+    if !filter.iter().any(|(target, _)| target.starts_with("h2")) {
+        filter = filter.with_target("h2", LevelFilter::ERROR);
+    }
     // Without colours: the lines go to journals and files.
     let lines = layer().with_writer(LogLines::default).with_ansi(false);
     let lines = match (config.log_format, is_journal()) {

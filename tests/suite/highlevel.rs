@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::Response;
-use hyper::service::service_fn;
+use hyper::service::Service;
+use hyper::{Request, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -630,35 +630,40 @@ fn a_search_under_way_is_not_cut_for_others() {
     assert!(busy < SEARCHING, "somebody is let in");
 }
 
+/// A service whose response is cut at `/cut`.
+struct CutList;
+
+impl<B> Service<Request<B>> for CutList {
+    type Response = Response<Content>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<Content>, Infallible>>;
+
+    fn call(&self, request: Request<B>) -> Self::Future {
+        let (sender, content) = Content::streamed();
+        let is_cut = request.uri().path() == "/cut";
+        tokio::spawn(async move {
+            for (bytes, is_last) in [("{\"links\":[", false), ("]}", true)] {
+                let _ = sender.send(BodyChunk { bytes: Bytes::from(bytes), is_last }).await;
+                if is_cut {
+                    return;
+                }
+            }
+        });
+        std::future::ready(Ok(Response::new(content)))
+    }
+}
+
 #[test]
 fn a_list_that_cannot_continue_is_cut() {
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     let address = runtime.block_on(async {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let answer = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
-            let (sender, content) = Content::streamed();
-            tokio::spawn(async move {
-                for (bytes, is_last) in [("{\"links\":[", false), ("]}", true)] {
-                    let _ = sender.send(BodyChunk { bytes: Bytes::from(bytes), is_last }).await;
-                    if request.uri().path() == "/cut" {
-                        return;
-                    }
-                }
-            });
-            std::future::ready(Ok::<_, Infallible>(Response::new(content)))
-        });
         let counts = Arc::new(HttpCounts::default());
         let settings = Settings::default();
         tokio::spawn(async move {
-            server::serve(
-                vec![listener.into()],
-                &settings,
-                counts,
-                move |_, _| answer,
-                std::future::pending(),
-            )
-            .await
+            server::serve(vec![listener.into()], &settings, counts, |_, _| CutList, std::future::pending())
+                .await
         });
         address
     });

@@ -27,7 +27,7 @@ const REFUSED_STREAM: u32 = 7;
 const COMPRESSION_ERROR: u32 = 9;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-fn h2(app: &HttpsApp) -> TlsClient {
+pub(super) fn h2(app: &HttpsApp) -> TlsClient {
     let mut client = app.connect(&["h2"]);
     assert_eq!(client.protocol(), Some(&b"h2"[..]));
     client.send(PREFACE).expect("sent");
@@ -35,7 +35,7 @@ fn h2(app: &HttpsApp) -> TlsClient {
 }
 
 /// Reads frames until `found` returns something. Panics at the end of the connection.
-fn until<T>(client: &mut TlsClient, what: &str, mut found: impl FnMut(&Frame) -> Option<T>) -> T {
+pub(super) fn until<T>(client: &mut TlsClient, what: &str, mut found: impl FnMut(&Frame) -> Option<T>) -> T {
     loop {
         let frame = read_frame(&mut client.0).unwrap_or_else(|| panic!("closed before {what}"));
         if let Some(found) = found(&frame) {
@@ -45,7 +45,7 @@ fn until<T>(client: &mut TlsClient, what: &str, mut found: impl FnMut(&Frame) ->
 }
 
 /// Returns the status of a head, if it is one of the indexed ones or written out (RFC 7541 A).
-fn status(head: &[u8]) -> Option<u16> {
+pub(super) fn status(head: &[u8]) -> Option<u16> {
     match head {
         [0x88, ..] => Some(200),
         [0x8d, ..] => Some(404),

@@ -286,6 +286,23 @@ fn plain_http_may_be_served_beside_https() {
 }
 
 #[test]
+fn a_first_request_may_be_longer_than_a_handshake() {
+    let app = HttpsApp::start();
+    for length in [7_000, 9_000, 30_000] {
+        let body = " ".repeat(length);
+        let request = format!(
+            "POST /api/v1/links HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let config = app.authority.trusting(&["http/1.1"]);
+        let client = TlsClient::with_first(app.address, HOST, config, request.as_bytes());
+        let answer = client.and_then(|mut client| client.rest());
+        let answer =
+            String::from_utf8(answer.unwrap_or_else(|error| panic!("{length}: {error}"))).expect("text");
+        assert!(answer.starts_with("HTTP/1.1 401"), "{length}: {answer}");
+    }
+}
+
+#[test]
 fn a_proxy_that_ended_tls_is_not_redirected() {
     let app = HttpsApp::start_with(|config| config.http.trusted_proxies = vec!["127.0.0.0/8".to_owned()]);
     app.app.admin().create(&json!({"url": "https://example.com/", "customSlug": "abc"}));

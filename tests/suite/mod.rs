@@ -60,6 +60,7 @@ mod holding;
 mod hostile;
 /// HTTP/2: its requests, its limits, and attacks on it.
 mod http2;
+mod http2_clients;
 /// The server over raw sockets: framing, deadlines, limits, drain.
 mod http_raw;
 /// HTTPS: handshakes, certificates of the owner, and the redirect from HTTP.

@@ -135,6 +135,33 @@ impl TlsClient {
         TlsClient::over(socket, name, config)
     }
 
+    /// Sends the end of its handshake and these bytes at once.
+    pub(crate) fn with_first(
+        address: SocketAddr,
+        name: &str,
+        config: Arc<ClientConfig>,
+        bytes: &[u8],
+    ) -> io::Result<TlsClient> {
+        let socket = TcpStream::connect(address)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(session, socket);
+        stream.conn.write_tls(&mut stream.sock)?;
+        while stream.conn.is_handshaking() {
+            stream.conn.read_tls(&mut stream.sock)?;
+            stream.conn.process_new_packets().map_err(io::Error::other)?;
+        }
+        // The session may hold back some of more than 64 KB.
+        stream.conn.writer().write_all(bytes)?;
+        let mut all = Vec::new();
+        while stream.conn.wants_write() {
+            stream.conn.write_tls(&mut all)?;
+        }
+        stream.sock.write_all(&all)?;
+        Ok(TlsClient(stream))
+    }
+
     /// Completes the handshake on a connection.
     pub(crate) fn over(socket: TcpStream, name: &str, config: Arc<ClientConfig>) -> io::Result<TlsClient> {
         socket.set_read_timeout(Some(PATIENCE))?;

@@ -11,7 +11,7 @@ use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 
-use super::h2::{H2Connection, H2Limits};
+use super::h2::{H2Connection, H2Limits, StreamBudget, Upload};
 use super::head_guard::{HEAD_MAX, HEADERS_MAX};
 use super::limits::{ConnLimits, Permit};
 use super::listener::{Opening, Scheme};
@@ -25,6 +25,33 @@ use super::stream::Stream;
 use super::tls::HandshakeError;
 use crate::http::counts::{HandshakeCounts, HttpCounts};
 use crate::model::network::Networks;
+
+/// A service of connections, for requests with a body `R`.
+pub trait VisitService<R>:
+    Service<
+        Request<R>,
+        Response = Response<Self::Content>,
+        Future: Send + Unpin + 'static,
+        Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    > + Send
+    + 'static
+{
+    /// The body of its responses.
+    type Content;
+}
+
+impl<S, R, B> VisitService<R> for S
+where
+    S: Service<
+            Request<R>,
+            Response = Response<B>,
+            Future: Send + Unpin + 'static,
+            Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        > + Send
+        + 'static,
+{
+    type Content = B;
+}
 
 /// What the tasks of all connections share.
 pub(super) struct Connections<C> {
@@ -54,9 +81,7 @@ impl Open {
 impl<C, S, B> Connections<C>
 where
     C: Fn(SocketAddr, Scheme) -> S + Send + Sync + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + Unpin + 'static,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: VisitService<Incoming, Content = B> + VisitService<Upload<Incoming>, Content = B>,
     B: Body<Data = Bytes> + Default + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -70,7 +95,11 @@ where
     ) -> Connections<C> {
         Connections {
             http1: builder(),
-            http2: H2Limits { idle: settings.header_timeout, max_body: settings.max_bulk_body },
+            http2: H2Limits {
+                idle: settings.header_timeout,
+                max_body: settings.max_bulk_body,
+                memory: StreamBudget::default(),
+            },
             head_timeout: settings.header_timeout,
             counts,
             watch,
@@ -114,7 +143,7 @@ where
     fn serve_http2(&self, stream: Stream, open: Open) {
         let service = (self.connect)(open.peer, Scheme::Https);
         // Boxed, for the same reason.
-        let connection = Box::pin(H2Connection::new(stream, service, self.http2));
+        let connection = Box::pin(H2Connection::new(stream, service, self.http2.clone()));
         let watch = self.watch.clone();
         tokio::spawn(async move {
             let _until_the_end = open;

@@ -5,18 +5,22 @@
 //! | streams at once | 100 |
 //! | head of a request | 16 KB, 64 lines |
 //! | time without an open stream, from the start or the last response | `http.header_timeout`; PING and SETTINGS extend nothing |
-//! | time for a client to accept 64 KB, of the connection or of one stream | 30 s |
+//! | time for a client to accept 64 KB, of the connection or of one stream | 30 s; the last 16 KB of a response count as sent |
 //! | bytes beside bodies | 64 KB, 16 KB for each request, and an eighth of what is sent ([`io`]) |
+//! | open streams of all connections | four for each connection, and 8 MB for all others; then 503 ([`budget`]) |
+//! | rest of a body after its response | discarded for 5 s ([`upload`]) |
 //! | windows | 64 KB for a stream, 256 KB for the connection |
 //! | age | an hour or 1,000 requests; then GOAWAY, after which clients open another connection |
 //!
 //! Server push, extended CONNECT and HTTP/2 without TLS are not supported.
 
+mod budget;
 mod frames;
 mod io;
 mod service;
 mod shared;
 mod streams;
+mod upload;
 mod waker;
 
 use std::future::Future;
@@ -32,10 +36,12 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
+pub(super) use self::budget::StreamBudget;
 use self::io::H2Io;
 use self::service::H2Service;
 use self::shared::H2Shared;
 use self::streams::{Spawner, Streams};
+pub(super) use self::upload::Upload;
 use self::waker::QuietWaker;
 use super::deadline::{AGE_MAX, Alarm};
 use super::head_guard::{HEAD_MAX, REQUESTS_MAX};
@@ -61,11 +67,13 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 8;
 
 /// The limits of connections that the configuration sets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct H2Limits {
     pub(super) idle: Duration,
     /// The largest body of a request.
     pub(super) max_body: usize,
+    /// The memory that the streams of all connections share.
+    pub(super) memory: StreamBudget,
 }
 
 /// The connection as hyper has it.
@@ -74,7 +82,7 @@ type HyperConnection<S> = http2::Connection<TokioIo<H2Io<Stream>>, H2Service<S>,
 /// A connection with HTTP/2. Completes at its end.
 pub(super) struct H2Connection<S>
 where
-    S: Service<Request<Incoming>>,
+    S: Service<Request<Upload<Incoming>>>,
     H2Service<S>: hyper::service::HttpService<Incoming>,
 {
     inner: Pin<Box<HyperConnection<S>>>,
@@ -92,14 +100,14 @@ where
 
 impl<S, B> H2Connection<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S: Service<Request<Upload<Incoming>>, Response = Response<B>> + Send + 'static,
     S::Future: Send + Unpin + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: Body<Data = Bytes> + Default + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     pub(super) fn new(stream: Stream, service: S, limits: H2Limits) -> H2Connection<S> {
-        let shared = H2Shared::default();
+        let shared = H2Shared::new(limits.memory);
         let spawner = Spawner::new(shared.clone());
         let stream = TokioIo::new(H2Io::new(stream, shared.clone(), limits.max_body));
         let inner =
@@ -187,7 +195,7 @@ where
 
 impl<S, B> Future for H2Connection<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+    S: Service<Request<Upload<Incoming>>, Response = Response<B>> + Send + 'static,
     S::Future: Send + Unpin + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: Body<Data = Bytes> + Default + Send + Unpin + 'static,

@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
-use hyper::service::Service;
-use hyper::{Request, Response};
 
-use super::connections::{Connections, Open};
+use super::connections::{Connections, Open, VisitService};
+use super::h2::Upload;
 use super::limits::{ConnLimits, Full};
 use super::listener::Opening;
 pub use super::listener::{Listener, Scheme, bind};
@@ -68,9 +67,7 @@ pub async fn serve<C, S, B>(
 ) -> Drained
 where
     C: Fn(SocketAddr, Scheme) -> S + Send + Sync + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + Unpin + 'static,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: VisitService<Incoming, Content = B> + VisitService<Upload<Incoming>, Content = B>,
     B: Body<Data = Bytes> + Default + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

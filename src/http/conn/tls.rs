@@ -25,6 +25,10 @@ use crate::certificates::{ACME_TLS, Certificates};
 /// Most bytes that a handshake reads. A hello with the largest key share and a resumption has 1.8 KB.
 const HANDSHAKE_MAX: usize = 8 * 1024;
 
+/// Bytes of the first request that are read with the end of a handshake: rustls reads until it has one record, of 16 KB at
+/// most, and reads 4 KB at once.
+const FIRST_RECORD: usize = 24 * 1024;
+
 /// Most bytes that a connection encrypts ahead of what the client accepts.
 const UNSENT_MAX: usize = 16 * 1024;
 
@@ -118,7 +122,8 @@ impl Tls {
         timeout_at(deadline, self.complete(start)).await.unwrap_or(Err(HandshakeError::TimedOut))
     }
 
-    async fn complete(&self, start: StartHandshake<Metered>) -> Result<TlsStream, HandshakeError> {
+    async fn complete(&self, mut start: StartHandshake<Metered>) -> Result<TlsStream, HandshakeError> {
+        start.io.allow(FIRST_RECORD);
         let limit = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(UNSENT_MAX));
         let stream = start.into_stream_with(Arc::clone(&self.config), limit).await;
         stream.map(TlsStream::new).map_err(|error| {

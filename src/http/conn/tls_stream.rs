@@ -126,6 +126,11 @@ impl Metered {
         Metered { io, left: most, plain: None, is_new: true }
     }
 
+    /// Allows this many bytes more.
+    pub(super) fn allow(&mut self, bytes: usize) {
+        self.left += bytes;
+    }
+
     /// Returns the first byte of a client that does not speak TLS.
     pub(super) fn first_plain(&self) -> Option<u8> {
         self.plain

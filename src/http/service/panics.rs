@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::Service;
 use hyper::{Request, StatusCode};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Later, ResponseFuture, dialect_of, fixed, now, panicked};
+use super::{HttpResponse, Later, ResponseFuture, dialect_of, fixed, now, panicked};
 use crate::http::conn::server::{self, Settings};
 use crate::http::counts::HttpCounts;
 
@@ -22,9 +21,29 @@ const CONNECTIONS: usize = 4;
 /// Shared by the handlers: a panic while the lock is held must not lock out the others.
 type SharedCount = Arc<Mutex<u64>>;
 
+/// A service with a panic in each of its paths.
+struct Panicking {
+    held: SharedCount,
+    counts: Arc<HttpCounts>,
+}
+
 /// `/held` panics while it holds the lock, `/later` at its second poll, `/body` with half of the request
 /// unread. All other paths get 200.
-fn respond(request: Request<Incoming>, held: &SharedCount, counts: &Arc<HttpCounts>) -> ResponseFuture {
+impl<B: Send + 'static> Service<Request<B>> for Panicking {
+    type Response = HttpResponse;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn call(&self, request: Request<B>) -> ResponseFuture {
+        respond(request, &self.held, &self.counts)
+    }
+}
+
+fn respond<B: Send + 'static>(
+    request: Request<B>,
+    held: &SharedCount,
+    counts: &Arc<HttpCounts>,
+) -> ResponseFuture {
     let held = Arc::clone(held);
     let path = request.uri().path().to_owned();
     let response = async move {
@@ -99,10 +118,7 @@ async fn t112_a_thousand_panics_are_a_thousand_responses() {
     let settings = Settings { drain_timeout: Duration::from_secs(1), ..Settings::default() };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (shared, counted) = (Arc::clone(&held), Arc::clone(&counts));
-    let connect = move |_, _| {
-        let (held, counts) = (Arc::clone(&shared), Arc::clone(&counted));
-        service_fn(move |request| respond(request, &held, &counts))
-    };
+    let connect = move |_, _| Panicking { held: Arc::clone(&shared), counts: Arc::clone(&counted) };
     let serving_counts = Arc::clone(&counts);
     let serving = tokio::spawn(async move {
         server::serve(vec![listener.into()], &settings, serving_counts, connect, async {

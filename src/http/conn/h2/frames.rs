@@ -9,6 +9,9 @@ const HEADER: usize = 9;
 /// The type of frames with the body of a request (RFC 9113 6.1).
 const DATA: u8 = 0;
 
+/// The type of frames that begin the head of a request, or its trailers (RFC 9113 6.2).
+const HEADERS: u8 = 1;
+
 /// The preface of a client, before its first frame (RFC 9113 3.4).
 const PREFACE: usize = 24;
 
@@ -26,11 +29,21 @@ pub(super) struct FrameCounter {
     pub(super) body: u64,
     /// All other bytes: frames that are no body, and the headers of those that are.
     pub(super) other: u64,
+    /// Heads of requests, and trailers.
+    pub(super) heads: u64,
 }
 
 impl Default for FrameCounter {
     fn default() -> FrameCounter {
-        FrameCounter { skip: PREFACE, is_data: false, header: [0; HEADER], has: 0, body: 0, other: 0 }
+        FrameCounter {
+            skip: PREFACE,
+            is_data: false,
+            header: [0; HEADER],
+            has: 0,
+            body: 0,
+            other: 0,
+            heads: 0,
+        }
     }
 }
 
@@ -55,6 +68,7 @@ impl FrameCounter {
                 let [a, b, c, kind, ..] = self.header;
                 self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
                 self.is_data = kind == DATA;
+                self.heads += u64::from(kind == HEADERS);
                 self.has = 0;
             }
         }
@@ -83,7 +97,7 @@ mod tests {
         for (kind, length) in [(4, 6), (1, 300), (0, 70_000), (0, 0), (6, 8)] {
             counter.count(&frame(kind, length));
         }
-        assert_eq!((counter.body, counter.other), (70_000, 24 + 5 * 9 + 6 + 300 + 8));
+        assert_eq!((counter.body, counter.other, counter.heads), (70_000, 24 + 5 * 9 + 6 + 300 + 8, 1));
     }
 
     proptest! {

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::STREAMS_MAX;
 use super::frames::FrameCounter;
 use super::shared::H2Shared;
 use crate::http::conn::deadline::WriteDeadline;
@@ -20,6 +21,9 @@ const SPARE: u64 = 64 * 1024;
 
 /// Bytes that each request may take: its head, and the frames about its stream.
 const PER_REQUEST: u64 = 16 * 1024;
+
+/// Bytes of bodies that a client may send before their requests have reached the service: the window.
+const BODY_SPARE: u64 = SPARE + super::CONNECTION_WINDOW as u64;
 
 /// One byte in return for this many that were sent: a client updates its windows.
 const SENT_PER_BYTE: u64 = 8;
@@ -44,8 +48,11 @@ impl<S> H2Io<S> {
     /// Fails if the client sends too much that earns nothing.
     fn check_budget(&self) -> io::Result<()> {
         let requests = self.shared.requests();
-        let other = SPARE + PER_REQUEST * requests + self.sent / SENT_PER_BYTE;
-        let body = SPARE + self.max_body * self.shared.uploads();
+        // `h2` parses all that it has read before the service gets a request. Without the bound, heads of streams that
+        // the client resets at once would count as requests.
+        let parsed = self.frames.heads.saturating_sub(requests).min(STREAMS_MAX.into());
+        let other = SPARE + PER_REQUEST * (requests + parsed) + self.sent / SENT_PER_BYTE;
+        let body = BODY_SPARE + self.max_body * self.shared.uploads();
         if self.frames.other <= other && self.frames.body <= body {
             return Ok(());
         }
@@ -59,7 +66,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for H2Io<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Before the read: the requests of the last one have reached the service by now.
         self.check_budget()?;
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;

@@ -7,10 +7,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{COOKIE, HeaderValue, RETRY_AFTER};
 use hyper::service::Service;
-use hyper::{Request, Response, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 
 use super::shared::{H2Shared, SendProgress};
+use super::upload::Upload;
 use crate::http::conn::head_guard::HEADERS_MAX;
 
 /// The longest piece of a body that is passed on at once. `h2` buffers a piece however small the window of its client
@@ -32,9 +34,9 @@ impl<S> H2Service<S> {
 
 impl<S, B, C> Service<Request<B>> for H2Service<S>
 where
-    S: Service<Request<B>, Response = Response<C>>,
+    S: Service<Request<Upload<B>>, Response = Response<C>>,
     S::Future: Unpin,
-    B: Body,
+    B: Body + Send + Unpin + 'static,
     C: Default,
 {
     type Response = Response<Pieces<C>>;
@@ -42,18 +44,35 @@ where
     type Future = H2Response<S::Future>;
 
     fn call(&self, request: Request<B>) -> Self::Future {
-        let progress = self.shared.begin(!request.body().is_end_stream());
-        // hyper bounds the bytes of a head, and the number of its lines for HTTP/1 only.
-        let has_too_many = request.headers().len() > HEADERS_MAX;
-        let response = (!has_too_many).then(|| self.service.call(request));
-        H2Response { response, progress }
+        let progress = self.shared.begin(head_bytes(&request), !request.body().is_end_stream());
+        let request = request.map(|body| Upload::new(body, self.shared.clone()));
+        let response = if progress.is_none() {
+            Err(StatusCode::SERVICE_UNAVAILABLE)
+        } else if has_too_many_lines(request.headers()) {
+            Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        } else {
+            Ok(self.service.call(request))
+        };
+        H2Response { response, progress: progress.unwrap_or_default() }
     }
 }
 
-/// A response that is being produced. `None` for a request with too many header lines.
+/// Returns the bytes of the names and values of a head.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() + target
+}
+
+/// Returns whether a head has too many lines. hyper bounds its bytes, and the number of its lines for HTTP/1 only.
+fn has_too_many_lines(headers: &HeaderMap) -> bool {
+    // A client may send each cookie in a line of its own (RFC 9113 8.2.3). Over HTTP/1 they are one line.
+    headers.len() > HEADERS_MAX && headers.len() - headers.get_all(COOKIE).iter().count() >= HEADERS_MAX
+}
+
+/// A response that is being produced, or the status of a request that the service does not get.
 #[derive(Debug)]
 pub(in crate::http::conn) struct H2Response<F> {
-    response: Option<F>,
+    response: Result<F, StatusCode>,
     progress: SendProgress,
 }
 
@@ -65,12 +84,17 @@ where
     type Output = Result<Response<Pieces<C>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = if let Some(response) = &mut self.response {
-            ready!(Pin::new(response).poll(cx))?
-        } else {
-            let mut response = Response::new(C::default());
-            *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            response
+        let response = match &mut self.response {
+            Ok(response) => ready!(Pin::new(response).poll(cx))?,
+            // Without a body, so that the stream ends whatever the client accepts.
+            Err(status) => {
+                let mut response = Response::new(C::default());
+                *response.status_mut() = *status;
+                if *status == StatusCode::SERVICE_UNAVAILABLE {
+                    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                }
+                response
+            }
         };
         self.progress.passed_on(0);
         let progress = self.progress.clone();
@@ -144,11 +168,11 @@ mod tests {
         let shared = H2Shared::default();
         let body = Bytes::from(vec![7; 2 * PIECE + 5]);
         let answer = body.clone();
-        let service = service_fn(move |_: Request<Full<Bytes>>| {
+        let service = service_fn(move |_: Request<Upload<Full<Bytes>>>| {
             ready(Ok::<_, Infallible>(Response::new(Full::new(answer.clone()))))
         });
         let service = H2Service::new(service, shared.clone());
-        let response = service.call(Request::default()).await.expect("infallible");
+        let response = service.call(Request::new(Full::<Bytes>::default())).await.expect("infallible");
         let progress = shared.take_latest();
         assert_eq!(progress.waits_for_client(), Some(0));
         let mut pieces = response.into_body();
@@ -164,15 +188,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_with_too_many_header_lines_is_refused() {
-        let service = service_fn(|_: Request<Full<Bytes>>| {
+        let service = service_fn(|_: Request<Upload<Full<Bytes>>>| {
             ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok")))))
         });
         let service = H2Service::new(service, H2Shared::default());
-        for (lines, want) in [(HEADERS_MAX, 200), (HEADERS_MAX + 1, 431)] {
-            let mut request = Request::new(Full::default());
+        for (lines, cookies, want) in [
+            (HEADERS_MAX, 0, 200),
+            (HEADERS_MAX + 1, 0, 431),
+            (HEADERS_MAX - 1, 500, 200),
+            (HEADERS_MAX, 1, 431),
+        ] {
+            let mut request = Request::new(Full::<Bytes>::default());
+            for number in 0..cookies {
+                request.headers_mut().append(COOKIE, HeaderValue::from(number));
+            }
             for number in 0..lines {
                 let name = hyper::header::HeaderName::try_from(format!("x-{number}")).expect("a name");
-                request.headers_mut().insert(name, hyper::header::HeaderValue::from_static("1"));
+                request.headers_mut().insert(name, HeaderValue::from_static("1"));
             }
             assert_eq!(service.call(request).await.expect("infallible").status().as_u16(), want);
         }

@@ -1,41 +1,73 @@
 //! [`H2Shared`]: what the socket, the service and the streams of one connection share. All run in one task, one after
 //! the other, so relaxed atomics are plain variables that can be shared.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::budget::{StreamBudget, StreamShare};
+use super::upload::Discarding;
+
 /// The state of one connection. Cheap to clone: all clones share it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct H2Shared(Arc<H2Counts>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct H2Counts {
+    /// The memory that it shares with all other connections.
+    budget: StreamBudget,
     /// Requests that reached the service.
     requests: AtomicU64,
     /// Those of them with a body.
     uploads: AtomicU64,
+    /// Those of them whose responses are not sent yet.
+    open: AtomicUsize,
     /// Whether the client has not accepted what was written to it.
     is_slow: AtomicBool,
     /// The progress of the request that the service was last called with, until its stream is created.
     latest: Mutex<Option<SendProgress>>,
+    /// Rests of bodies that no stream discards yet.
+    rests: Mutex<Vec<Discarding>>,
 }
 
 impl H2Shared {
-    /// Counts a request, and returns the progress of its response.
-    pub(super) fn begin(&self, has_body: bool) -> SendProgress {
+    /// Creates the state of a connection that shares this memory with others.
+    pub(super) fn new(budget: StreamBudget) -> H2Shared {
+        H2Shared(Arc::new(H2Counts { budget, ..H2Counts::default() }))
+    }
+
+    /// Counts a request with a head of this many bytes, and returns the progress of its response, or `None` if there
+    /// is no memory for it.
+    pub(super) fn begin(&self, head: usize, has_body: bool) -> Option<SendProgress> {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         self.0.uploads.fetch_add(u64::from(has_body), Ordering::Relaxed);
-        let progress = SendProgress::default();
+        let share = self.0.budget.acquire(self.0.open.load(Ordering::Relaxed), head)?;
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+        let progress = SendProgress(Arc::new(Sent {
+            is_clients_turn: AtomicBool::new(false),
+            bytes: AtomicU64::new(0),
+            stream: Some((self.clone(), share)),
+        }));
         *self.0.latest.lock() = Some(progress.clone());
-        progress
+        Some(progress)
     }
 
     /// Returns the progress of the request that the service was last called with. hyper creates the stream of a
     /// request right after this call.
     pub(super) fn take_latest(&self) -> SendProgress {
         self.0.latest.lock().take().unwrap_or_default()
+    }
+
+    /// Discards the rest of a body.
+    pub(super) fn discard(&self, rest: Discarding) {
+        self.0.rests.lock().push(rest);
+    }
+
+    /// Removes and returns a rest that is to be discarded.
+    pub(super) fn take_rest(&self) -> Option<Discarding> {
+        self.0.rests.lock().pop()
     }
 
     pub(super) fn requests(&self) -> u64 {
@@ -55,6 +87,12 @@ impl H2Shared {
     }
 }
 
+impl fmt::Debug for H2Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("H2Shared").finish_non_exhaustive()
+    }
+}
+
 /// How far a response was sent. Cheap to clone: all clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SendProgress(Arc<Sent>);
@@ -65,6 +103,16 @@ struct Sent {
     is_clients_turn: AtomicBool,
     /// Bytes of the body that were passed on.
     bytes: AtomicU64,
+    /// The connection of the stream and the memory of the stream.
+    stream: Option<(H2Shared, StreamShare)>,
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if let Some((connection, _)) = &self.stream {
+            connection.0.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl SendProgress {

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::time::{Sleep, sleep};
 
 use super::shared::{H2Shared, SendProgress};
+use super::upload::Discarding;
 
 /// Time for a client to accept [`PACE`] bytes of a response, or the rest of it: as for clients of HTTP/1.
 const SLOW_AFTER: Duration = Duration::from_secs(30);
@@ -49,11 +50,18 @@ pub(super) struct Streams {
     /// The created streams, taken out of their lock. Kept for its memory.
     new: Vec<H2Stream>,
     pending: FuturesUnordered<H2Stream>,
+    /// Bodies whose responses are complete.
+    discarding: FuturesUnordered<Discarding>,
 }
 
 impl Streams {
     pub(super) fn new(spawner: Spawner) -> Streams {
-        Streams { spawner, new: Vec::new(), pending: FuturesUnordered::new() }
+        Streams {
+            spawner,
+            new: Vec::new(),
+            pending: FuturesUnordered::new(),
+            discarding: FuturesUnordered::new(),
+        }
     }
 
     /// Runs all streams that can go on. Returns whether there were any.
@@ -68,12 +76,20 @@ impl Streams {
         while let Poll::Ready(Some(())) = Pin::new(&mut self.pending).poll_next(cx) {
             has_run = true;
         }
+        // Behind the streams, whose end leaves the rests.
+        while let Some(rest) = self.spawner.shared.take_rest() {
+            self.discarding.push(rest);
+            has_run = true;
+        }
+        while let Poll::Ready(Some(())) = Pin::new(&mut self.discarding).poll_next(cx) {
+            has_run = true;
+        }
         has_run
     }
 
     /// Returns whether no stream is open.
     pub(super) fn is_empty(&self) -> bool {
-        self.pending.is_empty() && self.spawner.created.lock().is_empty()
+        self.pending.is_empty() && self.discarding.is_empty() && self.spawner.created.lock().is_empty()
     }
 }
 
@@ -155,7 +171,7 @@ mod tests {
             [(0, false, false), (PACE / 8, false, false), (PACE, false, true), (0, true, true)]
         {
             let (spawner, mut streams) = streams();
-            let progress = spawner.shared.begin(false);
+            let progress = spawner.shared.begin(0, false).expect("memory");
             // The waker of the stream, which the frames of its client wake.
             let frames = Arc::new(Mutex::new(Waker::noop().clone()));
             let registered = Arc::clone(&frames);
