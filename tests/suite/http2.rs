@@ -1,7 +1,9 @@
 //! HTTP/2: its requests, its limits, and attacks on it, each by fifty clients at once beside visitors. The frames
 //! are written by hand.
 
+use std::fs;
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,14 +11,17 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::app::{HOST, KEY};
-use crate::support::process::PATIENCE;
+use crate::support::process::{PATIENCE, Plan, Process, unused_address};
 use crate::support::tls::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, HttpsApp, PING, PREFACE, PRIORITY,
-    RST_STREAM, SETTINGS, TlsClient, WINDOW_UPDATE, frame, get, head, line, read_frame,
+    Authority, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, HttpsApp, PING, PREFACE,
+    PRIORITY, RST_STREAM, SETTINGS, TlsClient, WINDOW_UPDATE, frame, get, head, line, read_frame,
 };
 
 /// Clients of each attack.
 const ATTACKERS: usize = 50;
+
+/// Most bytes by which all floods together let the server grow.
+const FLOODED_MAX: u64 = 16 * 1_024 * 1_024;
 
 /// How late a deadline may be on a busy machine.
 const LATE: Duration = Duration::from_secs(30);
@@ -387,6 +392,54 @@ fn t34_t35_t36_t37_t38_t39_floods_of_http2_end_and_no_visitor_fails() {
         stop.store(true, Ordering::Relaxed);
     });
     assert!(visits.load(Ordering::Relaxed) >= ATTACKS.len(), "{visits:?}");
+}
+
+/// Returns the resident memory of a server in bytes.
+fn resident(server: &Process) -> u64 {
+    let status = fs::read_to_string(server.proc("status")).expect("a process of ours");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1_024
+}
+
+/// All floods by fifty clients at once, one after the other, against a process of its own.
+#[test]
+fn p11_floods_of_http2_take_little_memory() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let authority = Authority::new();
+    let files = authority.issue(folder.path(), &[HOST]);
+    let https = unused_address();
+    let server = Plan::on(&folder.path().join("data"))
+        .env("WAYPOST_HTTPS__LISTEN", &https.to_string())
+        .env(
+            "WAYPOST_HTTPS__CERTIFICATES",
+            &format!("[{{ chain = {:?}, key = {:?} }}]", files.chain, files.key),
+        )
+        .start();
+    server.admin().create(&json!({"url": "https://example.com/", "customSlug": "abc"}));
+    let clients = authority.trusting(&["h2"]);
+    let attacked = |attack: &Attack| {
+        thread::scope(|scope| {
+            for _ in 0..ATTACKERS {
+                scope.spawn(|| {
+                    let mut client =
+                        TlsClient::connect(https, HOST, Arc::clone(&clients)).expect("a connection");
+                    // An error means that the server has closed the connection.
+                    let _ = client.send(PREFACE).and_then(|()| (attack.send)(&mut client));
+                    rest(&mut client);
+                });
+            }
+        });
+    };
+    // What fifty connections take by themselves, and the allocator keeps.
+    let visits = Attack { name: "visits", send: |client| client.send(get(1, "/abc")), codes: &[] };
+    attacked(&visits);
+    let before = resident(&server);
+    for attack in ATTACKS {
+        attacked(attack);
+        let grown = resident(&server).saturating_sub(before);
+        assert!(grown < FLOODED_MAX, "{}: {} KB", attack.name, grown / 1_024);
+    }
+    server.stop();
 }
 
 #[test]
