@@ -172,7 +172,7 @@ where
     async fn opened(&self, mut stream: Plain, opening: &Opening, mut open: Open) -> Option<(Stream, Open)> {
         let deadline = Instant::now() + self.head_timeout;
         if opening.has_proxy_header {
-            open = self.behind_proxy(&mut stream, open).await?;
+            open = Box::pin(self.behind_proxy(&mut stream, open)).await?;
         }
         let Some(tls) = &opening.tls else { return Some((Stream::Plain(stream), open)) };
         match tls.handshake(stream, deadline.saturating_duration_since(Instant::now())).await {

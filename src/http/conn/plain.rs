@@ -1,6 +1,6 @@
 //! [`Plain`]: the byte stream of an accepted connection without TLS, or below it.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -62,7 +62,6 @@ impl AsyncRead for Plain {
     }
 }
 
-/// Not vectored, like the socket around it.
 impl AsyncWrite for Plain {
     #[inline]
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
@@ -70,6 +69,23 @@ impl AsyncWrite for Plain {
             Plain::Tcp(stream) => Pin::new(stream).poll_write(cx, data),
             Plain::Unix(stream) => Pin::new(stream).poll_write(cx, data),
         }
+    }
+
+    /// For TLS, whose handshake has several records to send at once.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Plain::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, data),
+            Plain::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, data),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        // The socket above says no, so that hyper passes it each response as one slice.
+        true
     }
 
     /// Completes at once: the system buffers what was written.

@@ -165,6 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Transport + Unpin> AsyncWrite for Socket<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Once it lingers the write half is shut down, and nothing is held.
         if self.linger.is_none() {
+            self.inner.hold_for_close();
             ready!(self.poll_release(cx))?;
         }
         if self.may_be_sending() {
@@ -172,7 +173,8 @@ impl<S: AsyncRead + AsyncWrite + Transport + Unpin> AsyncWrite for Socket<S> {
             return poll_linger(inner, linger, cx);
         }
         // hyper drops the socket next, which closes it as well: one system call less than a shutdown.
-        self.inner.poll_close_notify(cx)
+        let closed = self.inner.poll_close_notify(cx);
+        self.writes.watch_flush(cx, closed)
     }
 }
 

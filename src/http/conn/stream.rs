@@ -68,6 +68,12 @@ impl Transport for Stream {
         }
     }
 
+    fn hold_for_close(&mut self) {
+        if let Stream::Tls(stream) = self {
+            stream.hold_for_close();
+        }
+    }
+
     fn poll_close_notify(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Stream::Plain(_) => Poll::Ready(Ok(())),

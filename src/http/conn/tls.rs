@@ -32,8 +32,9 @@ const FIRST_RECORD: usize = 24 * 1024;
 /// Most bytes that a connection encrypts ahead of what the client accepts.
 const UNSENT_MAX: usize = 16 * 1024;
 
-/// HTTP/1.1 in a hello (RFC 7301 6). HTTP/2 is preferred.
+/// HTTP/1 in a hello (RFC 7301 6). HTTP/2 is preferred. A client of HTTP/1.0 may offer nothing else.
 const HTTP1: &[u8] = b"http/1.1";
+const HTTP1_0: &[u8] = b"http/1.0";
 
 /// The alert `unrecognized_name`, fatal (RFC 6066 3): type, version, length, level, description.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -82,7 +83,7 @@ impl Tls {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().expect("ring supports both versions");
         let mut config = builder.with_no_client_auth().with_cert_resolver(certificates.resolver());
-        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec(), HTTP1_0.to_vec()];
         config.send_tls13_tickets = 1;
         // Tickets have all the state, so that nothing is stored for a client.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -104,25 +105,27 @@ impl Tls {
     /// more.
     pub(super) async fn handshake(&self, io: Plain, within: Duration) -> Result<TlsStream, HandshakeError> {
         let mut deadline = Instant::now() + within;
-        let start = timeout_at(deadline, hello(io)).await.unwrap_or(Err(HandshakeError::TimedOut))?;
+        // Each step is boxed: a client that sends a part of its hello must not have room for the others.
+        let hello = Box::pin(hello(io));
+        let start = timeout_at(deadline, hello).await.unwrap_or(Err(HandshakeError::TimedOut))?;
         let hello = start.client_hello();
         if hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == ACME_TLS)) {
-            let answered = timeout_at(deadline, self.answer_challenge(start)).await;
+            let answered = timeout_at(deadline, Box::pin(self.answer_challenge(start))).await;
             return Err(answered.unwrap_or(HandshakeError::TimedOut));
         }
         let name = hello.server_name();
         if self.certificates.find(name).is_none() {
-            // Boxed: few handshakes wait, and the others must not have room for it.
             if !Box::pin(self.certificates.wait_for(name)).await {
-                return Err(unknown_name(start).await);
+                return Err(Box::pin(unknown_name(start)).await);
             }
             // The wait was no fault of the client.
             deadline = Instant::now() + within;
         }
-        timeout_at(deadline, self.complete(start)).await.unwrap_or(Err(HandshakeError::TimedOut))
+        let stream = Box::pin(self.complete(start));
+        timeout_at(deadline, stream).await.unwrap_or(Err(HandshakeError::TimedOut))
     }
 
-    async fn complete(&self, mut start: StartHandshake<Metered>) -> Result<TlsStream, HandshakeError> {
+    async fn complete(&self, mut start: Box<StartHandshake<Metered>>) -> Result<TlsStream, HandshakeError> {
         start.io.allow(FIRST_RECORD);
         let limit = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(UNSENT_MAX));
         let stream = start.into_stream_with(Arc::clone(&self.config), limit).await;
@@ -133,7 +136,7 @@ impl Tls {
     }
 
     /// Completes the handshake of an authority, and closes the connection.
-    async fn answer_challenge(&self, start: StartHandshake<Metered>) -> HandshakeError {
+    async fn answer_challenge(&self, start: Box<StartHandshake<Metered>>) -> HandshakeError {
         // Scanners offer this protocol as well, and see what they see for any unknown name.
         let is_asked = |name| self.certificates.challenge(name).is_some();
         if !start.client_hello().server_name().is_some_and(is_asked) {
@@ -149,10 +152,10 @@ impl Tls {
 }
 
 /// Reads the hello of a client.
-async fn hello(io: Plain) -> Result<StartHandshake<Metered>, HandshakeError> {
+async fn hello(io: Plain) -> Result<Box<StartHandshake<Metered>>, HandshakeError> {
     let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), Metered::new(io, HANDSHAKE_MAX));
     match (&mut acceptor).await {
-        Ok(start) => Ok(start),
+        Ok(start) => Ok(Box::new(start)),
         Err(_) => Err(refuse(acceptor.take_io()).await),
     }
 }
@@ -173,7 +176,7 @@ async fn refuse(io: Option<Metered>) -> HandshakeError {
 }
 
 /// Sends the alert that there is no certificate for the name. rustls would send `access_denied`.
-async fn unknown_name(start: StartHandshake<Metered>) -> HandshakeError {
+async fn unknown_name(start: Box<StartHandshake<Metered>>) -> HandshakeError {
     let mut io = start.io.into_inner();
     let _ = io.write_all(&UNRECOGNIZED_NAME).await;
     HandshakeError::UnknownName

@@ -1,6 +1,7 @@
 //! [`TlsStream`]: the byte stream of a connection with TLS, over a socket that limits the bytes of a handshake.
 
-use std::io;
+use std::io::{self, IoSlice, Write as _};
+use std::iter;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -17,15 +18,25 @@ const HANDSHAKE_RECORD: u8 = 22;
 /// HTTP/2 in a hello (RFC 9113 3.2).
 pub(super) const HTTP2: &[u8] = b"h2";
 
+/// The type of a record of application data, and in TLS 1.3 of all that is encrypted.
+const DATA_RECORD: u8 = 23;
+
+/// Most bytes of an encrypted alert of TLS 1.3: a header, the alert, the type and the tag.
+const ALERT_MAX: usize = 24;
+
 /// The byte stream of a connection with TLS, after its handshake.
 #[derive(Debug)]
-pub(super) struct TlsStream(server::TlsStream<Metered>);
+pub(super) struct TlsStream {
+    inner: server::TlsStream<Metered>,
+    /// Whether writes wait for the announcement of the end.
+    holds_for_close: bool,
+}
 
 impl TlsStream {
     /// Wraps a stream whose handshake is over, and lifts the limit of its bytes.
     pub(super) fn new(mut stream: server::TlsStream<Metered>) -> TlsStream {
-        stream.get_mut().0.left = usize::MAX;
-        TlsStream(stream)
+        stream.get_mut().0.is_handshake = false;
+        TlsStream { inner: stream, holds_for_close: false }
     }
 
     /// Returns whether client and server have agreed on HTTP/2.
@@ -35,7 +46,7 @@ impl TlsStream {
 
     /// Returns the state of TLS.
     fn session(&self) -> &ServerConnection {
-        self.0.get_ref().1
+        self.inner.get_ref().1
     }
 }
 
@@ -45,28 +56,35 @@ impl AsyncRead for TlsStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for TlsStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, data)
+        if self.holds_for_close {
+            let held = self.inner.get_mut().1.writer().write(data)?;
+            // None, if there is no room for more.
+            if held > 0 {
+                return Poll::Ready(Ok(held));
+            }
+        }
+        Pin::new(&mut self.inner).poll_write(cx, data)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // The state of a flush is of no use here: nearly always everything was sent by the write.
-        if self.is_flushed() { Poll::Ready(Ok(())) } else { Pin::new(&mut self.0).poll_flush(cx) }
+        if self.is_flushed() { Poll::Ready(Ok(())) } else { Pin::new(&mut self.inner).poll_flush(cx) }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
 
 impl Transport for TlsStream {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (io, session) = self.0.get_mut();
+        let (io, session) = self.inner.get_mut();
         loop {
             // Bytes of a later request stay in the session. It accepts no more of them than it has room for.
             if !session.wants_read() {
@@ -89,9 +107,13 @@ impl Transport for TlsStream {
         }
     }
 
+    fn hold_for_close(&mut self) {
+        self.holds_for_close = true;
+    }
+
     fn poll_close_notify(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Sends the alert once, however often it is called.
-        self.0.get_mut().1.send_close_notify();
+        self.inner.get_mut().1.send_close_notify();
         Pin::new(self).poll_flush(cx)
     }
 
@@ -113,17 +135,30 @@ impl io::Read for Arrived<'_> {
 #[derive(Debug)]
 pub(super) struct Metered {
     io: Plain,
-    /// Bytes that may still be read.
+    is_handshake: bool,
+    /// Bytes that the handshake may still read.
     left: usize,
     /// The bytes of a client that does not speak TLS.
     plain: Option<u8>,
     is_new: bool,
+    /// The ticket of the handshake. It leaves with the first response: a system call less for each connection.
+    ticket: Vec<u8>,
+    /// Whether the client has sent something since the last write.
+    is_answering: bool,
 }
 
 impl Metered {
     /// Creates a socket from which a handshake may read `most` bytes.
     pub(super) fn new(io: Plain, most: usize) -> Metered {
-        Metered { io, left: most, plain: None, is_new: true }
+        Metered {
+            io,
+            is_handshake: true,
+            left: most,
+            plain: None,
+            is_new: true,
+            ticket: Vec::new(),
+            is_answering: false,
+        }
     }
 
     /// Allows this many bytes more.
@@ -140,6 +175,44 @@ impl Metered {
     pub(super) fn into_inner(self) -> Plain {
         self.io
     }
+
+    /// Returns whether a write of a handshake is a ticket: in TLS 1.3, a server answers the last message of the client
+    /// with nothing else that is encrypted but an alert. A client of TLS 1.2 waits for its ticket.
+    fn is_ticket(&self, data: &[IoSlice<'_>]) -> bool {
+        let length: usize = data.iter().map(|slice| slice.len()).sum();
+        self.is_handshake
+            && self.is_answering
+            && length > ALERT_MAX
+            && data.first().and_then(|slice| slice.first()) == Some(&DATA_RECORD)
+    }
+
+    /// Writes the held ticket and then the data.
+    fn poll_write_with_ticket(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            // No copy: the response may be long.
+            let Metered { io, ticket, .. } = &mut *self;
+            let all: Vec<IoSlice<'_>> =
+                iter::once(IoSlice::new(ticket)).chain(data.iter().copied()).collect();
+            let written = ready!(Pin::new(io).poll_write_vectored(cx, &all))?;
+            if let Some(of_data) = written.checked_sub(ticket.len()) {
+                self.ticket = Vec::new();
+                return if of_data > 0 { Poll::Ready(Ok(of_data)) } else { self.poll_write_all(cx, data) };
+            }
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            // The system accepted a part of the ticket only.
+            self.ticket.drain(..written);
+        }
+    }
+
+    fn poll_write_all(&mut self, cx: &mut Context<'_>, data: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, data)
+    }
 }
 
 impl AsyncRead for Metered {
@@ -151,6 +224,7 @@ impl AsyncRead for Metered {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
+        self.is_answering = true;
         let read = &buffer.filled()[before..];
         if self.is_new
             && let Some(first) = read.first()
@@ -161,9 +235,10 @@ impl AsyncRead for Metered {
                 return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
             }
         }
-        match self.left.checked_sub(read.len()) {
-            Some(left) => self.left = left,
-            None => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+        // Later bytes have the limits of their protocol.
+        if self.is_handshake {
+            let left = self.left.checked_sub(read.len());
+            self.left = left.ok_or(io::ErrorKind::InvalidData)?;
         }
         Poll::Ready(Ok(()))
     }
@@ -171,8 +246,31 @@ impl AsyncRead for Metered {
 
 impl AsyncWrite for Metered {
     #[inline]
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, data)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(data)])
+    }
+
+    /// Sends the records of rustls together. Without it, the first flight of a handshake is three writes.
+    #[inline]
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if !self.ticket.is_empty() {
+            return self.poll_write_with_ticket(cx, data);
+        }
+        if self.is_ticket(data) {
+            // Nobody waits for it: the client has all that it needs to send its request.
+            self.ticket = data.iter().flat_map(|slice| slice.iter().copied()).collect();
+            return Poll::Ready(Ok(self.ticket.len()));
+        }
+        self.is_answering = false;
+        self.poll_write_all(cx, data)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -194,12 +292,18 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio_rustls::rustls::crypto::ring;
     use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-    use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio_rustls::rustls::{ClientConfig, HandshakeKind, RootCertStore, ServerConfig};
     use tokio_rustls::{TlsAcceptor, TlsConnector, client};
 
     use super::*;
 
+    /// Returns both sides of a connection.
     async fn pair() -> (TlsStream, client::TlsStream<TcpStream>) {
+        let (acceptor, connector) = sides();
+        connect(&acceptor, &connector).await
+    }
+
+    fn sides() -> (TlsAcceptor, TlsConnector) {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(vec!["a.test".to_owned()]).expect("a valid name");
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
@@ -214,11 +318,18 @@ mod tests {
         let config = config.with_safe_default_protocol_versions().expect("both versions");
         let connector =
             TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
+        (acceptor, connector)
+    }
+
+    async fn connect(
+        acceptor: &TlsAcceptor,
+        connector: &TlsConnector,
+    ) -> (TlsStream, client::TlsStream<TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let socket = TcpStream::connect(address).await.expect("open");
         let (accepted, _) = listener.accept().await.expect("a connection");
-        let server = acceptor.accept(Metered::new(Plain::Tcp(accepted), usize::MAX));
+        let server = acceptor.accept(Metered::new(Plain::Tcp(accepted), 8 * 1024));
         let client = connector.connect("a.test".try_into().expect("a name"), socket);
         let (server, client) = tokio::join!(server, client);
         (TlsStream::new(server.expect("a handshake")), client.expect("a handshake"))
@@ -252,6 +363,57 @@ mod tests {
         let (mut server, client) = pair().await;
         drop(client.into_inner());
         end(&mut server).await;
+    }
+
+    #[tokio::test]
+    async fn a_ticket_leaves_with_the_first_response() {
+        let (acceptor, connector) = sides();
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let (mut server, mut client) = connect(&acceptor, &connector).await;
+            assert_eq!(client.get_ref().1.handshake_kind(), Some(kind));
+            assert!(!server.inner.get_ref().0.ticket.is_empty(), "it waits");
+            let request = vec![1; 9_000];
+            for response in [&b"the first response"[..], b"the second one", b"the third one"] {
+                client.write_all(&request).await.expect("open");
+                let mut bytes = vec![0; request.len()];
+                server.read_exact(&mut bytes).await.expect("in order");
+                server.write_all(response).await.expect("open");
+                assert!(server.inner.get_ref().0.ticket.is_empty());
+                let mut bytes = vec![0; response.len()];
+                client.read_exact(&mut bytes).await.expect("in order");
+                assert_eq!(bytes, response);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_response_leaves_with_the_announcement_of_the_end() {
+        let (mut server, mut client) = pair().await;
+        server.hold_for_close();
+        server.write_all(b"the response").await.expect("open");
+        assert!(!server.is_flushed());
+        let sent = client.get_ref().0.try_read(&mut [0; 1]).map_err(|error| error.kind());
+        assert_eq!(sent, Err(io::ErrorKind::WouldBlock));
+        poll_fn(|cx| server.poll_close_notify(cx)).await.expect("open");
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).await.expect("not cut");
+        assert_eq!(bytes, b"the response");
+    }
+
+    #[tokio::test]
+    async fn a_long_last_response_is_whole() {
+        let (mut server, mut client) = pair().await;
+        server.hold_for_close();
+        // More than is held at most.
+        let response = vec![7; 200_000];
+        let sending = async {
+            server.write_all(&response).await.expect("open");
+            poll_fn(|cx| server.poll_close_notify(cx)).await.expect("open");
+        };
+        let mut bytes = Vec::new();
+        let ((), read) = tokio::join!(sending, client.read_to_end(&mut bytes));
+        read.expect("not cut");
+        assert_eq!(bytes, response);
     }
 
     #[tokio::test]

@@ -10,6 +10,9 @@ pub(super) trait Transport {
     /// it sent before. Takes no bytes from a later read.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
+    /// Lets what is written from now on wait for [`Transport::poll_close_notify`], so that both leave together.
+    fn hold_for_close(&mut self) {}
+
     /// Announces the end of the output, so that the client can tell it from a cut. The socket stays open.
     fn poll_close_notify(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
