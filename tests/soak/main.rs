@@ -8,16 +8,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
+mod attacks;
 mod client;
 mod faults;
 mod footprint;
+mod goaway;
 mod hashing;
+mod https;
 mod kills;
 mod load;
 mod overload;
 mod restarts;
 mod server;
 mod slow;
+mod support;
 mod time;
 mod unread;
 
@@ -69,6 +73,11 @@ const PARTS: &[Part] = &[
     ("files", faults::t14_no_file_is_opened_for_a_visitor),
     ("readonly", faults::t97_a_disk_that_becomes_read_only),
     ("restarts", restarts::e16_restarts_that_nobody_notices),
+    ("https", https::e5_handshakes_for_unknown_names),
+    ("https", https::e7_certificates_are_replaced_under_load),
+    ("https", attacks::e13_attacks_by_fifty_at_once),
+    ("https", goaway::e14_requests_over_the_end_of_connections),
+    ("https", https::e20_the_size_of_the_binary),
     ("time", time::t103_the_systems_clock_jumps),
     ("unread", unread::n01_a_thousand_unread_answers),
 ];

@@ -79,8 +79,10 @@ impl Plan {
         let mut child = command.spawn().expect("the binary starts");
         let end = Instant::now() + PATIENCE;
         loop {
-            let said = fs::read_to_string(output.path().join("stdout")).unwrap_or_default();
-            let found = said.split_once("listening on http://").and_then(|(_, rest)| {
+            // The line of the log, since with a domain the greeting has its URL.
+            let said = fs::read_to_string(output.path().join("stderr")).unwrap_or_default();
+            let found = said.split_once("Waypost started ").and_then(|(_, rest)| {
+                let (_, rest) = rest.split_once(" listen=")?;
                 rest.split_once(char::is_whitespace).and_then(|(address, _)| address.parse().ok())
             });
             if let Some(address) = found {
@@ -157,6 +159,11 @@ impl Server {
     /// Sends SIGUSR2.
     pub(crate) fn restart(&self) {
         let _ = kill_process(self.id, Signal::USR2);
+    }
+
+    /// Sends SIGHUP.
+    pub(crate) fn reload(&self) {
+        let _ = kill_process(self.id, Signal::HUP);
     }
 
     /// Waits until the server was ready this many times.

@@ -15,8 +15,8 @@ const DAY: i64 = 24 * 60 * 60;
 /// Offsets of the clock in seconds, one after another.
 const JUMPS: [i64; 10] = [0, DAY, 400 * DAY, 0, -DAY, -400 * DAY, -20 * 365 * DAY, 2, 30 * 365 * DAY, 0];
 
-/// Returns the path of the library, where distributions install it.
-fn library() -> Option<PathBuf> {
+/// Returns the path of libfaketime, where distributions install it.
+pub(crate) fn library() -> Option<PathBuf> {
     let folders = [
         "/usr/lib/x86_64-linux-gnu",
         "/usr/lib/aarch64-linux-gnu",

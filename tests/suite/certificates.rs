@@ -17,9 +17,9 @@ use waypost::config::Config;
 use crate::support::acme_mock::{AcmeMock, Manner};
 use crate::support::app::{HOST, TestApp};
 use crate::support::http::text;
+use crate::support::https_app::names;
 use crate::support::pebble::{Pebble, visit};
 use crate::support::process::{Plan, command, poll, unused_address};
-use crate::support::tls::names;
 
 /// How late a certificate may be on a busy machine.
 pub(super) const LATE: Duration = Duration::from_mins(1);

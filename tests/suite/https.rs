@@ -14,8 +14,9 @@ use waypost::settings::listen::Listen;
 
 use crate::support::app::{HOST, KEY};
 use crate::support::http::{Client, raw};
+use crate::support::https_app::HttpsApp;
 use crate::support::process::PATIENCE;
-use crate::support::tls::{HttpsApp, TlsClient};
+use crate::support::tls::TlsClient;
 
 /// Time for a handshake in these tests.
 const WITHIN: Duration = Duration::from_millis(500);

@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::https_app::HttpsApp;
 use crate::support::process::{command, not_tested};
-use crate::support::tls::HttpsApp;
 
 /// Runs a command that must succeed. Returns everything that it prints.
 #[track_caller]

@@ -65,6 +65,8 @@ mod http2_clients;
 mod http_raw;
 /// HTTPS: handshakes, certificates of the owner, and the redirect from HTTP.
 mod https;
+/// curl, OpenSSL and Python as clients of HTTPS.
+mod https_clients;
 /// Repeated POSTs.
 mod idempotency;
 /// Files of an installation, and configuration of other programs.

@@ -7,10 +7,10 @@ use std::path::Path;
 
 use super::readme::documents;
 use crate::support::app::TestApp;
-use crate::support::tls::HttpsApp;
+use crate::support::https_app::HttpsApp;
 
 /// Names in prose that are spelt like names of the code.
-const PROPER_NAMES: [&str; 12] = [
+const PROPER_NAMES: [&str; 13] = [
     "CycloneDX",
     "GitHub",
     "HighLevel",
@@ -20,6 +20,7 @@ const PROPER_NAMES: [&str; 12] = [
     "MiB",
     "OpenAPI",
     "OpenMetrics",
+    "OpenSSL",
     "PyPI",
     "WhatsApp",
     "iMessage",

@@ -22,8 +22,9 @@ use waypost::settings::listen::Listen;
 use x509_cert::der::Decode;
 use x509_cert::request::CertReq;
 
+use crate::support::https_app::names;
 use crate::support::process::unused_address;
-use crate::support::tls::{Authority, names};
+use crate::support::tls::Authority;
 
 /// What the authority does.
 #[derive(Clone, Debug, Default)]

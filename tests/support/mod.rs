@@ -4,14 +4,20 @@
 pub(crate) mod acme_mock;
 /// The program inside the test's process, with a clock that the test sets.
 pub(crate) mod app;
+/// Floods of HTTP/2.
+pub(crate) mod attacks;
 /// A real browser that reaches this machine only.
 pub(crate) mod browser;
 /// A log that fails on demand.
 pub(crate) mod failing_log;
+/// Frames of HTTP/2 by hand.
+pub(crate) mod frames;
 /// Links with webhooks, and clicks on them.
 pub(crate) mod hooks;
 /// A raw HTTP client.
 pub(crate) mod http;
+/// Servers with HTTPS.
+pub(crate) mod https_app;
 /// The pairs in the table's files.
 pub(crate) mod leaves;
 /// Paths and keys of the native API.
@@ -28,7 +34,7 @@ pub(crate) mod server;
 pub(crate) mod sim_disk;
 /// A table in memory.
 pub(crate) mod table;
-/// Servers with HTTPS, and clients that speak it.
+/// A certificate authority, and clients of TLS.
 pub(crate) mod tls;
 /// Requests, each with the response that a vendor documents.
 pub(crate) mod transcript;

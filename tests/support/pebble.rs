@@ -19,8 +19,9 @@ use waypost::certificates::Internet;
 use waypost::config::Config;
 use waypost::settings::listen::Listen;
 
+use crate::support::https_app::names;
 use crate::support::process::{PATIENCE, poll, unused_address};
-use crate::support::tls::{Authority, TlsClient, names, trusting};
+use crate::support::tls::{Authority, TlsClient, trusting};
 
 /// A certificate authority and its name server.
 pub(crate) struct Pebble {

@@ -1,5 +1,4 @@
-//! Servers with HTTPS, with a certificate of an authority that the clients trust, and clients that speak it: TLS by
-//! rustls, and frames of HTTP/2 by hand, so that a test can send what no library sends.
+//! A certificate authority, and clients of TLS that trust it. The suite and the long tests use both.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -8,16 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
-use tempfile::TempDir;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PublicKeyData};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use waypost::certificates::CertificateNames;
 use waypost::certificates::settings::CertificateFiles;
-use waypost::config::Config;
 
-use crate::support::app::{HOST, TestApp};
-use crate::support::process::PATIENCE;
+/// Longest wait for a byte, on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A certificate authority of the tests.
 pub(crate) struct Authority {
@@ -27,6 +23,8 @@ pub(crate) struct Authority {
 impl Authority {
     pub(crate) fn new() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        // Not the name of the certificates: OpenSSL would take them for certificates that signed themselves.
+        params.distinguished_name.push(DnType::CommonName, "The authority of the tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         Authority { issuer: CertifiedIssuer::self_signed(params, key).expect("signed") }
@@ -81,44 +79,6 @@ pub(crate) fn trusting(roots: RootCertStore, protocols: &[&str]) -> Arc<ClientCo
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     Arc::new(config)
-}
-
-/// An app with HTTPS for [`HOST`].
-pub(crate) struct HttpsApp {
-    pub(crate) app: TestApp,
-    pub(crate) authority: Authority,
-    pub(crate) address: SocketAddr,
-    pub(crate) folder: TempDir,
-}
-
-impl HttpsApp {
-    pub(crate) fn start() -> HttpsApp {
-        HttpsApp::start_with(|_| {})
-    }
-
-    pub(crate) fn start_with(change: impl FnOnce(&mut Config)) -> HttpsApp {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let authority = Authority::new();
-        let files = authority.issue(folder.path(), &[HOST]);
-        let app = TestApp::start_with(|config| {
-            config.domain = names(&[HOST]);
-            config.https.listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)).into());
-            config.https.certificates = vec![files];
-            change(config);
-        });
-        let address = app.app().https().tcp().expect("HTTPS is on");
-        HttpsApp { app, authority, address, folder }
-    }
-
-    /// Connects with these protocols, the first of which is preferred.
-    pub(crate) fn connect(&self, protocols: &[&str]) -> TlsClient {
-        TlsClient::connect(self.address, HOST, self.authority.trusting(protocols)).expect("a connection")
-    }
-}
-
-/// Returns names as the setting `domain` has them.
-pub(crate) fn names(names: &[&str]) -> CertificateNames {
-    serde_json::from_value(serde_json::json!(names)).expect("valid names")
 }
 
 /// A connection of a client with TLS.
@@ -191,80 +151,4 @@ impl TlsClient {
         self.0.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
-}
-
-/// The preface of HTTP/2, and empty settings.
-pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-
-/// Types of frames (RFC 9113 6).
-pub(crate) const DATA: u8 = 0;
-pub(crate) const HEADERS: u8 = 1;
-pub(crate) const PRIORITY: u8 = 2;
-pub(crate) const RST_STREAM: u8 = 3;
-pub(crate) const SETTINGS: u8 = 4;
-pub(crate) const PING: u8 = 6;
-pub(crate) const GOAWAY: u8 = 7;
-pub(crate) const WINDOW_UPDATE: u8 = 8;
-pub(crate) const CONTINUATION: u8 = 9;
-
-/// Flags of frames.
-pub(crate) const END_STREAM: u8 = 1;
-pub(crate) const END_HEADERS: u8 = 4;
-
-/// Returns a frame.
-pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let [_, a, b, c] = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
-    let mut bytes = vec![a, b, c, kind, flags];
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend(payload);
-    bytes
-}
-
-/// Returns a header line without indexing (RFC 7541 6.2.2).
-pub(crate) fn line(name: &str, value: &str) -> Vec<u8> {
-    let mut bytes = vec![0];
-    for text in [name, value] {
-        bytes.push(u8::try_from(text.len()).ok().filter(|length| *length < 127).expect("a short text"));
-        bytes.extend(text.bytes());
-    }
-    bytes
-}
-
-/// Returns the head of a request: the pseudo headers, and further lines.
-pub(crate) fn head(method: &str, path: &str, lines: &[(&str, &str)]) -> Vec<u8> {
-    let pseudo = [(":method", method), (":scheme", "https"), (":authority", HOST), (":path", path)];
-    pseudo.iter().chain(lines).flat_map(|(name, value)| line(name, value)).collect()
-}
-
-/// Returns a whole request without a body.
-pub(crate) fn get(stream: u32, path: &str) -> Vec<u8> {
-    frame(HEADERS, END_STREAM | END_HEADERS, stream, &head("GET", path, &[]))
-}
-
-/// A frame of the server.
-#[derive(Debug)]
-pub(crate) struct Frame {
-    pub(crate) kind: u8,
-    pub(crate) flags: u8,
-    pub(crate) stream: u32,
-    pub(crate) payload: Vec<u8>,
-}
-
-impl Frame {
-    /// Returns the error code of a `RST_STREAM` or `GOAWAY`.
-    pub(crate) fn code(&self) -> u32 {
-        let at = if self.kind == GOAWAY { 4 } else { 0 };
-        let bytes = self.payload.get(at..at + 4).expect("a code");
-        u32::from_be_bytes(bytes.try_into().expect("four bytes"))
-    }
-}
-
-/// Reads the next frame. Returns `None` at the end of the connection, however it ends.
-pub(crate) fn read_frame(stream: &mut impl Read) -> Option<Frame> {
-    let mut header = [0; 9];
-    stream.read_exact(&mut header).ok()?;
-    let [a, b, c, kind, flags, stream_id @ ..] = header;
-    let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-    stream.read_exact(&mut payload).ok()?;
-    Some(Frame { kind, flags, stream: u32::from_be_bytes(stream_id), payload })
 }
