@@ -25,6 +25,9 @@ const CLIENTS: usize = 4;
 /// The time in which a replaced certificate must be in use after SIGHUP.
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 
+/// Pause between two certificates.
+const SWAP_PAUSE: Duration = Duration::from_millis(50);
+
 /// The largest binary.
 const LARGEST: u64 = 16 << 20;
 
@@ -156,6 +159,7 @@ pub(crate) fn e7_certificates_are_replaced_under_load(report: &mut Report) {
         let mut swapped = 0;
         while !over.load(Ordering::Relaxed) {
             swapped += 1;
+            std::thread::sleep(SWAP_PAUSE);
             assert!(replace(&app, app.folder.path(), swapped), "certificate {swapped} is not taken");
         }
         swapped
