@@ -129,10 +129,13 @@ impl Tls {
         start.io.allow(FIRST_RECORD);
         let limit = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(UNSENT_MAX));
         let stream = start.into_stream_with(Arc::clone(&self.config), limit).await;
-        stream.map(TlsStream::new).map_err(|error| {
+        let failed = |error| {
             tracing::trace!(%error, "a handshake failed");
             HandshakeError::Failed
-        })
+        };
+        let mut stream = stream.map(TlsStream::new).map_err(failed)?;
+        stream.send_ticket().await.map_err(failed)?;
+        Ok(stream)
     }
 
     /// Completes the handshake of an authority, and closes the connection.
