@@ -7,11 +7,12 @@ use serde_json::json;
 
 use super::http2::{h2, status, until};
 use crate::support::app::{HOST, KEY};
-use crate::support::process::not_tested;
-use crate::support::tls::{
-    DATA, END_HEADERS, END_STREAM, Frame, HEADERS, HttpsApp, PING, RST_STREAM, SETTINGS, TlsClient, frame,
-    get, head,
+use crate::support::frames::{
+    DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PING, RST_STREAM, SETTINGS, frame, get, head,
 };
+use crate::support::https_app::HttpsApp;
+use crate::support::process::not_tested;
+use crate::support::tls::TlsClient;
 
 /// Twelve header lines of together 1.5 KB.
 fn long_lines() -> Vec<(&'static str, &'static str)> {
