@@ -76,6 +76,7 @@ impl AsyncWrite for TlsStream {
             let held = self.inner.get_mut().1.writer().write(data)?;
             // None, if there is no room for more.
             if held > 0 {
+                // It is sent by `poll_close_notify`.
                 return Poll::Ready(Ok(held));
             }
         }
@@ -198,6 +199,7 @@ impl Metered {
     }
 
     fn poll_send_ticket(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A system that accepts a part of it is rare, but possible.
         while !self.ticket.is_empty() {
             let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.ticket))?;
             if written == 0 {
@@ -223,6 +225,7 @@ impl Metered {
             let written = ready!(Pin::new(io).poll_write_vectored(cx, &all))?;
             if let Some(of_data) = written.checked_sub(ticket.len()) {
                 self.ticket = Vec::new();
+                // Zero would mean the end of the stream.
                 return if of_data > 0 { Poll::Ready(Ok(of_data)) } else { self.poll_write_all(cx, data) };
             }
             if written == 0 {
