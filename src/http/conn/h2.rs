@@ -18,6 +18,7 @@ mod budget;
 mod frames;
 mod io;
 mod service;
+mod settings;
 mod shared;
 mod streams;
 mod upload;
@@ -39,6 +40,7 @@ use tokio::time::Instant;
 pub(super) use self::budget::StreamBudget;
 use self::io::H2Io;
 use self::service::H2Service;
+use self::settings::{CONNECTION_WINDOW, STREAM_WINDOW, STREAMS_MAX};
 use self::shared::H2Shared;
 use self::streams::{Spawner, Streams};
 pub(super) use self::upload::Upload;
@@ -46,13 +48,6 @@ use self::waker::QuietWaker;
 use super::deadline::{AGE_MAX, Alarm};
 use super::head_guard::{HEAD_MAX, REQUESTS_MAX};
 use super::stream::Stream;
-
-/// Streams that a client may have open. Browsers use up to 100.
-const STREAMS_MAX: u32 = 100;
-
-/// Bytes of bodies that a client may send ahead, on a stream and on the connection.
-const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 256 * 1024;
 
 /// Bytes of a response that are buffered for a stream.
 const SEND_BUFFER: usize = 16 * 1024;

@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::STREAMS_MAX;
 use super::frames::FrameCounter;
+use super::settings::{CONNECTION_WINDOW, STREAMS_MAX};
 use super::shared::H2Shared;
 use crate::http::conn::deadline::WriteDeadline;
 
@@ -23,7 +23,7 @@ const SPARE: u64 = 64 * 1024;
 const PER_REQUEST: u64 = 16 * 1024;
 
 /// Bytes of bodies that a client may send before their requests have reached the service: the window.
-const BODY_SPARE: u64 = SPARE + super::CONNECTION_WINDOW as u64;
+const BODY_SPARE: u64 = SPARE + CONNECTION_WINDOW as u64;
 
 /// One byte in return for this many that were sent: a client updates its windows.
 const SENT_PER_BYTE: u64 = 8;

@@ -2,13 +2,17 @@
 //! the other, so relaxed atomics are plain variables that can be shared.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use super::budget::{StreamBudget, StreamShare};
-use super::upload::Discarding;
+
+/// The rest of a body that is being discarded.
+pub(super) type Discarding = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The state of one connection. Cheap to clone: all clones share it.
 #[derive(Clone, Default)]

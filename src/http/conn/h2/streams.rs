@@ -15,8 +15,7 @@ use hyper::rt::Executor;
 use parking_lot::Mutex;
 use tokio::time::{Sleep, sleep};
 
-use super::shared::{H2Shared, SendProgress};
-use super::upload::Discarding;
+use super::shared::{Discarding, H2Shared, SendProgress};
 
 /// Time for a client to accept [`PACE`] bytes of a response, or the rest of it: as for clients of HTTP/1.
 const SLOW_AFTER: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 //! hyper resets a stream whose body was dropped unread. RFC 9113 8.1 allows that, but curl before 8.7 then reports an error
 //! in place of the response. So the rest of the body is read and discarded for up to [`DISCARD_FOR`], as it is over HTTP/1.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,9 +16,6 @@ use super::shared::H2Shared;
 
 /// Longest time in which the rest of a body is discarded. Past it: the stream is reset.
 const DISCARD_FOR: Duration = Duration::from_secs(5);
-
-/// The rest of a body that is being discarded.
-pub(super) type Discarding = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The body of a request.
 #[derive(Debug)]
