@@ -6,6 +6,7 @@
 //! webhooks and the last clicks, close the log, apply the rest to the table.
 
 pub mod data_folder;
+pub mod files;
 pub mod liveness;
 mod sockets;
 mod start_error;
@@ -25,7 +26,7 @@ use self::liveness::{Liveness, Pulse};
 use self::sockets::Sockets;
 pub use self::start_error::{MORE_THREADS, StartError};
 use crate::cache::Cache;
-use crate::certificates::{Authority, CertificateName, Certificates, StoredCertificates};
+use crate::certificates::{CertificateName, Certificates, StoredCertificates};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::deny_list::DenyList;
@@ -293,7 +294,12 @@ impl App {
         let (listen, https) = (sockets.http.clone(), sockets.https.clone());
         // The system has chosen a port for port 0.
         config.follow_ports(&listen, &https);
-        let (certificates, authority) = read_certificates(&config).await?;
+        let (certificates, authority) = {
+            let config = config.clone();
+            // Here, so that a missing file is reported before anything of the data folder is read.
+            let read = tokio::task::spawn_blocking(move || files::certificates(&config)).await;
+            read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
+        };
         let readiness = Readiness::default();
         let (dates, watched) = (Dates::default(), clock.clone());
         let first_records = readiness.hold("the first records are being looked for");
@@ -498,19 +504,6 @@ impl App {
         self.store.webhooks.stop().await;
         self.store.close().await;
     }
-}
-
-/// Reads the certificates of the owner, and the roots of the authority that certifies the other names.
-async fn read_certificates(config: &Config) -> Result<(Certificates, Option<Authority>), StartError> {
-    let (names, settings) = (config.domain.clone(), config.https.clone());
-    // Without `domain` the owner has agreed to no authority's terms.
-    let has_authority = names.first().is_some() && config.https_listen().is_some();
-    let read = tokio::task::spawn_blocking(move || {
-        // First, so that a missing file is reported before anything of the data folder is read.
-        let authority = if has_authority { Some(Authority::open(&names, &settings)?) } else { None };
-        Ok((Certificates::open(&names, &settings)?, authority))
-    });
-    read.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// Reads the certificates of the data folder, which the process has locked.

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::data_folder::FolderError;
-use crate::certificates::PairError;
+use crate::certificates::FileError;
 use crate::core::deny_list::DenyFileError;
 use crate::descriptors;
 use crate::http::conn::handover::HandoverError;
@@ -24,9 +24,9 @@ pub enum StartError {
     /// The log cannot be opened.
     #[error("{0}")]
     Log(#[from] LogError),
-    /// A certificate of the owner cannot be used.
-    #[error("{0}. `https.certificates` names the files")]
-    Certificate(#[from] PairError),
+    /// A file about certificates cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] FileError),
     /// The address cannot be bound.
     #[error("cannot listen on {listen}: {error}. {}", listener::remedy(listen, error))]
     #[allow(missing_docs)] // The parts of the message.

@@ -27,7 +27,8 @@ pub mod store;
 mod trust;
 mod x509;
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_rustls::rustls::RootCertStore;
@@ -58,6 +59,18 @@ pub const LOOKUPS_MAX: usize = 2 * renewer::ACTS_MAX;
 #[derive(Clone, Debug)]
 pub struct Certificates(Arc<Shared>);
 
+/// Why a file that a setting names cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// A certificate of the owner or its key.
+    #[error("{0}. `https.certificates` names the files")]
+    Pair(#[from] PairError),
+    /// The roots of a private authority.
+    #[error("cannot read {}: {error}. `https.authority_roots` names the file", path.display())]
+    #[allow(missing_docs)] // The parts of the message.
+    Roots { path: PathBuf, error: io::Error },
+}
+
 /// What [`Certificates::renew`] needs beside the certificates.
 #[derive(Debug)]
 pub struct Authority {
@@ -68,12 +81,11 @@ pub struct Authority {
 
 impl Authority {
     /// Reads the roots of a private authority. Fails if the file cannot be used. Blocks.
-    pub fn open(names: &CertificateNames, settings: &Settings) -> Result<Authority, PairError> {
+    pub fn open(names: &CertificateNames, settings: &Settings) -> Result<Authority, FileError> {
         let roots = match &settings.authority_roots {
             None => None,
             Some(path) => Some(
-                authorities::of_file(path)
-                    .map_err(|error| PairError::Unreadable { path: path.clone(), error })?,
+                authorities::of_file(path).map_err(|error| FileError::Roots { path: path.clone(), error })?,
             ),
         };
         Ok(Authority { names: names.clone(), settings: settings.clone(), roots })
@@ -82,7 +94,7 @@ impl Authority {
 
 impl Certificates {
     /// Reads the owner's files. Fails with the first pair that cannot be used. Blocks.
-    pub fn open(names: &CertificateNames, settings: &Settings) -> Result<Certificates, PairError> {
+    pub fn open(names: &CertificateNames, settings: &Settings) -> Result<Certificates, FileError> {
         let own = OwnPairs::read(&settings.certificates)?;
         let resolver = CertificateResolver::new(names.first().map(ToString::to_string).as_deref());
         resolver.set_own(own.by_name());

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::Authority;
 use super::authority_client::AuthorityPool;
 use super::name::{CertificateName, CertificateNames};
-use super::pair::{CertificatePair, PairError};
+use super::pair::CertificatePair;
 use super::reload::OwnPairs;
 use super::schedule::{self, Remaining, Validity};
 use super::settings::Settings;
@@ -14,6 +13,7 @@ use super::state::NameState;
 use super::status::{clock_sentence, day, sentence};
 use super::store::CertificateStore;
 use super::trust::{Distrust, TrustCheck};
+use super::{Authority, FileError};
 use crate::authorities;
 use crate::clock::{Clock, Timestamp};
 
@@ -68,7 +68,7 @@ pub fn read(
     data_dir: &Path,
     hosts: &Hosts,
     now: Timestamp,
-) -> Result<FolderReport, PairError> {
+) -> Result<FolderReport, FileError> {
     // As a start does: it fails with the first pair that cannot be used.
     let own = OwnPairs::read(&settings.certificates)?;
     Authority::open(names, settings)?;

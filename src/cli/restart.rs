@@ -24,6 +24,10 @@ const RUNNING: &str = "/proc/self/exe";
 /// An option that is for one start alone.
 const FOR_ONE_START: &str = "--accept-loss";
 
+/// The line that `--check` prints. With an exit code alone, programs such as `true` would pass. A running server looks for
+/// it in the output of newer versions, so it must stay.
+pub(super) const VALID: &str = "waypost: the configuration is valid";
+
 /// The file that this process was started from. An upgrade replaces what is at its path.
 #[derive(Clone, Debug)]
 pub(super) struct ProgramFile(PathBuf);
@@ -45,15 +49,15 @@ impl ProgramFile {
         ProgramFile(found.unwrap_or(running))
     }
 
-    /// Runs the file with the arguments of this process and `--check`. Fails if it does not run, or if the configuration
-    /// is not valid for it.
+    /// Runs the file with the arguments of this process and `--check`. Fails if it does not run, if the configuration is
+    /// not valid for it, or if it is another program.
     pub(super) async fn check(&self) -> Result<(), String> {
         let shown = self.0.display();
         let started = Command::new(&self.0)
             .args(arguments().skip(1))
             .arg("--check")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();
         // Such as a file that is gone, or no program.
@@ -62,7 +66,10 @@ impl ProgramFile {
         // Of a process that has ended: nothing blocks.
         let output = child.wait_with_output().map_err(|error| format!("{shown} --check: {error}"))?;
         if output.status.success() {
-            return Ok(());
+            // A script around the program may print other lines.
+            let is_valid = String::from_utf8_lossy(&output.stdout).lines().any(|line| line == VALID);
+            let other = || format!("{shown} --check does not print `{VALID}`: it is another program");
+            return if is_valid { Ok(()) } else { Err(other()) };
         }
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");

@@ -11,17 +11,16 @@ use super::allocator::restart_with_few_arenas;
 use super::arguments::ServerFile;
 use super::error::CommandError;
 use super::notify::{self, Watchdog};
-use super::output::{end_in_json, print_note};
-use super::restart::ProgramFile;
+use super::output::{end_in_json, print_line};
+use super::restart::{ProgramFile, VALID};
 use super::signals::{SignalRequest, Signals};
 use super::{log_lines, runtime};
 use crate::app::data_folder::quoted;
-use crate::app::{App, StartError};
+use crate::app::{App, StartError, files};
 use crate::certificates;
 use crate::certificates::settings::{LETS_ENCRYPT, PlainHttp};
 use crate::clock::Clock;
 use crate::config::{self, Config, LogFormat};
-use crate::core::deny_list::DenyFile;
 use crate::core::{self, Bootstrap, KeyFile};
 use crate::descriptors;
 use crate::http::conn::handover::{HandedOver, KeptSocket};
@@ -77,11 +76,8 @@ fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
         end_in_json();
     }
     if arguments.check {
-        // The one other file that a start needs to be valid.
-        if let Some(path) = &config.links.denied_hosts {
-            DenyFile::read(path).map_err(|error| CommandError::Usage(error.to_string()))?;
-        }
-        print_note("waypost: the configuration is valid");
+        files::check(&config).map_err(|error| CommandError::Usage(error.to_string()))?;
+        print_line(VALID);
         return Ok(());
     }
     // An argument and no setting of the file: loss must be accepted for one start at a time.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rcgen::KeyPair;
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 use crate::support::app::{HOST, KEY};
 use crate::support::http::{Client, Connection};
 use crate::support::process::{PATIENCE, Plan, Process, not_tested, poll, unused_address};
+use crate::support::tls::Authority;
 
 /// The line of a server that is ready.
 const READY: &str = "Waypost started";
@@ -228,16 +230,6 @@ fn a_broken_upgrade_stops_nothing() {
     fs::write(&config, "").expect("a small file");
     let mut server = Plan::on(&data).arg("--config").arg(&config.display().to_string()).of(&program).start();
     spring(&server);
-    let refused = |server: &mut Process, want: &str| {
-        let before = server.stderr().matches("the restart is refused").count();
-        server.signal(Signal::USR2);
-        poll("the refusal", PATIENCE, || {
-            (server.stderr().matches("the restart is refused").count() > before).then_some(())
-        });
-        assert!(server.stderr().contains(want), "{want}: {}", server.stderr());
-        assert_eq!(visit(server.address()), Ok(302), "{want}");
-        assert!(server.is_running());
-    };
     fs::write(&config, "[http]\nmax_body = 1\n").expect("a small file");
     refused(&mut server, "`http.max_body` = 1: must be at least 1024");
     fs::write(&config, "").expect("a small file");
@@ -248,6 +240,12 @@ fn a_broken_upgrade_stops_nothing() {
         make_executable(path);
     });
     refused(&mut server, "a library is missing");
+    // A program that ignores its arguments, and accepts everything.
+    replace(&program, |path| {
+        fs::write(path, "#!/bin/sh\necho waypost\n").expect("a small file");
+        make_executable(path);
+    });
+    refused(&mut server, "it is another program");
     fs::remove_file(&program).expect("removed");
     refused(&mut server, "cannot run ");
     // Repaired, the next signal starts the new file.
@@ -257,6 +255,68 @@ fn a_broken_upgrade_stops_nothing() {
     restart(&server);
     let running = fs::read_link(server.proc("exe")).expect("it runs");
     assert_eq!(running, program, "not the removed file");
+    assert_eq!(visit(server.address()), Ok(302));
+    server.stop();
+}
+
+/// Sends SIGUSR2 to a server that must refuse to start again, with this reason.
+#[track_caller]
+fn refused(server: &mut Process, want: &str) {
+    let before = server.stderr().matches("the restart is refused").count();
+    server.signal(Signal::USR2);
+    poll("the refusal", PATIENCE, || {
+        (server.stderr().matches("the restart is refused").count() > before).then_some(())
+    });
+    assert!(server.stderr().contains(want), "{want}: {}", server.stderr());
+    assert_eq!(visit(server.address()), Ok(302), "{want}");
+    assert!(server.is_running());
+}
+
+/// The next program must be able to use all files that the settings name, not only their paths.
+#[test]
+fn an_unusable_file_of_a_setting_refuses_the_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = folder.path().join("waypost.toml");
+    let files = Authority::new().issue(folder.path(), &[HOST]);
+    let listen = unused_address();
+    let text = format!(
+        "[https]\nlisten = \"{listen}\"\nauthority = \"https://127.0.0.1:1/directory\"\n\
+         certificates = [{{ chain = \"{}\", key = \"{}\" }}]\n",
+        files.chain.display(),
+        files.key.display()
+    );
+    let write = |more: &str| fs::write(&config, format!("{more}{text}")).expect("a small file");
+    write("");
+    let plan = || {
+        Plan::on(&folder.path().join("data"))
+            .arg("--config")
+            .arg(&config.display().to_string())
+            .env("WAYPOST_PUBLIC_URL", &format!("https://{HOST}"))
+    };
+    let mut server = plan().start();
+    spring(&server);
+    let mut both = |want: &str| {
+        let (code, stdout, stderr) = plan().arg("--check").fails();
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+        assert!(stderr.contains(want), "{stderr}");
+        refused(&mut server, want);
+    };
+    let key = fs::read(&files.key).expect("a key");
+    fs::write(&files.key, KeyPair::generate().expect("a key").serialize_pem()).expect("a small file");
+    both(&format!("the key in {} is not the key of the certificate", files.key.display()));
+    fs::remove_file(&files.key).expect("removed");
+    both(&format!("cannot read {}: No such file", files.key.display()));
+    fs::write(&files.key, key).expect("a small file");
+    // Without `domain`, no authority is asked.
+    let roots = folder.path().join("roots.pem");
+    let text = text.clone() + &format!("authority_roots = \"{}\"\n", roots.display());
+    fs::write(&config, format!("domain = \"{HOST}\"\n{text}")).expect("a small file");
+    both(&format!(
+        "cannot read {}: No such file or directory (os error 2). `https.authority_roots` names the file",
+        roots.display()
+    ));
+    fs::write(&roots, Authority::new().pem()).expect("a small file");
+    restart(&server);
     assert_eq!(visit(server.address()), Ok(302));
     server.stop();
 }
