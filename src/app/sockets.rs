@@ -4,7 +4,7 @@
 use super::start_error::StartError;
 use crate::certificates::Certificates;
 use crate::config::Config;
-use crate::http::conn::handover::{HandedOver, KeptSocket};
+use crate::http::conn::handover::{HandedOver, HandedSocket, KeptSocket};
 use crate::http::conn::listener::{Listener, Reserved};
 use crate::http::conn::server::ProxiedListener;
 use crate::http::conn::tls::Tls;
@@ -27,9 +27,11 @@ impl Sockets {
     pub(super) fn reserve(config: &Config, mut handed: HandedOver) -> Result<Sockets, StartError> {
         let secure = config.https_listen().unwrap_or(Listen::Off);
         let named = [config.listen.clone(), secure.clone()];
-        let (plain, http) = reserve(&config.listen, &mut handed)?;
-        let (secure, https) = reserve(&secure, &mut handed)?;
+        let [for_plain, for_secure] = [handed.take(&config.listen), handed.take(&secure)];
+        // Before a bind: a socket that is left may have the port of a setting at another address.
         handed.finish(&named)?;
+        let (plain, http) = reserve(&config.listen, for_plain)?;
+        let (secure, https) = reserve(&secure, for_secure)?;
         Ok(Sockets { plain, secure, http, https })
     }
 
@@ -67,12 +69,12 @@ impl Sockets {
     }
 }
 
-fn reserve(listen: &Listen, handed: &mut HandedOver) -> Result<(Option<Reserved>, Listen), StartError> {
+fn reserve(listen: &Listen, handed: Option<HandedSocket>) -> Result<(Option<Reserved>, Listen), StartError> {
     if *listen == Listen::Off {
         return Ok((None, Listen::Off));
     }
     let failed = |error| StartError::Listen { listen: listen.clone(), error };
-    let reserved = Reserved::take_or_bind(listen, handed).map_err(failed)?;
+    let reserved = handed.map_or_else(|| Reserved::bind(listen), Reserved::from_handed).map_err(failed)?;
     let bound = reserved.listen().map_err(failed)?;
     Ok((Some(reserved), bound))
 }

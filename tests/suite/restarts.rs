@@ -378,6 +378,12 @@ fn a_restart_listens_where_the_settings_say() {
     assert!(refused.starts_with("connect: "), "{refused}");
     let said = server.stderr();
     assert!(said.contains(&format!("{} is no longer listened on", addresses[0])), "{said}");
+    // The old socket has the port of the new one until it is closed.
+    write(SocketAddr::from(([0, 0, 0, 0], addresses[1].port())));
+    let before = server.stderr().matches(READY).count();
+    server.signal(Signal::USR2);
+    await_start(&server, before + 1);
+    assert_eq!(visit(addresses[1]), Ok(302));
     server.stop();
 }
 
@@ -465,6 +471,23 @@ fn a_socket_that_no_setting_names_stops_the_start() {
     let want = format!("the socket {address} was handed over by LISTEN_FDS, and no setting listens on it");
     assert!(said.contains(&want) && said.contains(&format!("they listen on {other}")), "{said}");
     assert!(!folder.path().join("log").exists(), "a refused start leaves nothing");
+}
+
+/// The port of the socket is that of the setting, so a bind would find it in use.
+#[test]
+fn a_socket_of_more_addresses_than_the_setting_stops_the_start() {
+    if !has_socket_activate() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let address = unused_address();
+    let all = SocketAddr::from(([0, 0, 0, 0], address.port()));
+    let mut server = activated(folder.path(), &address.to_string(), all).spawn();
+    poll("a socket", PATIENCE, || TcpStream::connect(address).ok());
+    let code = server.ends("the refused start").code();
+    let said = server.stderr();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains(&format!("the socket {all} was handed over by LISTEN_FDS")), "{said}");
 }
 
 /// Receives the messages of a server to its supervisor.

@@ -53,7 +53,7 @@ pub struct HandedOver(Vec<HandedSocket>);
 
 /// A listening socket that an earlier process or a supervisor has bound.
 #[derive(Debug)]
-pub(super) struct HandedSocket {
+pub struct HandedSocket {
     pub(super) socket: HandedKind,
     pub(super) address: Listen,
     /// Whether a process of Waypost bound it, and not a supervisor, which keeps it after the end of this process.
@@ -92,7 +92,7 @@ impl HandedOver {
     }
 
     /// Takes the socket that has the address of a setting.
-    pub(super) fn take(&mut self, listen: &Listen) -> Option<HandedSocket> {
+    pub fn take(&mut self, listen: &Listen) -> Option<HandedSocket> {
         let at = self.0.iter().position(|socket| fits(listen, &socket.address))?;
         Some(self.0.swap_remove(at))
     }

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::set_tcp_nodelay;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
-use super::handover::{HandedKind, HandedOver, HandedSocket, KeptSocket};
+use super::handover::{HandedKind, HandedSocket, KeptSocket};
 use super::plain::Plain;
 use super::socket_file::SocketFile;
 use super::tls::Tls;
@@ -141,12 +141,8 @@ impl Reserved {
         Ok(Reserved { binding, is_own: true, is_handed: false })
     }
 
-    /// Takes the socket with this address that was handed over, or binds one.
-    pub fn take_or_bind(listen: &Listen, handed: &mut HandedOver) -> io::Result<Reserved> {
-        handed.take(listen).map_or_else(|| Reserved::bind(listen), Reserved::from_handed)
-    }
-
-    fn from_handed(handed: HandedSocket) -> io::Result<Reserved> {
+    /// Uses a socket that was handed over.
+    pub fn from_handed(handed: HandedSocket) -> io::Result<Reserved> {
         let HandedSocket { socket, address, is_own } = handed;
         let binding = match (socket, address) {
             (HandedKind::Tcp(socket), _) => {
