@@ -279,6 +279,34 @@ fn a_key_over_http_is_refused_with_a_sentence() {
     assert_eq!(Client::new(address, HOST).get("/abc").status, 308);
 }
 
+/// Sends a request in clear, and returns the whole answer.
+fn in_clear(app: &HttpsApp, request: &[u8]) -> String {
+    let mut socket = connect(app.app.address());
+    socket.write_all(request).expect("open");
+    String::from_utf8(until_closed(socket).1).expect("text")
+}
+
+/// A redirect has a URL that exists, or there is none.
+#[test]
+fn requests_without_a_resource_or_a_host_lead_to_no_invalid_url() {
+    let app = HttpsApp::start();
+    for request in [
+        format!("OPTIONS * HTTP/1.1\r\nHost: {HOST}\r\n\r\n"),
+        format!("CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}\r\n\r\n"),
+    ] {
+        let answer = in_clear(&app, request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 405 "), "{request}: {answer}");
+        assert!(!answer.contains("location:"), "{request}: {answer}");
+    }
+    // The first domain, as over HTTPS without a name in the handshake.
+    let answer = in_clear(&app, b"GET /abc?a=1 HTTP/1.0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.0 308 "), "{answer}");
+    let location = format!("location: https://{HOST}:{}/abc?a=1\r\n", app.address.port());
+    assert!(answer.contains(&location), "{answer}");
+    let answer = in_clear(&app, b"GET /healthz HTTP/1.0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+}
+
 #[test]
 fn plain_http_may_be_served_beside_https() {
     let app = HttpsApp::start_with(|config| config.https.plain_http = PlainHttp::Serve);

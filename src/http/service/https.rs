@@ -4,13 +4,14 @@
 //! redirect: a key that was sent in clear must be noticed. Over HTTPS, responses for the names in `domain` have
 //! `Strict-Transport-Security` (RFC 6797); other names belong to customers, whose subdomains and plans are unknown.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use hyper::body::Body;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
-use hyper::{Request, Response, StatusCode};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, LOCATION};
+use hyper::{Request, Response, StatusCode, Version};
 
 use super::rejected;
 use crate::certificates::settings::PlainHttp;
@@ -32,6 +33,8 @@ pub struct HttpsPolicy {
     plain_http: PlainHttp,
     /// The port of HTTPS, if it is not the default.
     port: Option<u16>,
+    /// The first domain, as a URL has it.
+    first: Option<String>,
     /// The value of `Strict-Transport-Security`, and the hosts that have it.
     hsts: Option<(HeaderValue, HashSet<String, ahash::RandomState>)>,
 }
@@ -51,6 +54,7 @@ impl HttpsPolicy {
             certificates,
             plain_http: settings.plain_http,
             port: port.filter(|port| *port != 443),
+            first: names.first().map(CertificateName::in_url),
             hsts: (seconds > 0).then_some((value, hosts)),
         }
     }
@@ -100,16 +104,30 @@ impl HttpsPolicy {
     }
 
     fn redirect<B: Body>(&self, request: &Request<B>) -> Option<HttpResponse> {
-        let host = host::of(request.version(), request.uri(), request.headers()).ok()?;
+        let host = self.host(request)?;
         self.certificates.find(Some(host.trim_matches(['[', ']'])))?;
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        // `OPTIONS *` and CONNECT name no resource.
         let target = request.uri().path_and_query()?.as_str();
+        if !target.starts_with('/') {
+            return None;
+        }
         let location = HeaderValue::try_from(format!("https://{host}{port}{target}")).ok()?;
         let mut response = Response::new(Content::default());
         *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
         response.headers_mut().insert(LOCATION, location);
         response.headers_mut().insert(CACHE_CONTROL, SHORTLY);
         Some(response)
+    }
+
+    /// Returns the host of a request, and the first domain for one without (HTTP/1.0).
+    fn host<'a, B>(&'a self, request: &'a Request<B>) -> Option<Cow<'a, str>> {
+        let is_nameless = request.uri().authority().is_none() && !request.headers().contains_key(HOST);
+        // Other requests without a host are refused.
+        match &self.first {
+            Some(first) if is_nameless && request.version() <= Version::HTTP_10 => Some(first.into()),
+            _ => host::of(request.version(), request.uri(), request.headers()).ok(),
+        }
     }
 
     /// Returns the value of `Strict-Transport-Security` for the host of a request over HTTPS.
