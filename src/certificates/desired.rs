@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::name::{CertificateName, CertificateNames};
+use super::settings::Settings;
 use crate::core::Core;
 
 /// The names in `domain`, and those of the directory.
@@ -11,18 +12,23 @@ pub(super) struct Desired {
     names: CertificateNames,
     /// Whether the domains that the APIs register are among them.
     has_registered: bool,
+    /// Whether the authority is one that everybody trusts.
+    is_public: bool,
     core: Core,
 }
 
 impl Desired {
-    pub(super) fn new(names: CertificateNames, has_registered: bool, core: Core) -> Desired {
-        Desired { names, has_registered, core }
+    pub(super) fn new(names: CertificateNames, settings: &Settings, core: Core) -> Desired {
+        let (has_registered, is_public) = (settings.registered_domains, settings.is_lets_encrypt());
+        Desired { names, has_registered, is_public, core }
     }
 
     /// Returns whether a name in lower case is desired now. No list is built: handshakes ask this.
     pub(super) fn contains(&self, name: &str) -> bool {
         self.is_of_setting(name)
-            || self.has_registered && is_public(name) && self.core.directory().domain_named(name).is_some()
+            || self.has_registered
+                && is_certifiable(name, self.is_public)
+                && self.core.directory().domain_named(name).is_some()
     }
 
     /// Returns whether a name is in `domain`.
@@ -37,7 +43,7 @@ impl Desired {
         }
         // A copy: the directory may change while certificates are ordered.
         let registered = if self.has_registered { self.core.domain_names() } else { Vec::new() };
-        let registered = registered.into_iter().filter(|name| is_public(name));
+        let registered = registered.into_iter().filter(|name| is_certifiable(name, self.is_public));
         // The default domain has the host of `public_url`, which is in `domain`.
         Some(self.names.all().iter().map(CertificateName::to_string).chain(registered).collect())
     }
@@ -48,11 +54,11 @@ impl Desired {
     }
 }
 
-/// Returns whether an authority can issue for a registered name: a name of the internet without underscores.
-fn is_public(name: &str) -> bool {
-    // No authority issues for names of one label, and none may issue for those of special use (RFC 6761, 6762).
-    let Some((_, top)) = name.rsplit_once('.') else { return false };
-    !["localhost", "local"].contains(&top) && !name.contains('_') && !name.starts_with('[')
+/// Returns whether an authority can issue for a registered name: a host name of several labels without underscores, and
+/// for a public authority one of the internet.
+fn is_certifiable(name: &str, is_public: bool) -> bool {
+    let Ok(parsed @ CertificateName::Host(_)) = CertificateName::parse(name) else { return false };
+    name.contains('.') && !name.contains('_') && !(is_public && parsed.special_use().is_some())
 }
 
 #[cfg(test)]
@@ -61,16 +67,20 @@ mod tests {
 
     #[test]
     fn names_without_a_public_form_are_not_ordered() {
-        for (name, want) in [
-            ("go.example.com", true),
-            ("xn--bcher-kva.example", true),
-            ("localhost", false),
-            ("a.localhost", false),
-            ("printer.local", false),
-            ("a_b.example.com", false),
-            ("[2001:db8::1]", false),
+        for (name, of_public, of_private) in [
+            ("go.example.com", true, true),
+            ("xn--bcher-kva.example.com", true, true),
+            ("localhost", false, false),
+            ("a.localhost", false, true),
+            ("printer.local", false, true),
+            ("go.test", false, true),
+            ("go.example", false, true),
+            ("go.internal", false, true),
+            ("a_b.example.com", false, false),
+            ("[2001:db8::1]", false, false),
         ] {
-            assert_eq!(is_public(name), want, "{name}");
+            let got = [true, false].map(|is_public| is_certifiable(name, is_public));
+            assert_eq!(got, [of_public, of_private], "{name}");
         }
     }
 }

@@ -202,7 +202,7 @@ impl Certificates {
     ) -> impl Future<Output = ()> + Send + use<> {
         let Authority { names, settings, roots } = authority;
         // Here and not in the task, which begins later.
-        let desired = Desired::new(names, settings.registered_domains, core);
+        let desired = Desired::new(names, &settings, core);
         // An error means that it is set already, to the same names.
         let _ = self.0.desired.set(desired.clone());
         let pool = AuthorityPool::new(roots, clock.clone());

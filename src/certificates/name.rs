@@ -12,6 +12,10 @@ use crate::model::domain::HostName;
 const RULE: &str = "must be a host name such as go.example.com, or an address such as 192.0.2.1, without scheme, \
                     port or path";
 
+/// The last labels of names that are not in the DNS of the internet (RFC 2606, 6761, 6762, 7686, and ICANN for
+/// `internal`).
+const SPECIAL_USE: [&str; 7] = ["test", "invalid", "onion", "localhost", "example", "internal", "local"];
+
 /// A host name or an address that a certificate is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CertificateName {
@@ -44,6 +48,12 @@ impl CertificateName {
             CertificateName::Host(name) => Some(name),
             CertificateName::Address(_) => None,
         }
+    }
+
+    /// Returns the last label of a name for special use, which no public authority certifies.
+    pub fn special_use(&self) -> Option<&str> {
+        let (_, top) = self.host()?.as_str().rsplit_once('.')?;
+        SPECIAL_USE.contains(&top).then_some(top)
     }
 
     /// Returns the name as a URL has it: an address of IPv6 in brackets.

@@ -120,6 +120,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Returns whether the authority is the default one.
+    pub fn is_lets_encrypt(&self) -> bool {
+        self.authority == LETS_ENCRYPT
+    }
+
     /// Checks every rule about a value of the right type.
     pub fn check(&self) -> Result<(), BadSetting> {
         let is_https = Url::parse(&self.authority).is_ok_and(|url| url.scheme() == "https" && url.has_host());

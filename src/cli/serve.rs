@@ -18,7 +18,7 @@ use super::{log_lines, runtime};
 use crate::app::data_folder::quoted;
 use crate::app::{App, StartError, files};
 use crate::certificates;
-use crate::certificates::settings::{LETS_ENCRYPT, PlainHttp};
+use crate::certificates::settings::PlainHttp;
 use crate::clock::Clock;
 use crate::config::{self, Config, LogFormat};
 use crate::core::{self, Bootstrap, KeyFile};
@@ -299,7 +299,7 @@ fn https_lines(config: &Config, app: &App) -> String {
     let end = status.and_then(|status| status.expires_at);
     let certificate = match end {
         Some(end) => format!("for {name}, until {}", &end.to_string()[..10]),
-        None if config.https.authority == LETS_ENCRYPT => {
+        None if config.https.is_lets_encrypt() => {
             "being requested from Let's Encrypt (by running Waypost you agree to its terms)".to_owned()
         }
         None => format!("being requested from {}", config.https.authority),

@@ -280,6 +280,17 @@ fn e6_an_authority_that_is_down_or_is_none_is_named() {
     assert!(text.contains("which contains the keys of certificates. Run: chmod -R go= "), "{text}");
 }
 
+/// Let's Encrypt would refuse each order, and count it.
+#[test]
+fn e6_a_name_that_no_public_authority_certifies_is_not_ordered() {
+    let app = TestApp::start_with(|config| {
+        config.domain = names(&["go.test"]);
+        config.https.listen = Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into());
+    });
+    let why = failure(&app, "go.test");
+    assert!(why.contains("names in .test are not of the internet"), "{why}");
+}
+
 #[test]
 fn e6_a_url_that_is_no_directory_is_named() {
     let pebble = Pebble::start();

@@ -46,6 +46,9 @@ impl Try {
             Ok(name) => name,
             Err(why) => return ActOutcome::Elsewhere(why),
         };
+        if let Some(top) = name.special_use().filter(|_| self.settings.is_lets_encrypt()) {
+            return ActOutcome::Elsewhere(special_use(top));
+        }
         // Also before a renewal: a domain that has moved away costs no order.
         let checked = self_check::check(&name, &self.settings.internet, &self.shared.challenges).await;
         let found = match checked {
@@ -66,4 +69,12 @@ impl Try {
             Err(error) => ActOutcome::Failed { error, method },
         }
     }
+}
+
+/// Returns the clause about a name that only a private authority certifies.
+fn special_use(top: &str) -> String {
+    format!(
+        "names in .{top} are not of the internet, so Let's Encrypt does not certify them: use another name, a private \
+         `https.authority`, or `https.certificates`"
+    )
 }
