@@ -307,6 +307,37 @@ fn requests_without_a_resource_or_a_host_lead_to_no_invalid_url() {
     assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
 }
 
+/// A key in clear from behind a proxy is as bad as from elsewhere. Only the proxy itself is trusted.
+#[test]
+fn a_visitor_whom_the_proxy_does_not_know_is_not_the_proxy() {
+    let app = HttpsApp::start_with(|config| {
+        config.http.proxy_protocol = vec![ProxiedListener::Http];
+        config.http.trusted_proxies = vec!["127.0.0.1".to_owned()];
+    });
+    let v2 = |command: u8, family: u8, length: u8| {
+        let mut header = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
+        header.extend([command, family, 0, length]);
+        header.resize(header.len() + usize::from(length), 0);
+        header
+    };
+    let rows = [
+        ("UNKNOWN", b"PROXY UNKNOWN\r\n".to_vec(), "403"),
+        ("UNSPEC", v2(0x21, 0x00, 0), "403"),
+        ("UNIX", v2(0x21, 0x31, 216), "403"),
+        ("DGRAM", v2(0x21, 0x12, 12), "403"),
+        ("LOCAL", v2(0x20, 0x00, 0), "200"),
+    ];
+    for (row, mut bytes, want) in rows {
+        let request = format!(
+            "GET /api/v1/links HTTP/1.1\r\nHost: {HOST}\r\nX-Forwarded-For: 127.0.0.1\r\n\
+             Authorization: Bearer {KEY}\r\nConnection: close\r\n\r\n"
+        );
+        bytes.extend(request.as_bytes());
+        let answer = in_clear(&app, &bytes);
+        assert_eq!(answer.split(' ').nth(1), Some(want), "{row}: {answer}");
+    }
+}
+
 #[test]
 fn plain_http_may_be_served_beside_https() {
     let app = HttpsApp::start_with(|config| config.https.plain_http = PlainHttp::Serve);

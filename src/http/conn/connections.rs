@@ -1,6 +1,6 @@
 //! [`Connections`]: the tasks of accepted connections, from what comes before the first request to the end.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use hyper_util::rt::TokioIo;
 
 use super::h2::{H2Connection, H2Limits, StreamBudget, Upload};
 use super::head_guard::{HEAD_MAX, HEADERS_MAX};
-use super::limits::{ConnLimits, Permit};
+use super::limits::Permit;
 use super::listener::{Opening, Scheme};
 use super::plain::Plain;
-use super::proxy_protocol;
+use super::proxy_protocol::{self, ProxiedClient};
 use super::settings::Settings;
 use super::shutdown::Watch;
 use super::socket::Socket;
@@ -25,6 +25,10 @@ use super::stream::Stream;
 use super::tls::HandshakeError;
 use crate::http::counts::{HandshakeCounts, HttpCounts};
 use crate::model::network::Networks;
+
+/// The address of visitors whose address a proxy does not know. It is no proxy's, so nothing that such a visitor sends
+/// is trusted.
+const UNKNOWN_PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A service of connections, for requests with a body `R`.
 pub trait VisitService<R>:
@@ -60,7 +64,6 @@ pub(super) struct Connections<C> {
     head_timeout: Duration,
     counts: Arc<HttpCounts>,
     watch: Watch,
-    limits: ConnLimits,
     proxies: Networks,
     connect: C,
 }
@@ -90,7 +93,6 @@ where
         settings: &Settings,
         counts: Arc<HttpCounts>,
         watch: Watch,
-        limits: ConnLimits,
         connect: C,
     ) -> Connections<C> {
         Connections {
@@ -103,7 +105,6 @@ where
             head_timeout: settings.header_timeout,
             counts,
             watch,
-            limits,
             proxies: settings.proxies().expect("the configuration was checked"),
             connect,
         }
@@ -194,13 +195,19 @@ where
             return None;
         }
         let header = tokio::time::timeout(self.head_timeout, proxy_protocol::read(stream)).await;
-        let Ok(Ok(visitor)) = header else {
+        let Ok(Ok(client)) = header else {
             self.counts.untrusted.add();
             return None;
         };
-        if let Some(visitor) = visitor {
-            open.peer = visitor;
-            open.permit = self.limits.acquire(visitor.ip()).map_err(|_| self.counts.surplus.add()).ok()?;
+        match client {
+            ProxiedClient::Proxy => {}
+            // The permit stays that of the proxy: these are connections of many customers.
+            ProxiedClient::Unknown => open.peer = UNKNOWN_PEER,
+            ProxiedClient::Visitor(visitor) => {
+                open.peer = visitor;
+                open.permit =
+                    open.permit.passed_to(visitor.ip()).map_err(|_| self.counts.surplus.add()).ok()?;
+            }
         }
         Some(open)
     }

@@ -52,6 +52,46 @@ pub(super) enum Full {
     Address,
 }
 
+impl OpenConnections {
+    /// Counts a connection of a customer. Fails if the customer has as many as one may have.
+    fn add(&mut self, customer: Option<IpAddr>, most: usize) -> Result<(), Full> {
+        let Some(customer) = customer else { return Ok(()) };
+        // Read before the insert: a rejected connection must not leave an entry.
+        let has = self.by_customer.get(&customer).copied().unwrap_or(0);
+        if has >= most {
+            return Err(Full::Address);
+        }
+        self.by_customer.insert(customer, has + 1);
+        Ok(())
+    }
+
+    fn remove(&mut self, customer: Option<IpAddr>) {
+        let Some(customer) = customer else { return };
+        if let Entry::Occupied(mut entry) = self.by_customer.entry(customer) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                // Otherwise the map would grow with each address that ever connected.
+                entry.remove();
+            }
+        }
+    }
+}
+
+impl Permit {
+    /// Makes this the permit of the visitor for whom a proxy has connected. The connection counts once all the time, so
+    /// this also succeeds when all permits are in use.
+    pub(super) fn passed_to(mut self, visitor: IpAddr) -> Result<Permit, Full> {
+        let customer = self.limits.customer(visitor);
+        {
+            let mut open = self.limits.0.open.lock();
+            open.add(customer, self.limits.0.most_of_one)?;
+            open.remove(self.customer);
+        }
+        self.customer = customer;
+        Ok(self)
+    }
+}
+
 impl ConnLimits {
     pub(super) fn new(most: usize, most_of_one: usize, proxies: Networks) -> ConnLimits {
         ConnLimits(Arc::new(Shared {
@@ -65,23 +105,21 @@ impl ConnLimits {
 
     /// Acquires a permit for a connection from this address.
     pub(super) fn acquire(&self, peer: IpAddr) -> Result<Permit, Full> {
-        // Before the lock: the address is compared with up to 100 networks.
-        let customer = (!self.0.proxies.name(peer)).then(|| customer(peer));
+        let customer = self.customer(peer);
         let mut open = self.0.open.lock();
         // Applies to proxies as well: it protects the file descriptors of the log.
         if open.all >= self.0.most {
             return Err(Full::All);
         }
-        if let Some(customer) = customer {
-            // Read before the insert: a rejected connection must not leave an entry.
-            let has = open.by_customer.get(&customer).copied().unwrap_or(0);
-            if has >= self.0.most_of_one {
-                return Err(Full::Address);
-            }
-            open.by_customer.insert(customer, has + 1);
-        }
+        open.add(customer, self.0.most_of_one)?;
         open.all += 1;
         Ok(Permit { limits: self.clone(), customer })
+    }
+
+    /// Returns the customer with an address, and `None` for a trusted proxy. Called without the lock: the address is
+    /// compared with up to 100 networks.
+    fn customer(&self, peer: IpAddr) -> Option<IpAddr> {
+        (!self.0.proxies.name(peer)).then(|| customer(peer))
     }
 
     /// Returns the number of open connections.
@@ -110,14 +148,7 @@ impl Drop for Permit {
             // Under the lock that `emptied` reads the number with, so that it cannot miss this.
             self.limits.0.empty.notify_waiters();
         }
-        let Some(customer) = self.customer else { return };
-        if let Entry::Occupied(mut entry) = open.by_customer.entry(customer) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                // Otherwise the map would grow with each address that ever connected.
-                entry.remove();
-            }
-        }
+        open.remove(self.customer);
     }
 }
 
@@ -157,5 +188,21 @@ mod tests {
         assert_eq!(acquire(&limits, "192.0.2.9").expect_err("full"), Full::All);
         drop(proxied);
         assert!(acquire(&limits, "192.0.2.9").is_ok());
+    }
+    /// The last place is as good as the others behind a proxy.
+    #[test]
+    fn a_permit_of_a_proxy_becomes_that_of_its_visitor() {
+        let limits = ConnLimits::new(3, 2, Networks::parse(["10.0.0.0/8"]).expect("networks"));
+        let visitor: IpAddr = "192.0.2.1".parse().expect("an address");
+        let through = || acquire(&limits, "10.0.0.1").and_then(|permit| permit.passed_to(visitor));
+        let held = [through().expect("the first"), through().expect("the second")];
+        assert_eq!(through().expect_err("two of one"), Full::Address);
+        assert_eq!(limits.open(), 2, "the place is free again");
+        let other: IpAddr = "192.0.2.9".parse().expect("an address");
+        let last = acquire(&limits, "10.0.0.1").expect("the last");
+        let last = last.passed_to(other).expect("it has its place");
+        assert_eq!(acquire(&limits, "10.0.0.1").expect_err("full"), Full::All);
+        drop((held, last));
+        assert_eq!((limits.open(), limits.0.open.lock().by_customer.len()), (0, 0));
     }
 }

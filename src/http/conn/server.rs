@@ -84,8 +84,7 @@ where
     }
     let limits = ConnLimits::new(most, settings.max_connections_per_address, proxies);
     let shutdown = Shutdown::default();
-    let connections =
-        Arc::new(Connections::new(settings, Arc::clone(&counts), shutdown.watch(), limits.clone(), connect));
+    let connections = Arc::new(Connections::new(settings, Arc::clone(&counts), shutdown.watch(), connect));
     let mut backoff = AcceptBackoff::default();
     let mut surplus = Surplus::default();
     let mut stop = std::pin::pin!(stop);
