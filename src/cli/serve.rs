@@ -13,7 +13,7 @@ use super::error::CommandError;
 use super::notify::{self, Watchdog};
 use super::output::{end_in_json, print_line};
 use super::restart::{ProgramFile, VALID};
-use super::signals::{SignalRequest, Signals};
+use super::signals::{self, SignalRequest, Signals};
 use super::{log_lines, runtime};
 use crate::app::data_folder::quoted;
 use crate::app::{App, StartError, files};
@@ -80,6 +80,7 @@ fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
         print_line(VALID);
         return Ok(());
     }
+    signals::block_others();
     // An argument and no setting of the file: loss must be accepted for one start at a time.
     config.log.accept_loss = arguments.accept_loss;
     log_lines::start(&config);
@@ -100,6 +101,8 @@ fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
     config.fit_memory();
     // Before threads are started, since it removes variables.
     let handed = HandedOver::from_environment().map_err(|error| CommandError::Usage(error.to_string()))?;
+    // Before other threads exist: they would get signals that this thread has blocked.
+    signals::block_all();
     let runtime = runtime()?;
     let done = runtime.block_on(serve(config, arguments, handed, &program));
     if let Ok(ServeEnd::Restart(kept)) = &done {
@@ -204,7 +207,13 @@ async fn restart(app: App, signals: &mut Signals) -> Result<ServeEnd, CommandErr
     tracing::info!("starting again: new connections wait in the meantime");
     let mut stopping = std::pin::pin!(app.stop_for_restart());
     tokio::select! {
-        kept = &mut stopping => return Ok(ServeEnd::Restart(kept)),
+        kept = &mut stopping => {
+            if !signals.block().await {
+                return Ok(ServeEnd::Restart(kept));
+            }
+            tracing::info!("stopped instead");
+            return Ok(ServeEnd::Stopped);
+        }
         () = signals.stop("the server starts again already") => {}
     }
     notify::stopping();

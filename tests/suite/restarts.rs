@@ -1,14 +1,15 @@
 //! Restarts that no visitor notices: at SIGUSR2 in the same process, and with sockets of a supervisor.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rcgen::KeyPair;
 use rustix::process::Signal;
@@ -318,6 +319,92 @@ fn an_unusable_file_of_a_setting_refuses_the_restart() {
     fs::write(&roots, Authority::new().pem()).expect("a small file");
     restart(&server);
     assert_eq!(visit(server.address()), Ok(302));
+    server.stop();
+}
+
+/// A server whose configuration is a named pipe, so that a start waits where a test can act.
+struct Waiting {
+    server: Process,
+    pipe: PathBuf,
+    _folder: TempDir,
+}
+
+impl Waiting {
+    fn start() -> Waiting {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pipe = folder.path().join("waypost.toml");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+        assert!(made.success());
+        let plan = Plan::on(&folder.path().join("data"))
+            .arg("--config")
+            .arg(&pipe.display().to_string())
+            // Otherwise the program executes itself once and reads the configuration twice.
+            .env("MALLOC_ARENA_MAX", "2");
+        let mut server = plan.spawn();
+        drop(reader(&pipe));
+        server.serves().expect("a valid configuration");
+        Waiting { server, pipe, _folder: folder }
+    }
+
+    /// Sends SIGUSR2. Returns once the next program waits for its configuration, in the time before its handlers.
+    fn restart(&self) -> File {
+        self.server.signal(Signal::USR2);
+        // Of the check.
+        drop(reader(&self.pipe));
+        poll("the restart", PATIENCE, || self.server.stderr().contains("starting again").then_some(()));
+        reader(&self.pipe)
+    }
+}
+
+/// Returns the other end of a pipe once a program reads it. The program gets an empty file when the result is dropped.
+fn reader(pipe: &Path) -> File {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    poll("a reader", PATIENCE, || File::options().write(true).custom_flags(flags).open(pipe).ok())
+}
+
+/// Between an exec and the first handler, signals have their default, which ends the program.
+#[test]
+fn signals_during_a_restart_wait_for_the_next_program() {
+    let mut waiting = Waiting::start();
+    let configuration = waiting.restart();
+    for signal in [Signal::USR2, Signal::HUP, Signal::USR1] {
+        waiting.server.signal(signal);
+    }
+    drop(configuration);
+    poll("the next start", PATIENCE, || {
+        assert!(waiting.server.is_running(), "{}", waiting.server.stderr());
+        (waiting.server.stderr().matches(READY).count() == 2).then_some(())
+    });
+    waiting.server.stop();
+}
+
+/// A clean stop, also between two programs.
+#[test]
+fn sigterm_between_two_programs_stops() {
+    let mut waiting = Waiting::start();
+    let configuration = waiting.restart();
+    waiting.server.signal(Signal::TERM);
+    drop(configuration);
+    let code = waiting.server.ends("the stop").code();
+    assert_eq!(code, Some(0), "{}", waiting.server.stderr());
+}
+
+/// As a script that repeats its signal until the new version answers.
+#[test]
+fn a_storm_of_signals_ends_no_server() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Plan::on(folder.path()).start();
+    let end = Instant::now() + Duration::from_millis(1_500);
+    while Instant::now() < end {
+        for signal in [Signal::USR2, Signal::HUP, Signal::USR1] {
+            assert!(server.is_running(), "{}", server.stderr());
+            server.signal(signal);
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+    assert_eq!(visit(server.address()), Ok(404));
+    let starts = server.stderr().matches(READY).count();
+    assert!(starts > 2 && server.is_running(), "{starts}");
     server.stop();
 }
 
