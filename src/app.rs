@@ -321,7 +321,9 @@ impl App {
         if let Some(authority) = authority {
             let stored = read_stored(&certificates, &config.data_dir).await;
             // Before the first connection, which may wait for a certificate.
-            beside.spawn(certificates.renew(stored, authority, store.core.clone(), watched.clone()));
+            let networks = config.webhooks.networks()?;
+            let (core, clock) = (store.core.clone(), watched.clone());
+            beside.spawn(certificates.renew(stored, authority, core, clock, networks));
         }
         let (listeners, kept) = match sockets.open(&config, &certificates) {
             Ok(opened) => opened,
@@ -367,7 +369,7 @@ impl App {
             click_log.flush_regularly(config.clicks.flush_interval, flusher_stops).await;
         });
         beside.spawn(async move { sweeping.sweep_regularly().await });
-        beside.spawn(certificates.clone().reload_regularly());
+        beside.spawn(certificates.clone().reload_regularly(store.core.clock().clone()));
         let reloading = store.core.clone();
         beside.spawn(async move { reloading.reload_deny_list_regularly().await });
         let (misses, folder) = (Arc::clone(&host_misses), config.data_dir.clone());
@@ -453,11 +455,9 @@ impl App {
         Ok(bootstrap)
     }
 
-    /// Reads the files of the owner's certificates that have changed.
-    pub async fn reload(&self) {
-        let certificates = self.certificates.clone();
-        // A panic was printed; the next look may succeed.
-        let _ = tokio::task::spawn_blocking(move || certificates.reload()).await;
+    /// Begins to read the files of the owner's certificates that have changed. Returns at once, whatever the disk does.
+    pub fn reload(&self) {
+        drop(self.certificates.begin_reload(self.store.core.clock().now()));
     }
 
     /// Returns a handle that checks whether the server works.

@@ -2,7 +2,6 @@
 //! issues its own certificates, and of the server that the command line connects to.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio_rustls::TlsConnector;
@@ -32,23 +31,16 @@ pub(crate) fn of_browsers() -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
 
-/// Reads the authorities of a PEM file. Fails if it contains none, or one that cannot be used. Blocks.
-pub(crate) fn of_file(path: &Path) -> io::Result<RootCertStore> {
+/// Returns the authorities of a text in PEM. Fails if it has none, or one that cannot be used.
+pub(crate) fn of_pem(pem: &[u8]) -> io::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for read in CertificateDer::pem_file_iter(path).map_err(unusable)? {
-        roots.add(read.map_err(unusable)?).map_err(io::Error::other)?;
+    for read in CertificateDer::pem_slice_iter(pem) {
+        roots.add(read.map_err(|error| io::Error::other(error.to_string()))?).map_err(io::Error::other)?;
     }
     if roots.is_empty() {
         return Err(io::Error::other("it has no section CERTIFICATE"));
     }
     Ok(roots)
-}
-
-fn unusable(error: rustls::pki_types::pem::Error) -> io::Error {
-    match error {
-        rustls::pki_types::pem::Error::Io(error) => error,
-        error => io::Error::other(error.to_string()),
-    }
 }
 
 /// Creates a connector that trusts these authorities and speaks HTTP/1.1.
@@ -68,9 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_authorities_has_at_least_one() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("roots.pem");
+    fn a_text_of_authorities_has_at_least_one() {
         let params = CertificateParams::new(["a.test".to_owned()]).expect("a name");
         let root = params.self_signed(&KeyPair::generate().expect("a key")).expect("signed").pem();
         let rows = [
@@ -80,15 +70,12 @@ mod tests {
             ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned(), Err("BadEncoding")),
         ];
         for (text, want) in rows {
-            std::fs::write(&path, &text).expect("a small file");
-            let got = of_file(&path).map(|roots| roots.len()).map_err(|error| error.to_string());
+            let got = of_pem(text.as_bytes()).map(|roots| roots.len()).map_err(|error| error.to_string());
             match (&got, want) {
                 (Ok(got), Ok(want)) => assert_eq!(*got, want, "{text}"),
                 (Err(got), Err(want)) => assert!(got.contains(want), "{text}: {got}"),
                 _ => panic!("{text}: {got:?}"),
             }
         }
-        let missing = of_file(&folder.path().join("none")).map_err(|error| error.kind());
-        assert_eq!(missing.map(|_| ()), Err(io::ErrorKind::NotFound));
     }
 }

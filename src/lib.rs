@@ -22,7 +22,8 @@
 //! 10. Requests for unknown codes take bounded memory: no metric label, no log line above debug, a bounded
 //!     cache of absent codes (`cache::tests::absence_is_remembered_until_the_link_is_made_and_bounded`).
 //! 11. No request that a tenant causes reaches a private network, for any answer of the name server
-//!     (`suite::webhook_limits::t84_private_receivers_are_not_connected_to`). No redirect waits for such a
+//!     (`suite::webhook_limits::t84_private_receivers_are_not_connected_to`,
+//!     `suite::certificate_faults::names_of_tenants_do_not_tell_what_is_in_this_network`). No redirect waits for such a
 //!     request (`suite::webhook_limits::t88_a_full_queue_drops_and_counts_and_no_redirect_waits`).
 //! 12. A workspace creates exactly as many links as it has credits, under concurrency
 //!     (`suite::credits::parallel_requests_create_exactly_as_many_links_as_there_are_credits`) and across
@@ -55,6 +56,7 @@ pub mod http;
 pub mod json;
 pub mod log;
 pub mod model;
+pub(crate) mod own_address;
 pub mod private_files;
 pub mod readiness;
 pub mod settings;

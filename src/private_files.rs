@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -142,6 +142,19 @@ pub fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> 
     Ok(file)
 }
 
+/// Reads a regular file of at most `max` bytes. Fails at once for anything else that may have the name: see
+/// [`open_regular`]. Blocks.
+pub(crate) fn read_regular(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let file = open_regular(path, File::options().read(true))?;
+    let mut bytes = Vec::new();
+    // By the bytes read: the length of a file that grows, or of one in `/proc`, is not what a read returns.
+    file.take(max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max {
+        return Err(io::Error::other(format!("it is larger than {max} bytes")));
+    }
+    Ok(bytes)
+}
+
 /// Fails if an open file is not a regular file.
 pub(crate) fn check_regular(file: &File) -> io::Result<()> {
     if file.metadata()?.is_file() {
@@ -168,6 +181,10 @@ pub struct Replacement {
 }
 
 impl Replacement {
+    /// Longest name that a file may have, in bytes: its name until it is complete is longer, and no file system here has
+    /// names of more than 255.
+    pub(crate) const NAME_MAX: usize = 255 - "..".len() - RANDOM - UNFINISHED.len();
+
     /// Creates the file beside `path`. Fails if `path` leads to something other than a regular file, such
     /// as a device, a pipe or a folder, which the file would replace.
     pub fn create(path: &Path) -> io::Result<Replacement> {

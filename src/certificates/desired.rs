@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use super::name::{CertificateName, CertificateNames};
 use super::settings::Settings;
 use crate::core::Core;
+use crate::model::key::Reach;
+use crate::model::network::Networks;
+use crate::model::tenant::Tenant;
 
 /// The names in `domain`, and those of the directory.
 #[derive(Clone, Debug)]
@@ -15,12 +18,19 @@ pub(super) struct Desired {
     /// Whether the authority is one that everybody trusts.
     is_public: bool,
     core: Core,
+    /// Where names of tenants may lead, besides the public internet.
+    allowed: Networks,
 }
 
 impl Desired {
-    pub(super) fn new(names: CertificateNames, settings: &Settings, core: Core) -> Desired {
+    pub(super) fn new(
+        names: CertificateNames,
+        settings: &Settings,
+        core: Core,
+        allowed: Networks,
+    ) -> Desired {
         let (has_registered, is_public) = (settings.registered_domains, settings.is_lets_encrypt());
-        Desired { names, has_registered, is_public, core }
+        Desired { names, has_registered, is_public, core, allowed }
     }
 
     /// Returns whether a name in lower case is desired now. No list is built: handshakes ask this.
@@ -34,6 +44,21 @@ impl Desired {
     /// Returns whether a name is in `domain`.
     pub(super) fn is_of_setting(&self, name: &str) -> bool {
         self.names.contains(name)
+    }
+
+    /// Returns the networks that a name may lead to besides the public internet. `None` for a name in `domain`, which may
+    /// lead anywhere.
+    pub(super) fn networks(&self, name: &str) -> Option<&Networks> {
+        (!self.is_of_setting(name)).then_some(&self.allowed)
+    }
+
+    /// Returns the tenant that the work on a name is charged to.
+    pub(super) fn tenant(&self, name: &str) -> Tenant {
+        if self.is_of_setting(name) {
+            return Tenant::Operator;
+        }
+        let owner = self.core.directory().domain_named(name).and_then(|domain| domain.workspace);
+        owner.map_or(Tenant::Operator, |owner| self.core.tenants().tenant_of(&Reach::Workspace(owner)))
     }
 
     /// Returns all names. `None` while the directory is not read yet: then nothing may be taken for undesired.

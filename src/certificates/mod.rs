@@ -8,7 +8,9 @@ mod acme;
 mod authority_client;
 mod challenge;
 mod desired;
+mod held;
 pub mod internet;
+mod lanes;
 pub mod name;
 mod order_budget;
 mod pair;
@@ -28,9 +30,11 @@ mod trust;
 mod x509;
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::sign::CertifiedKey;
 
@@ -51,9 +55,14 @@ use crate::authorities;
 use crate::clock::{Clock, Timestamp};
 use crate::core::Core;
 use crate::model::certificate::NameStatus;
+use crate::model::network::Networks;
+use crate::private_files::read_regular;
 
 /// Look-ups at once, each of which may block a thread for half a minute: of names and of the authority.
-pub const LOOKUPS_MAX: usize = 2 * renewer::ACTS_MAX;
+pub const LOOKUPS_MAX: usize = lanes::LOOKUPS_MAX;
+
+/// Most bytes of a file of roots. The list of all authorities that browsers trust has 220 KB.
+const ROOTS_MAX: u64 = 4 * 1024 * 1024;
 
 /// All certificates of this server. Cheap to clone: all clones share them.
 #[derive(Clone, Debug)]
@@ -85,7 +94,9 @@ impl Authority {
         let roots = match &settings.authority_roots {
             None => None,
             Some(path) => Some(
-                authorities::of_file(path).map_err(|error| FileError::Roots { path: path.clone(), error })?,
+                read_regular(path, ROOTS_MAX)
+                    .and_then(|pem| authorities::of_pem(&pem))
+                    .map_err(|error| FileError::Roots { path: path.clone(), error })?,
             ),
         };
         Ok(Authority { names: names.clone(), settings: settings.clone(), roots })
@@ -96,7 +107,7 @@ impl Certificates {
     /// Reads the owner's files. Fails with the first pair that cannot be used. Blocks.
     pub fn open(names: &CertificateNames, settings: &Settings) -> Result<Certificates, FileError> {
         let own = OwnPairs::read(&settings.certificates)?;
-        let resolver = CertificateResolver::new(names.first().map(ToString::to_string).as_deref());
+        let resolver = CertificateResolver::new(names.clone());
         resolver.set_own(own.by_name());
         Ok(Certificates(Arc::new(Shared::new(resolver, own))))
     }
@@ -106,14 +117,20 @@ impl Certificates {
         Arc::clone(&self.0.resolver)
     }
 
-    /// Returns the certificate for a name in lower case, or for a client that names none.
+    /// Returns the name that a client means which names none and has connected to this address of the machine.
+    pub fn meant(&self, local: Option<IpAddr>) -> Option<String> {
+        self.0.resolver.meant(local)
+    }
+
+    /// Returns the certificate for a name in lower case. `None` is a client that names none on a server without `domain`.
     pub fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
         self.0.resolver.find(name)
     }
 
-    /// Waits for the certificate of a name that should have one, for some seconds. Returns whether it is there.
-    pub async fn wait_for(&self, name: Option<&str>) -> bool {
-        self.0.wait_for(name).await
+    /// Waits for the certificate of a name that should have one, for some seconds, on behalf of a client. Returns whether
+    /// it is there.
+    pub async fn wait_for(&self, name: &str, client: IpAddr) -> bool {
+        self.0.wait_for(name, client).await
     }
 
     /// Returns the certificate that answers an authority's handshake for this server name.
@@ -130,7 +147,7 @@ impl Certificates {
     pub fn status(&self, name: &str, now: Timestamp) -> Option<NameStatus> {
         let now = self.0.corrected(now);
         // First, as in handshakes.
-        if let Some(validity) = self.0.own.lock().find(name).map(|pair| pair.fields.validity()) {
+        if let Some(validity) = self.0.own.load().find(name).map(|pair| pair.fields.validity()) {
             let state = status::state_of(validity, now);
             let expires_at = Some(validity.not_after);
             return Some(NameStatus { state, expires_at, failure: None, next_try: None });
@@ -141,7 +158,8 @@ impl Certificates {
     /// Returns the states of all names that the authority certifies, and of the owner's certificates.
     pub fn summaries(&self, now: Timestamp) -> Vec<CertificateSummary> {
         let now = self.0.corrected(now);
-        let own = self.0.own.lock().all().map(|(_, pair)| status::of_own(pair, now)).collect();
+        let own = self.0.own.load();
+        let own = own.all().map(|(_, pair)| status::of_own(pair, now)).collect();
         self.0.with_known(|known| {
             let mut all: Vec<_> = own;
             all.extend(known.iter().map(|(name, facts)| facts.summary(name, now)));
@@ -159,21 +177,29 @@ impl Certificates {
         self.0.is_unwritten()
     }
 
-    /// Reads the owner's files that have changed. Blocks.
-    pub fn reload(&self) {
-        let mut own = self.0.own.lock();
-        if own.reload() {
+    /// Reads the owner's files that have changed. Returns at once while another call reads them. Blocks.
+    pub fn reload(&self, now: Timestamp) {
+        // A disk that does not answer blocks one thread, and not one more at each look.
+        let Some(_only) = self.0.reloading.try_lock() else { return };
+        let mut own = OwnPairs::clone(&self.0.own.load());
+        if own.reload(self.0.corrected(now)) {
             self.0.resolver.set_own(own.by_name());
         }
+        self.0.own.store(Arc::new(own));
+    }
+
+    /// Begins to read the owner's files that have changed, on a thread that may block.
+    pub fn begin_reload(&self, now: Timestamp) -> JoinHandle<()> {
+        let certificates = self.clone();
+        tokio::task::spawn_blocking(move || certificates.reload(now))
     }
 
     /// Looks at the owner's files regularly. Does not return.
-    pub async fn reload_regularly(self) {
+    pub async fn reload_regularly(self, clock: Clock) {
         loop {
             tokio::time::sleep(reload::EVERY).await;
-            let certificates = self.clone();
             // A panic was printed; the next look may succeed.
-            let _ = tokio::task::spawn_blocking(move || certificates.reload()).await;
+            let _ = self.begin_reload(clock.now()).await;
         }
     }
 
@@ -192,17 +218,19 @@ impl Certificates {
     }
 
     /// Returns the work that orders and renews certificates, which does not return. From this call on, handshakes for
-    /// names that should have a certificate wait for it. To be called once.
+    /// names that should have a certificate wait for it. Names of tenants may lead to the `allowed` networks besides the
+    /// public internet. To be called once.
     pub fn renew(
         &self,
         stored: StoredCertificates,
         authority: Authority,
         core: Core,
         clock: Clock,
+        allowed: Networks,
     ) -> impl Future<Output = ()> + Send + use<> {
         let Authority { names, settings, roots } = authority;
         // Here and not in the task, which begins later.
-        let desired = Desired::new(names, &settings, core);
+        let desired = Desired::new(names, &settings, core, allowed);
         // An error means that it is set already, to the same names.
         let _ = self.0.desired.set(desired.clone());
         let pool = AuthorityPool::new(roots, clock.clone());

@@ -1,5 +1,8 @@
 //! [`OrderBudget`]: the orders that may still be made, over all names.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -10,6 +13,9 @@ pub(super) struct OrderBudget {
     left: u32,
     filled_at: Timestamp,
 }
+
+/// The budget of the acts, each of which takes an order when it has checked that its name leads here.
+pub(super) type SharedBudget = Arc<Mutex<OrderBudget>>;
 
 impl OrderBudget {
     /// Orders that may be made at once.
@@ -25,6 +31,11 @@ impl OrderBudget {
     /// Returns an order that was not made.
     pub(super) fn put_back(&mut self) {
         self.left = self.left.saturating_add(1).min(Self::MAX);
+    }
+
+    /// Returns whether an order may be made. Fails with the time at which there is one.
+    pub(super) fn check(&self, now: Timestamp) -> Result<(), Timestamp> {
+        { *self }.take(now)
     }
 
     /// Takes an order. Fails with the time at which there is one.

@@ -1,6 +1,5 @@
 //! A certificate with its chain and its private key, read from PEM.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -14,6 +13,7 @@ use super::settings::CertificateFiles;
 use super::trust::TrustCheck;
 use super::x509::Fields;
 use crate::authorities;
+use crate::private_files::read_regular;
 
 /// Most bytes of a file of certificates or of a key: some hundred times a usual chain.
 const FILE_MAX: u64 = 1024 * 1024;
@@ -120,16 +120,13 @@ impl CertificatePair {
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, PairError> {
-    let unreadable = |error| PairError::Unreadable { path: path.to_owned(), error };
-    // Before the read: a device or a log named by mistake has no end, or fills the memory.
-    if fs::metadata(path).map_err(unreadable)?.len() > FILE_MAX {
-        return Err(unreadable(io::Error::other("it is too large for a certificate or a key")));
-    }
-    fs::read(path).map_err(unreadable)
+    read_regular(path, FILE_MAX).map_err(|error| PairError::Unreadable { path: path.to_owned(), error })
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::fs;
+
     use rcgen::{CertificateParams, CertifiedKey as Generated, KeyPair, generate_simple_self_signed};
     use tempfile::TempDir;
 
@@ -201,5 +198,21 @@ pub(super) mod tests {
         assert!(
             CertificatePair::read(&files).is_err_and(|error| error.to_string().starts_with("cannot read "))
         );
+        // None of them is waited for, and none fills the memory.
+        fs::write(&files.chain, &chain).expect("a small file");
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).expect("a pipe");
+        let large = folder.path().join("large");
+        fs::write(&large, vec![b'x'; 2 * 1024 * 1024]).expect("room");
+        let rows = [
+            (pipe.as_path(), "it is not a regular file"),
+            (Path::new("/dev/zero"), "it is not a regular file"),
+            (large.as_path(), "it is larger than 1048576 bytes"),
+        ];
+        for (path, want) in rows {
+            let files = CertificateFiles { chain: files.chain.clone(), key: path.to_owned() };
+            let error = CertificatePair::read(&files).expect_err(want).to_string();
+            assert!(error.starts_with(&format!("cannot read {}: {want}", path.display())), "{error}");
+        }
     }
 }

@@ -11,19 +11,23 @@ use std::time::Duration;
 use super::pair::{CertificatePair, PairError};
 use super::resolver::ByName;
 use super::settings::CertificateFiles;
+use super::status::day;
+use crate::clock::Timestamp;
 
 /// The time between two looks at the files.
 pub(super) const EVERY: Duration = Duration::from_secs(10);
 
 /// The pairs of the owner.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct OwnPairs(Vec<OwnPair>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct OwnPair {
     files: CertificateFiles,
     /// The state of the files at the last read, whether it succeeded or not: a failure is logged once.
     stamp: [Option<Stamp>; 2],
+    /// When the certificate of the files begins, if that is why it is not used yet.
+    begins: Option<Timestamp>,
     pair: CertificatePair,
 }
 
@@ -46,22 +50,24 @@ impl OwnPairs {
         let pairs = files.iter().map(|files| {
             // Before the read: a change during it is found by the next look.
             let stamp = stamps(files);
-            Ok(OwnPair { files: files.clone(), stamp, pair: CertificatePair::read(files)? })
+            Ok(OwnPair { files: files.clone(), stamp, begins: None, pair: CertificatePair::read(files)? })
         });
         pairs.collect::<Result<_, _>>().map(OwnPairs)
     }
 
-    /// Reads the pairs whose files have changed, and returns whether one was replaced. A pair that cannot be used,
-    /// and a certificate that ends before the one in use, are logged and not taken. Blocks.
-    pub(super) fn reload(&mut self) -> bool {
+    /// Reads the pairs whose files have changed, and returns whether one was replaced. A pair that cannot be used, and a
+    /// certificate that is not valid now while the one in use is, are logged and not taken. Blocks.
+    pub(super) fn reload(&mut self, now: Timestamp) -> bool {
         let mut is_changed = false;
         for own in &mut self.0 {
             let stamp = stamps(&own.files);
-            if stamp == own.stamp {
+            let has_begun = own.begins.is_some_and(|begins| begins <= now);
+            if stamp == own.stamp && !has_begun {
                 continue;
             }
             own.stamp = stamp;
-            is_changed |= own.replace();
+            own.begins = None;
+            is_changed |= own.replace(now);
         }
         is_changed
     }
@@ -94,23 +100,30 @@ impl OwnPairs {
 }
 
 impl OwnPair {
-    fn replace(&mut self) -> bool {
+    fn replace(&mut self, now: Timestamp) -> bool {
         let file = self.files.chain.display();
-        match CertificatePair::read(&self.files) {
+        let pair = match CertificatePair::read(&self.files) {
+            Ok(pair) => pair,
             Err(error) => {
                 tracing::warn!(%error, "changed certificate files are not used; the certificate before stays in use");
-                false
+                return false;
             }
-            Ok(pair) if pair.fields.not_after < self.pair.fields.not_after => {
-                tracing::warn!(%file, "a certificate that ends before the one in use is not used");
-                false
-            }
-            Ok(pair) => {
-                tracing::info!(%file, names = pair.fields.names.join(","), "a changed certificate is in use");
-                self.pair = pair;
-                true
-            }
+        };
+        let validity = pair.fields.validity();
+        // The owner decides which of two valid certificates is used, also for one that ends earlier, such as of another
+        // authority.
+        if self.pair.fields.validity().contains(now) && !validity.contains(now) {
+            self.begins = Some(validity.not_before).filter(|begins| *begins > now);
+            tracing::warn!(
+                %file,
+                "a certificate for {} to {} is not valid now and not used; the certificate before stays in use",
+                day(validity.not_before), day(validity.not_after)
+            );
+            return false;
         }
+        tracing::info!(%file, names = pair.fields.names.join(","), "a changed certificate is in use");
+        self.pair = pair;
+        true
     }
 }
 
@@ -121,10 +134,11 @@ mod tests {
     use super::*;
     use crate::certificates::pair::tests::write;
 
-    /// Writes a certificate that ends in this year.
-    fn write_until(files: &CertificateFiles, year: i32) {
+    /// Writes a certificate for these years.
+    fn write_for(files: &CertificateFiles, years: std::ops::Range<i32>) {
         let mut params = CertificateParams::new(vec!["b.test".to_owned()]).expect("valid names");
-        params.not_after = date_time_ymd(year, 1, 1);
+        params.not_before = date_time_ymd(years.start, 1, 1);
+        params.not_after = date_time_ymd(years.end, 1, 1);
         let key = KeyPair::generate().expect("a key");
         // As renewal programs do: beside the file, then renamed.
         for (path, text) in [
@@ -141,23 +155,30 @@ mod tests {
     fn changed_files_are_read_again_and_worse_ones_are_not_used() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let files = write(&folder, &["a.test"]);
+        let in_year = |year: i32| format!("{year}-06-01T00:00:00Z").parse::<Timestamp>().expect("a time");
+        let now = in_year(2026);
         let mut own = OwnPairs::read(std::slice::from_ref(&files)).expect("usable");
         assert!(own.by_name().contains_key("a.test"));
-        assert!(!own.reload(), "nothing changed");
-        // The certificate before ends in the year 4096.
-        write_until(&files, 5000);
-        assert!(own.reload());
+        assert!(!own.reload(now), "nothing changed");
+        // The certificate before ends in the year 4096: the owner has replaced it by one for a shorter time.
+        write_for(&files, 2026..2027);
+        assert!(own.reload(now));
         assert!(own.by_name().contains_key("b.test") && !own.by_name().contains_key("a.test"));
         let key = own.by_name()["b.test"].clone();
-        write_until(&files, 2030);
-        assert!(!own.reload(), "it ends earlier");
+        write_for(&files, 2020..2025);
+        assert!(!own.reload(now), "it has ended");
         fs::write(&files.key, "nonsense").expect("a small file");
-        assert!(!own.reload());
+        assert!(!own.reload(now));
         fs::remove_file(&files.chain).expect("it exists");
-        assert!(!own.reload());
+        assert!(!own.reload(now));
+        write_for(&files, 2028..2030);
+        assert!(!own.reload(now), "it has not begun");
         assert!(std::sync::Arc::ptr_eq(&own.by_name()["b.test"], &key));
-        write_until(&files, 5001);
-        assert!(own.reload());
+        assert!(!own.reload(now), "nothing changed");
+        assert!(own.reload(in_year(2029)), "it has begun");
+        // The one in use is not valid either.
+        write_for(&files, 2020..2025);
+        assert!(own.reload(now));
     }
 
     #[test]

@@ -2,22 +2,25 @@
 //! task of its own, a few at once.
 
 mod attempt;
+mod begin;
 mod publish;
 mod time;
 mod time_question;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::{self, JoinSet};
 
-use self::attempt::{ActOutcome, Try};
+use self::attempt::ActOutcome;
 use self::time_question::TimeQuestion;
 use super::acme::Acme;
 use super::authority_client::AuthorityPool;
 use super::desired::Desired;
-use super::order_budget::OrderBudget;
+use super::lanes::{CheckLane, Lanes};
+use super::order_budget::{OrderBudget, SharedBudget};
 use super::pair::CertificatePair;
 use super::schedule::{self, Act, KEPT_UNDESIRED, Remaining, Validity};
 use super::settings::{CertificateFiles, Settings};
@@ -26,13 +29,6 @@ use super::state::{Method, NameState, States, millis};
 use super::status::day;
 use super::store::{CertificateStore, StoredFiles};
 use crate::clock::{Clock, Timestamp};
-
-/// Most acts at once. Past it: names wait, those with visitors first.
-pub(super) const ACTS_MAX: usize = 4;
-
-/// Tries that lead elsewhere, after which the authority is asked all the same once an hour: behind some routers, a
-/// machine cannot reach its own public address.
-const LED_ELSEWHERE_MAX: u32 = 3;
 
 /// The names with their certificates, and what is done for them.
 pub(super) struct Renewer {
@@ -45,11 +41,15 @@ pub(super) struct Renewer {
     store: CertificateStore,
     states: States,
     pairs: BTreeMap<String, CertificatePair>,
+    lanes: Lanes,
+    budget: SharedBudget,
     acts: JoinSet<EndedAct>,
     /// The names of the acts.
     busy: HashMap<task::Id, String>,
     /// The certificates that the disk had no space for.
     unwritten: BTreeMap<String, String>,
+    /// Those whose failure was logged.
+    reported: BTreeSet<String>,
     is_state_unwritten: bool,
     time_question: TimeQuestion,
     /// Whether a certificate would be removed if the time were known.
@@ -71,6 +71,7 @@ struct DueAct {
     has_one: bool,
     /// Whether a visitor waits for it.
     is_awaited: bool,
+    lane: CheckLane,
 }
 
 /// An act that has ended.
@@ -106,7 +107,11 @@ impl Renewer {
                 && state.authority != settings.authority
                 && stored.pairs.iter().any(|(stored, _)| stored == name);
         }
+        // Full at any time: one that was filled long ago.
+        let budget = states.budget.unwrap_or_else(|| OrderBudget::full(Timestamp::from_millis(0)));
         Renewer {
+            lanes: Lanes::new(),
+            budget: Arc::new(Mutex::new(budget)),
             shared,
             desired,
             settings,
@@ -119,6 +124,7 @@ impl Renewer {
             acts: JoinSet::new(),
             busy: HashMap::new(),
             unwritten: BTreeMap::new(),
+            reported: BTreeSet::new(),
             is_state_unwritten: false,
             time_question: TimeQuestion::default(),
             is_removal_due: false,
@@ -144,6 +150,7 @@ impl Renewer {
                     Err(error) => self.panicked(error.id()),
                 },
                 () = self.shared.requested.notified() => {}
+                () = self.lanes.freed() => {}
                 () = self.desired.changed() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
@@ -219,93 +226,6 @@ impl Renewer {
         }
     }
 
-    /// Begins what is due, as far as there is room. Returns the name that is due next, and when.
-    fn begin_due(&mut self) -> Option<NextAct> {
-        let now = self.now();
-        // All names are looked at in each round: the states are small, and rounds are seconds apart or more.
-        let (mut due, mut next) = self.find_due(now);
-        if self.needs_time(&due, now) {
-            // A wrong clock must not renew everything, nor nothing: the authority's time decides.
-            due.retain(|due| !due.has_one);
-        }
-        for due in due {
-            if self.acts.len() >= ACTS_MAX {
-                // The end of an act begins the next.
-                break;
-            }
-            if due.act == Act::Order && !due.has_one {
-                let budget = self.states.budget.get_or_insert_with(|| OrderBudget::full(now));
-                if let Err(at) = budget.take(now) {
-                    if next.as_ref().is_none_or(|(_, first)| at < *first) {
-                        next = Some((due.name, at));
-                    }
-                    continue;
-                }
-            }
-            self.begin(due.name, due.act, now);
-        }
-        next
-    }
-
-    /// Returns what is due, in its order, and what is due next.
-    fn find_due(&self, now: Timestamp) -> (Vec<DueAct>, Option<NextAct>) {
-        let (mut due, mut next) = (Vec::new(), None::<NextAct>);
-        let awaited = self.shared.awaited();
-        let busy: HashSet<&str> = self.busy.values().map(String::as_str).collect();
-        for (name, state) in &self.states.names {
-            if state.is_undesired || busy.contains(name.as_str()) {
-                continue;
-            }
-            let (validity, is_awaited) = (self.validity(name), awaited.contains(name));
-            let (act, at) = schedule::next(state, validity, is_awaited, now);
-            if at <= now {
-                due.push(DueAct { name: name.clone(), act, at, has_one: validity.is_some(), is_awaited });
-            } else if next.as_ref().is_none_or(|(_, first)| at < *first) {
-                next = Some((name.clone(), at));
-            }
-        }
-        // Names with visitors first, then those without a certificate.
-        due.sort_by_key(|due| (!due.is_awaited, due.has_one, due.at));
-        (due, next)
-    }
-
-    fn begin(&mut self, name: String, act: Act, now: Timestamp) {
-        let Some(state) = self.states.names.get_mut(&name) else { return };
-        let id = self.pairs.get(&name).and_then(|pair| pair.fields.id.clone());
-        // A certificate of another authority is unknown to this one.
-        let id = id.filter(|_| !state.is_of_other_authority);
-        let (busy, acme) = (name.clone(), Arc::clone(&self.acme));
-        let begun = match (act, id) {
-            (Act::AskRenewal, Some(id)) => self.acts.spawn(async move {
-                EndedAct { name, outcome: ActOutcome::Renewal(acme.ask_renewal(&id).await) }
-            }),
-            (Act::AskRenewal, None) => {
-                self.acts.spawn(async move { EndedAct { name, outcome: ActOutcome::Renewal(Ok(None)) } })
-            }
-            (Act::Order, replaces) => {
-                // Also written if the process ends during the try: a server that restarts in a circle keeps the
-                // pauses.
-                state.tried_at = Some(now);
-                let try_it = Try {
-                    name: name.clone(),
-                    acme,
-                    shared: Arc::clone(&self.shared),
-                    settings: self.settings.clone(),
-                    replaces,
-                    worked: state.method,
-                    failed: state.failed_method,
-                    goes_on: state.led_elsewhere >= LED_ELSEWHERE_MAX
-                        && state.orders.last().is_none_or(|last| {
-                            now.as_millis().saturating_sub(last.as_millis()).saturating_abs()
-                                >= millis(Duration::from_hours(1))
-                        }),
-                };
-                self.acts.spawn(async move { EndedAct { name, outcome: try_it.run().await } })
-            }
-        };
-        self.busy.insert(begun.id(), busy);
-    }
-
     /// Notes an act that panicked, which was printed.
     fn panicked(&mut self, act: task::Id) {
         let Some(name) = self.busy.remove(&act) else { return self.time_question.end() };
@@ -325,7 +245,8 @@ impl Renewer {
         let Some(state) = self.states.names.get_mut(&done.name) else { return };
         self.is_state_unwritten = true;
         match done.outcome {
-            ActOutcome::Time => {}
+            // The next round waits for the budget.
+            ActOutcome::Time | ActOutcome::Unbudgeted => {}
             ActOutcome::Issued { pem, method } => {
                 state.order_began(now);
                 self.issued(&done.name, pem, method);
@@ -333,17 +254,14 @@ impl Renewer {
             ActOutcome::Elsewhere(why) => {
                 state.led_elsewhere = state.led_elsewhere.saturating_add(1);
                 state.failed(now, why);
-                // Renewals take nothing from the budget.
-                if !has_one && let Some(budget) = &mut self.states.budget {
-                    budget.put_back();
-                }
                 self.log_failure(&done.name);
             }
             ActOutcome::Failed { error, method } => {
                 if error.was_answered {
                     state.order_began(now);
-                } else if !has_one && let Some(budget) = &mut self.states.budget {
-                    budget.put_back();
+                } else if !has_one {
+                    // Renewals take nothing from the budget.
+                    self.budget.lock().put_back();
                 }
                 if error.is_of_method {
                     state.failed_method = Some(method);

@@ -88,6 +88,11 @@ impl Validity {
         }
     }
 
+    /// Returns whether the certificate is valid at a time.
+    pub(super) fn contains(&self, now: Timestamp) -> bool {
+        self.not_before <= now && now <= self.not_after
+    }
+
     /// Returns whether a time is one at which no clock should be: before the certificate was issued.
     pub(super) fn is_before(&self, now: Timestamp) -> bool {
         now < self.not_before

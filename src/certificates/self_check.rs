@@ -21,8 +21,11 @@ use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, SignatureS
 use super::authority_client::connect_error;
 use super::challenge::{Challenges, server_name};
 use super::internet::Internet;
+use super::lanes::LanePermit;
 use super::name::CertificateName;
 use super::state::Method;
+use crate::model::network::Networks;
+use crate::own_address::is_own;
 
 /// The protocol of a hello that asks for the answer to a challenge (RFC 8737).
 pub const ACME_TLS: &[u8] = b"acme-tls/1";
@@ -35,6 +38,10 @@ const LOOKUP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Time for a connection and its answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Time after which a port 443 that has not answered yet is asked at once with port 80: visitors wait for names that
+/// fail as well.
+const BOTH_AFTER: Duration = Duration::from_secs(1);
 
 /// Most addresses of a name that are asked. Past it: the others are not.
 const ADDRESSES_MAX: usize = 8;
@@ -53,13 +60,20 @@ enum Reached {
     Unreached(&'static str, &'static str),
 }
 
-/// Returns a method that works for all addresses of a name, or why none does.
+/// Returns a method that works for all addresses of a name, or why none does. `tenants` is set for a name of a tenant: the
+/// networks that it may lead to besides the public internet.
 pub(super) async fn check(
     name: &CertificateName,
     internet: &Internet,
     challenges: &Arc<Challenges>,
+    slot: &Arc<LanePermit>,
+    tenants: Option<&Networks>,
 ) -> Result<Method, String> {
-    let addresses = addresses(name, internet).await?;
+    let addresses = addresses(name, internet, slot).await?;
+    // A customer who lets a name lead into this network must not learn what is there.
+    if tenants.is_some_and(|allowed| !addresses.iter().all(|address| may_ask(*address, allowed))) {
+        return Err(format!("{name} does not lead here: give its A record the address of this machine"));
+    }
     // Random, so that no other server can answer alike.
     let secret = || {
         let mut bytes = [0; 32];
@@ -93,13 +107,29 @@ pub(super) async fn check(
     judge(name, &found)
 }
 
-async fn addresses(name: &CertificateName, internet: &Internet) -> Result<Vec<IpAddr>, String> {
+/// Returns whether a name of a tenant may make this server connect to an address.
+fn may_ask(address: IpAddr, allowed: &Networks) -> bool {
+    // On a private network, names lead to an address of this machine that is private. Services for the machine itself
+    // are on loopback.
+    let address = address.to_canonical();
+    allowed.allow(address) || !address.is_loopback() && is_own(address)
+}
+
+async fn addresses(
+    name: &CertificateName,
+    internet: &Internet,
+    slot: &Arc<LanePermit>,
+) -> Result<Vec<IpAddr>, String> {
     let host = match name {
         CertificateName::Address(address) => return Ok(vec![*address]),
         CertificateName::Host(host) => host.to_string(),
     };
-    let lookup = Arc::clone(&internet.lookup);
-    let looked_up = tokio::task::spawn_blocking(move || lookup(&host));
+    let (lookup, slot) = (Arc::clone(&internet.lookup), Arc::clone(slot));
+    let looked_up = tokio::task::spawn_blocking(move || {
+        // Until the end of the look-up, long after its time is over: threads that hang are as many as slots.
+        let _slot = slot;
+        lookup(&host)
+    });
     match timeout(LOOKUP_WITHIN, looked_up).await {
         Ok(Ok(Ok(mut addresses))) if !addresses.is_empty() => {
             addresses.truncate(ADDRESSES_MAX);
@@ -152,14 +182,24 @@ struct Question {
 impl Question {
     async fn ask(&self, address: IpAddr) -> Reached {
         let (https, http) = self.ports;
-        let by_handshake = self.ask_by_handshake(SocketAddr::new(address, https)).await;
+        let by_handshake = self.ask_by_handshake(SocketAddr::new(address, https));
+        let mut by_handshake = std::pin::pin!(by_handshake);
         // Most servers end here: port 80 is asked only where port 443 fails.
-        if by_handshake == Ok(true) {
+        let first = timeout(BOTH_AFTER, &mut by_handshake).await.ok();
+        if first == Some(Ok(true)) {
             return Reached::Ours(Method::Tls);
         }
-        let by_request = self.ask_by_request(SocketAddr::new(address, http)).await;
+        let by_handshake = async {
+            match first {
+                Some(answer) => answer,
+                None => by_handshake.await,
+            }
+        };
+        let by_request = self.ask_by_request(SocketAddr::new(address, http));
+        let (by_handshake, by_request) = tokio::join!(by_handshake, by_request);
         // An address that accepts connections and answers otherwise is another server, not a closed port.
         match (by_handshake, by_request) {
+            (Ok(true), _) => Reached::Ours(Method::Tls),
             (_, Ok(true)) => Reached::Ours(Method::Http),
             (Err(https), Err(http)) => Reached::Unreached(https, http),
             _ => Reached::Foreign,
@@ -258,6 +298,27 @@ impl ServerCertVerifier for OnlyThis {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_tenants_lead_to_the_internet_or_to_this_machine() {
+        let allowed = Networks::parse(["10.1.0.0/16"]).expect("a network");
+        let rows = [
+            ("8.8.8.8", true),
+            ("2001:4860:4860::8888", true),
+            ("10.1.2.3", true),
+            ("10.2.0.1", false),
+            ("127.0.0.1", false),
+            ("127.9.9.9", false),
+            ("::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("169.254.169.254", false),
+            ("0.0.0.0", false),
+            ("::", false),
+        ];
+        for (address, want) in rows {
+            assert_eq!(may_ask(address.parse().expect("an address"), &allowed), want, "{address}");
+        }
+    }
 
     #[test]
     fn the_reason_names_the_record_and_the_remedy() {

@@ -6,11 +6,11 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::pair::CertificatePair;
 use super::settings::CertificateFiles;
@@ -96,11 +96,9 @@ impl CertificateStore {
     fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, String> {
         let path = self.0.join(name);
         let shown = path.display();
-        let bytes = match fs::metadata(&path) {
+        let bytes = match private_files::read_regular(&path, FILE_MAX) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // Not read at all: it could fill the memory.
-            Ok(found) if found.len() > FILE_MAX => return Err(format!("{shown} is too large")),
-            _ => fs::read(&path).map_err(|error| format!("cannot read {shown}: {error}"))?,
+            read => read.map_err(|error| format!("cannot read {shown}: {error}"))?,
         };
         // The version first: the content of a later one is unknown.
         let version = serde_json::from_slice::<VersionedFile<serde_json::Value>>(&bytes)
@@ -161,23 +159,27 @@ struct AccountFile {
 }
 
 fn read_pair(path: &Path) -> Result<(String, CertificatePair), String> {
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    // An address of IPv6: a colon is no letter of file names everywhere.
-    let address = stem.replace('_', ":").parse::<Ipv6Addr>().ok();
-    let name = address.map_or_else(|| stem.to_owned(), |address| address.to_string());
     let files = CertificateFiles { chain: path.to_owned(), key: path.to_owned() };
     // One file for both, so that a key and a certificate of two renewals are never read together.
     let pair = CertificatePair::read(&files).map_err(|error| error.to_string())?;
     // A file that was copied under another name would be shown to visitors of that name.
-    if !pair.fields.names.contains(&name) {
-        return Err(format!("{} is a certificate of another name", path.display()));
+    let is_its_file = |name: &&String| path.file_name().is_some_and(|file| file == file_name(name).as_str());
+    match pair.fields.names.iter().find(is_its_file).cloned() {
+        Some(name) => Ok((name, pair)),
+        None => Err(format!("{} is a certificate of another name", path.display())),
     }
-    Ok((name, pair))
 }
 
 /// Returns the file of a name: a host name in lower case, or an address.
 fn file_name(name: &str) -> String {
-    format!("{}.{PEM}", name.replace(':', "_"))
+    // Of IPv6: a colon is no letter of file names everywhere.
+    let file = format!("{}.{PEM}", name.replace(':', "_"));
+    if file.len() <= Replacement::NAME_MAX {
+        return file;
+    }
+    // A host name may have 253 bytes. No label has the 64 letters of a hash, so that it is the name of no other host.
+    let hash = Sha256::digest(name).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    format!("{hash}.{PEM}")
 }
 
 #[cfg(test)]
@@ -224,16 +226,21 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = CertificateStore::of(folder.path());
         assert!(store.read().unusable.is_empty(), "nothing yet");
+        // The longest host name. With its ending, it is longer than names of files may be.
+        let label = "x".repeat(63);
+        let long = format!("{label}.{label}.{label}.{}.test", "y".repeat(56));
+        assert_eq!(long.len(), 253);
         // Colons are in no name of a file here.
-        for name in ["a.test", "2001:db8::1", "192.0.2.1"] {
+        for name in ["a.test", "2001:db8::1", "192.0.2.1", &long, &long[14..]] {
             store.write_pair(name, &pem(name)).expect("written");
         }
         store.write_states(&states()).expect("written");
         store.write_account(&serde_json::json!({"id": "https://a.test/1"})).expect("written");
         let stored = store.read();
         assert_eq!(stored.unusable, Vec::<String>::new());
-        let names: Vec<_> = stored.pairs.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["192.0.2.1", "2001:db8::1", "a.test"]);
+        let mut names: Vec<_> = stored.pairs.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["192.0.2.1", "2001:db8::1", "a.test", &long[14..], &long]);
         assert_eq!(stored.states, states());
         assert_eq!(stored.account, Some(serde_json::json!({"id": "https://a.test/1"})));
         let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
@@ -243,7 +250,9 @@ mod tests {
         }
         store.remove_pair("2001:db8::1").expect("removed");
         store.remove_pair("c.test").expect("it was not there");
-        assert_eq!(store.read().pairs.len(), 2);
+        assert_eq!(store.read().pairs.len(), 4);
+        store.remove_pair(&long).expect("removed");
+        assert_eq!(store.read().pairs.len(), 3);
     }
 
     #[test]

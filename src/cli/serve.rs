@@ -178,7 +178,7 @@ async fn until_the_end(app: &App, signals: &mut Signals, program: &ProgramFile) 
                 tracing::info!(
                     "SIGHUP: certificate files that have changed are read; SIGUSR2 reads all settings"
                 );
-                app.reload().await;
+                app.reload();
             }
             SignalRequest::Restart => {
                 notify::reloading();

@@ -9,7 +9,7 @@
 //! configuration. Through an address of its own, the machine reaches services that its firewall hides.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use super::tls;
 use crate::fair::FairSemaphore;
 use crate::model::network::{Networks, is_global};
 use crate::model::tenant::Tenant;
+use crate::own_address::is_own;
 
 /// Look-ups at once. The system's resolver blocks a thread for up to half a minute, long after the attempt
 /// has timed out. The table is read on the same pool, so the pool has this number of threads more than
@@ -133,24 +134,6 @@ fn literal(address: IpAddr, port: u16) -> (Vec<SocketAddr>, ServerName<'static>)
     (vec![SocketAddr::new(address, port)], ServerName::from(address))
 }
 
-/// Returns whether an address is of this machine: the system then chooses the same address as the source
-/// of packets to it. Connecting a datagram socket sends nothing.
-fn is_own(address: IpAddr) -> bool {
-    let any: IpAddr = match address {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let source = || {
-        // By the routing table and not by a list of interfaces: addresses may come and go at runtime.
-        let socket = UdpSocket::bind((any, 0))?;
-        // The port has no effect; 9 is the discard service.
-        socket.connect((address, 9))?;
-        Ok::<_, io::Error>(socket.local_addr()?.ip())
-    };
-    // An error is nearly always a missing route, so the connection would fail as well.
-    source().is_ok_and(|source| source == address)
-}
-
 /// Connects to the first of these addresses that accepts a connection.
 async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, SendError> {
     let mut last_error = SendError::Unresolved;
@@ -179,6 +162,7 @@ async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, SendError> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Poll;
 

@@ -217,7 +217,7 @@ fn e7_certificates_are_replaced_while_clients_connect() {
         for round in 0..20 {
             // Another pair each time, with the same names.
             app.authority.issue(app.folder.path(), &[HOST, &format!("r{round}.test")]);
-            app.app.app().certificates().reload();
+            app.app.app().certificates().reload(app.app.clock().now());
             let before = served.load(Ordering::Relaxed);
             while served.load(Ordering::Relaxed) < before + 4 {
                 thread::sleep(Duration::from_millis(1));

@@ -6,13 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The parts in their order: each may use the parts before it, and itself.
-const LAYERS: [&str; 24] = [
+const LAYERS: [&str; 25] = [
     "settings",
     "clock",
     "readiness",
     "descriptors",
     "private_files",
     "authorities",
+    "own_address",
     "model",
     "json",
     "fair",
@@ -34,7 +35,8 @@ const LAYERS: [&str; 24] = [
 ];
 
 /// Parts that use nothing of ours.
-const LEAVES: [&str; 6] = ["settings", "clock", "readiness", "descriptors", "private_files", "authorities"];
+const LEAVES: [&str; 7] =
+    ["settings", "clock", "readiness", "descriptors", "private_files", "authorities", "own_address"];
 
 /// What the files of a vendor's dialect may use.
 const OF_A_DIALECT: [&str; 5] = ["model", "clock", "json", "http::api::dialect", "http::api::query"];

@@ -13,6 +13,7 @@ mod campaigns;
 /// The catalogue of hostile cases, and a check that each has a test.
 mod cases;
 /// Certificates of an authority.
+mod certificate_faults;
 mod certificate_time;
 mod certificates;
 /// The commands that are clients of a server.

@@ -51,6 +51,8 @@ const POOLS: &[Pool] = &[
            test: (SCHEDULER_TESTS, "n15_each_level_has_its_share_of_the_queue") },
     Pool { file: "src/core/tenants/growth.rs", made: "Shares::of(u32::try_from(self.settings.record_memory)", bounds: "memory of domains, custom values and keys",
            test: ("tests/suite/bounds.rs", "n61_records_of_tenants_have_a_bound_in_bytes") },
+    Pool { file: "src/certificates/lanes.rs", made: "FairSemaphore::new(LANE_MAX)", bounds: "names that are checked",
+           test: ("src/certificates/lanes.rs", "names_that_fail_take_no_slot_of_others") },
     Pool { file: "src/webhooks/history.rs", made: "Shares::of(LINKS_MAX)", bounds: "results of deliveries",
            test: ("src/webhooks/history.rs", "n15_each_tenant_keeps_its_share_of_the_history") },
 ];
@@ -71,8 +73,8 @@ const OTHERS: &[(&str, &str)] = &[
         "one entry for each code that visitors wait for, joined; bounded by connections",
     ),
     (
-        "src/certificates/shared.rs",
-        "handshakes that wait for a certificate: visitors of names without one yet, for ten seconds each",
+        "src/certificates/lanes.rs",
+        "orders of names that lead here, within the lanes, whose shares are above; they are bounded in time",
     ),
     ("src/core/pools/cpu_pool.rs", "the queue of tenants behind the waiting room's shares"),
     ("src/webhooks/", "queues within the shares of `webhooks::scheduler`, and the last results of one link"),

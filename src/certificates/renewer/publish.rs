@@ -1,45 +1,51 @@
 //! What a [`Renewer`] shows of its work: files, log lines, certificates for handshakes, and the state of each name.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use super::{NextAct, Renewer};
 use crate::certificates::schedule::{self, Remaining};
+use crate::certificates::state::States;
 use crate::certificates::status::{NameFacts, clock_sentence, sentence};
+use crate::certificates::store::CertificateStore;
+
+/// What could not be written, and why.
+struct Unwritten {
+    pairs: BTreeMap<String, (String, io::Error)>,
+    states: Option<io::Error>,
+}
+
+/// Writes certificates and states. Blocks.
+fn write_all(store: &CertificateStore, pairs: BTreeMap<String, String>, states: &States) -> Unwritten {
+    // Certificates before the state: after a crash between them, the state is late, and the certificate is used all the
+    // same.
+    let write = |(name, pem): (String, String)| match store.write_pair(&name, &pem) {
+        Ok(()) => None,
+        Err(error) => Some((name, (pem, error))),
+    };
+    let pairs = pairs.into_iter().filter_map(write).collect();
+    Unwritten { pairs, states: store.write_states(states).err() }
+}
 
 impl Renewer {
     /// Writes what is new. A full disk delays this and nothing else.
     pub(super) async fn write(&mut self) {
-        let names: Vec<String> = self.unwritten.keys().cloned().collect();
-        if names.is_empty() && !self.is_state_unwritten {
+        if self.unwritten.is_empty() && !self.is_state_unwritten {
             return;
         }
+        self.states.budget = Some(*self.budget.lock());
         let (store, states) = (self.store.clone(), self.states.clone());
         // Taken out, since a thread writes them. What fails comes back below.
-        let mut unwritten = std::mem::take(&mut self.unwritten);
-        let written = tokio::task::spawn_blocking(move || {
-            let mut failure: Option<io::Error> = None;
-            // Certificates before the state: after a crash between them, the state is late, and the certificate is
-            // used all the same.
-            unwritten.retain(|name, pem| match store.write_pair(name, pem) {
-                Ok(()) => false,
-                Err(error) => {
-                    failure = Some(error);
-                    true
-                }
-            });
-            let is_state_unwritten = match store.write_states(&states) {
-                Ok(()) => false,
-                Err(error) => {
-                    failure = Some(error);
-                    true
-                }
-            };
-            (unwritten, is_state_unwritten, failure)
-        });
-        let Ok((unwritten, is_state_unwritten, failure)) = written.await else { return };
-        self.unwritten = unwritten;
-        self.is_state_unwritten = is_state_unwritten;
+        let unwritten = std::mem::take(&mut self.unwritten);
+        let written = tokio::task::spawn_blocking(move || write_all(&store, unwritten, &states));
+        let Ok(Unwritten { pairs, states }) = written.await else { return };
+        self.is_state_unwritten = states.is_some();
+        // A customer's name must not degrade `/healthz`, whatever is wrong with its file. A disk that is full fails the
+        // state as well.
+        let is_own = |name: &String| self.desired.is_of_setting(name);
+        let of_setting = pairs.iter().find(|(name, _)| is_own(name)).map(|(_, (_, error))| error.to_string());
+        let failure = states.map(|error| error.to_string()).or(of_setting);
         // Logged once, not at each try.
         let was_unwritten = self.shared.set_unwritten(failure.is_some());
         if let Some(error) = failure.filter(|_| !was_unwritten) {
@@ -48,6 +54,14 @@ impl Renewer {
                 "certificates cannot be written to the data folder: they are served from memory, and written later"
             );
         }
+        for (name, (_, error)) in pairs.iter().filter(|(name, _)| !is_own(name)) {
+            // Once: each round tries again.
+            if !was_unwritten && self.reported.insert(name.clone()) {
+                tracing::warn!(%error, "the certificate for {name} cannot be written: it is served from memory");
+            }
+        }
+        self.reported.retain(|name| pairs.contains_key(name));
+        self.unwritten = pairs.into_iter().map(|(name, (pem, _))| (name, pem)).collect();
     }
 
     pub(super) fn log_failure(&mut self, name: &str) {

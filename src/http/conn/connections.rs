@@ -176,7 +176,8 @@ where
             open = Box::pin(self.behind_proxy(&mut stream, open)).await?;
         }
         let Some(tls) = &opening.tls else { return Some((Stream::Plain(stream), open)) };
-        match tls.handshake(stream, deadline.saturating_duration_since(Instant::now())).await {
+        let within = deadline.saturating_duration_since(Instant::now());
+        match tls.handshake(stream, open.peer.ip(), within).await {
             Ok(stream) => {
                 self.counts.handshakes.completed.add();
                 Some((Stream::Tls(Box::new(stream)), open))

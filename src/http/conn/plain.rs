@@ -1,6 +1,7 @@
 //! [`Plain`]: the byte stream of an accepted connection without TLS, or below it.
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -18,6 +19,14 @@ pub(super) enum Plain {
 }
 
 impl Plain {
+    /// Returns the address of this machine that the client has connected to. `None` for a socket file.
+    pub(super) fn local(&self) -> Option<IpAddr> {
+        match self {
+            Plain::Tcp(stream) => stream.local_addr().ok().map(|local| local.ip()),
+            Plain::Unix(_) => None,
+        }
+    }
+
     /// Reads what has arrived. Fails with `WouldBlock` if nothing has.
     pub(super) fn try_read(&self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {

@@ -5,6 +5,7 @@
 //! resumption saves a tenth of its cost at most. No early data: it can be replayed, and a replayed visit would be
 //! counted twice.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,16 @@ impl ResolvesServerCert for ChallengeResolver {
     }
 }
 
+/// Answers a client that names none with the certificate of the name that it means.
+#[derive(Debug)]
+struct MeantResolver(Option<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for MeantResolver {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.clone()
+    }
+}
+
 /// The reason why a handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HandshakeError {
@@ -103,7 +114,12 @@ impl Tls {
 
     /// Completes a handshake within this time. One that waited for the first certificate of its name has the time once
     /// more.
-    pub(super) async fn handshake(&self, io: Plain, within: Duration) -> Result<TlsStream, HandshakeError> {
+    pub(super) async fn handshake(
+        &self,
+        io: Plain,
+        client: IpAddr,
+        within: Duration,
+    ) -> Result<TlsStream, HandshakeError> {
         let mut deadline = Instant::now() + within;
         // Each step is boxed: a client that sends a part of its hello must not have room for the others.
         let hello = Box::pin(hello(io));
@@ -113,29 +129,36 @@ impl Tls {
             let answered = timeout_at(deadline, Box::pin(self.answer_challenge(start))).await;
             return Err(answered.unwrap_or(HandshakeError::TimedOut));
         }
-        let name = hello.server_name();
+        // Looked up for the few clients without a name alone.
+        let meant = match hello.server_name() {
+            Some(_) => None,
+            None => self.certificates.meant(start.io.local()),
+        };
+        let name = hello.server_name().or(meant.as_deref());
         if self.certificates.find(name).is_none() {
-            if !Box::pin(self.certificates.wait_for(name)).await {
+            let is_there = match name {
+                Some(name) => Box::pin(self.certificates.wait_for(name, client)).await,
+                None => false,
+            };
+            if !is_there {
                 return Err(Box::pin(unknown_name(start)).await);
             }
             // The wait was no fault of the client.
             deadline = Instant::now() + within;
         }
-        let stream = Box::pin(self.complete(start));
+        let config = match &meant {
+            None => Arc::clone(&self.config),
+            Some(name) => self.config_for(name),
+        };
+        let stream = Box::pin(complete(start, config));
         timeout_at(deadline, stream).await.unwrap_or(Err(HandshakeError::TimedOut))
     }
 
-    async fn complete(&self, mut start: Box<StartHandshake<Metered>>) -> Result<TlsStream, HandshakeError> {
-        start.io.allow(FIRST_RECORD);
-        let limit = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(UNSENT_MAX));
-        let stream = start.into_stream_with(Arc::clone(&self.config), limit).await;
-        let failed = |error| {
-            tracing::trace!(%error, "a handshake failed");
-            HandshakeError::Failed
-        };
-        let mut stream = stream.map(TlsStream::new).map_err(failed)?;
-        stream.send_ticket().await.map_err(failed)?;
-        Ok(stream)
+    /// Returns the configuration of a client that means this name and does not name it.
+    fn config_for(&self, name: &str) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.config);
+        config.cert_resolver = Arc::new(MeantResolver(self.certificates.find(Some(name))));
+        Arc::new(config)
     }
 
     /// Completes the handshake of an authority, and closes the connection.
@@ -152,6 +175,22 @@ impl Tls {
         let _ = stream.shutdown().await;
         HandshakeError::Challenge
     }
+}
+
+async fn complete(
+    mut start: Box<StartHandshake<Metered>>,
+    config: Arc<ServerConfig>,
+) -> Result<TlsStream, HandshakeError> {
+    start.io.allow(FIRST_RECORD);
+    let limit = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(UNSENT_MAX));
+    let stream = start.into_stream_with(config, limit).await;
+    let failed = |error| {
+        tracing::trace!(%error, "a handshake failed");
+        HandshakeError::Failed
+    };
+    let mut stream = stream.map(TlsStream::new).map_err(failed)?;
+    stream.send_ticket().await.map_err(failed)?;
+    Ok(stream)
 }
 
 /// Reads the hello of a client.

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Write as _};
 use std::iter;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -181,6 +182,11 @@ impl Metered {
     /// Returns the first byte of a client that does not speak TLS.
     pub(super) fn first_plain(&self) -> Option<u8> {
         self.plain
+    }
+
+    /// Returns the address of this machine that the client has connected to.
+    pub(super) fn local(&self) -> Option<IpAddr> {
+        self.io.local()
     }
 
     /// Returns the socket.
