@@ -596,7 +596,7 @@ mod tests {
 
     #[test]
     fn errors_of_types_name_key_value_and_rule() {
-        let rows: [(&str, &[(&str, &str)], &str); 18] = [
+        let rows: [(&str, &[(&str, &str)], &str); 21] = [
             (
                 "\nlisten = true\n",
                 &[],
@@ -657,6 +657,21 @@ mod tests {
                 "[http]\ntrusted_proxies = [5]",
                 &[],
                 "`http.trusted_proxies` = [5]: must be a list of texts such as",
+            ),
+            (
+                "https.certificates = [\"a.pem\", \"a.key\"]",
+                &[],
+                "expected a pair such as { chain = \"fullchain.pem\", key = \"privkey.pem\" }",
+            ),
+            (
+                "[https.certificates]\nchain = \"a.pem\"",
+                &[],
+                "must be a list such as [{ chain = \"fullchain.pem\"",
+            ),
+            (
+                "",
+                &[("WAYPOST_HTTPS__CERTIFICATES", "a.pem,a.key")],
+                "expected a pair such as { chain = \"fullchain.pem\", key = \"privkey.pem\" }",
             ),
             ("[http]\nheader_timeout = 10", &[], "`http.header_timeout` = 10: must be a duration such as"),
             ("[metrics]\npublic = 1", &[], "`metrics.public` = 1: must be true or false"),

@@ -189,8 +189,12 @@ impl Acme {
         if wanted.is_empty() || offered.contains(&wanted.as_str()) {
             return Ok(Some(wanted.clone()).filter(|wanted| !wanted.is_empty()));
         }
-        let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
-        let text = format!("it does not offer the profile {wanted} but {offered}: set `https.profile`");
+        let text = if offered.is_empty() {
+            format!("it offers no profiles, so not {wanted} either: remove `https.profile`")
+        } else {
+            let offered = offered.join(", ");
+            format!("it does not offer the profile {wanted} but {offered}: set `https.profile`")
+        };
         Err(Error::Other(text.into()))
     }
 

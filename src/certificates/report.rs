@@ -176,7 +176,7 @@ fn of_file(file: &Path, pair: &CertificatePair, trust: &TrustCheck, hosts: &Host
     let is_unused = hosts.all.as_ref().is_some_and(|all| !all.iter().any(is_for));
     let unused = is_unused.then(|| {
         NameReport::warning(format!(
-            "the certificate in {shown} is for {}, and no domain of this server has such a name: it is shown to nobody",
+            "the certificate in {shown} is for {}, and no domain of this server has such a name: add it with `waypost domain add` or as `domain`, or remove the certificate",
             names.join(", ")
         ))
     });

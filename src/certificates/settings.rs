@@ -67,7 +67,10 @@ pub enum PlainHttp {
 
 /// The two files of a certificate of the owner, in PEM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a pair such as { chain = \"fullchain.pem\", key = \"privkey.pem\" }"
+)]
 pub struct CertificateFiles {
     /// The certificate, and those of the authorities between it and the root.
     pub chain: PathBuf,

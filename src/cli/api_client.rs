@@ -186,7 +186,8 @@ impl ApiClient {
         let config_file = &self.arguments.config_file;
         CommandError::Unreachable(match why {
             Unanswered::Refused => format!(
-                "no server answers at {server}: start it with `{}`, or name another one with --server URL.{}",
+                "no server answers at {server}: start it with `{}`, or name another one with --server URL. Commands find \
+                 a server with --domain by its configuration or by the variable WAYPOST_DOMAIN.{}",
                 config_file.command("serve"),
                 config_file.hint()
             ),

@@ -26,7 +26,8 @@ const RULES: [(&str, &str); 9] = [
 const A_LIST: &str = "expected a sequence";
 
 /// An example of each setting that is a list.
-const LISTS: [(&str, &str); 4] = [
+const LISTS: [(&str, &str); 5] = [
+    ("https.certificates", "[{ chain = \"fullchain.pem\", key = \"privkey.pem\" }]"),
     ("http.proxy_protocol", "[\"https\"]"),
     ("links.extra_schemes", "[\"sip\"]"),
     ("webhooks.allowed_networks", "[\"10.0.0.0/8\"]"),
