@@ -491,7 +491,8 @@ fn the_banner_of_a_domain_on_the_command_line_has_a_command_that_works() {
     let file = folder.path().join("waypost.toml");
     let (https, http, authority) = (unused_address(), unused_address(), unused_address());
     let settings = format!(
-        "listen = \"{http}\"\n[https]\nlisten = \"{https}\"\nauthority = \"https://{authority}/dir\"\n"
+        "data_dir = \"{}\"\nlisten = \"{http}\"\n[https]\nlisten = \"{https}\"\nauthority = \"https://{authority}/dir\"\n",
+        folder.path().join("data").display()
     );
     fs::write(&file, settings).expect("a small file");
     let process = Plan::on(folder.path())
