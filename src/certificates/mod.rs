@@ -159,7 +159,7 @@ impl Certificates {
     pub fn summaries(&self, now: Timestamp) -> Vec<CertificateSummary> {
         let now = self.0.corrected(now);
         let own = self.0.own.load();
-        let own = own.all().map(|(_, pair)| status::of_own(pair, now)).collect();
+        let own = own.summaries(now).collect();
         self.0.with_known(|known| {
             let mut all: Vec<_> = own;
             all.extend(known.iter().map(|(name, facts)| facts.summary(name, now)));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::pair::{CertificatePair, PairError};
 use super::resolver::ByName;
 use super::settings::CertificateFiles;
-use super::status::day;
+use super::status::{self, CertificateSummary, day};
 use crate::clock::Timestamp;
 
 /// The time between two looks at the files.
@@ -28,6 +28,8 @@ struct OwnPair {
     stamp: [Option<Stamp>; 2],
     /// When the certificate of the files begins, if that is why it is not used yet.
     begins: Option<Timestamp>,
+    /// Whether the files have changed and cannot be used: the next start would fail.
+    has_bad_files: bool,
     pair: CertificatePair,
 }
 
@@ -50,7 +52,8 @@ impl OwnPairs {
         let pairs = files.iter().map(|files| {
             // Before the read: a change during it is found by the next look.
             let stamp = stamps(files);
-            Ok(OwnPair { files: files.clone(), stamp, begins: None, pair: CertificatePair::read(files)? })
+            let pair = CertificatePair::read(files)?;
+            Ok(OwnPair { files: files.clone(), stamp, begins: None, has_bad_files: false, pair })
         });
         pairs.collect::<Result<_, _>>().map(OwnPairs)
     }
@@ -67,6 +70,7 @@ impl OwnPairs {
             }
             own.stamp = stamp;
             own.begins = None;
+            own.has_bad_files = false;
             is_changed |= own.replace(now);
         }
         is_changed
@@ -87,6 +91,14 @@ impl OwnPairs {
         self.0.iter().map(|own| (own.files.chain.as_path(), &own.pair))
     }
 
+    /// Returns the states of all certificates.
+    pub(super) fn summaries(&self, now: Timestamp) -> impl Iterator<Item = CertificateSummary> {
+        self.0.iter().map(move |own| CertificateSummary {
+            has_bad_files: own.has_bad_files,
+            ..status::of_own(&own.pair, now)
+        })
+    }
+
     /// Returns the certificates by their names. The first pair with a name wins.
     pub(super) fn by_name(&self) -> ByName {
         let mut by_name = ByName::default();
@@ -105,6 +117,7 @@ impl OwnPair {
         let pair = match CertificatePair::read(&self.files) {
             Ok(pair) => pair,
             Err(error) => {
+                self.has_bad_files = true;
                 tracing::warn!(%error, "changed certificate files are not used; the certificate before stays in use");
                 return false;
             }

@@ -28,6 +28,8 @@ pub struct CertificateSummary {
     pub ends_soon: bool,
     /// Whether it is known that browsers do not trust it. Asked of the operator's alone.
     pub is_untrusted: bool,
+    /// Whether its files have changed and cannot be used. Of the owner's files alone.
+    pub has_bad_files: bool,
     /// Whose it is.
     pub owner: CertificateOwner,
 }
@@ -60,6 +62,7 @@ pub(super) fn of_own(pair: &CertificatePair, now: Timestamp) -> CertificateSumma
         state: state_of(validity, now),
         expires_at: Some(validity.not_after),
         ends_soon: validity.remaining(now) == Remaining::Twelfth,
+        has_bad_files: false,
         owner: CertificateOwner::Files,
     }
 }
@@ -74,6 +77,7 @@ impl NameFacts {
             state: self.status(name, now).state,
             expires_at: self.validity.map(|validity| validity.not_after),
             ends_soon: remaining == Some(Remaining::Twelfth),
+            has_bad_files: false,
             owner: if is_of_setting { CertificateOwner::Setting } else { CertificateOwner::Registered },
         }
     }

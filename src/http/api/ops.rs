@@ -432,8 +432,7 @@ impl MetricSource for Https {
         let earliest = all.iter().filter_map(|summary| summary.expires_at).min();
         let help = "When the first certificate ends, since 1970; 0 without one";
         to.push(Measure::gauge("certificate_earliest_expiry_seconds", help, seconds(earliest)));
-        let help =
-            "Names in `domain` and files of the owner whose certificate is missing, ends soon or has ended";
+        let help = "Names in `domain` and files of the owner whose certificate is missing, unusable, ends soon or has ended";
         let ill = all.iter().filter(|summary| Https::problem(summary).is_some()).count();
         to.push(Measure::gauge("certificates_degraded", help, ill as u64));
         let help = "Names in `domain` and files of the owner whose certificate browsers do not trust";
@@ -484,6 +483,11 @@ impl Https {
             // A customer whose domain leads elsewhere is no problem of this server.
             CertificateOwner::Registered => return None,
         };
+        if summary.has_bad_files {
+            return Some(
+                "changed files of `https.certificates` cannot be used, and the next start would fail",
+            );
+        }
         match summary.state {
             CertificateState::Failing => {
                 Some("a name in `domain` has no certificate, and the last try failed")
