@@ -23,33 +23,46 @@ const MOST: usize = 8 * 1024 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(in crate::http::conn) struct StreamBudget(Arc<AtomicUsize>);
 
-/// The part of the budget that a stream has. Its drop returns it.
-#[derive(Debug, Default)]
-pub(super) struct StreamShare {
-    budget: Option<(StreamBudget, usize)>,
+/// The streams of one connection. Cheap to clone: all clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OpenStreams {
+    budget: StreamBudget,
+    open: Arc<AtomicUsize>,
 }
 
-impl StreamBudget {
-    /// Acquires the memory of a stream on a connection that has `open` others, or returns `None` if there is none left.
-    pub(super) fn acquire(&self, open: usize, head: usize) -> Option<StreamShare> {
-        let stream = if open < FREE_STREAMS { 0 } else { STREAM };
+/// The memory of one open stream. Its drop returns it.
+#[derive(Debug)]
+pub(super) struct StreamShare {
+    streams: OpenStreams,
+    /// Bytes of the budget.
+    bytes: usize,
+}
+
+impl OpenStreams {
+    pub(super) fn new(budget: StreamBudget) -> OpenStreams {
+        OpenStreams { budget, open: Arc::default() }
+    }
+
+    /// Acquires the memory of one more stream, or returns `None` if there is none left.
+    pub(super) fn acquire(&self, head: usize) -> Option<StreamShare> {
+        // Relaxed: the numbers guard no other memory.
+        let stream = if self.open.load(Ordering::Relaxed) < FREE_STREAMS { 0 } else { STREAM };
         let bytes = stream + head.saturating_sub(FREE_HEAD);
-        if bytes == 0 {
-            return Some(StreamShare::default());
-        }
-        // Relaxed: the number guards no other memory.
-        if self.0.fetch_add(bytes, Ordering::Relaxed) + bytes > MOST {
-            self.0.fetch_sub(bytes, Ordering::Relaxed);
+        let used = &self.budget.0;
+        if bytes > 0 && used.fetch_add(bytes, Ordering::Relaxed) + bytes > MOST {
+            used.fetch_sub(bytes, Ordering::Relaxed);
             return None;
         }
-        Some(StreamShare { budget: Some((self.clone(), bytes)) })
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Some(StreamShare { streams: self.clone(), bytes })
     }
 }
 
 impl Drop for StreamShare {
     fn drop(&mut self) {
-        if let Some((budget, bytes)) = &self.budget {
-            budget.0.fetch_sub(*bytes, Ordering::Relaxed);
+        self.streams.open.fetch_sub(1, Ordering::Relaxed);
+        if self.bytes > 0 {
+            self.streams.budget.0.fetch_sub(self.bytes, Ordering::Relaxed);
         }
     }
 }
@@ -61,23 +74,22 @@ mod tests {
     #[test]
     fn streams_beyond_the_first_of_each_connection_share_the_budget() {
         let budget = StreamBudget::default();
+        let connection = OpenStreams::new(budget.clone());
         let mut shares = Vec::new();
-        while let Some(share) = budget.acquire(FREE_STREAMS, 500) {
+        while let Some(share) = connection.acquire(500) {
             shares.push(share);
         }
-        assert_eq!(shares.len(), MOST / STREAM);
-        // Full, and no reason to refuse the first streams of a connection, but their long heads.
-        for (open, head, is_admitted) in [
-            (0, 0, true),
-            (FREE_STREAMS - 1, FREE_HEAD, true),
-            (0, FREE_HEAD + 1, false),
-            (FREE_STREAMS, 0, false),
-        ] {
-            assert_eq!(budget.acquire(open, head).is_some(), is_admitted, "{open} {head}");
-        }
+        assert_eq!(shares.len(), FREE_STREAMS + MOST / STREAM);
+        // Full, and no reason to refuse the first streams of another connection, but their long heads.
+        let other = OpenStreams::new(budget.clone());
+        assert!(other.acquire(FREE_HEAD + 1).is_none());
+        let free: Vec<_> = (0..FREE_STREAMS).map(|_| other.acquire(FREE_HEAD).expect("free")).collect();
+        assert!(other.acquire(0).is_none());
         shares.pop();
-        assert!(budget.acquire(0, FREE_HEAD + STREAM).is_some(), "the dropped share is free again");
+        drop(free);
+        assert!(other.acquire(FREE_HEAD + STREAM).is_some(), "the dropped share is free again");
         drop(shares);
         assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+        assert_eq!(connection.open.load(Ordering::Relaxed), 0);
     }
 }

@@ -5,11 +5,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::budget::{StreamBudget, StreamShare};
+use super::budget::{OpenStreams, StreamBudget, StreamShare};
 
 /// The rest of a body that is being discarded.
 pub(super) type Discarding = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -20,14 +20,12 @@ pub(super) struct H2Shared(Arc<H2Counts>);
 
 #[derive(Default)]
 struct H2Counts {
-    /// The memory that it shares with all other connections.
-    budget: StreamBudget,
     /// Requests that reached the service.
     requests: AtomicU64,
     /// Those of them with a body.
     uploads: AtomicU64,
     /// Those of them whose responses are not sent yet.
-    open: AtomicUsize,
+    open: OpenStreams,
     /// Whether the client has not accepted what was written to it.
     is_slow: AtomicBool,
     /// The progress of the request that the service was last called with, until its stream is created.
@@ -39,7 +37,7 @@ struct H2Counts {
 impl H2Shared {
     /// Creates the state of a connection that shares this memory with others.
     pub(super) fn new(budget: StreamBudget) -> H2Shared {
-        H2Shared(Arc::new(H2Counts { budget, ..H2Counts::default() }))
+        H2Shared(Arc::new(H2Counts { open: OpenStreams::new(budget), ..H2Counts::default() }))
     }
 
     /// Counts a request with a head of this many bytes, and returns the progress of its response, or `None` if there
@@ -47,13 +45,8 @@ impl H2Shared {
     pub(super) fn begin(&self, head: usize, has_body: bool) -> Option<SendProgress> {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         self.0.uploads.fetch_add(u64::from(has_body), Ordering::Relaxed);
-        let share = self.0.budget.acquire(self.0.open.load(Ordering::Relaxed), head)?;
-        self.0.open.fetch_add(1, Ordering::Relaxed);
-        let progress = SendProgress(Arc::new(Sent {
-            is_clients_turn: AtomicBool::new(false),
-            bytes: AtomicU64::new(0),
-            stream: Some((self.clone(), share)),
-        }));
+        let share = Some(self.0.open.acquire(head)?);
+        let progress = SendProgress(Arc::new(Sent { _share: share, ..Sent::default() }));
         *self.0.latest.lock() = Some(progress.clone());
         Some(progress)
     }
@@ -107,16 +100,8 @@ struct Sent {
     is_clients_turn: AtomicBool,
     /// Bytes of the body that were passed on.
     bytes: AtomicU64,
-    /// The connection of the stream and the memory of the stream.
-    stream: Option<(H2Shared, StreamShare)>,
-}
-
-impl Drop for Sent {
-    fn drop(&mut self) {
-        if let Some((connection, _)) = &self.stream {
-            connection.0.open.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
+    /// The memory of the stream, for as long as there is one.
+    _share: Option<StreamShare>,
 }
 
 impl SendProgress {

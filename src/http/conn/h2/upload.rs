@@ -3,12 +3,12 @@
 //! hyper resets a stream whose body was dropped unread. RFC 9113 8.1 allows that, but curl before 8.7 then reports an error
 //! in place of the response. So the rest of the body is read and discarded for up to [`DISCARD_FOR`], as it is over HTTP/1.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::timeout;
 
@@ -39,9 +39,7 @@ impl<B: Body + Send + Unpin + 'static> Drop for Upload<B> {
     fn drop(&mut self) {
         if let Some(mut body) = self.body.take().filter(|body| !body.is_end_stream()) {
             self.shared.discard(Box::pin(async move {
-                let rest = async {
-                    while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
-                };
+                let rest = async { while let Some(Ok(_)) = body.frame().await {} };
                 // Past the time, the drop of the body resets the stream.
                 let _ = timeout(DISCARD_FOR, rest).await;
             }));
