@@ -114,13 +114,6 @@ impl Drop for LanePermit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::ForeignId;
-    use crate::model::workspace::WorkspaceNumber;
-
-    fn tenant(company: &str, number: u32) -> Tenant {
-        let company = ForeignId::parse("id", company).expect("an id");
-        Tenant::Workspace { company, number: WorkspaceNumber(number) }
-    }
 
     #[test]
     fn names_that_fail_take_no_slot_of_others() {
@@ -140,12 +133,12 @@ mod tests {
         let enter = |lane, tenant: &Tenant| {
             std::iter::from_fn(|| lanes.enter(lane, tenant)).take(1_000).collect::<Vec<_>>()
         };
-        let failing = enter(CheckLane::Failed, &tenant("a", 1));
+        let failing = enter(CheckLane::Failed, &Tenant::of_workspace("a", 1));
         assert_eq!(failing.len(), 12);
-        assert!(lanes.enter(CheckLane::Awaited, &tenant("a", 1)).is_some(), "another lane");
-        assert!(lanes.enter(CheckLane::Failed, &tenant("b", 2)).is_some(), "another company");
+        assert!(lanes.enter(CheckLane::Awaited, &Tenant::of_workspace("a", 1)).is_some(), "another lane");
+        assert!(lanes.enter(CheckLane::Failed, &Tenant::of_workspace("b", 2)).is_some(), "another company");
         assert!(lanes.enter(CheckLane::Failed, &Tenant::Operator).is_some());
         drop(failing);
-        assert_eq!(enter(CheckLane::Failed, &tenant("a", 1)).len(), 12, "they are freed");
+        assert_eq!(enter(CheckLane::Failed, &Tenant::of_workspace("a", 1)).len(), 12, "they are freed");
     }
 }

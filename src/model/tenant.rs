@@ -19,6 +19,15 @@ pub enum Tenant {
     },
 }
 
+#[cfg(test)]
+impl Tenant {
+    /// Returns this workspace of a company.
+    pub(crate) fn of_workspace(company: &str, number: u32) -> Tenant {
+        let company = ForeignId::parse("id", company).expect("an id");
+        Tenant::Workspace { company, number: WorkspaceNumber(number) }
+    }
+}
+
 impl Tenant {
     /// Returns the company that is charged, or `None` for the operator.
     pub fn company(&self) -> Option<&ForeignId> {

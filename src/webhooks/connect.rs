@@ -169,8 +169,6 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::model::id::ForeignId;
-    use crate::model::workspace::WorkspaceNumber;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")
@@ -191,9 +189,8 @@ mod tests {
     }
 
     fn tenant(company: &str) -> Tenant {
-        let number = WorkspaceNumber(company.bytes().map(u32::from).sum());
-        let company = ForeignId::parse("id", company).expect("an id");
-        Tenant::Workspace { company, number }
+        let number = company.bytes().map(u32::from).sum();
+        Tenant::of_workspace(company, number)
     }
 
     /// Accepts and counts connections.

@@ -75,13 +75,6 @@ impl Concurrency {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::ForeignId;
-    use crate::model::workspace::WorkspaceNumber;
-
-    fn tenant(company: &str, number: u32) -> Tenant {
-        let company = ForeignId::parse("id", company).expect("an id");
-        Tenant::Workspace { company, number: WorkspaceNumber(number) }
-    }
 
     /// A company that uses its whole share by many workspaces leaves slots to other companies, and all
     /// companies together leave some to the operator.
@@ -97,10 +90,10 @@ mod tests {
             held.len() - before
         };
         // Of 1,024 a company has half, and a workspace three quarters of that half.
-        assert_eq!(fill(&tenant("a", 1)), 384);
-        assert_eq!(fill(&tenant("a", 2)), 128, "the rest of the company's half");
-        assert_eq!(fill(&tenant("b", 3)), 384, "all that tenants may have");
-        assert_eq!(fill(&tenant("c", 4)), 0);
+        assert_eq!(fill(&Tenant::of_workspace("a", 1)), 384);
+        assert_eq!(fill(&Tenant::of_workspace("a", 2)), 128, "the rest of the company's half");
+        assert_eq!(fill(&Tenant::of_workspace("b", 3)), 384, "all that tenants may have");
+        assert_eq!(fill(&Tenant::of_workspace("c", 4)), 0);
         // The eighth that no tenant may hold.
         assert_eq!(fill(&Tenant::Operator), 128);
     }
@@ -108,14 +101,14 @@ mod tests {
     #[test]
     fn n04_bodies_are_charged_by_what_they_may_hold() {
         let concurrency = Concurrency::new(Duration::from_secs(1));
-        let greedy = tenant("a", 1);
+        let greedy = Tenant::of_workspace("a", 1);
         let mut held = Vec::new();
         while let Some(body) = concurrency.body(&greedy, 4 * BODY_UNIT) {
             held.push(body);
         }
         // Four units each: a quarter of the workspace's 384.
         assert_eq!(held.len(), 96, "a quarter of the bodies of one unit");
-        assert!(concurrency.body(&tenant("b", 2), 1).is_some());
+        assert!(concurrency.body(&Tenant::of_workspace("b", 2), 1).is_some());
         assert!(concurrency.body(&Tenant::Operator, 1).is_some());
     }
 
@@ -124,14 +117,14 @@ mod tests {
         let concurrency = Concurrency::new(Duration::from_secs(1));
         let mut held = Vec::new();
         for (tenant, fits) in [
-            (tenant("a", 1), true),
+            (Tenant::of_workspace("a", 1), true),
             // Of four bulks a company has two, and a workspace never all of its company's.
-            (tenant("a", 1), false),
-            (tenant("a", 2), true),
-            (tenant("a", 3), false),
-            (tenant("b", 4), true),
+            (Tenant::of_workspace("a", 1), false),
+            (Tenant::of_workspace("a", 2), true),
+            (Tenant::of_workspace("a", 3), false),
+            (Tenant::of_workspace("b", 4), true),
             // All companies together have three of the four.
-            (tenant("c", 5), false),
+            (Tenant::of_workspace("c", 5), false),
             (Tenant::Operator, true),
         ] {
             let slot = concurrency.bulk(&tenant).await;
