@@ -112,7 +112,8 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// A password in clear text before it is hashed: 1 to [`PASSWORD_MAX`] bytes. `Debug` does not print it.
+/// A password in clear text before it is hashed: 1 to [`PASSWORD_MAX`] bytes as given or in its normal form
+/// (NFKC). `Debug` does not print it.
 ///
 /// Keyboards send one password in several spellings: `ü` as one character or as two, a space that does not
 /// break, digits of full width. What is hashed is NFKC with plain spaces (NIST SP 800-63B 5.1.1.2; RFC 8265
@@ -134,7 +135,8 @@ impl PartialEq for Password {
 impl Eq for Password {}
 
 impl Password {
-    /// Parses a password. Fails if it is empty or longer than [`PASSWORD_MAX`].
+    /// Parses a password. Fails if it is empty, or longer than [`PASSWORD_MAX`] both as given and in its normal
+    /// form.
     pub fn parse(text: &str) -> Result<Password, Invalid> {
         let too_long = || Invalid::new("password", "must be at most 1024 bytes");
         match text.len() {
