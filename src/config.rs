@@ -30,7 +30,7 @@ mod wrong_type;
 pub use self::environment::unquoted;
 use self::environment::{Given, Variables, overlay};
 pub use self::error::ConfigError;
-use self::names::{ADMIN_KEY, SettingNames};
+use self::names::{ADMIN_KEY, EAB_KEY, SettingNames};
 pub use self::names::{CLIENT_KEY, CLIENT_KEY_FILE, CLIENT_SERVER};
 pub use self::origin::ConfigOrigin;
 
@@ -213,6 +213,7 @@ impl Config {
         config.https.eab_key = variables.eab_key.map(certificates::settings::EabKey);
         config.origin = origin;
         config.follow_domain(is_set("listen"));
+        config.warn_of_names();
         config.trust_local_proxies();
         let https = config.https_listen().unwrap_or(Listen::Off);
         config.follow_ports(&config.listen.clone(), &https);
@@ -235,6 +236,17 @@ impl Config {
             let text = "`https.listen` has no effect without `domain` or `https.certificates`";
             self.origin.warnings.push(text.to_owned());
         }
+    }
+
+    /// Warns of names in `domain` that will never have a certificate.
+    fn warn_of_names(&mut self) {
+        // The files of the owner may be for any name. They are read later, and `doctor` reports what they lack.
+        if !self.https.certificates.is_empty() || self.https_listen().is_none() {
+            return;
+        }
+        let names = self.domain.all().iter();
+        let reasons = names.filter_map(|name| self.https.uncertifiable(name));
+        self.origin.warnings.extend(reasons.map(|why| format!("`domain`: {why}")));
     }
 
     /// Returns where HTTPS is served. `None` without a name and a certificate.
@@ -366,7 +378,15 @@ impl Config {
             rule: bad.rule.into_owned(),
         };
         self.http.check().map_err(|bad| broken("http.", bad))?;
-        self.https.check().map_err(|bad| broken("https.", bad))?;
+        self.https.check().map_err(|bad| match bad.key {
+            // No key of the file.
+            "eab_key" => ConfigError::Variable {
+                name: EAB_KEY.to_owned(),
+                value: NOT_SHOWN.to_owned(),
+                why: bad.rule.into_owned(),
+            },
+            _ => broken("https.", bad),
+        })?;
         self.log.check().map_err(|bad| broken("log.", bad))?;
         self.table.check().map_err(|bad| broken("table.", bad))?;
         self.cache.check().map_err(|bad| broken("cache.", bad))?;
@@ -539,7 +559,7 @@ mod tests {
 
     #[test]
     fn errors_name_file_key_value_and_rule() {
-        let rows: [(&str, &[(&str, &str)], &str); 10] = [
+        let rows: [(&str, &[(&str, &str)], &str); 13] = [
             (
                 "[http]\nmax_connections = 0\n",
                 &[],
@@ -556,6 +576,17 @@ mod tests {
                 "[http]\nmax_conections = 5\n",
                 &[],
                 "unknown field `max_conections`, expected one of `max_connections`",
+            ),
+            ("lisen = \":80\"\n", &[], "; did you mean `listen`?"),
+            (
+                "[https]\nemail = \"\"\ndomain = \"go.test\"\n",
+                &[],
+                "line 3, column 1: `domain`: unknown field `domain`",
+            ),
+            (
+                "[https]\ndomain = \"go.test\"\n",
+                &[],
+                "; did you mean `domain`? It belongs at the top of the file, above the first [section]",
             ),
             (
                 "",
@@ -738,15 +769,74 @@ mod tests {
             (
                 "domain = \"https://go.test\"",
                 &[],
+                "`domain` = \"https://go.test\": must be a host name such as go.example.com, or an address such as \
+                 192.0.2.1, without scheme, port or path: write \"go.test\"",
+            ),
+            (
+                "domain = [\"a.test\", \"b.test:443\"]",
+                &[],
+                "`domain` = [\"a.test\", \"b.test:443\"]: must be a host",
+            ),
+            (
+                "domain = \"go test\"",
+                &[],
                 "`domain` = (not shown): must be a host name such as go.example.com",
             ),
+            ("", &[("WAYPOST_DOMAIN", "a.test,https://b.test")], "path: write \"b.test\""),
             ("domain = \"*.go.test\"", &[], "name the files of its certificate in `https.certificates`"),
             ("domain = 5", &[], "`domain` = 5: must be a host name such as"),
             ("listen = \"none\"", &[], "`listen` = \"none\": needs `domain`"),
             ("domain = \"a.test\"\nlisten = \":443\"", &[], "must differ from `https.listen`"),
             ("listen = \":8080\"\n[http]\nproxy_protocol = [\"https\"]", &[], "`http.proxy_protocol`"),
             ("", &[("WAYPOST_HTTPS__EAB_KEY", "secret-of-an-account")], "must be set together with"),
+            (
+                "https.eab_key_id = \"kid\"",
+                &[("WAYPOST_HTTPS__EAB_KEY", "no base64!")],
+                "environment variable WAYPOST_HTTPS__EAB_KEY = \"(not shown)\": must be base64url",
+            ),
         ]);
+    }
+
+    #[test]
+    fn names_that_no_public_authority_certifies_are_warned_of() {
+        let private = "https.authority = \"https://ca.internal/directory\"\n";
+        let rows = [
+            ("domain = \"go.example.com\"".to_owned(), 0),
+            ("domain = \"localhost\"".to_owned(), 1),
+            ("domain = [\"127.0.0.1\", \"go.example.com\", \"go.internal\"]".to_owned(), 2),
+            (format!("{private}domain = [\"127.0.0.1\", \"go.internal\"]"), 0),
+            (
+                "https.certificates = [{ chain = \"c.pem\", key = \"k.pem\" }]\ndomain = \"go.internal\""
+                    .to_owned(),
+                0,
+            ),
+        ];
+        for (file, want) in rows {
+            let warnings = load(&file, &[]).expect(&file).origin.warnings;
+            let all =
+                warnings.iter().all(|text| text.contains("so no public authority issues a certificate"));
+            assert!(warnings.len() == want && all, "{file}: {warnings:?}");
+        }
+    }
+
+    #[test]
+    fn several_names_have_every_spelling() {
+        let rows: [(&str, &[(&str, &str)], &[&str]); 5] = [
+            ("domain = [\"a.test\", \"b.test\"]", &[], &[]),
+            ("domain = \"a.test,b.test\"", &[], &[]),
+            ("", &[("WAYPOST_DOMAIN", "a.test, b.test")], &[]),
+            ("", &[("WAYPOST_DOMAIN", "[\"a.test\", \"b.test\"]")], &[]),
+            ("domain = \"c.test\"", &[], &["a.test,b.test"]),
+        ];
+        for (file, environment, flags) in rows {
+            let text = (Path::new("waypost.toml"), file);
+            let environment =
+                environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let flags: Vec<_> = flags.iter().map(|value| ("domain", (*value).to_owned())).collect();
+            let config = Config::parse_with(Some(text), environment, &flags).expect(file);
+            let names: Vec<_> = config.domain.all().iter().map(ToString::to_string).collect();
+            assert_eq!(names, ["a.test", "b.test"], "{file} {flags:?}");
+        }
     }
 
     #[test]

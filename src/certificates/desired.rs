@@ -29,7 +29,7 @@ impl Desired {
         core: Core,
         allowed: Networks,
     ) -> Desired {
-        let (has_registered, is_public) = (settings.registered_domains, settings.is_lets_encrypt());
+        let (has_registered, is_public) = (settings.registered_domains, settings.is_public_authority());
         Desired { names, has_registered, is_public, core, allowed }
     }
 
@@ -81,9 +81,9 @@ impl Desired {
 
 /// Returns whether an authority can issue for a registered name: a host name of several labels without underscores, and
 /// for a public authority one of the internet.
-fn is_certifiable(name: &str, is_public: bool) -> bool {
+pub(super) fn is_certifiable(name: &str, is_public: bool) -> bool {
     let Ok(parsed @ CertificateName::Host(_)) = CertificateName::parse(name) else { return false };
-    name.contains('.') && !name.contains('_') && !(is_public && parsed.special_use().is_some())
+    name.contains('.') && !name.contains('_') && !(is_public && parsed.private_reason().is_some())
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::Url;
 
 use crate::model::domain::HostName;
+use crate::model::network::is_global;
 
 /// The rule of a name, with examples.
 const RULE: &str = "must be a host name such as go.example.com, or an address such as 192.0.2.1, without scheme, \
@@ -39,7 +41,30 @@ impl CertificateName {
                 "{RULE}; for a wildcard, name the files of its certificate in `https.certificates`"
             ));
         }
-        HostName::parse("domain", text).map(CertificateName::Host).map_err(|_| RULE.to_owned())
+        HostName::parse("domain", text).map(CertificateName::Host).map_err(|_| match Self::within_url(text) {
+            Some(name) => format!("{RULE}: write {:?}", name.to_string()),
+            None => RULE.to_owned(),
+        })
+    }
+
+    /// Returns the name in a text that has more than a name: `https://go.example.com/`, `go.example.com:443`. `None` for
+    /// texts of another form, which may be secrets.
+    pub fn within_url(text: &str) -> Option<CertificateName> {
+        let is_web = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+        let is_port = |(_, port): (&str, &str)| port.trim_end_matches('/').parse::<u16>().is_ok();
+        let is_bare = text.ends_with('/') || text.rsplit_once(':').is_some_and(is_port);
+        let url = if is_web {
+            Url::parse(text)
+        } else if is_bare {
+            Url::parse(&format!("https://{text}"))
+        } else {
+            return None;
+        };
+        let url = url.ok().filter(|url| url.username().is_empty() && url.password().is_none())?;
+        // A path or a query may be anything.
+        let is_short = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let host = url.host_str().filter(|host| is_short && host.contains(['.', ':']))?;
+        CertificateName::parse(host).ok()
     }
 
     /// Returns the host name, if it is one.
@@ -50,10 +75,19 @@ impl CertificateName {
         }
     }
 
-    /// Returns the last label of a name for special use, which no public authority certifies.
-    pub fn special_use(&self) -> Option<&str> {
-        let (_, top) = self.host()?.as_str().rsplit_once('.')?;
-        SPECIAL_USE.contains(&top).then_some(top)
+    /// Returns why no public authority certifies the name, as the start of a sentence. `None` for a name of the internet.
+    pub fn private_reason(&self) -> Option<String> {
+        match self {
+            CertificateName::Address(address) => {
+                (!is_global(*address)).then(|| format!("{address} is not an address of the internet"))
+            }
+            CertificateName::Host(name) => match name.as_str().rsplit_once('.') {
+                None => Some(format!("{name} is not a name of the internet (it has no dot)")),
+                Some((_, top)) => SPECIAL_USE
+                    .contains(&top)
+                    .then(|| format!("{name} is not a name of the internet (it ends in .{top})")),
+            },
+        }
     }
 
     /// Returns the name as a URL has it: an address of IPv6 in brackets.
@@ -74,7 +108,8 @@ impl fmt::Display for CertificateName {
     }
 }
 
-/// The names of the setting `domain`: one text, or a list. Without repetitions, in the order of the setting.
+/// The names of the setting `domain`: one text, a text with commas, or a list. Without repetitions, in the order of the
+/// setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateNames(Vec<CertificateName>);
 
@@ -127,7 +162,9 @@ impl<'de> Visitor<'de> for NamesVisitor {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<CertificateNames, E> {
         let mut names = CertificateNames::default();
-        names.push(text).map_err(E::custom)?;
+        // As in the variable and on the command line.
+        let items = text.split(',').filter(|item| !text.contains(',') || !item.trim().is_empty());
+        items.into_iter().try_for_each(|item| names.push(item)).map_err(E::custom)?;
         Ok(names)
     }
 
@@ -161,6 +198,7 @@ mod tests {
             ("domain = \"GO.Example.com.\"", "go.example.com"),
             ("domain = \"b\u{fc}cher.example\"", "xn--bcher-kva.example"),
             ("domain = [\"a.test\", \"b.test\", \"A.test\"]", "a.test b.test"),
+            ("domain = \"a.test, b.test,\"", "a.test b.test"),
             ("domain = []", ""),
             ("domain = \"192.0.2.1\"", "192.0.2.1"),
             ("domain = [\"[2001:DB8::1]\", \"::ffff:192.0.2.1\"]", "2001:db8::1 192.0.2.1"),
@@ -176,8 +214,45 @@ mod tests {
             let error = CertificateName::parse(text).expect_err(text);
             assert!(error.contains("such as go.example.com"), "{text}: {error}");
         }
+        for (text, want) in [
+            ("https://go.test", Some("go.test")),
+            ("http://GO.test:8080/", Some("go.test")),
+            ("go.test:443", Some("go.test")),
+            ("go.test/", Some("go.test")),
+            ("https://[2001:db8::1]/", Some("2001:db8::1")),
+            // What may be a secret is not repeated.
+            ("https://user:secret@go.test", None),
+            ("https://go.test/secret", None),
+            ("https://secret", None),
+            ("secret/secret.x", None),
+            ("secret:x", None),
+        ] {
+            let error = CertificateName::parse(text).expect_err(text);
+            let end = want.map_or_else(|| "port or path".to_owned(), |name| format!(": write {name:?}"));
+            assert!(error.ends_with(&end), "{text}: {error}");
+        }
         assert!(CertificateName::parse("*.a.test").is_err_and(|why| why.contains("https.certificates")));
         assert!(read("domain = 5").is_err_and(|why| why.contains("a host name or a list of them")));
+    }
+
+    #[test]
+    fn names_that_only_a_private_authority_certifies() {
+        let rows = [
+            ("go.example.com", None),
+            ("203.0.114.9", None),
+            ("2606:4700::1111", None),
+            ("localhost", Some("localhost is not a name of the internet (it has no dot)")),
+            ("intranet", Some("intranet is not a name of the internet (it has no dot)")),
+            ("go.test", Some("go.test is not a name of the internet (it ends in .test)")),
+            ("go.internal", Some("go.internal is not a name of the internet (it ends in .internal)")),
+            ("127.0.0.1", Some("127.0.0.1 is not an address of the internet")),
+            ("192.168.1.5", Some("192.168.1.5 is not an address of the internet")),
+            ("fd00::1", Some("fd00::1 is not an address of the internet")),
+        ];
+        for (text, want) in rows {
+            let name = CertificateName::parse(text).expect(text);
+            assert_eq!(name.private_reason().as_deref(), want, "{text}");
+        }
     }
 
     #[test]

@@ -10,12 +10,23 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::internet::Internet;
-
+use super::name::CertificateName;
 use crate::settings::BadSetting;
 use crate::settings::listen::Listen;
 
 /// The directory of Let's Encrypt.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+/// The hosts of authorities that browsers trust. They certify names of the internet alone, and refuse others only after
+/// an order was made.
+const PUBLIC_AUTHORITIES: [&str; 6] = [
+    "acme-v02.api.letsencrypt.org",
+    "acme-staging-v02.api.letsencrypt.org",
+    "dv.acme-v02.api.pki.goog",
+    "acme.zerossl.com",
+    "api.buypass.com",
+    "acme.ssl.com",
+];
 
 /// Longest `hsts`: two years, which the lists of browsers ask for.
 const HSTS_MAX: Duration = Duration::from_hours(2 * 365 * 24);
@@ -128,6 +139,22 @@ impl Settings {
         self.authority == LETS_ENCRYPT
     }
 
+    /// Returns whether the authority certifies names of the internet alone. Any other one may be private.
+    pub fn is_public_authority(&self) -> bool {
+        let url = Url::parse(&self.authority).ok();
+        url.is_some_and(|url| url.host_str().is_some_and(|host| PUBLIC_AUTHORITIES.contains(&host)))
+    }
+
+    /// Returns why the authority cannot certify a name, with the remedies, as a clause. `None`: it may.
+    pub fn uncertifiable(&self, name: &CertificateName) -> Option<String> {
+        // Before an order is made: refused ones count for the limits of the authority.
+        let why = name.private_reason().filter(|_| self.is_public_authority())?;
+        Some(format!(
+            "{why}, so no public authority issues a certificate for it: use another name, a private `https.authority`, or \
+             `https.certificates`"
+        ))
+    }
+
     /// Checks every rule about a value of the right type.
     pub fn check(&self) -> Result<(), BadSetting> {
         let is_https = Url::parse(&self.authority).is_ok_and(|url| url.scheme() == "https" && url.has_host());
@@ -190,6 +217,25 @@ mod tests {
         check(|s| s.eab_key_id = "kid".to_owned(), "WAYPOST_HTTPS__EAB_KEY");
         check(|s| s.eab_key = Some(EabKey("k".to_owned())), "`eab_key_id` = \"\"");
         check(|s| s.profile = "short lived".to_owned(), "`profile` = \"short lived\"");
+    }
+
+    #[test]
+    fn a_public_authority_certifies_names_of_the_internet_alone() {
+        let staging = "https://acme-staging-v02.api.letsencrypt.org/directory";
+        let rows = [
+            (LETS_ENCRYPT, "go.example.com", false),
+            (LETS_ENCRYPT, "go.test", true),
+            (LETS_ENCRYPT, "10.0.0.1", true),
+            (staging, "localhost", true),
+            // A private authority certifies what it likes.
+            ("https://ca.internal/acme/directory", "go.internal", false),
+            ("https://ca.internal/acme/directory", "intranet", false),
+        ];
+        for (authority, name, is_refused) in rows {
+            let settings = Settings { authority: authority.to_owned(), ..Settings::default() };
+            let name = CertificateName::parse(name).expect(name);
+            assert_eq!(settings.uncertifiable(&name).is_some(), is_refused, "{authority} {name}");
+        }
     }
 
     #[test]

@@ -113,8 +113,9 @@ pub(super) struct ServerFile {
     #[command(flatten)]
     file: ConfigFile,
     /// The name under which visitors reach this server over HTTPS, such as `go.example.com`. Needs the ports 80 and 443.
-    #[arg(long, value_name = "NAME", help_heading = "Settings")]
-    domain: Option<String>,
+    /// Several names are repeated, or separated by commas.
+    #[arg(long = "domain", value_name = "NAME", help_heading = "Settings")]
+    domains: Vec<String>,
 }
 
 impl ServerFile {
@@ -134,7 +135,9 @@ impl ServerFile {
     }
 
     fn whole(&self) -> ConfigFile {
-        ConfigFile { domain: self.domain.clone(), ..self.file.clone() }
+        // As the variable has them.
+        let domain = Some(self.domains.join(",")).filter(|_| !self.domains.is_empty());
+        ConfigFile { domain, ..self.file.clone() }
     }
 }
 

@@ -119,7 +119,8 @@ impl ConfigError {
         {
             why = format!("`{key}`: {why}");
         }
-        if let Some(nearest) = unknown.and_then(|key| names.nearest_key(key)) {
+        let section = wrong_type::section_at(text, span.start).unwrap_or_default();
+        if let Some(nearest) = unknown.and_then(|key| names.nearest_key(key, &section)) {
             why = format!("{why}; {nearest}");
         }
         ConfigError::File {

@@ -129,12 +129,24 @@ impl SettingNames {
         nearest(&unknown, known.chain(others).chain(without_section).chain(synonyms))
     }
 
-    /// Returns a hint about an unknown key of the file, as half a sentence.
-    pub(super) fn nearest_key(&self, unknown: &str) -> Option<String> {
+    /// Returns a hint about an unknown key of a section of the file, as half a sentence. The section is empty for a key
+    /// outside sections.
+    pub(super) fn nearest_key(&self, unknown: &str, section: &str) -> Option<String> {
         let unknown = bare(unknown);
-        let known = self.0.iter().map(|name| (bare(last(name)), format!("did you mean `{name}`?")));
+        let section_of = |name: &str| name.split_once('.').map_or("", |(section, _)| section).to_owned();
+        // Of two names that are as near, the one of this section.
+        let (beside, others): (Vec<_>, Vec<_>) = self.0.iter().partition(|name| section_of(name) == section);
+        let hint = |name: &str| {
+            let place = if section.is_empty() || name.contains('.') {
+                ""
+            } else {
+                " It belongs at the top of the file, above the first [section]"
+            };
+            format!("did you mean `{name}`?{place}")
+        };
+        let known = beside.into_iter().chain(others).map(|name| (bare(last(name)), hint(name)));
         let admin = format!("the admin key is set by the environment variable {ADMIN_KEY} alone");
-        let synonyms = SYNONYMS.map(|(word, name)| (word.to_owned(), format!("did you mean `{name}`?")));
+        let synonyms = SYNONYMS.map(|(word, name)| (word.to_owned(), hint(name)));
         nearest(&unknown, known.chain([(bare("admin_key"), admin)]).chain(synonyms))
     }
 }
@@ -163,8 +175,9 @@ fn bare(name: &str) -> String {
 
 fn nearest(unknown: &str, known: impl Iterator<Item = (String, String)>) -> Option<String> {
     let scored = known.map(|(name, shown)| (strsim::normalized_damerau_levenshtein(unknown, &name), shown));
-    let (score, shown) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (score >= ALIKE).then_some(shown)
+    // The first of the nearest ones.
+    let nearest = scored.reduce(|best, next| if next.0 > best.0 { next } else { best });
+    nearest.filter(|(score, _)| *score >= ALIKE).map(|(_, shown)| shown)
 }
 
 #[cfg(test)]
@@ -186,6 +199,7 @@ mod tests {
             // One underscore in place of two is the likeliest mistake.
             ("WAYPOST_HTTP_MAX_BODY", Some("WAYPOST_HTTP__MAX_BODY")),
             ("WAYPOST_MAX_BODY", Some("WAYPOST_HTTP__MAX_BODY")),
+            ("WAYPOST_LISEN", Some("WAYPOST_LISTEN")),
             ("WAYPOST_HTTP__MAX_CONECTIONS", Some("WAYPOST_HTTP__MAX_CONNECTIONS")),
             ("WAYPOST_PUBLICURL", Some("WAYPOST_PUBLIC_URL")),
             ("WAYPOST_", None),
@@ -196,13 +210,23 @@ mod tests {
             let found = names().nearest_variable(unknown);
             assert!(found.as_deref() == want || unknown == "WAYPOST_ADMIN_TOKEN", "{unknown}: {found:?}");
         }
-        assert_eq!(
-            names().nearest_key("max_conections").as_deref(),
-            Some("did you mean `http.max_connections`?")
-        );
-        assert!(names().nearest_key("adminkey").is_some_and(|text| text.contains(ADMIN_KEY)));
-        assert_eq!(names().nearest_key("deny_list").as_deref(), Some("did you mean `links.denied_hosts`?"));
-        assert_eq!(names().nearest_key("zzz"), None);
+        let top = "did you mean `domain`? It belongs at the top of the file, above the first [section]";
+        let rows = [
+            ("max_conections", "http", Some("did you mean `http.max_connections`?")),
+            ("max_conections", "", Some("did you mean `http.max_connections`?")),
+            ("deny_list", "", Some("did you mean `links.denied_hosts`?")),
+            // Two settings have the name.
+            ("lisen", "", Some("did you mean `listen`?")),
+            ("lisen", "https", Some("did you mean `https.listen`?")),
+            ("domain", "https", Some(top)),
+            ("domains", "https", Some(top)),
+            ("zzz", "", None),
+        ];
+        for (unknown, section, want) in rows {
+            let hint = names().nearest_key(unknown, section);
+            assert_eq!(hint.as_deref(), want, "{unknown} in [{section}]");
+        }
+        assert!(names().nearest_key("adminkey", "").is_some_and(|text| text.contains(ADMIN_KEY)));
     }
 
     /// Settings with and without a default are among the names.

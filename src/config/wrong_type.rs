@@ -4,6 +4,8 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::certificates::CertificateName;
+
 /// Shorter parts of a line are no secret and may be in a message, such as a number of the wrong type.
 pub(super) const SECRET_MIN: usize = 6;
 
@@ -95,6 +97,31 @@ pub(super) fn value_at(text: &str, at: usize, is_section: impl Fn(&str) -> bool)
     })
 }
 
+/// Returns the section of the key at the byte `at`, which is empty for a key outside sections. `None` if no key is there.
+pub(super) fn section_at(text: &str, at: usize) -> Option<String> {
+    let document = DeTable::parse(text).ok()?.into_inner();
+    document.iter().find_map(|(name, value)| match value.get_ref() {
+        // Also the name of an unknown section.
+        _ if name.span().contains(&at) => Some(String::new()),
+        DeValue::Table(section) => {
+            let is_within = section.iter().any(|(inner, _)| inner.span().contains(&at));
+            is_within.then(|| name.get_ref().to_string())
+        }
+        _ => None,
+    })
+}
+
+/// Returns whether a value of `domain` has names alone, such as one with a scheme. It was meant to be public.
+fn has_names(value: &DeValue<'_>) -> bool {
+    let is_name =
+        |text: &str| CertificateName::parse(text).is_ok() || CertificateName::within_url(text).is_some();
+    match value {
+        DeValue::String(text) => text.split(',').all(|item| is_name(item.trim())),
+        DeValue::Array(items) => items.iter().all(|item| has_names(item.get_ref())),
+        _ => false,
+    }
+}
+
 /// Returns whether a text in quotation marks is a number with a unit, such as `"64 MiB"`.
 fn is_amount(raw: &str) -> bool {
     let text = raw.trim_matches(['"', '\'']);
@@ -117,7 +144,8 @@ fn wrong_type<'a>(
             DeValue::String(_) | DeValue::Array(_) | DeValue::Table(_) => false,
         };
         let raw = text.get(span);
-        let shown = raw.filter(|raw| is_plain || raw.len() < SECRET_MIN || is_amount(raw));
+        let is_public = is_plain || key == "domain" && has_names(value.get_ref());
+        let shown = raw.filter(|raw| is_public || raw.len() < SECRET_MIN || is_amount(raw));
         WrongType { key, shown, is_list: matches!(value.get_ref(), DeValue::Array(_)) }
     })
 }

@@ -11,7 +11,7 @@ const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3
 
 /// Deserializes a duration. Fails unless it is a text that [`parse`] reads.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let wrong = || D::Error::custom("must be a duration such as \"500ms\", \"10s\" or \"5m\"");
+    let wrong = || D::Error::custom("must be a duration such as \"500ms\", \"10s\", \"5m\" or \"30d\"");
     // One message for every wrong value: the likeliest mistake is a number without quotation marks and unit.
     let text = String::deserialize(deserializer).map_err(|_| wrong())?;
     parse(&text).ok_or_else(wrong)

@@ -59,8 +59,8 @@ impl Try {
             Ok(name) => name,
             Err(why) => return ActOutcome::Elsewhere(why),
         };
-        if let Some(top) = name.special_use().filter(|_| self.settings.is_lets_encrypt()) {
-            return ActOutcome::Elsewhere(special_use(top));
+        if let Some(why) = self.settings.uncertifiable(&name) {
+            return ActOutcome::Elsewhere(why);
         }
         // Also before a renewal: a domain that has moved away costs no order.
         let (internet, challenges) = (&self.settings.internet, &self.shared.challenges);
@@ -89,12 +89,4 @@ impl Try {
             Err(error) => ActOutcome::Failed { error, method },
         }
     }
-}
-
-/// Returns the clause about a name that only a private authority certifies.
-fn special_use(top: &str) -> String {
-    format!(
-        "names in .{top} are not of the internet, so Let's Encrypt does not certify them: use another name, a private \
-         `https.authority`, or `https.certificates`"
-    )
 }
