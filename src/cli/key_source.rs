@@ -3,8 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use url::{Host, Url};
-
+use super::api_server::ApiServer;
 use super::client_arguments::ClientArguments;
 use super::error::CommandError;
 use crate::app::data_folder::{LOG_FOLDER, remedy};
@@ -24,7 +23,7 @@ pub(super) struct KeySource {
 /// Finds the key for a server: the one that an argument or a variable names, or that of the data folder.
 pub(super) fn find_key(
     arguments: &ClientArguments,
-    server: &Url,
+    server: &ApiServer,
     load: impl FnOnce() -> Result<Config, CommandError>,
 ) -> Result<KeySource, CommandError> {
     let named = |file: &Path, by: &str| {
@@ -40,10 +39,11 @@ pub(super) fn find_key(
         return named(Path::new(&file), CLIENT_KEY_FILE);
     }
     // The key of this machine must not reach the operator of another one.
-    if !is_this_machine(server) {
+    if !server.is_here() {
         return Err(CommandError::Usage(format!(
-            "name a key of {server} with --key-file FILE or the variable {CLIENT_KEY}: the key in the data folder of this \
-             machine is not sent to another one"
+            "name a key of {} with --key-file FILE or the variable {CLIENT_KEY}: the key in the data folder of this \
+             machine is not sent to another one",
+            server.shown()
         )));
     }
     let config = load()?;
@@ -63,15 +63,6 @@ pub(super) fn variable(name: &str) -> Result<Option<String>, CommandError> {
             Err(CommandError::Usage(format!("environment variable {name}: must be UTF-8")))
         }
         Ok(_) | Err(std::env::VarError::NotPresent) => Ok(None),
-    }
-}
-
-fn is_this_machine(server: &Url) -> bool {
-    match server.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }
 
@@ -114,32 +105,5 @@ fn no_own_key(arguments: &ClientArguments, config: &Config, file: &Path, error: 
             arguments.config_file.hint()
         ),
         _ => format!("cannot read {shown}: {error}{}; or {other}", remedy(file, error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::client_arguments::server_url;
-
-    #[test]
-    fn servers() {
-        let rows = [
-            ("http://127.0.0.1:8080", Some(true)),
-            ("http://[::1]:8080/", Some(true)),
-            ("http://localhost", Some(true)),
-            ("https://go.example.com", Some(false)),
-            ("http://127.0.0.1.example.com", Some(false)),
-            ("http://localhost.example.com", Some(false)),
-            ("go.example.com", None),
-            ("localhost:8080", None),
-            ("ftp://go.example.com", None),
-            ("https://go.example.com/api", None),
-            ("https://user@go.example.com", None),
-            ("https://go.example.com/?a", None),
-        ];
-        for (text, want) in rows {
-            assert_eq!(server_url(text).ok().map(|url| is_this_machine(&url)), want, "{text}");
-        }
     }
 }

@@ -5,8 +5,10 @@
 
 mod allocator;
 mod api_client;
+mod api_server;
 mod arguments;
 mod backup;
+mod banner;
 mod client_arguments;
 mod columns;
 mod doctor;

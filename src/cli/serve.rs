@@ -1,7 +1,6 @@
 //! `waypost [serve]`: starts the server, prints how to use it, and stops it at a signal.
 
-use std::io::{self, IsTerminal, Write};
-use std::net::Ipv4Addr;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use clap::Args;
@@ -11,20 +10,17 @@ use super::allocator::restart_with_few_arenas;
 use super::arguments::ServerFile;
 use super::error::CommandError;
 use super::notify::{self, Watchdog};
-use super::output::{end_in_json, print_line};
+use super::output::{end_in_json, print_line, print_note};
 use super::restart::{ProgramFile, VALID};
 use super::signals::{self, SignalRequest, Signals};
-use super::{log_lines, runtime};
-use crate::app::data_folder::quoted;
+use super::{banner, log_lines, runtime};
 use crate::app::{App, StartError, files};
 use crate::certificates;
-use crate::certificates::settings::PlainHttp;
 use crate::clock::Clock;
 use crate::config::{self, Config, LogFormat};
-use crate::core::{self, Bootstrap, KeyFile};
+use crate::core;
 use crate::descriptors;
 use crate::http::conn::handover::{HandedOver, KeptSocket};
-use crate::settings::listen::Listen;
 use crate::webhooks;
 
 /// Blocking threads for reads of the table, beside the threads that look-ups of receivers' names and heavy work
@@ -77,6 +73,9 @@ fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
     }
     if arguments.check {
         files::check(&config).map_err(|error| CommandError::Usage(error.to_string()))?;
+        for text in &config.origin.warnings {
+            print_note(&format!("warning: {text}"));
+        }
         print_line(VALID);
         return Ok(());
     }
@@ -155,8 +154,8 @@ async fn serve(
         if !(io::stderr().is_terminal() && io::stdout().is_terminal()) {
             log_start(&shown, &app);
         }
-        let link = link_command(arguments, &shown, app.listen(), &bootstrap);
-        greet(&shown, &app, &bootstrap, &link);
+        let client = |command: &str| arguments.config_file.client_command(command);
+        banner::print(&shown, &app, &bootstrap, client);
         // Before the supervisor begins to count.
         watchdog.watch(Some(app.liveness()));
         notify::ready();
@@ -230,140 +229,6 @@ async fn restart(app: App, signals: &mut Signals) -> Result<ServeEnd, CommandErr
 fn end_at_once() {
     tracing::warn!("ended at once; the next start replays the log");
     std::process::exit(1);
-}
-
-/// Prints the address, the data folder, where the key is, and the first commands. `link` creates a link.
-fn greet(config: &Config, app: &App, bootstrap: &Bootstrap, link: &str) {
-    let data = &config.data_dir;
-    let (key, shown) = match &bootstrap.key_file {
-        KeyFile::Valid(file) => {
-            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-            (format!("$(cat {})", file.display()), file.display().to_string())
-        }
-        KeyFile::Absent | KeyFile::Unknown(_) if config.admin_key.is_some() => {
-            ("$WAYPOST_ADMIN_KEY".to_owned(), "WAYPOST_ADMIN_KEY".to_owned())
-        }
-        KeyFile::Unknown(file) => {
-            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-            let text = format!(
-                "{} is not a valid key of this log: use the one that you kept, or start once with WAYPOST_ADMIN_KEY",
-                file.display()
-            );
-            ("YOUR_KEY".to_owned(), text)
-        }
-        KeyFile::Absent => (
-            "YOUR_KEY".to_owned(),
-            "not stored here: use the one that you kept, or start once with WAYPOST_ADMIN_KEY".to_owned(),
-        ),
-    };
-    let warning = config.unserved_port().map_or_else(String::new, |why| format!("  warning     {why}\n"));
-    let public_url = config.public_url.trim_end_matches('/');
-    let https = https_lines(config, app);
-    let address = match app.listen() {
-        _ if !https.is_empty() => public_url.to_owned(),
-        Listen::Tcp(address) => format!("http://{address}"),
-        other => other.to_string(),
-    };
-    // Without HTTP, the API is at the address of HTTPS.
-    let base = if *app.listen() == Listen::Off { Some(public_url.to_owned()) } else { base(app.listen()) };
-    let curl = match (&base, app.listen()) {
-        (None, Listen::Unix(path)) => {
-            format!("curl -X POST --unix-socket {} http://localhost", quoted(&path.display().to_string()))
-        }
-        (base, _) => format!("curl -X POST {}", base.as_deref().unwrap_or_default()),
-    };
-    let text = format!(
-        "Waypost is listening on {address}\n  \
-           short URLs  {public_url}/...\n  \
-           data        {data}\n  \
-           admin key   {shown}\n{https}{warning}\n\
-         Create a link:\n\n  \
-           {link}\n\n\
-         The same by the API:\n\n  \
-           {curl}/api/v1/links \\\n    \
-             -H \"Authorization: Bearer {key}\" \\\n    \
-             -d '{{\"url\": \"https://example.com/\"}}'\n\n\
-         {end}",
-        data = data.display(),
-        end = end_of_greeting(base.as_deref()),
-    );
-    // One write, so that a program that reads the first line gets all of them. stdout may be closed: then the text is
-    // not wanted. No error of stdout stops a server.
-    let mut stdout = io::stdout();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            tracing::warn!(%error, "cannot write to stdout how to use the server");
-        }
-        _ => {}
-    }
-}
-
-/// Returns the lines about the certificate of the first domain and about HTTP, for a server with `domain`.
-fn https_lines(config: &Config, app: &App) -> String {
-    let Some(name) = config.domain.first().filter(|_| *app.https() != Listen::Off) else {
-        return String::new();
-    };
-    // Of an earlier start.
-    let status = app.certificates().status(&name.to_string(), app.core().clock().now());
-    let end = status.and_then(|status| status.expires_at);
-    let certificate = match end {
-        Some(end) => format!("for {name}, until {}", &end.to_string()[..10]),
-        None if config.https.is_lets_encrypt() => {
-            "being requested from Let's Encrypt (by running Waypost you agree to its terms)".to_owned()
-        }
-        None => format!("being requested from {}", config.https.authority),
-    };
-    let http = match app.listen() {
-        Listen::Tcp(address) if config.https.plain_http == PlainHttp::Redirect => {
-            let when = if end.is_some() { "" } else { " once the certificate is there" };
-            format!("  port {:<6} leads to HTTPS{when}\n", address.port())
-        }
-        _ => String::new(),
-    };
-    format!("  certificate {certificate}\n{http}")
-}
-
-/// Returns the command that creates a link from another terminal. It names the server and the key if the environment
-/// of this process has settings, which another terminal has not.
-fn link_command(
-    arguments: &ServeArguments,
-    config: &Config,
-    listen: &Listen,
-    bootstrap: &Bootstrap,
-) -> String {
-    const CREATE: &str = "link create https://example.com/";
-    // `--domain` moves the server to port 80, and is another option of this command.
-    let is_elsewhere = |name: &String| name.starts_with("WAYPOST_") || name == "--domain";
-    let is_in_environment = config.origin.overrides.iter().any(is_elsewhere);
-    let command = match (base(listen), &bootstrap.key_file) {
-        (Some(server), KeyFile::Valid(file)) if is_in_environment => {
-            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-            let file = quoted(&file.display().to_string());
-            format!("waypost {CREATE} --server {server} --key-file {file}")
-        }
-        _ => arguments.config_file.client_command(CREATE),
-    };
-    // As this program was called: it may be in no folder of PATH.
-    let program =
-        std::env::args_os().next().map_or_else(|| "waypost".to_owned(), |name| name.display().to_string());
-    command.replacen("waypost", &quoted(&program), 1)
-}
-
-/// Returns the address that the commands of the banner use; `None` for a socket.
-fn base(listen: &Listen) -> Option<String> {
-    let address = listen.tcp()?;
-    // The name of the README and of the default short URLs. An unspecified address is not one that every client
-    // connects to.
-    let is_here = address.ip().is_unspecified() || address.ip() == Ipv4Addr::LOCALHOST;
-    Some(if is_here { format!("http://localhost:{}", address.port()) } else { format!("http://{address}") })
-}
-
-/// Returns the last lines of the banner: where the documentation is, and on a terminal how the server is stopped.
-fn end_of_greeting(base: Option<&str>) -> String {
-    // No browser opens a socket.
-    let documentation = base.map_or_else(String::new, |base| format!("Documentation: {base}/api/docs\n"));
-    let stop = if io::stdout().is_terminal() { "Ctrl-C stops the server.\n" } else { "" };
-    format!("{documentation}{stop}\n")
 }
 
 /// Logs one line with everything that a report about this server needs.

@@ -138,6 +138,29 @@ fn flags_override_the_environment_and_the_file() {
     assert!(stderr.contains("--public-url \"go.test\": must be scheme and host"), "{stderr}");
 }
 
+/// Each spelling of several names means the same, and a check names what no certificate will come for.
+#[test]
+fn several_names_are_repeated_or_have_commas() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let names = |arguments: &[&str]| {
+        let plan =
+            Plan::on(&folder.path().join("data")).without("WAYPOST_PUBLIC_URL").arg("print").arg("compose");
+        let (code, stdout, stderr) = arguments.iter().fold(plan, |plan, argument| plan.arg(argument)).fails();
+        assert_eq!(code, Some(0), "{arguments:?}: {stderr}");
+        stdout.lines().find_map(|line| line.trim().strip_prefix("WAYPOST_DOMAIN: ")).map(str::to_owned)
+    };
+    for arguments in [&["--domain", "a.test,b.test"][..], &["--domain", "a.test", "--domain", "b.test"]] {
+        assert_eq!(names(arguments).as_deref(), Some("\"a.test,b.test\""), "{arguments:?}");
+    }
+    for (name, is_warned) in [("go.example.com", false), ("localhost", true), ("192.168.1.5", true)] {
+        let plan = Plan::on(&folder.path().join("data")).without("WAYPOST_PUBLIC_URL").listen("none");
+        let (code, stdout, stderr) = plan.arg("--domain").arg(name).arg("--check").fails();
+        assert_eq!((code, stdout.trim()), (Some(0), "waypost: the configuration is valid"), "{stderr}");
+        let want = format!("warning: `domain`: {name} is not ");
+        assert_eq!(stderr.contains(&want), is_warned, "{name}: {stderr}");
+    }
+}
+
 /// Returns a plan that runs in this folder, without settings that a test may set in a file.
 fn within(folder: &Path) -> Plan {
     let folder = folder.display().to_string();
