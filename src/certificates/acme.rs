@@ -339,7 +339,9 @@ fn describe(error: &Error, client: &AuthorityClient, authority: &str, method: Me
                     let port = if method == Method::Tls { 443 } else { 80 };
                     format!("{said}: open port {port} in the firewall of the provider")
                 }
-                "externalAccountRequired" => format!("{said}: set `https.eab_key_id` and its key"),
+                "externalAccountRequired" => format!(
+                    "{said}: set `https.eab_key_id`, and its key in the variable WAYPOST_HTTPS__EAB_KEY"
+                ),
                 _ => said,
             }
         }

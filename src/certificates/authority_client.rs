@@ -22,8 +22,8 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{self, CertificateError, RootCertStore};
 
 use super::schedule::CLOCK_ERROR_MAX;
 use super::state::millis;
@@ -62,7 +62,16 @@ pub(super) enum AuthorityDown {
     /// The connection failed.
     #[error("{}", connect_error(*.0))]
     Connect(io::ErrorKind),
-    /// TLS failed, such as by a certificate that no known authority has signed.
+    /// Its own certificate is of an authority that this machine does not know.
+    #[error(
+        "its certificate is of an authority that this machine does not trust: name the file with its roots in \
+         `https.authority_roots`"
+    )]
+    Untrusted,
+    /// Its own certificate is of no authority in `https.authority_roots`.
+    #[error("its certificate is of none of the authorities in `https.authority_roots`")]
+    OtherRoots,
+    /// TLS failed for another reason, such as a certificate that has ended.
     #[error("TLS failed: {0}")]
     Tls(String),
     /// It did not answer in time.
@@ -224,8 +233,7 @@ impl AuthorityPool {
         let stream = stream.map_err(|error| AuthorityDown::Connect(error.kind()))?;
         let name = ServerName::try_from(host.to_owned()).map_err(|_| bad_url())?;
         let tls = self.tls.get_or_try_init(|| self.connector()).await?;
-        let stream =
-            tls.connect(name, stream).await.map_err(|error| AuthorityDown::Tls(error.to_string()))?;
+        let stream = tls.connect(name, stream).await.map_err(|error| self.no_handshake(&error))?;
         let mut client = http1::Builder::new();
         client.max_buf_size(HEAD_MAX);
         let handshake = client.handshake(TokioIo::new(stream)).await;
@@ -233,6 +241,24 @@ impl AuthorityPool {
         // Its end is seen by the sender.
         tokio::spawn(async move { drop(connection.await) });
         Ok(sender)
+    }
+
+    /// Returns why a handshake failed.
+    fn no_handshake(&self, error: &io::Error) -> AuthorityDown {
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        let is_unknown = matches!(
+            cause,
+            // The signature is wrong if an authority was created again under its old name.
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature
+            ))
+        );
+        match (is_unknown, &self.roots) {
+            (true, None) => AuthorityDown::Untrusted,
+            (true, Some(_)) => AuthorityDown::OtherRoots,
+            // Such as a certificate that has ended: other roots would not help.
+            (false, _) => AuthorityDown::Tls(error.to_string()),
+        }
     }
 
     async fn connector(&self) -> Result<TlsConnector, AuthorityDown> {
@@ -295,17 +321,25 @@ impl AuthorityClient {
         self.noted.lock().clone()
     }
 
-    /// Sends a GET. Only what is noted of the answer counts.
-    pub(super) async fn get(self, url: &str) {
-        if let Ok(request) = Request::get(url).body(BodyWrapper::default()) {
-            let _ = self.answer(request).await;
-        }
+    /// Sends a GET. Returns the body of the answer; the rest is noted.
+    pub(super) async fn get(self, url: &str) -> Option<Bytes> {
+        let request = Request::get(url).body(BodyWrapper::default()).ok()?;
+        let body = self.exchange(request).await.ok()?.into_body();
+        body.collect().await.ok().map(http_body_util::Collected::to_bytes)
     }
 
     async fn answer(
         self,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Result<BytesResponse, instant_acme::Error> {
+        let answered = self.exchange(request).await;
+        answered.map(BytesResponse::from).map_err(|error| instant_acme::Error::Other(Box::new(error)))
+    }
+
+    async fn exchange(
+        self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> Result<Response<Full<Bytes>>, AuthorityDown> {
         let url = request.uri().to_string();
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -320,11 +354,11 @@ impl AuthorityClient {
                 // With a success, the header proposes when an order is looked at again.
                 let is_error = response.status().is_client_error() || response.status().is_server_error();
                 noted.wait = wait(response.headers(), self.pool.clock.now()).filter(|_| is_error);
-                Ok(BytesResponse::from(response))
+                Ok(response)
             }
             Err(error) => {
                 self.noted.lock().unanswered = Some(error.clone());
-                Err(instant_acme::Error::Other(Box::new(error)))
+                Err(error)
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::authority_client::AuthorityPool;
+use super::desired::is_certifiable;
 use super::name::{CertificateName, CertificateNames};
 use super::pair::CertificatePair;
 use super::reload::OwnPairs;
@@ -35,6 +36,8 @@ pub struct FolderReport {
     pub names: Vec<NameReport>,
     /// The names that have HTTPS, with the certificate in DER that visitors should get.
     pub served: BTreeMap<String, Option<Vec<u8>>>,
+    /// Whether a name has no certificate of the owner, so that the authority certifies it.
+    pub needs_authority: bool,
 }
 
 /// The report of a name.
@@ -54,9 +57,22 @@ impl NameReport {
     }
 }
 
+/// The outcome of the first try to get the certificate of a name.
+#[derive(Debug)]
+pub struct FirstOutcome {
+    /// The state, the reason and the remedy.
+    pub report: NameReport,
+    /// The certificate in DER that visitors get, if there is one.
+    pub certificate: Option<Vec<u8>>,
+    /// Whether it is in a file of the owner.
+    pub is_own: bool,
+}
+
 /// The answer of the authority.
 #[derive(Debug)]
 pub struct AuthorityReport {
+    /// The URL of its terms of service, if it names them.
+    pub terms: Option<String>,
     /// The sentence about a clock that differs from the authority's.
     pub wrong_clock: Option<String>,
 }
@@ -79,7 +95,10 @@ pub fn read(
     // Of the hosts, those with a certificate of the owner: the authority certifies the others on its own terms.
     let known = hosts.all.iter().flatten();
     all.extend(known.filter(|host| own.find(host).is_some()).cloned());
-    let mut report = FolderReport { unusable: Vec::new(), names: Vec::new(), served: BTreeMap::new() };
+    let needs_authority = names.first().is_some()
+        && (all.iter().any(|name| own.find(name).is_none()) || has_others(&own, settings, hosts));
+    let mut report =
+        FolderReport { unusable: Vec::new(), names: Vec::new(), served: BTreeMap::new(), needs_authority };
     // Browsers trust the machine's list or their own, which are nearly the same.
     let trust = TrustCheck::new(authorities::of_machine());
     for name in all {
@@ -109,10 +128,44 @@ pub fn read(
     Ok(report)
 }
 
+/// Returns whether registered domains may have names that no file of the owner is for.
+fn has_others(own: &OwnPairs, settings: &Settings, hosts: &Hosts) -> bool {
+    let is_public = settings.is_public_authority();
+    let is_other = |host: &String| own.find(host).is_none() && is_certifiable(host, is_public);
+    settings.registered_domains && hosts.all.as_ref().is_none_or(|all| all.iter().any(is_other))
+}
+
+/// Returns the outcome of the first try to get the certificate of a name. `None` while there is none. Blocks.
+pub fn first_outcome(
+    name: &str,
+    settings: &Settings,
+    data_dir: &Path,
+    now: Timestamp,
+) -> Result<Option<FirstOutcome>, FileError> {
+    if let Some(own) = OwnPairs::read(&settings.certificates)?.find(name) {
+        let report = of_own(name, own.fields.validity(), now);
+        return Ok(Some(FirstOutcome { report, certificate: der(own), is_own: true }));
+    }
+    let stored = CertificateStore::of(data_dir).read();
+    let pair = stored.pairs.iter().find(|(stored, _)| *stored == name).map(|(_, pair)| pair);
+    let state = stored.states.names.get(name);
+    // A server that has just started has a state without a failure.
+    let is_over = pair.is_some() || state.is_some_and(|state| state.failure.is_some());
+    Ok(is_over.then(|| FirstOutcome {
+        report: of_name(name, pair, state, now),
+        certificate: pair.and_then(der),
+        is_own: false,
+    }))
+}
+
+/// Returns the certificate of a pair in DER.
+fn der(pair: &CertificatePair) -> Option<Vec<u8>> {
+    pair.key.cert.first().map(|first| first.as_ref().to_vec())
+}
+
 impl FolderReport {
     fn serve(&mut self, name: String, pair: Option<&CertificatePair>) {
-        let der = pair.and_then(|pair| pair.key.cert.first()).map(|first| first.as_ref().to_vec());
-        self.served.insert(name, der);
+        self.served.insert(name, pair.and_then(der));
     }
 }
 
@@ -213,18 +266,27 @@ pub async fn ask_authority(settings: &Settings, clock: Clock) -> Result<Authorit
     // With the same roots and deadlines as a server: what works here works there.
     let pool = AuthorityPool::new(authority.roots, clock);
     let client = pool.client();
-    client.clone().get(&settings.authority).await;
+    let body = client.clone().get(&settings.authority).await;
     let noted = client.noted();
     if let Some(why) = noted.unanswered {
         return Err(format!("{} does not answer ({why})", settings.authority));
     }
     match noted.status {
         Some((status, _)) if status.is_success() => {
-            Ok(AuthorityReport { wrong_clock: pool.ahead().and_then(clock_sentence) })
+            let terms = body.and_then(|body| terms(&body));
+            Ok(AuthorityReport { terms, wrong_clock: pool.ahead().and_then(clock_sentence) })
         }
         Some((status, url)) => Err(format!("{url} answers {} and is no ACME directory", status.as_u16())),
         None => Err(format!("{} cannot be requested", settings.authority)),
     }
+}
+
+/// Returns the URL of the terms of service in a directory (RFC 8555 7.1.1).
+fn terms(directory: &[u8]) -> Option<String> {
+    let directory: serde_json::Value = serde_json::from_slice(directory).ok()?;
+    let url = directory["meta"]["termsOfService"].as_str()?;
+    // It goes onto terminals.
+    url::Url::parse(url).ok().map(String::from)
 }
 
 #[cfg(test)]
@@ -313,11 +375,32 @@ mod tests {
         let (signed, states): (Vec<_>, Vec<_>) =
             read.names.into_iter().partition(|report| report.text.contains("is signed by itself"));
         assert_eq!((signed.len(), states.len()), (4, rows.len()));
-        for (name, _, _, text, severity) in rows {
+        for (name, days, why, text, severity) in rows {
             let report = states.iter().find(|report| report.text.contains(name)).expect(name);
             assert_eq!((report.text.as_str(), (report.is_problem, report.is_warning)), (text, severity));
             assert!(read.served.contains_key(name), "{name}");
+            let first = first_outcome(name, &Settings::default(), folder.path(), now).expect("readable");
+            assert_eq!(first.is_some(), days.is_some() || why.is_some(), "{name}");
+            if let Some(first) = first {
+                let has_one = first.certificate.is_some();
+                assert_eq!((first.report.text.as_str(), has_one), (text, days.is_some()), "{name}");
+            }
         }
+        assert!(!read.needs_authority, "without `domain` nothing is requested");
         assert_eq!(read.served.values().flatten().count(), 4);
+    }
+
+    #[test]
+    fn a_directory_may_name_the_terms() {
+        let rows = [
+            (r#"{"meta": {"termsOfService": "https://ca.test/terms"}}"#, Some("https://ca.test/terms")),
+            (r#"{"meta": {"termsOfService": "\u001b[2J"}}"#, None),
+            (r#"{"meta": {}}"#, None),
+            ("[]", None),
+            ("<html>", None),
+        ];
+        for (text, want) in rows {
+            assert_eq!(terms(text.as_bytes()).as_deref(), want, "{text}");
+        }
     }
 }

@@ -7,6 +7,7 @@ mod allocator;
 mod api_client;
 mod api_server;
 mod arguments;
+mod authority;
 mod backup;
 mod banner;
 mod client_arguments;

@@ -93,6 +93,14 @@ const SET_UPS: &[(&str, SetUp, &[&str])] = &[
         &["listening: another program listens on 203.0.113.9:443 (it does not answer HTTP as Waypost does"],
     ),
     (
+        "port 443 is taken for IPv4 alone",
+        taken_on_ipv4,
+        &[
+            "listening: another program listens on port 443 of IPv4, which [::]:443 includes (it does not answer HTTP",
+        ],
+    ),
+    ("the files of the owner are for all names, and the authority is down", own_files_for_all, &[]),
+    (
         "the certificate has ended",
         ended,
         &["HTTPS: the owner's certificate for go.test ended on ", "https.certificates"],
@@ -279,6 +287,20 @@ fn taken(scene: &mut Scene) {
     scene.serves();
     scene.stop();
     other_program(&format!("{HERE}:443"));
+}
+
+fn taken_on_ipv4(scene: &mut Scene) {
+    scene.set("WAYPOST_HTTPS__LISTEN", "[::]:443");
+    scene.serves();
+    scene.stop();
+    other_program("0.0.0.0:443");
+}
+
+fn own_files_for_all(scene: &mut Scene) {
+    scene.issue(NAME, 1);
+    scene.set("WAYPOST_DOMAIN", NAME);
+    scene.set("WAYPOST_HTTPS__AUTHORITY", format!("https://{}/dir", unused_address()));
+    scene.start(READY);
 }
 
 fn ended(scene: &mut Scene) {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use rustix::fs::{Access, access};
 
@@ -11,14 +10,12 @@ use super::network;
 use super::store::LogCheck;
 use crate::certificates::report::{self, Hosts, NameReport};
 use crate::certificates::store::FOLDER;
+use crate::cli::authority;
 use crate::core::Site;
 use crate::private_files;
 
 const HTTPS: &str = "HTTPS";
 const AUTHORITY: &str = "certificate authority";
-
-/// Time for the authority to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
 /// The result of the check, as the check of addresses needs it.
 #[derive(Default)]
@@ -56,8 +53,9 @@ pub(super) fn https(case: &Case, log: &LogCheck) -> HttpsCheck {
     // Each has a remedy by itself: the next start asks again.
     found.extend(read.unusable.iter().map(|text| Finding::warning(HTTPS, text.clone())));
     found.extend(read.names.iter().map(of_name));
-    if config.domain.first().is_some() {
-        found.extend(authority(case));
+    // Where the files of the owner are for all names, no authority is needed.
+    if read.needs_authority {
+        found.extend(of_authority(case));
     }
     check.served = read.served;
     check
@@ -98,18 +96,9 @@ fn of_name(report: &NameReport) -> Finding {
 }
 
 /// Asks the authority for its directory and its time.
-fn authority(case: &Case) -> Vec<Finding> {
+fn of_authority(case: &Case) -> Vec<Finding> {
     let url = &case.config.https.authority;
-    // Of its own: the command has none, and one thread is enough for one request.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let asked = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
-        let asked = report::ask_authority(&case.config.https, case.clock.clone());
-        let answer = runtime.block_on(async { tokio::time::timeout(ANSWER_WITHIN, asked).await });
-        // A look-up that hangs must not keep the command from ending.
-        runtime.shutdown_background();
-        answer.unwrap_or_else(|_| Err("timed out".to_owned()))
-    });
-    match asked {
+    match authority::ask(&case.config.https, &case.clock) {
         Ok(answer) => {
             let mut found = vec![Finding::ok(AUTHORITY, format!("{url} answers"))];
             found.extend(answer.wrong_clock.map(|text| Finding::problem(AUTHORITY, text)));

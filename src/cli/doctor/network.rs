@@ -98,14 +98,16 @@ fn in_use_for_https(address: &Listen, runs: bool) -> Finding {
         Ok((status, _)) => format!("it answers HTTP with {status}, unlike Waypost"),
         Err(error) => format!("it does not answer HTTP as Waypost does: {error}"),
     };
-    let text = format!("another program listens on {address} ({why}). Stop it, or set `https.listen`");
+    let taken = taken(address);
+    let text = format!("another program listens on {taken} ({why}). Stop it, or set `https.listen`");
     Finding::problem(LISTENING, text)
 }
 
 /// Finds out which program has the address.
 fn in_use(address: &Listen, runs: bool) -> Finding {
     let other = |why: String| {
-        let text = format!("another program listens on {address} ({why}). Stop it, or set `listen`");
+        let taken = taken(address);
+        let text = format!("another program listens on {taken} ({why}). Stop it, or set `listen`");
         Finding::problem(LISTENING, text)
     };
     let (_, health) = match ask(address, "/healthz") {
@@ -143,17 +145,43 @@ fn ask(listen: &Listen, path: &str) -> io::Result<(u16, String)> {
             ask_through(stream, path)
         }
         Listen::Tcp(address) => {
-            let ip = match address.ip() {
-                // A wildcard address accepts connections, and is no address to connect to everywhere.
-                IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-                ip => ip,
-            };
-            let stream = TcpStream::connect_timeout(&SocketAddr::new(ip, address.port()), ANSWER_WITHIN)?;
+            let (stream, _) = connect(*address)?;
             stream.set_read_timeout(Some(ANSWER_WITHIN))?;
             stream.set_write_timeout(Some(ANSWER_WITHIN))?;
             ask_through(stream, path)
         }
+    }
+}
+
+/// Connects to a listener of this machine. Returns the address that accepted as well.
+fn connect(address: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
+    // A wildcard address accepts connections, and is no address to connect to everywhere. That of IPv6 includes IPv4.
+    let (first, second): (IpAddr, Option<IpAddr>) = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST.into(), None),
+        IpAddr::V6(ip) if ip.is_unspecified() => {
+            (Ipv6Addr::LOCALHOST.into(), Some(Ipv4Addr::LOCALHOST.into()))
+        }
+        ip => (ip, None),
+    };
+    // Of IPv6 first, as the listener has it. The last error is reported.
+    let mut refused = io::Error::from(ErrorKind::ConnectionRefused);
+    for ip in std::iter::once(first).chain(second) {
+        let target = SocketAddr::new(ip, address.port());
+        match TcpStream::connect_timeout(&target, ANSWER_WITHIN) {
+            Ok(stream) => return Ok((stream, target)),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+/// Returns the address that another program has: that of the setting, or the part of it that is in use.
+fn taken(listen: &Listen) -> String {
+    match listen.tcp().filter(SocketAddr::is_ipv6).map(connect) {
+        Some(Ok((_, accepted))) if accepted.is_ipv4() => {
+            format!("port {} of IPv4, which {listen} includes", accepted.port())
+        }
+        _ => listen.to_string(),
     }
 }
 

@@ -294,8 +294,13 @@ pub fn remedy(listen: &Listen, error: &io::Error) -> String {
             path.parent().unwrap_or(Path::new("/")).display()
         ),
         (ErrorKind::AlreadyExists, Listen::Unix(_)) => "Or set `listen` to another path".to_owned(),
-        (ErrorKind::AddrInUse, _) => {
-            "Another program listens there: stop it, or set `listen` (for HTTPS, `https.listen`)".to_owned()
+        (ErrorKind::AddrInUse, listen) => {
+            let name =
+                |address: SocketAddr| format!(" (`sudo ss -ltnp sport = :{}` names it)", address.port());
+            let named = listen.tcp().map(name).unwrap_or_default();
+            format!(
+                "Another program listens there{named}: stop it, or set `listen` (for HTTPS, `https.listen`)"
+            )
         }
         (ErrorKind::AddrNotAvailable, _) => {
             "No interface of this machine has this address. Set `listen` to one, or to 0.0.0.0 for all"
@@ -353,7 +358,12 @@ mod tests {
         let unix = Listen::Unix("/run/waypost/w.sock".into());
         let rows = [
             (&tcp, ErrorKind::PermissionDenied, "Ports below 1024 need a capability: AmbientCapabilities="),
-            (&tcp, ErrorKind::AddrInUse, "Another program listens there"),
+            (
+                &tcp,
+                ErrorKind::AddrInUse,
+                "Another program listens there (`sudo ss -ltnp sport = :80` names it): stop it, or set `listen`",
+            ),
+            (&unix, ErrorKind::AddrInUse, "Another program listens there: stop it"),
             (&unix, ErrorKind::PermissionDenied, "This user must be able to write to /run/waypost: "),
             (&unix, ErrorKind::NotFound, "Create /run/waypost for this user: RuntimeDirectory="),
             (&unix, ErrorKind::AlreadyExists, "Or set `listen` to another path"),
