@@ -152,7 +152,10 @@ impl Certificates {
             let expires_at = Some(validity.not_after);
             return Some(NameStatus { state, expires_at, failure: None, next_try: None });
         }
-        self.0.with_known(|known| known.get(name).map(|known| known.status(name, now)))
+        let known = self.0.with_known(|known| known.get(name).map(|known| known.status(name, now)));
+        // A domain that was just created: the next round of the renewer requests its certificate.
+        let is_desired = || self.0.desired.get().is_some_and(|desired| desired.contains(name));
+        known.or_else(|| is_desired().then(NameStatus::pending))
     }
 
     /// Returns the states of all names that the authority certifies, and of the owner's certificates.

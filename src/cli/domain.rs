@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::api_client::{ApiClient, ClientArguments};
 use super::columns::{table, text};
@@ -45,6 +45,21 @@ struct DomainListArguments {
     client: ClientArguments,
 }
 
+/// Prints the domains of an answer as a table, and below it why some have no certificate.
+fn print_domains(answer: &Value) {
+    let domains: Vec<&Value> = answer["domains"].as_array().into_iter().flatten().collect();
+    let row = |domain: &&Value| {
+        let cells = ["/domain", "/activeLinks", "/https/state", "/baseUrl", "/id"];
+        cells.iter().map(|cell| domain.pointer(cell).map(text).unwrap_or_default()).collect()
+    };
+    let rows: Vec<Vec<String>> = domains.iter().map(row).collect();
+    print_line(&table(&["DOMAIN", "(LINKS)", "HTTPS", "SHORT URLS", "ID"], &rows, terminal::width()));
+    // Below the table, whose cells are cut. On stderr, since it is no part of the list.
+    for failure in domains.iter().filter_map(|domain| domain["https"]["failure"].as_str()) {
+        print_note(failure);
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(arguments: &DomainArguments) -> Result<(), CommandError> {
     match &arguments.command {
@@ -69,11 +84,7 @@ pub(super) fn run(arguments: &DomainArguments) -> Result<(), CommandError> {
                 answer.print();
                 return Ok(());
             }
-            let fields = ["domain", "activeLinks", "baseUrl", "id"];
-            let domains = answer.value["domains"].as_array().into_iter().flatten();
-            let rows: Vec<Vec<String>> =
-                domains.map(|domain| fields.iter().map(|field| text(&domain[*field])).collect()).collect();
-            print_line(&table(&["DOMAIN", "(LINKS)", "SHORT URLS", "ID"], &rows, terminal::width()));
+            print_domains(&answer.value);
             Ok(())
         }
     }

@@ -42,3 +42,10 @@ pub struct NameStatus {
     /// When it is tried again after a failure.
     pub next_try: Option<Timestamp>,
 }
+
+impl NameStatus {
+    /// Returns the state of a name before the first try to get its certificate.
+    pub fn pending() -> NameStatus {
+        NameStatus { state: CertificateState::Pending, expires_at: None, failure: None, next_try: None }
+    }
+}

@@ -20,6 +20,7 @@ use crate::support::http::text;
 use crate::support::https_app::names;
 use crate::support::pebble::{Pebble, visit};
 use crate::support::process::{Plan, command, poll, unused_address};
+use crate::support::tls::Authority;
 
 /// How late a certificate may be on a busy machine.
 pub(super) const LATE: Duration = Duration::from_mins(1);
@@ -107,7 +108,9 @@ fn e3_twenty_registered_domains_are_all_trusted() {
     let from = Instant::now();
     let mut all: Vec<String> = (0..20).map(|number| format!("d{number}.test")).collect();
     for name in &all {
-        app.admin().post(DOMAINS, &json!({"domain": name})).expect(201, name);
+        let created = app.admin().post(DOMAINS, &json!({"domain": name})).expect(201, name);
+        // Also before the work on it has begun.
+        assert!(created["domain"]["https"]["state"].is_string(), "{created}");
     }
     // A further name in `domain` is a domain by itself.
     all.push("second.test".to_owned());
@@ -280,6 +283,29 @@ fn e6_an_authority_that_is_down_or_is_none_is_named() {
     assert!(text.contains("which contains the keys of certificates. Run: chmod -R go= "), "{text}");
 }
 
+#[test]
+fn e6_a_private_authority_without_its_roots_is_named() {
+    let pebble = Pebble::start();
+    let other = Authority::new();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let roots = folder.path().join("roots.pem");
+    fs::write(&roots, other.pem()).expect("a small file");
+    for (roots, want) in [
+        (None, "does not trust: name the file with its roots in `https.authority_roots`); next try "),
+        (Some(roots), "its certificate is of none of the authorities in `https.authority_roots`); next try "),
+    ] {
+        let app = TestApp::start_in_time(|config| {
+            pebble.configure(config, &[HOST]);
+            config.https.authority_roots = roots;
+        });
+        let why = failure(&app, HOST);
+        assert!(
+            why.contains("the authority does not answer (its certificate is of ") && why.contains(want),
+            "{why}"
+        );
+    }
+}
+
 /// Let's Encrypt would refuse each order, and count it.
 #[test]
 fn e6_a_name_that_no_public_authority_certifies_is_not_ordered() {
@@ -288,7 +314,12 @@ fn e6_a_name_that_no_public_authority_certifies_is_not_ordered() {
         config.https.listen = Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into());
     });
     let why = failure(&app, "go.test");
-    assert!(why.contains("names in .test are not of the internet"), "{why}");
+    assert!(
+        why.contains(
+            "go.test is not a name of the internet (it ends in .test), so no public authority issues"
+        ),
+        "{why}"
+    );
 }
 
 #[test]
@@ -409,7 +440,10 @@ fn an_external_account_is_bound_and_its_absence_is_named() {
     let clients = pebble.clients();
     let app = TestApp::start_in_time(|config| pebble.configure(config, &[HOST]));
     let why = failure(&app, HOST);
-    assert!(why.contains("set `https.eab_key_id` and its key"), "{why}");
+    assert!(
+        why.contains("set `https.eab_key_id`, and its key in the variable WAYPOST_HTTPS__EAB_KEY"),
+        "{why}"
+    );
     let app = app.restart_with(|config: &mut Config| {
         config.https.eab_key_id = "kid-1".to_owned();
         config.https.eab_key = Some(EabKey(key.to_owned()));
@@ -533,16 +567,40 @@ fn the_banner_names_the_address_and_the_certificate() {
     let process = plan.spawn();
     let text = poll("the banner", LATE, || {
         let text = process.stdout();
-        text.contains("Create a link").then_some(text)
+        text.contains("/api/docs").then_some(text)
     });
     for line in [
         format!("Waypost is listening on https://go.invalid:{}\n", https.port()),
         format!("  certificate being requested from https://{authority}/dir\n"),
         format!("  port {:<6} leads to HTTPS once the certificate is there\n", http.port()),
+        format!("curl -X POST https://go.invalid:{}/api/v1/links", https.port()),
+        format!("Documentation: https://go.invalid:{}/api/docs\n", https.port()),
     ] {
         assert!(text.contains(&line), "{line}{text}");
     }
     // No name server knows the name, so nothing is ordered, and the log has the reason.
     let want = "no certificate for go.invalid yet: go.invalid ";
     poll(want, LATE, || process.stderr().contains(want).then_some(()));
+}
+
+#[test]
+fn the_banner_of_own_certificates_names_the_address_of_https() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let files = Authority::new().issue(folder.path(), &["go.invalid"]);
+    let https = unused_address();
+    let pair = format!("[{{ chain = {:?}, key = {:?} }}]", files.chain, files.key);
+    let server = Plan::on(&folder.path().join("data"))
+        .env("WAYPOST_PUBLIC_URL", &format!("https://go.invalid:{}", https.port()))
+        .env("WAYPOST_HTTPS__LISTEN", &https.to_string())
+        .env("WAYPOST_HTTPS__CERTIFICATES", &pair)
+        .start();
+    let text = server.stdout();
+    for line in [
+        format!("Waypost is listening on http://{}\n", server.address()),
+        format!("  https       {https}, with the certificates of `https.certificates`\n"),
+        format!("curl -X POST https://go.invalid:{}/api/v1/links", https.port()),
+    ] {
+        assert!(text.contains(&line), "{line}{text}");
+    }
+    server.stop();
 }

@@ -9,9 +9,10 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::app::KEY;
+use crate::support::app::{HOST, KEY};
 use crate::support::http::text;
-use crate::support::process::{Plan, Process, command, not_tested, unused_address};
+use crate::support::process::{PATIENCE, Plan, Process, command, not_tested, poll, unused_address};
+use crate::support::tls::Authority;
 
 /// A running server with its own `admin.key`, and the folder of its data.
 struct Served {
@@ -71,22 +72,27 @@ impl Served {
 
     /// Runs a command on a terminal of this width, with these keys typed.
     fn on_terminal(&self, arguments: &[&str], width: usize, typed: &str) -> Option<Printed> {
-        if Command::new("script").arg("--version").output().is_err() {
-            not_tested("commands on a terminal: script is not installed");
-            return None;
-        }
-        let words: Vec<_> = arguments.iter().map(|word| format!("'{word}'")).collect();
-        let line = format!("stty cols {width}; {} {}", env!("CARGO_BIN_EXE_waypost"), words.join(" "));
-        let mut terminal = Command::new("script");
-        terminal.args(["-qec", &line, "/dev/null"]).env("TERM", "dumb");
-        for (name, value) in self.command(&[]).get_envs() {
-            if let Some(value) = value {
-                terminal.env(name, value);
-            }
-        }
-        let printed = run(&mut terminal, typed);
-        Some(Printed { stdout: printed.stdout.replace('\r', ""), ..printed })
+        on_terminal(&self.command(arguments), width, typed)
     }
+}
+
+/// Runs a command on a terminal of this width, with these keys typed.
+fn on_terminal(client: &Command, width: usize, typed: &str) -> Option<Printed> {
+    if Command::new("script").arg("--version").output().is_err() {
+        not_tested("commands on a terminal: script is not installed");
+        return None;
+    }
+    let words: Vec<_> = client.get_args().map(|word| format!("'{}'", word.to_string_lossy())).collect();
+    let line = format!("stty cols {width}; {} {}", env!("CARGO_BIN_EXE_waypost"), words.join(" "));
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &line, "/dev/null"]).env("TERM", "dumb");
+    for (name, value) in client.get_envs() {
+        if let Some(value) = value {
+            terminal.env(name, value);
+        }
+    }
+    let printed = run(&mut terminal, typed);
+    Some(Printed { stdout: printed.stdout.replace('\r', ""), ..printed })
 }
 
 fn run(command: &mut Command, stdin: &str) -> Printed {
@@ -309,6 +315,57 @@ fn n14_errors_name_the_remedy() {
         .fails(2, "the first start of the server writes it (`waypost serve`)");
     assert!(!new.exists(), "a client creates nothing");
     served.server.stop();
+}
+
+/// A server without HTTP is reached at its own address, under the name that its certificate has.
+#[test]
+fn a_server_with_https_alone_has_its_commands() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let authority = Authority::new();
+    let files = authority.issue(folder.path(), &[HOST]);
+    let roots = folder.path().join("roots.pem");
+    fs::write(&roots, authority.pem()).expect("a small file");
+    let (data, address) = (folder.path().join("data"), unused_address().to_string());
+    let pair = format!("[{{ chain = {:?}, key = {:?} }}]", files.chain, files.key);
+    let settings = [
+        ("WAYPOST_DOMAIN", HOST),
+        ("WAYPOST_LISTEN", "none"),
+        ("WAYPOST_HTTPS__LISTEN", address.as_str()),
+        ("WAYPOST_HTTPS__CERTIFICATES", pair.as_str()),
+    ];
+    let plan = Plan::on(&data).without("WAYPOST_PUBLIC_URL").without("WAYPOST_ADMIN_KEY").listen("none");
+    let server = settings.iter().fold(plan, |plan, (name, value)| plan.env(name, value)).spawn();
+    let banner =
+        poll("the banner", PATIENCE, || Some(server.stdout()).filter(|text| text.contains("/api/docs")));
+    let port = address.rsplit_once(':').expect("a port").1;
+    let url = format!("https://{HOST}:{port}");
+    for line in [
+        format!("Waypost is listening on {url}\n"),
+        format!("curl -X POST {url}/api/v1/links"),
+        format!("link create https://example.com/ --server {url} --key-file "),
+    ] {
+        assert!(banner.contains(&line), "{line}: {banner}");
+    }
+    let client = |arguments: &[&str]| {
+        let mut client = command();
+        client.args(arguments).envs(settings).env("WAYPOST_DATA_DIR", &data);
+        client
+    };
+    let trusting = |arguments: &[&str]| run(client(arguments).env("SSL_CERT_FILE", &roots), "");
+    let created = trusting(&["link", "create", "https://e.test/", "a"]).json();
+    assert_eq!(created["link"]["shortUrl"], format!("{url}/a"));
+    let domains = trusting(&["domain", "list"]).json();
+    assert_eq!(domains["domains"][0]["https"]["state"], "valid", "{domains}");
+    let mut list = client(&["domain", "list"]);
+    if let Some(listed) = on_terminal(list.env("SSL_CERT_FILE", &roots), 120, "") {
+        assert!(listed.stdout.contains(" HTTPS ") && listed.stdout.contains(" valid "), "{listed:?}");
+    }
+    let not_trusted = run(&mut client(&["link", "list"]), "");
+    not_trusted.fails(3, &format!("the certificate of the server at {url} ({address}) is not trusted here"));
+    not_trusted.fails(3, "in the variable SSL_CERT_FILE");
+    let mut other = client(&["link", "list"]);
+    run(other.env("WAYPOST_DOMAIN", "other.test"), "").fails(3, "has no certificate for this name yet");
+    server.stop();
 }
 
 /// A server that is no Waypost, or speaks another protocol.
