@@ -39,6 +39,13 @@ pub(super) fn script(shell: Shell, mut command: Command) -> Vec<u8> {
     script
 }
 
+/// Returns the page of the program.
+pub(super) fn whole(command: &Command) -> io::Result<Vec<u8>> {
+    let mut command = command.clone();
+    command.build();
+    page("", &command)
+}
+
 /// Returns the pages of the program and of all its commands, with names such as `waypost-link-create`.
 pub(super) fn pages(command: &Command) -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut command = command.clone();

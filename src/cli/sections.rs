@@ -7,6 +7,10 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("Start a server with its data in ./data:", "waypost"),
             ("Start it with a configuration file:", "waypost serve --config /etc/waypost/waypost.toml"),
+            (
+                "Install it as a service, with a certificate for its name:",
+                "waypost setup --domain go.example.com",
+            ),
             ("Create a link on the running server:", "waypost link create https://example.com/"),
             ("Check everything that it depends on:", "waypost doctor --config /etc/waypost/waypost.toml"),
         ],
@@ -134,12 +138,18 @@ const FILES: &[(&str, &str)] = &[
         "waypost.toml",
         "The configuration, if it is in the working folder and neither --config nor WAYPOST_CONFIG names another.",
     ),
+    (
+        "/etc/waypost/waypost.toml",
+        "The configuration of the service that setup installs. The service names it; other commands read it with --config or WAYPOST_CONFIG.",
+    ),
+    ("/var/lib/waypost/", "The data folder of this service."),
     ("data/", "The data folder, unless data_dir names another. It contains log, table and admin.key."),
     ("data/admin.key", "The key of the instance, which the first start writes."),
 ];
 
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("WAYPOST_CONFIG", "The configuration file, if --config names none."),
+    ("WAYPOST_DOMAIN", "The names that are reached over HTTPS, with commas between them."),
     (
         "WAYPOST_LISTEN, WAYPOST_DATA_DIR, WAYPOST_PUBLIC_URL, ...",
         "Each setting of the configuration has a variable, which overrides the file.",

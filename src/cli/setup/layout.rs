@@ -122,6 +122,11 @@ pub(super) fn settings(domains: &[String]) -> PlannedFile {
     PlannedFile::new(CONFIG, 0o644, include_str!("waypost.toml").replace("@DOMAIN@", &line))
 }
 
+/// Returns the manual page of the program, which the unit names.
+pub(super) fn manual(prefix: Prefix, command: &Command) -> io::Result<PlannedFile> {
+    Ok(PlannedFile::new(prefix.below("share/man/man1/waypost.1"), 0o644, manual::whole(command)?))
+}
+
 /// Returns the manual pages of all commands, and the completions of three shells.
 pub(super) fn manuals(prefix: Prefix, command: &Command) -> io::Result<Vec<PlannedFile>> {
     let mut files = Vec::new();

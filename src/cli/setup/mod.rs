@@ -3,8 +3,10 @@
 //!
 //! `--dry-run` prints everything instead. `--root` lays out the files of a package and runs nothing.
 
+mod first_visit;
 mod layout;
 mod machine;
+mod obstacles;
 mod plan;
 mod steps;
 
@@ -17,15 +19,14 @@ use clap::{Args, Command};
 
 use self::layout::{CONFIG, PlannedFile, Prefix};
 use self::machine::{Machine, SERVICE};
-use self::plan::{Plan, Wanted};
+use self::plan::{FileContents, Plan, Wanted};
 use self::steps::{Step, output_of};
 use super::arguments::created_path;
 use super::error::CommandError;
-use super::output::print_line;
-use crate::app::data_folder::quoted;
+use super::output::{print_line, print_note, print_text};
 use crate::certificates::CertificateName;
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::conn::listener;
 use crate::settings::listen::Listen;
 
 /// Longest wait for a service that starts again.
@@ -37,8 +38,9 @@ const RELOAD_POLL: Duration = Duration::from_millis(100);
 /// Arguments of `setup`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct SetupArguments {
-    /// A name under which visitors reach this server, such as go.example.com. Can be repeated.
-    #[arg(long = "domain", value_name = "NAME", value_parser = domain)]
+    /// A name under which visitors reach this server, such as go.example.com. Several names are repeated, or separated by
+    /// commas.
+    #[arg(long = "domain", value_name = "NAME", value_parser = domain, value_delimiter = ',')]
     domains: Vec<String>,
     /// Let systemd bind the ports, so that also `systemctl restart` fails no visit.
     #[arg(long)]
@@ -63,41 +65,42 @@ pub(super) fn run(arguments: &SetupArguments, command: &Command) -> Result<(), C
         return lay_out(root, files, arguments.dry_run).map_err(CommandError::Failed);
     }
     let machine = Machine::this().map_err(CommandError::Failed)?;
-    if !arguments.dry_run {
-        check_machine(&machine).map_err(CommandError::Usage)?;
+    if !arguments.dry_run
+        && let Some(obstacle) = obstacles::find(&machine, &[]).into_iter().next()
+    {
+        return Err(CommandError::Usage(obstacle));
     }
     let settings = plan::settings(&machine, &wanted).map_err(CommandError::Failed)?;
     let config = loaded(&settings).map_err(CommandError::Usage)?;
     let listens = listens(&config);
     let program = read(&machine.program).map_err(CommandError::Failed)?;
-    let plan = plan::plan(&machine, &wanted, settings, program, &listens).map_err(CommandError::Failed)?;
+    let manual = layout::manual(machine.prefix(), command).map_err(CommandError::from)?;
+    let content = FileContents { settings, program, manual };
+    let plan = plan::plan(&machine, &wanted, content, &listens).map_err(CommandError::Failed)?;
+    for text in &config.origin.warnings {
+        print_note(&format!("warning: {text}"));
+    }
+    let obstacles = obstacles::find(&machine, &listens);
     if arguments.dry_run {
         plan.files.iter().chain(&plan.start).for_each(Step::show);
+        for text in &obstacles {
+            // No error: the files are shown, and another machine may be meant.
+            print_note(&format!("without --dry-run, this stops: {text}"));
+        }
         return Ok(());
+    }
+    // Before anything is written.
+    if let Some(obstacle) = obstacles.into_iter().next() {
+        return Err(CommandError::Failed(obstacle));
     }
     if plan == Plan::default() {
         print_line("nothing to change: the service waypost runs with these settings");
+        // The names may have been corrected since the first run.
+        print_text(first_visit::report(&config, &Clock::system()).as_bytes());
         return Ok(());
     }
-    execute(&machine, &plan, &listens).map_err(CommandError::Failed)?;
-    print_line(&next(&config));
-    Ok(())
-}
-
-/// Fails with the remedy if nothing can be installed here.
-fn check_machine(machine: &Machine) -> Result<(), String> {
-    if !machine.has_systemd {
-        return Err(
-            "this machine does not run systemd: start `waypost --config FILE` by its own supervisor, or run it in a \
-             container (`waypost print compose`); `waypost setup --root FOLDER` writes the files of a package"
-                .to_owned(),
-        );
-    }
-    // After the check for systemd: root does not help without it.
-    if !machine.is_root {
-        let words: Vec<_> = std::env::args_os().map(|word| quoted(&word.to_string_lossy())).collect();
-        return Err(format!("setup changes this machine and needs root: sudo {}", words.join(" ")));
-    }
+    execute(&plan).map_err(CommandError::Failed)?;
+    print_line(&next(&config, &first_visit::report(&config, &Clock::system())));
     Ok(())
 }
 
@@ -120,15 +123,7 @@ fn read(program: &Path) -> Result<Vec<u8>, String> {
     fs::read(program).map_err(|error| format!("cannot read this program, {}: {error}", program.display()))
 }
 
-fn execute(machine: &Machine, plan: &Plan, listens: &[Listen]) -> Result<(), String> {
-    // Before anything is written. A service that runs has the ports itself.
-    if machine.active.is_empty() {
-        for listen in listens {
-            listener::check(listen).map_err(|error| {
-                format!("cannot listen on {listen}: {error}. {}", listener::remedy(listen, &error))
-            })?;
-        }
-    }
+fn execute(plan: &Plan) -> Result<(), String> {
     for step in &plan.files {
         step.execute()?;
     }
@@ -160,10 +155,11 @@ fn journal() -> String {
         .map_or_else(|_| String::new(), |lines| format!("\n{}", lines.trim_end()))
 }
 
-fn next(config: &Config) -> String {
+/// Returns what to do next. `https` has the lines about HTTPS.
+fn next(config: &Config, https: &str) -> String {
     format!(
         "\nWaypost runs as the service waypost and starts with this machine.\n  \
-           short URLs  {}/...\n  \
+           short URLs  {}/...\n{https}  \
            settings    {CONFIG}; apply a change with: sudo systemctl reload waypost\n  \
            admin key   sudo cat {}/admin.key\n  \
            log         sudo journalctl --unit waypost\n  \

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
+
 use super::layout::{self, CONFIG, MARK, PlannedFile, Prefix};
 use super::machine::{Machine, SERVICE, SOCKET};
 use super::steps::Step;
+use crate::certificates::CertificateNames;
 use crate::settings::listen::Listen;
 
 /// The settings of an installation that `setup` did not make.
@@ -58,26 +61,37 @@ pub(super) fn settings(machine: &Machine, wanted: &Wanted) -> Result<PlannedFile
     Ok(PlannedFile::new(path, 0o644, found))
 }
 
-/// Returns the names in the setting `domain`.
-fn domains_in(text: &str) -> Vec<String> {
-    let table: toml::Table = text.parse().unwrap_or_default();
-    match table.get("domain") {
-        Some(toml::Value::String(name)) => vec![name.clone()],
-        Some(toml::Value::Array(names)) => {
-            names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect()
-        }
-        _ => Vec::new(),
-    }
+/// The setting `domain` of a file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DomainSetting {
+    domain: CertificateNames,
 }
 
-/// Plans the installation on a machine. `program` is the content of this program. `listens` has the addresses and sockets of the settings.
+/// Returns the names in the setting `domain`, in each of its spellings.
+fn domains_in(text: &str) -> Vec<String> {
+    // Another check reports a file that is not valid.
+    let names: DomainSetting = toml::from_str(text).unwrap_or_default();
+    names.domain.all().iter().map(ToString::to_string).collect()
+}
+
+/// What the files of an installation contain.
+#[derive(Clone, Debug)]
+pub(super) struct FileContents {
+    pub(super) settings: PlannedFile,
+    /// The bytes of this program.
+    pub(super) program: Vec<u8>,
+    pub(super) manual: PlannedFile,
+}
+
+/// Plans the installation on a machine. `listens` has the addresses and sockets of the settings.
 pub(super) fn plan(
     machine: &Machine,
     wanted: &Wanted,
-    settings: PlannedFile,
-    program: Vec<u8>,
+    content: FileContents,
     listens: &[Listen],
 ) -> Result<Plan, String> {
+    let FileContents { settings, program, manual } = content;
     let prefix = machine.prefix();
     let mut plan = Plan::default();
     if !machine.has_user {
@@ -89,6 +103,10 @@ pub(super) fn plan(
     // A package owns its files, and its next version would overwrite ours.
     let is_new_program =
         prefix == Prefix::Local && plan.write(machine, PlannedFile::new(prefix.binary(), 0o755, program));
+    // The unit names the page. A package has those of all commands.
+    if prefix == Prefix::Local {
+        plan.write(machine, manual);
+    }
     let is_new_config = match machine.content(Path::new(CONFIG)) {
         Some(found) if found == settings.bytes => false,
         _ => plan.write(machine, settings),
@@ -188,7 +206,9 @@ mod tests {
 
     fn planned(machine: &Machine, wanted: &Wanted) -> Result<Plan, String> {
         let listens = [Listen::parse(":80").expect("an address")];
-        plan(machine, wanted, settings(machine, wanted)?, b"program".to_vec(), &listens)
+        let manual = PlannedFile::new("/usr/local/share/man/man1/waypost.1", 0o644, "manual");
+        let settings = settings(machine, wanted)?;
+        plan(machine, wanted, FileContents { settings, program: b"program".to_vec(), manual }, &listens)
     }
 
     fn lines(plan: &Plan) -> Vec<String> {
@@ -211,6 +231,7 @@ mod tests {
                 "/etc/sysusers.d/waypost.conf",
                 "systemd-sysusers /etc/sysusers.d/waypost.conf",
                 "/usr/local/bin/waypost",
+                "/usr/local/share/man/man1/waypost.1",
                 CONFIG,
                 "/etc/systemd/system/waypost.service",
                 "systemctl daemon-reload",
@@ -288,8 +309,11 @@ mod tests {
         file(CONFIG, "domain = [\"a.test\", \"b.test\"]\n");
         let why = planned(&machine, &wanted(&["b.test", "c.test"], false)).expect_err("refused");
         assert!(why.contains("`domain` does not contain c.test"), "{why}");
-        let plan = planned(&machine, &wanted(&["b.test"], false)).expect("a plan");
-        assert!(!lines(&plan).contains(&CONFIG.to_owned()));
+        for spelling in ["[\"a.test\", \"B.test\"]", "\"a.test, b.test\"", "\"b.test\""] {
+            file(CONFIG, &format!("domain = {spelling}\n"));
+            let plan = planned(&machine, &wanted(&["b.test"], false)).expect(spelling);
+            assert!(!lines(&plan).contains(&CONFIG.to_owned()), "{spelling}");
+        }
         file("/etc/systemd/system/waypost.service", "[Unit]\n");
         let why = planned(&machine, &wanted(&[], false)).expect_err("refused");
         assert!(why.contains("was not written by setup: move it away"), "{why}");
