@@ -110,6 +110,10 @@ fn a_dry_run_prints_all_and_writes_nothing() {
     ] {
         assert!(printed.contains(want), "{want}: {printed}");
     }
+    for names in [&["--domain", "a.test,b.test"][..], &["--domain", "a.test", "--domain", "b.test"]] {
+        let printed = succeeds(waypost(&["setup", "--root", &root, "--dry-run"]).args(names));
+        assert!(printed.contains("\ndomain = [\"a.test\", \"b.test\"]\n"), "{names:?}: {printed}");
+    }
     assert_eq!(files(folder.path()), BTreeMap::new());
 }
 
@@ -128,11 +132,17 @@ fn a_machine_without_systemd_is_refused_with_the_remedies() {
         // It would install the service here.
         return not_tested("setup without systemd: this machine runs it");
     }
-    let output = waypost(&["setup"]).output().expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2));
-    for want in ["does not run systemd", "`waypost print compose`", "`waypost setup --root FOLDER`"] {
-        assert!(said.contains(want), "{said}");
+    let remedies = ["does not run systemd", "`waypost print compose`", "`waypost setup --root FOLDER`"];
+    for (arguments, code, start) in [
+        (&["setup"][..], 2, "waypost: this machine "),
+        // Everything is shown, and then what would stop it.
+        (&["setup", "--dry-run"], 0, "without --dry-run, this stops: this machine "),
+    ] {
+        let output = waypost(arguments).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.starts_with(start) && remedies.iter().all(|want| said.contains(want)), "{said}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).contains("==> "), code == 0, "{arguments:?}");
     }
 }
 
@@ -262,10 +272,23 @@ fn prometheus_accepts_its_files() {
     // Every metric in them exists.
     let metrics = HttpsApp::start().app.admin().get("/metrics").text();
     let rules = fs::read_to_string(alerts).expect("the rules");
+    // Receivers route an alert by its severity, and show its summary.
+    for rule in rules.split("- alert: ").skip(1) {
+        let (severity, summary) = (field(rule, "severity"), field(rule, "summary"));
+        assert!(["critical", "warning"].contains(&severity) && summary.len() > 20, "{rule}");
+    }
     let named = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     for name in named.filter(|name| name.starts_with("waypost_")) {
         assert!(metrics.contains(name), "{name}");
     }
+}
+
+/// Returns the value of a key in a rule.
+fn field<'a>(rule: &'a str, key: &str) -> &'a str {
+    let key = format!("{key}: ");
+    rule.lines()
+        .find_map(|line| line.trim().strip_prefix(&*key))
+        .unwrap_or_else(|| panic!("no {key} in {rule}"))
 }
 
 /// Each alert about certificates is raised by what it is for, and by nothing less.
@@ -275,7 +298,7 @@ fn alerts_about_certificates_are_raised_in_time() {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
-    printed(&folder, "alerts");
+    let rules = fs::read_to_string(printed(&folder, "alerts")).expect("the rules");
     // The series, its values a minute apart, and the minutes at which its alert is not yet and is there.
     let rows = [
         ("WaypostCertificateMissing", "waypost_certificates_degraded", "0 1x30", 9, 12),
@@ -289,19 +312,22 @@ fn alerts_about_certificates_are_raised_in_time() {
     let tests: Vec<_> = rows
         .iter()
         .map(|(alert, series, values, before, after)| {
+            let rule = rules.split("- alert: ").find(|rule| rule.starts_with(alert)).expect(alert);
+            let mut labels = json!({"severity": field(rule, "severity")});
             // Labels of sums are gone.
-            let labels = match series.split_once('{') {
-                Some((_, state)) if *alert == "WaypostCertificateFailing" => {
-                    json!({"state": state.split('"').nth(1)})
-                }
-                _ => json!({}),
-            };
+            if *alert == "WaypostCertificateFailing" {
+                labels["state"] = json!("failing");
+            }
+            let raised = json!([{
+                "exp_labels": labels,
+                "exp_annotations": {"summary": field(rule, "summary")},
+            }]);
             json!({
                 "interval": "1m",
                 "input_series": [{"series": series, "values": values}],
                 "alert_rule_test": [
                     {"eval_time": format!("{before}m"), "alertname": alert, "exp_alerts": []},
-                    {"eval_time": format!("{after}m"), "alertname": alert, "exp_alerts": [{"exp_labels": labels}]},
+                    {"eval_time": format!("{after}m"), "alertname": alert, "exp_alerts": raised},
                 ],
             })
         })
