@@ -581,12 +581,12 @@ mod tests {
             (
                 "[https]\nemail = \"\"\ndomain = \"go.test\"\n",
                 &[],
-                "line 3, column 1: `domain`: unknown field `domain`",
+                "line 3, column 1: unknown field `domain`",
             ),
             (
                 "[https]\ndomain = \"go.test\"\n",
                 &[],
-                "; did you mean `domain`? It belongs at the top of the file, above the first [section]",
+                "; `domain` belongs at the top of the file, above the first [section]",
             ),
             (
                 "",
@@ -783,12 +783,22 @@ mod tests {
                 "`domain` = (not shown): must be a host name such as go.example.com",
             ),
             ("", &[("WAYPOST_DOMAIN", "a.test,https://b.test")], "path: write \"b.test\""),
+            ("domain = \"*.go.test\"", &[], "`domain` = \"*.go.test\": must be a host name"),
             ("domain = \"*.go.test\"", &[], "name the files of its certificate in `https.certificates`"),
             ("domain = 5", &[], "`domain` = 5: must be a host name such as"),
             ("listen = \"none\"", &[], "`listen` = \"none\": needs `domain`"),
             ("domain = \"a.test\"\nlisten = \":443\"", &[], "must differ from `https.listen`"),
             ("listen = \":8080\"\n[http]\nproxy_protocol = [\"https\"]", &[], "`http.proxy_protocol`"),
-            ("", &[("WAYPOST_HTTPS__EAB_KEY", "secret-of-an-account")], "must be set together with"),
+            (
+                "",
+                &[("WAYPOST_HTTPS__EAB_KEY", "secret-of-an-account")],
+                "variable WAYPOST_HTTPS__EAB_KEY = \"(not shown)\": must be set together with `https.eab_key_id`",
+            ),
+            (
+                "https.eab_key_id = \"kid\"",
+                &[],
+                "must be set together with the environment variable WAYPOST_HTTPS__EAB",
+            ),
             (
                 "https.eab_key_id = \"kid\"",
                 &[("WAYPOST_HTTPS__EAB_KEY", "no base64!")],

@@ -83,9 +83,11 @@ impl CertificateName {
             }
             CertificateName::Host(name) => match name.as_str().rsplit_once('.') {
                 None => Some(format!("{name} is not a name of the internet (it has no dot)")),
-                Some((_, top)) => SPECIAL_USE
-                    .contains(&top)
-                    .then(|| format!("{name} is not a name of the internet (it ends in .{top})")),
+                Some((_, top)) if SPECIAL_USE.contains(&top) => {
+                    Some(format!("{name} is not a name of the internet (it ends in .{top})"))
+                }
+                // Resolvers find it, and the rules of certificates forbid it.
+                Some(_) => name.as_str().contains('_').then(|| format!("{name} has an underscore")),
             },
         }
     }
@@ -163,9 +165,10 @@ impl<'de> Visitor<'de> for NamesVisitor {
     fn visit_str<E: de::Error>(self, text: &str) -> Result<CertificateNames, E> {
         let mut names = CertificateNames::default();
         // As in the variable and on the command line.
-        let items = text.split(',').filter(|item| !text.contains(',') || !item.trim().is_empty());
+        let items = text.split(',').filter(|item| !item.trim().is_empty());
         items.into_iter().try_for_each(|item| names.push(item)).map_err(E::custom)?;
-        Ok(names)
+        // A text without a name is a mistake: a server without HTTPS has no such line.
+        if names.0.is_empty() { Err(E::custom(RULE)) } else { Ok(names) }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<CertificateNames, A::Error> {
@@ -232,6 +235,7 @@ mod tests {
             assert!(error.ends_with(&end), "{text}: {error}");
         }
         assert!(CertificateName::parse("*.a.test").is_err_and(|why| why.contains("https.certificates")));
+        assert!([",", ""].iter().all(|text| read(&format!("domain = {text:?}")).is_err()));
         assert!(read("domain = 5").is_err_and(|why| why.contains("a host name or a list of them")));
     }
 
@@ -245,6 +249,7 @@ mod tests {
             ("intranet", Some("intranet is not a name of the internet (it has no dot)")),
             ("go.test", Some("go.test is not a name of the internet (it ends in .test)")),
             ("go.internal", Some("go.internal is not a name of the internet (it ends in .internal)")),
+            ("go_x.example.com", Some("go_x.example.com has an underscore")),
             ("127.0.0.1", Some("127.0.0.1 is not an address of the internet")),
             ("192.168.1.5", Some("192.168.1.5 is not an address of the internet")),
             ("fd00::1", Some("fd00::1 is not an address of the internet")),

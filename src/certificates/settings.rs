@@ -169,7 +169,14 @@ impl Settings {
             let shown = crate::settings::duration::show(self.hsts);
             return Err(BadSetting::new("hsts", format!("{shown:?}"), "must be at most \"730d\""));
         }
-        if self.eab_key_id.is_empty() != self.eab_key.is_none() {
+        if self.eab_key_id.is_empty() && self.eab_key.is_some() {
+            return Err(BadSetting::new(
+                "eab_key",
+                "(not shown)",
+                "must be set together with `https.eab_key_id`",
+            ));
+        }
+        if !self.eab_key_id.is_empty() && self.eab_key.is_none() {
             let rule = "must be set together with the environment variable WAYPOST_HTTPS__EAB_KEY";
             return Err(BadSetting::new("eab_key_id", format!("{:?}", self.eab_key_id), rule));
         }
@@ -215,7 +222,10 @@ mod tests {
         check(|s| s.email = "me@a@b.c".to_owned(), "must be an address");
         check(|s| s.hsts = Duration::from_hours(731 * 24), "`hsts` = \"731d\": must be at most \"730d\"");
         check(|s| s.eab_key_id = "kid".to_owned(), "WAYPOST_HTTPS__EAB_KEY");
-        check(|s| s.eab_key = Some(EabKey("k".to_owned())), "`eab_key_id` = \"\"");
+        check(
+            |s| s.eab_key = Some(EabKey("k".to_owned())),
+            "`eab_key` = (not shown): must be set together with",
+        );
         check(|s| s.profile = "short lived".to_owned(), "`profile` = \"short lived\"");
     }
 

@@ -115,7 +115,10 @@ impl ConfigError {
             Some(key) if is_header(lines, key) => error.message().to_owned(),
             _ => without_values(error.message(), lines),
         };
-        if let Some(key) = lines.split_once('=').map(|(key, _)| key.trim()).filter(|key| names.is_known(key))
+        // An unknown key is in the message already, also if another section knows it.
+        if unknown.is_none()
+            && let Some(key) =
+                lines.split_once('=').map(|(key, _)| key.trim()).filter(|key| names.is_known(key))
         {
             why = format!("`{key}`: {why}");
         }

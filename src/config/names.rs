@@ -137,12 +137,14 @@ impl SettingNames {
         // Of two names that are as near, the one of this section.
         let (beside, others): (Vec<_>, Vec<_>) = self.0.iter().partition(|name| section_of(name) == section);
         let hint = |name: &str| {
-            let place = if section.is_empty() || name.contains('.') {
-                ""
+            let place = "at the top of the file, above the first [section]";
+            if section.is_empty() || name.contains('.') {
+                format!("did you mean `{name}`?")
+            } else if bare(name) == unknown {
+                format!("`{name}` belongs {place}")
             } else {
-                " It belongs at the top of the file, above the first [section]"
-            };
-            format!("did you mean `{name}`?{place}")
+                format!("did you mean `{name}`, which belongs {place}?")
+            }
         };
         let known = beside.into_iter().chain(others).map(|name| (bare(last(name)), hint(name)));
         let admin = format!("the admin key is set by the environment variable {ADMIN_KEY} alone");
@@ -210,7 +212,8 @@ mod tests {
             let found = names().nearest_variable(unknown);
             assert!(found.as_deref() == want || unknown == "WAYPOST_ADMIN_TOKEN", "{unknown}: {found:?}");
         }
-        let top = "did you mean `domain`? It belongs at the top of the file, above the first [section]";
+        let top = "`domain` belongs at the top of the file, above the first [section]";
+        let meant = "did you mean `domain`, which belongs at the top of the file, above the first [section]?";
         let rows = [
             ("max_conections", "http", Some("did you mean `http.max_connections`?")),
             ("max_conections", "", Some("did you mean `http.max_connections`?")),
@@ -219,7 +222,7 @@ mod tests {
             ("lisen", "", Some("did you mean `listen`?")),
             ("lisen", "https", Some("did you mean `https.listen`?")),
             ("domain", "https", Some(top)),
-            ("domains", "https", Some(top)),
+            ("domains", "https", Some(meant)),
             ("zzz", "", None),
         ];
         for (unknown, section, want) in rows {

@@ -113,8 +113,10 @@ pub(super) fn section_at(text: &str, at: usize) -> Option<String> {
 
 /// Returns whether a value of `domain` has names alone, such as one with a scheme. It was meant to be public.
 fn has_names(value: &DeValue<'_>) -> bool {
-    let is_name =
-        |text: &str| CertificateName::parse(text).is_ok() || CertificateName::within_url(text).is_some();
+    let is_name = |text: &str| {
+        let bare = text.strip_prefix("*.").unwrap_or(text);
+        CertificateName::parse(bare).is_ok() || CertificateName::within_url(text).is_some()
+    };
     match value {
         DeValue::String(text) => text.split(',').all(|item| is_name(item.trim())),
         DeValue::Array(items) => items.iter().all(|item| has_names(item.get_ref())),

@@ -45,7 +45,7 @@ pub(super) struct SetupArguments {
     /// Let systemd bind the ports, so that also `systemctl restart` fails no visit.
     #[arg(long)]
     socket: bool,
-    /// Print each file and command, and change nothing.
+    /// Print each file and command, and what would stop the installation. Changes nothing.
     #[arg(long)]
     dry_run: bool,
     /// Write the files of a package below this folder, and run no command.
