@@ -75,6 +75,10 @@ pub(super) fn run(arguments: &DomainArguments) -> Result<(), CommandError> {
             print_line(&format!("added {}", text(&domain["domain"])));
             let base = text(&domain["baseUrl"]);
             print_note(&format!("Its short URLs begin with {base}: its DNS name must lead to this server."));
+            // Null on a server that requests no certificates.
+            if !domain["https"].is_null() {
+                print_note("Its certificate is requested then; `waypost domain list` shows its state.");
+            }
             Ok(())
         }
         DomainCommand::List(DomainListArguments { client }) => {

@@ -327,7 +327,10 @@ fn a_server_with_https_alone_has_its_commands() {
     fs::write(&roots, authority.pem()).expect("a small file");
     let (data, address) = (folder.path().join("data"), unused_address().to_string());
     let pair = format!("[{{ chain = {:?}, key = {:?} }}]", files.chain, files.key);
+    // Of registered domains. A public one would not be asked for names in .test.
+    let private = format!("https://{}/dir", unused_address());
     let settings = [
+        ("WAYPOST_HTTPS__AUTHORITY", private.as_str()),
         ("WAYPOST_DOMAIN", HOST),
         ("WAYPOST_LISTEN", "none"),
         ("WAYPOST_HTTPS__LISTEN", address.as_str()),
@@ -359,6 +362,10 @@ fn a_server_with_https_alone_has_its_commands() {
     let mut list = client(&["domain", "list"]);
     if let Some(listed) = on_terminal(list.env("SSL_CERT_FILE", &roots), 120, "") {
         assert!(listed.stdout.contains(" HTTPS ") && listed.stdout.contains(" valid "), "{listed:?}");
+    }
+    let mut add = client(&["domain", "add", "b.test"]);
+    if let Some(added) = on_terminal(add.env("SSL_CERT_FILE", &roots), 120, "") {
+        assert!(added.stdout.contains("Its certificate is requested then"), "{added:?}");
     }
     let not_trusted = run(&mut client(&["link", "list"]), "");
     not_trusted.fails(3, &format!("the certificate of the server at {url} ({address}) is not trusted here"));
