@@ -49,13 +49,13 @@ impl HttpsPolicy {
     ) -> HttpsPolicy {
         let seconds = settings.hsts.as_secs();
         let value = HeaderValue::try_from(format!("max-age={seconds}")).expect("digits");
-        let hosts = names.all().iter().map(CertificateName::in_url).collect();
+        let hosts: HashSet<_, _> = names.all().iter().map(CertificateName::in_url).collect();
         HttpsPolicy {
             certificates,
             plain_http: settings.plain_http,
             port: port.filter(|port| *port != 443),
             first: names.first().map(CertificateName::in_url),
-            hsts: (seconds > 0).then_some((value, hosts)),
+            hsts: (seconds > 0 && !hosts.is_empty()).then_some((value, hosts)),
         }
     }
 
