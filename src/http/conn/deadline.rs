@@ -75,16 +75,15 @@ pub(super) struct HeadDeadline {
     within: Duration,
     /// The number of the request whose head was last waited for, and when that head is due.
     due: Option<(u64, Instant)>,
-    /// See [`AGE_MAX`].
-    old_at: Instant,
+    /// See [`AGE_MAX`]. Set when the first head is waited for, where the time is read anyway.
+    old_at: Option<Instant>,
     is_old: bool,
     alarm: Alarm,
 }
 
 impl HeadDeadline {
     pub(super) fn new(within: Duration) -> HeadDeadline {
-        let old_at = Instant::now() + AGE_MAX;
-        HeadDeadline { within, due: None, old_at, is_old: false, alarm: Alarm::default() }
+        HeadDeadline { within, due: None, old_at: None, is_old: false, alarm: Alarm::default() }
     }
 
     /// Fails with `TimedOut` once the head of this request is overdue. The deadline is absolute: single
@@ -97,7 +96,7 @@ impl HeadDeadline {
             _ => {
                 let now = Instant::now();
                 // Determined here, where the time was read anyway; used when the next request arrives.
-                self.is_old = now >= self.old_at;
+                self.is_old = now >= *self.old_at.get_or_insert(now + AGE_MAX);
                 now + self.within
             }
         };

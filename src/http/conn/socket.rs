@@ -86,12 +86,14 @@ impl<S: AsyncWrite + Transport + Unpin> Socket<S> {
         // A request that hyper rejected before its head was complete.
         let is_cut_short = next.is_some_and(|request| self.guard.has_begun(request));
         // No rest of a body arrives from a client that was silent for as long as a linger waits.
-        let is_silent = self.heads.waited().is_some_and(|(request, waited)| {
-            !self.guard.has_begun(request) && next == Some(request) && waited >= LINGER_IDLE
-        });
+        let is_silent = || {
+            self.heads.waited().is_some_and(|(request, waited)| {
+                !self.guard.has_begun(request) && next == Some(request) && waited >= LINGER_IDLE
+            })
+        };
         let is_sending =
             self.guard.is_upload() || self.state.has_body() || self.state.is_last() || is_cut_short;
-        is_sending && !is_silent
+        is_sending && !is_silent()
     }
 }
 
