@@ -27,6 +27,10 @@ use crate::http::counts::HttpCounts;
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// Connections that are accepted between two polls of the stop while one waits behind the other: such a poll takes 700
+/// instructions, and a stream of new connections must not delay the stop.
+const BURST: u32 = 16;
+
 /// Shortest time between two warnings about rejected connections.
 const SURPLUS_WARNED_EVERY: Duration = Duration::from_mins(1);
 
@@ -88,13 +92,18 @@ where
     let mut backoff = AcceptBackoff::default();
     let mut surplus = Surplus::default();
     let mut stop = std::pin::pin!(stop);
-    let mut first = 0;
+    let (mut first, mut burst) = (0, 0);
     let time = loop {
+        if burst == BURST
+            && let Poll::Ready(time) = poll_fn(|cx| Poll::Ready(stop.as_mut().poll(cx))).await
+        {
+            break time;
+        }
+        burst = burst % BURST + 1;
         let accepted = tokio::select! {
-            // In this order: a stream of new connections must not delay the stop.
             biased;
-            time = &mut stop => break time,
             accepted = accept(&listeners, &mut first, &mut backoff, &counts) => accepted,
+            time = &mut stop => break time,
         };
         let (stream, peer, opening) = accepted;
         let permit = match limits.acquire(peer.ip()) {
