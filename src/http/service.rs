@@ -167,54 +167,49 @@ where
     type Error = Infallible;
     type Future = ResponseFuture;
 
-    fn call(&self, request: Request<B>) -> ResponseFuture {
-        match &self.service.0.https {
-            None => self.respond(request),
-            Some(https) => self.respond_under(https, request),
+    fn call(&self, mut request: Request<B>) -> ResponseFuture {
+        if let Some(response) = self.answer_plain(&request) {
+            return response;
         }
-    }
-}
-
-impl Connection {
-    /// Responds to a request on a server with HTTPS.
-    fn respond_under<B>(&self, https: &HttpsPolicy, request: Request<B>) -> ResponseFuture
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-    {
-        match self.scheme {
-            Scheme::Http => match self
-                .service
-                .caught(|| https.answer_plain(&request, self.peer, &self.service.0.proxies))
-                .flatten()
-            {
-                Some(response) => self.counted(now(response), None),
-                None => self.respond(request),
-            },
-            Scheme::Https => match https.hsts(&request) {
-                Some(value) => self.respond(request).with_hsts(value),
-                None => self.respond(request),
-            },
-        }
-    }
-
-    fn respond<B>(&self, mut request: Request<B>) -> ResponseFuture
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-    {
         let service = &self.service;
+        let hsts = self.hsts(&request);
         let began = self.redirects.begin();
         let response = match service.caught(|| service.route(&request, self.peer)) {
             // Created here and not in `route`: each further move of a response costs instructions.
             Some(Routed::Redirect(redirect)) => {
                 service.0.counts.redirected(&self.redirects, began);
-                return now(redirect.respond(request.headers_mut()));
+                let headers = request.headers_mut();
+                return match hsts {
+                    None => now(redirect.respond(headers)),
+                    Some(hsts) => now(redirect.respond(headers)).with_hsts(hsts),
+                };
             }
             Some(Routed::Answered(response)) => Some(response),
             Some(Routed::Api) => service.caught(|| service.api(request, self.peer)),
             Some(Routed::Submit { host }) => service.caught(|| service.submit(&host, request, self.peer)),
             None => None,
         };
-        self.counted(response.unwrap_or_else(|| now(panicked())), began)
+        let response = self.counted(response.unwrap_or_else(|| now(panicked())), began);
+        match hsts {
+            None => response,
+            Some(hsts) => response.with_hsts(hsts),
+        }
+    }
+}
+
+impl Connection {
+    /// Returns the response to a request over HTTP that is not served there, on a server with HTTPS.
+    fn answer_plain<B: Body>(&self, request: &Request<B>) -> Option<ResponseFuture> {
+        let Service(shared) = &self.service;
+        let https = shared.https.as_ref().filter(|_| self.scheme == Scheme::Http)?;
+        let response = self.service.caught(|| https.answer_plain(request, self.peer, &shared.proxies));
+        response.flatten().map(|response| self.counted(now(response), None))
+    }
+
+    /// Returns the value of `Strict-Transport-Security` for a request over HTTPS.
+    fn hsts<B: Body>(&self, request: &Request<B>) -> Option<&HeaderValue> {
+        let https = self.service.0.https.as_ref().filter(|_| self.scheme == Scheme::Https)?;
+        https.hsts(request)
     }
 
     /// Counts a response that is complete, or has it counted once it is.

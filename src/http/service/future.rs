@@ -30,13 +30,13 @@ pub enum ResponseFuture {
 
 impl ResponseFuture {
     /// Adds `Strict-Transport-Security` to the response.
-    pub(super) fn with_hsts(mut self, value: HeaderValue) -> ResponseFuture {
+    pub(super) fn with_hsts(mut self, value: &HeaderValue) -> ResponseFuture {
         match &mut self {
             ResponseFuture::Now(Some(response)) => {
-                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value.clone());
             }
             ResponseFuture::Now(None) => {}
-            ResponseFuture::Later(later) => later.hsts = Some(value),
+            ResponseFuture::Later(later) => later.hsts = Some(value.clone()),
         }
         self
     }

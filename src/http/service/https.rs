@@ -131,9 +131,9 @@ impl HttpsPolicy {
     }
 
     /// Returns the value of `Strict-Transport-Security` for the host of a request over HTTPS.
-    pub(super) fn hsts<B: Body>(&self, request: &Request<B>) -> Option<HeaderValue> {
+    pub(super) fn hsts<B: Body>(&self, request: &Request<B>) -> Option<&HeaderValue> {
         let (value, hosts) = self.hsts.as_ref()?;
         let host = host::of(request.version(), request.uri(), request.headers()).ok()?;
-        hosts.contains(&*host).then(|| value.clone())
+        hosts.contains(&*host).then_some(value)
     }
 }
