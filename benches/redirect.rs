@@ -15,6 +15,7 @@ use hyper::header::{CACHE_CONTROL, HOST, HeaderMap, HeaderValue, LOCATION, USER_
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, Service as _, service_fn};
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use waypost::agents::{Agent, Agents};
 use waypost::cache::Lookup;
 use waypost::clicks::counter::Counter;
 use waypost::http::host;
@@ -22,7 +23,6 @@ use waypost::http::route::Route;
 use waypost::model::domain::DomainNumber;
 use waypost::model::id::Id;
 use waypost::model::short_code::canonical;
-use waypost::visit::agents::{Agent, Agents};
 use waypost::visit::intent::Intent;
 use waypost::visit::redirect::PlainRedirect;
 

@@ -5,6 +5,7 @@
 //! get 503 until the table has caught up. Stop: close the listener, finish requests in progress, write waiting
 //! webhooks and the last clicks, close the log, apply the rest to the table.
 
+mod click_details;
 pub mod data_folder;
 pub mod files;
 pub mod liveness;
@@ -21,6 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use self::click_details::ClickDetails;
 use self::data_folder::{FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
 use self::liveness::{Liveness, Pulse};
 use self::sockets::Sockets;
@@ -82,6 +84,8 @@ pub struct Store {
     pub webhooks: Webhooks,
     /// The guard against a full disk.
     pub guard: Arc<DiskGuard>,
+    /// The details of clicks.
+    details: Option<ClickDetails>,
     // Last, so that the folder is unlocked after everything above is closed.
     _lock: FolderLock,
 }
@@ -134,6 +138,7 @@ impl Store {
         let local = log_folder.open(config.log.clone(), clock.clone(), applied_state, Arc::clone(&guard))?;
         let local = Arc::new(local);
         let log = wrap(Arc::clone(&local) as Arc<dyn Log>);
+        let details = ClickDetails::open(config, &log, &clock, &guard);
         let core = Core::new(Parts {
             log: Arc::clone(&log),
             table: table.clone(),
@@ -146,6 +151,7 @@ impl Store {
             deny_list,
             environment_key: config.admin_key.as_ref().map(|key| key.0.clone()),
             node,
+            analytics: details.as_ref().map(|details| Arc::clone(&details.analytics)),
         })
         .map_err(|error| match error {
             BuildError::Setting(bad) => StartError::Setting(bad),
@@ -167,7 +173,7 @@ impl Store {
         table
             .start(Arc::clone(&log), observer, Arc::new(may_write), clock, readiness)
             .map_err(|error| StartError::Threads { error })?;
-        Ok(Store { log, local, table, core, webhooks, guard, _lock: lock })
+        Ok(Store { log, local, table, core, webhooks, guard, details, _lock: lock })
     }
 
     /// Returns once the table has caught up and, on the first start, the first records are created.
@@ -204,6 +210,9 @@ impl Store {
             Box::new(self.core.clone()),
             Box::new(self.webhooks.clone()),
         ];
+        if let Some(details) = &self.details {
+            sources.push(Box::new(Arc::clone(&details.analytics)));
+        }
         if let Some(certificates) = certificates.clone() {
             sources.push(Box::new(ops::Https {
                 certificates,
@@ -230,6 +239,12 @@ impl Store {
         )
     }
 
+    /// Starts the threads that deliver webhooks and that store the details of clicks.
+    fn start(&self) -> Result<(), StartError> {
+        self.webhooks.start();
+        self.details.as_ref().map_or(Ok(()), |details| details.start(&self.table))
+    }
+
     /// Writes the last clicks, closes the log, and waits until the table has applied the rest and is durable.
     pub async fn close(self) {
         // The guard rejects writes before the disk is full. The reserve is for the last clicks then, too.
@@ -242,6 +257,9 @@ impl Store {
         let closed = tokio::task::spawn_blocking(move || {
             // The log first: the table applies what is left only once no write follows.
             self.log.close();
+            if let Some(details) = &self.details {
+                details.analytics.store.stop();
+            }
             self.table.stop();
         });
         if closed.await.is_err() {
@@ -363,7 +381,7 @@ impl App {
             }
         });
         // After the server is bound: a start that fails must send nothing.
-        store.webhooks.start();
+        store.start()?;
         let (click_log, sweeping) = (store.core.click_log(), store.core.clone());
         let flusher = tokio::spawn(async move {
             click_log.flush_regularly(config.clicks.flush_interval, flusher_stops).await;

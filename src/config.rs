@@ -204,7 +204,7 @@ impl Config {
         };
         let is_of_file = |name: &str| !outside.contains_key(name) && has(&in_file, name);
         let is_relative_to_file = is_of_file("data_dir");
-        let is_list_of_file = is_of_file("links.denied_hosts");
+        let are_lists_of_file = [is_of_file("links.denied_hosts"), is_of_file("clicks.country_file")];
         let are_certificates_of_file = is_of_file("https.certificates");
         let are_roots_of_file = is_of_file("https.authority_roots");
         let mut config: Config = table.try_into().expect("file and variables were each accepted alone");
@@ -221,7 +221,7 @@ impl Config {
             .map_or_else(|| "environment and defaults".to_owned(), |(path, _)| path.display().to_string());
         config.check(&source).map_err(|error| blame(error, &mut outside))?;
         config.place_data_dir(is_relative_to_file)?;
-        config.place_deny_list(is_list_of_file);
+        config.place_lists(are_lists_of_file);
         config.place_certificates(are_certificates_of_file, are_roots_of_file);
         Ok(config)
     }
@@ -331,11 +331,15 @@ impl Config {
         Ok(())
     }
 
-    /// Makes `links.denied_hosts` absolute. A relative path of the file is relative to the folder of the file.
-    fn place_deny_list(&mut self, is_of_file: bool) {
-        let Some(path) = &mut self.links.denied_hosts else { return };
-        let folder = self.origin.file.as_deref().filter(|_| is_of_file).and_then(Path::parent);
-        *path = absolute(&folder.map_or_else(|| path.clone(), |folder| folder.join(&path)));
+    /// Makes `links.denied_hosts` and `clicks.country_file` absolute. A relative path of the file is relative to the folder
+    /// of the file.
+    fn place_lists(&mut self, are_of_file: [bool; 2]) {
+        let lists = [&mut self.links.denied_hosts, &mut self.clicks.country_file];
+        for (path, is_of_file) in lists.into_iter().zip(are_of_file) {
+            let Some(path) = path else { continue };
+            let folder = self.origin.file.as_deref().filter(|_| is_of_file).and_then(Path::parent);
+            *path = absolute(&folder.map_or_else(|| path.clone(), |folder| folder.join(&path)));
+        }
     }
 
     /// Makes the paths of certificates absolute. A relative path of the file is relative to the folder of the file.

@@ -13,7 +13,7 @@
 //!    click).
 //! 5. A redirect from the cache does no I/O, holds no lock across an await, boxes nothing and logs nothing.
 //! 6. The words of a vendor occur only in its dialect and its file format. The bytes on disk are known only in
-//!    `log/frame.rs` and `table/record` (`suite::layers`).
+//!    `log/frame.rs`, `table/record` and `analytics` (`suite::layers`).
 //! 7. A clean stop loses no click. A crash loses the clicks of one flush interval at most (`suite::crash`). A
 //!    Change that is applied twice has the effect of one (`suite::table`).
 //! 8. A panic ends one request, with 500 (`http::service`).
@@ -34,10 +34,14 @@
 //! 14. `explain` describes what a click does (`suite::options::each_option_does_what_explain_says`).
 //! 15. No route of an API reveals one company to another
 //!     (`suite::tenants::no_route_reveals_another_company`).
+//! 16. The details of each click are found once: after merges, a compaction of the log, and a power cut at any sync
+//!     (`suite::click_store::a_power_cut_at_any_sync_loses_and_doubles_nothing`).
 //!
 // The map and the walks have one source, so that this page and the document cannot differ.
 #![doc = include_str!("../docs/architecture.md")]
 
+pub mod agents;
+pub mod analytics;
 pub mod app;
 pub(crate) mod authorities;
 pub mod cache;

@@ -15,6 +15,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 pub(crate) use self::owner::{give, quoted, remedy, remedy_for, shown as shown_user, user_of};
+use crate::analytics::store::FOLDER as CLICKS_FOLDER;
 use crate::certificates;
 use crate::clock::Timestamp;
 use crate::core::KEY_FILE;
@@ -244,7 +245,8 @@ pub(crate) fn keep_private(dir: &Path) {
              chmod 700 on it"
         );
     }
-    let ours = [LOG_FOLDER, TABLE_FOLDER, LOCK_FILE, KEY_FILE, BALLAST, certificates::store::FOLDER];
+    let ours =
+        [LOG_FOLDER, TABLE_FOLDER, LOCK_FILE, KEY_FILE, BALLAST, certificates::store::FOLDER, CLICKS_FOLDER];
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
         // Also replaced ones, such as `log.replaced-1`.

@@ -1,10 +1,14 @@
 //! The [`Counter`] of a link: one relaxed atomic add per click. A [`Tally`] has the totals of drained
 //! counters for the log.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::model::id::Id;
 use crate::model::node::NodeNumber;
+use crate::model::workspace::WorkspaceNumber;
+
+/// The bit of [`Counter::flushed`] that marks the counter of a deleted link. No link has so many clicks.
+const RETIRED: u64 = 1 << 63;
 
 /// The clicks of one link: `flushed` of them were drained for the log, `pending` came after the last drain.
 ///
@@ -17,12 +21,16 @@ pub struct Counter {
     /// Bytes, not a `u128`: its alignment of 16 would cost each link 16 bytes more.
     id: [u8; size_of::<Id>()],
     pending: AtomicU64,
+    /// The drained clicks, and [`RETIRED`]: a flag of its own would cost each link 8 bytes more.
     flushed: AtomicU64,
     /// The list of the registry that has the counter: see [`crate::clicks::registry`]. Changed under the
-    /// registry's lock only. It takes no memory: the alignment of the fields above leaves a gap.
+    /// registry's lock only.
     list: AtomicU32,
-    retired: AtomicBool,
+    /// The number of the link's workspace.
+    workspace: AtomicU32,
 }
+
+const _: () = assert!(size_of::<Counter>() == 40, "each link in memory has a counter");
 
 impl Counter {
     /// Creates the counter of the link `id`, whose first `flushed` clicks are in the log.
@@ -33,8 +41,18 @@ impl Counter {
             pending: AtomicU64::new(0),
             flushed: AtomicU64::new(flushed),
             list: AtomicU32::new(0),
-            retired: AtomicBool::new(false),
+            workspace: AtomicU32::new(0),
         }
+    }
+
+    /// Sets the workspace of the link, which each load of the link does. Without it the link is of the first workspace.
+    pub fn set_workspace(&self, workspace: WorkspaceNumber) {
+        self.workspace.store(workspace.0, Ordering::Relaxed);
+    }
+
+    /// Returns the workspace of the link.
+    pub fn workspace(&self) -> WorkspaceNumber {
+        WorkspaceNumber(self.workspace.load(Ordering::Relaxed))
     }
 
     /// Returns the number of the list that has the counter, 0 if none has.
@@ -67,7 +85,7 @@ impl Counter {
         if pending == 0 {
             return None;
         }
-        Some(self.flushed.fetch_add(pending, Ordering::Relaxed) + pending)
+        Some((self.flushed.fetch_add(pending, Ordering::Relaxed) & !RETIRED) + pending)
     }
 
     /// Adds clicks that another node counted. They are in the log already.
@@ -78,17 +96,17 @@ impl Counter {
     /// Marks the link as deleted. A click under way then no longer writes a total to the log.
     pub fn retire(&self) {
         // A mark in place of a removal from the registry: a drain under way has the counter already.
-        self.retired.store(true, Ordering::Relaxed);
+        self.flushed.fetch_or(RETIRED, Ordering::Relaxed);
     }
 
     /// Takes [`Counter::retire`] back, after a deletion that failed.
     pub fn revive(&self) {
-        self.retired.store(false, Ordering::Relaxed);
+        self.flushed.fetch_and(!RETIRED, Ordering::Relaxed);
     }
 
     /// Returns whether the link was deleted.
     pub fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Relaxed)
+        self.flushed.load(Ordering::Relaxed) & RETIRED != 0
     }
 
     /// Returns whether clicks are pending.
@@ -98,12 +116,12 @@ impl Counter {
 
     /// Returns the total of the last drain.
     pub fn flushed(&self) -> u64 {
-        self.flushed.load(Ordering::Relaxed)
+        self.flushed.load(Ordering::Relaxed) & !RETIRED
     }
 
     /// Returns all clicks. Between the steps of a drain the result is too low.
     pub fn total(&self) -> u64 {
-        self.flushed.load(Ordering::Relaxed) + self.pending.load(Ordering::Relaxed)
+        self.flushed() + self.pending.load(Ordering::Relaxed)
     }
 }
 
@@ -170,8 +188,14 @@ mod tests {
         assert_eq!((counter.flushed(), counter.total(), counter.is_dirty()), (8, 8, false));
         counter.retire();
         assert!(counter.is_retired());
+        counter.count();
+        // The mark is in no total.
+        assert_eq!((counter.flushed(), counter.total(), counter.drain()), (8, 9, Some(9)));
+        assert!(counter.is_retired());
         counter.revive();
         assert!(!counter.is_retired());
+        counter.set_workspace(WorkspaceNumber(7));
+        assert_eq!((counter.workspace(), counter.total()), (WorkspaceNumber(7), 9));
     }
 
     #[test]

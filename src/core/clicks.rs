@@ -1,6 +1,8 @@
 //! Clicks from the counters to the log: the drain, which runs every second, and the reservations of links
 //! with a limit, which are durable before a click is admitted.
 
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +12,13 @@ use tokio::sync::watch;
 use super::error::Error;
 use super::handle::{ClickLog, Core};
 use super::shared::Shared;
+use crate::analytics::capture::CapturedEvents;
+use crate::analytics::store::Keep;
+use crate::analytics::visitors::MEMORY_DEFAULT;
+use crate::analytics::{Analytics, Fate, Outgoing};
 use crate::clicks::counter::Counter;
-use crate::log::{AppliedState, Pending, Proposal, Put};
+use crate::clock::Timestamp;
+use crate::log::{AppliedState, CommitError, Pending, Proposal, Put};
 use crate::model::id::Id;
 use crate::model::link::Link;
 use crate::settings::{BadSetting, duration};
@@ -26,11 +33,54 @@ pub struct Settings {
     /// interval.
     #[serde(with = "crate::settings::duration")]
     pub flush_interval: Duration,
+    /// Whether details of clicks are kept: country, device, referrer and the like. Totals are kept in any case.
+    pub details: bool,
+    /// For how long details are kept by quarters of an hour. After that, by hours.
+    #[serde(with = "crate::settings::duration")]
+    pub keep_slots: Duration,
+    /// For how long details are kept by hours. After that, by days of UTC.
+    #[serde(with = "crate::settings::duration")]
+    pub keep_hours: Duration,
+    /// For how long details are kept at all; 0: for ever.
+    #[serde(with = "crate::settings::duration")]
+    pub keep: Duration,
+    /// The file with the countries of addresses. Without it, `country.mmdb` in the data folder, or Debian's file.
+    pub country_file: Option<PathBuf>,
+    /// Whether the region and the city of a visitor are kept, if the file has them.
+    pub places: bool,
+    /// Where the key is by which visitors of the day are told apart.
+    pub visitor_key: VisitorKey,
+    /// Most bytes of memory for the visitors of the day. Past it, fewer visitors are counted than came.
+    pub visitor_memory: usize,
 }
+
+/// Where the key is by which visitors of the day are told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VisitorKey {
+    /// In a file of the data folder, for one day. A restart knows the visitors of the day.
+    #[default]
+    File,
+    /// In memory. A restart counts the visitors of the day again.
+    Memory,
+}
+
+/// One day.
+const DAY: Duration = Duration::from_hours(24);
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { flush_interval: Duration::from_secs(1) }
+        Settings {
+            flush_interval: Duration::from_secs(1),
+            details: true,
+            keep_slots: 90 * DAY,
+            keep_hours: 400 * DAY,
+            keep: Duration::ZERO,
+            country_file: None,
+            places: false,
+            visitor_key: VisitorKey::default(),
+            visitor_memory: MEMORY_DEFAULT,
+        }
     }
 }
 
@@ -39,16 +89,49 @@ impl Settings {
     pub fn check(&self) -> Result<(), BadSetting> {
         // A shorter interval fills the log with totals. A longer one loses more clicks in a crash.
         let (least, most) = (Duration::from_millis(50), Duration::from_hours(1));
-        if (least..=most).contains(&self.flush_interval) {
-            return Ok(());
+        let shown = |duration| format!("{:?}", duration::show(duration));
+        if !(least..=most).contains(&self.flush_interval) {
+            let rule = "must be from \"50ms\" to \"1h\"";
+            return Err(BadSetting::new("flush_interval", shown(self.flush_interval), rule));
         }
-        let shown = format!("{:?}", duration::show(self.flush_interval));
-        Err(BadSetting::new("flush_interval", shown, "must be from \"50ms\" to \"1h\""))
+        if self.keep_slots < 2 * DAY {
+            let rule = "must be at least \"2d\": the days of all time zones end within two days of UTC";
+            return Err(BadSetting::new("keep_slots", shown(self.keep_slots), rule));
+        }
+        if self.keep_hours < self.keep_slots {
+            let rule = "must be at least as long as clicks.keep_slots";
+            return Err(BadSetting::new("keep_hours", shown(self.keep_hours), rule));
+        }
+        if !self.keep.is_zero() && self.keep < 2 * DAY {
+            let rule = "must be \"0s\", which keeps details for ever, or at least \"2d\"";
+            return Err(BadSetting::new("keep", shown(self.keep), rule));
+        }
+        if !VISITOR_MEMORY.contains(&self.visitor_memory) {
+            let rule = "must be from 262144 (256 KiB) to 1073741824 (1 GiB) bytes";
+            return Err(BadSetting::new("visitor_memory", self.visitor_memory.to_string(), rule));
+        }
+        Ok(())
+    }
+
+    /// Returns for how long details keep their precision.
+    pub fn keep(&self) -> Keep {
+        let all = (!self.keep.is_zero()).then_some(self.keep);
+        Keep { slots: self.keep_slots, hours: self.keep_hours, all }
     }
 }
 
+/// Bounds of [`Settings::visitor_memory`]: the size with which the set of visitors begins, and a gigabyte.
+const VISITOR_MEMORY: RangeInclusive<usize> = 256 * 1024..=1024 * 1024 * 1024;
+
 /// Totals per Change: some 300 KB, less than the size limit of a Change.
 const TOTALS_PER_CHANGE: usize = 8_192;
+
+/// Time of the clock by which details may be late: they get the quarter of an hour in which they are aggregated, and the
+/// flush interval may be longer than one.
+const ABSORB_INTERVAL: Duration = Duration::from_secs(5);
+
+/// [`Analytics::absorb`] or [`Analytics::cut`].
+type AggregationStep = fn(&Analytics, Vec<CapturedEvents>, Timestamp, &dyn Fn(&str) -> bool);
 
 impl ClickLog {
     /// Drains all dirty counters into the log, and waits until the table has applied their totals or the
@@ -72,18 +155,36 @@ impl ClickLog {
         let counters = self.shared.cache.counters();
         // Totals of the drain before may be in the table by now, so their counters can be evicted.
         self.shared.forget_clean();
+        // Before the counters: the details of a click are written with its total or later. Nothing is between the two,
+        // so that few clicks have their total in a Change and their details in the next.
+        let analytics = self.shared.analytics.as_ref();
+        let alone = match analytics {
+            Some(analytics) => Some(analytics.drains.lock().await),
+            None => None,
+        };
+        let events = analytics.map(|analytics| analytics.capture.take());
         let mut drained_counters = counters.drain(last);
+        self.with_details(events, Analytics::cut).await;
+        drop(alone);
         let clicked = drained_counters.len();
         let mut written = Ok(clicked);
         for at in (0..clicked).step_by(TOTALS_PER_CHANGE) {
-            let pending =
-                self.shared.append_totals(&drained_counters[at..clicked.min(at + TOTALS_PER_CHANGE)]);
-            if let Err(error) = pending.await {
+            let slice = &drained_counters[at..clicked.min(at + TOTALS_PER_CHANGE)];
+            // With the last totals: a tick has clicks of any link, and no more than the totals before it.
+            let is_last = at + TOTALS_PER_CHANGE >= clicked;
+            let tick = if is_last { self.shared.next_tick() } else { None };
+            if let Err(error) = self.append(slice, tick).await {
                 // The Changes of earlier slices are in the log, so only the rest stays dirty.
                 counters.put_back(drained_counters.split_off(at));
                 written = Err(Error::Log(error));
                 break;
             }
+        }
+        // Details of more clicks than fit beside their totals, and those of visits that are not counted.
+        while written.is_ok()
+            && let Some(tick) = self.shared.next_tick()
+        {
+            written = self.append(&[], Some(tick)).await.map(|()| clicked).map_err(Error::Log);
         }
         // Before the counters are dropped here, since they can be evicted from then on.
         let mut drained = self.shared.drained.lock();
@@ -91,9 +192,61 @@ impl ClickLog {
         written
     }
 
+    /// Runs a step of the aggregation on a thread that may block: after a busy second it takes tens of milliseconds.
+    async fn with_details(&self, events: Option<Vec<CapturedEvents>>, step: AggregationStep) {
+        let (Some(events), Some(analytics)) = (events, self.shared.analytics.clone()) else { return };
+        let shared = Arc::clone(&self.shared);
+        let run = move || {
+            let directory = shared.directory.load();
+            // The default domain has no name of its own.
+            let is_own = |host: &str| host == shared.site.host() || directory.domain_named(host).is_some();
+            step(&analytics, events, shared.clock.now(), &is_own);
+        };
+        if tokio::task::spawn_blocking(run).await.is_err() {
+            tracing::error!("the details of clicks could not be aggregated");
+        }
+    }
+
+    /// Writes the totals of some counters and a tick as one Change.
+    async fn append(&self, counters: &[Arc<Counter>], tick: Option<Outgoing>) -> Result<(), CommitError> {
+        let written = self.shared.append_totals(counters, tick.as_ref()).await;
+        if let (Some(analytics), Some(tick)) = (&self.shared.analytics, tick) {
+            analytics.settle(
+                tick,
+                match &written {
+                    Ok(position) => Fate::Written(*position),
+                    // The Change may be in the log, behind all that is there now. A second one would add its clicks again.
+                    Err(CommitError::Unknown) => Fate::Unknown(self.shared.log.position().next()),
+                    Err(_) => Fate::Rejected,
+                },
+            );
+        }
+        written.map(|_| ())
+    }
+
+    /// Turns captured details into cells: while many come, so that the buffers do not overflow before the next drain, and
+    /// every [`ABSORB_INTERVAL`]. Runs until `stop` is true.
+    async fn absorb_details(&self, mut stop: watch::Receiver<bool>) {
+        let Some(analytics) = self.shared.analytics.clone() else { return };
+        loop {
+            tokio::select! {
+                () = analytics.capture.crowded() => {}
+                () = tokio::time::sleep(ABSORB_INTERVAL) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            let _alone = analytics.drains.lock().await;
+            let events = analytics.capture.take();
+            self.with_details(Some(events), Analytics::absorb).await;
+        }
+    }
+
     /// Drains counters every `interval`, and earlier when many are dirty, until `stop` is true. Must not be
     /// aborted: an aborted drain loses the clicks of the counters that it took.
-    pub async fn flush_regularly(&self, interval: Duration, mut stop: watch::Receiver<bool>) {
+    pub async fn flush_regularly(&self, interval: Duration, stop: watch::Receiver<bool>) {
+        tokio::join!(self.drain_regularly(interval, stop.clone()), self.absorb_details(stop));
+    }
+
+    async fn drain_regularly(&self, interval: Duration, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(interval);
         // A drain that takes longer than an interval must not be followed by a burst of drains.
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -186,14 +339,20 @@ impl Shared {
         Ok(std::iter::once(self.node).chain(others).map(remove).collect())
     }
 
-    fn append_totals(&self, counters: &[Arc<Counter>]) -> Pending {
+    /// Returns the next tick for the log.
+    fn next_tick(&self) -> Option<Outgoing> {
+        self.analytics.as_ref()?.next()
+    }
+
+    fn append_totals(&self, counters: &[Arc<Counter>], tick: Option<&Outgoing>) -> Pending {
         let _order = self.totals.lock();
         // Checked under the lock: a deletion that committed before has removed the total, which must not be
         // written again.
         let kept: Vec<_> = counters.iter().filter(|counter| !counter.is_retired()).cloned().collect();
-        let puts =
-            self.cache.counters().tally(&kept).into_iter().map(|(id, own)| self.put_total(id, own)).collect();
-        self.log.commit(Proposal { puts, ..Proposal::default() })
+        let totals = self.cache.counters().tally(&kept).into_iter().map(|(id, own)| self.put_total(id, own));
+        let tick =
+            tick.map(|tick| Put { key: keys::tick(self.node, tick.number), value: Some(tick.value()) });
+        self.log.commit(Proposal { puts: totals.chain(tick).collect(), ..Proposal::default() })
     }
 
     /// Returns all counted clicks of a link, including those that are not in the log yet.

@@ -28,6 +28,8 @@ use super::tenants::caps::Caps;
 use super::tenants::directory::Directory;
 use super::tenants::folded_tags::FoldedWorkspaces;
 use super::tenants::secrets::EnvironmentKey;
+use crate::analytics::Analytics;
+use crate::analytics::capture::Capture;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::fair::Shares;
@@ -108,6 +110,8 @@ pub struct Parts {
     pub environment_key: Option<String>,
     /// The number of this node.
     pub node: NodeNumber,
+    /// The details of clicks. `None` if the operator keeps none.
+    pub analytics: Option<Arc<Analytics>>,
 }
 
 impl fmt::Debug for Parts {
@@ -155,6 +159,7 @@ impl Core {
             snapshots: AtWork::default(),
             filled_links: FilledLinks::default(),
             folded_tags: FoldedWorkspaces::default(),
+            analytics: parts.analytics,
             is_loaded: AtomicBool::new(false),
         };
         Ok(Core { shared: Arc::new(shared) })
@@ -208,6 +213,16 @@ impl Core {
     /// Returns the cache of links.
     pub fn cache(&self) -> &Cache {
         &self.shared.cache
+    }
+
+    /// Returns the details of clicks, `None` if the operator keeps none.
+    pub fn analytics(&self) -> Option<&Arc<Analytics>> {
+        self.shared.analytics.as_ref()
+    }
+
+    /// Returns what captures the details of clicks.
+    pub fn capture(&self) -> Option<&Capture> {
+        self.shared.analytics.as_ref().map(|analytics| &analytics.capture)
     }
 
     /// Returns how many writes held the exclusive lock for longer than 100 ms.

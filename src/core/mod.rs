@@ -7,6 +7,7 @@
 //!
 //! Files of this part import from the file that defines a name, never from this one.
 
+mod analytics;
 pub mod clicks;
 mod commit;
 mod context;
@@ -27,6 +28,9 @@ mod sweep;
 pub mod tenants;
 mod view;
 
+pub use self::analytics::{
+    About, AnalyticsQuery, AnalyticsView, Period, ROWS_MAX as ANALYTICS_ROWS_MAX, link_of as link_of_row,
+};
 pub use self::context::{Claim, Client, Context};
 pub use self::error::{BuildError, Error};
 pub use self::handle::{ClickLog, Core, Links, Parts, Snapshots, Tenants};

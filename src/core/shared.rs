@@ -23,6 +23,7 @@ use super::tenants::caps::Caps;
 use super::tenants::directory::Directory;
 use super::tenants::folded_tags::FoldedWorkspaces;
 use super::tenants::secrets::EnvironmentKey;
+use crate::analytics::Analytics;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::log::{Log, Position};
@@ -80,6 +81,8 @@ pub(in crate::core) struct Shared {
     /// Counts changes of links with placeholders, so that a change of custom values notices them.
     pub(in crate::core) filled_links: FilledLinks,
     pub(in crate::core) folded_tags: FoldedWorkspaces,
+    /// The details of clicks. `None` if the operator keeps none.
+    pub(in crate::core) analytics: Option<Arc<Analytics>>,
     /// Set once the directory is loaded. Before, nothing can be found, and every request fails with 503.
     pub(in crate::core) is_loaded: AtomicBool,
 }

@@ -8,11 +8,11 @@ use hyper::{HeaderMap, Uri, Version};
 
 use super::address::check_code;
 use super::input::Input;
+use crate::agents::{Agent, Agents};
 use crate::http::host;
 use crate::http::route::Route;
 use crate::model::network::Networks;
 use crate::model::short_code::{canonical, is_reserved};
-use crate::visit::agents::{Agent, Agents};
 use crate::visit::peer;
 
 /// Takes the target, then a line for each `Host`. Asserts that an accepted host has its canonical spelling and needs

@@ -6,6 +6,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
+use crate::analytics::store;
 use crate::log::CLICKS_PREFIX;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
@@ -36,7 +37,7 @@ kinds! {
     Outcome = b'a',
     /// Workspace: credits left.
     Balance = b'b',
-    /// Link id, node: click total.
+    /// Link id, node: click total. Node, number: details of clicks, in the log only.
     // The log knows this byte: it leaves totals out of its fingerprint.
     Clicks = CLICKS_PREFIX,
     /// Domain: domain.
@@ -267,6 +268,17 @@ pub fn clicks_of(id: Id) -> Bytes {
 /// Returns the link and the node in the key of a click total.
 pub fn parse_clicks(key: &[u8]) -> Option<(Id, NodeNumber)> {
     parse_id_and_node(Kind::Clicks.rest(key)?)
+}
+
+/// Returns the key of a tick, by the node that counted its clicks and a number that is reused. It begins like the key of a
+/// total, so that the log treats both alike, and is shorter. The table does not contain it.
+pub fn tick(node: NodeNumber, number: u8) -> Bytes {
+    Bytes::copy_from_slice(&store::key(node.0, number))
+}
+
+/// Returns whether the record of a key is in the log only.
+pub(crate) fn is_of_log_only(key: &[u8]) -> bool {
+    store::is_tick(key)
 }
 
 /// Returns the bytes of a node at the end of a key: none for [`NodeNumber::ALONE`], whose keys are those

@@ -168,6 +168,9 @@ impl Applier {
                     }
                 }
                 let Some(record) = record else { break };
+                if super::keys::is_of_log_only(&record.key) {
+                    continue;
+                }
                 let entry = Entry { put: Put { key: record.key, value: Some(record.value) }, replaces: None };
                 counts.created(store, &entry, record.revision)?;
                 added.take(&entry, record.revision)?;

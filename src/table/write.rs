@@ -103,8 +103,8 @@ impl<'a> Run<'a> {
             self.counts.write(store, position)?;
         }
         for entry in kept {
-            // The newest total of each link is written at the end of the run.
-            if self.totals.take(entry, position) {
+            // The newest total of each link is written at the end of the run. Details of clicks are not in the table.
+            if keys::is_of_log_only(&entry.put.key) || self.totals.take(entry, position) {
                 continue;
             }
             self.counts.created(store, entry, position)?;

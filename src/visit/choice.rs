@@ -30,13 +30,13 @@ mod tests {
     use hyper::{HeaderMap, Method};
 
     use super::*;
+    use crate::agents::Agent;
     use crate::cache::entry::{Conditional, Targets};
     use crate::clock::Timestamp;
     use crate::model::destination::LinkType;
     use crate::model::link::{Options, sample};
     use crate::model::network::Networks;
     use crate::visit::Visit;
-    use crate::visit::agents::Agent;
     use crate::visit::intent::Intent;
     use crate::visit::rule::VisitFacts;
     use crate::visit::rule::tests::no_list;
@@ -46,7 +46,7 @@ mod tests {
     }
 
     fn for_bots(evaluation: &Evaluation<'_>) -> Option<usize> {
-        (evaluation.facts.agent == Agent::Bot).then_some(2)
+        (evaluation.facts.agent.kind == Agent::Bot).then_some(2)
     }
 
     #[test]

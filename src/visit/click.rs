@@ -1,20 +1,25 @@
 //! The click funnel: every counted click passes [`Visitor::click`], and nothing else counts clicks. The
-//! funnel queues the webhooks of a click; statistics will be added here.
+//! funnel captures the details of a click for the analytics, and queues its webhooks.
 //!
 //! A [`Click`] borrows from the request. The click of a plain redirect allocates nothing, and reads a
 //! header only when a consumer needs the header.
+//!
+//! Visits of bots and prefetches are captured as well, and marked as not counted.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hyper::header::{ACCEPT_LANGUAGE, HeaderValue, REFERER};
+use hyper::header::HeaderValue;
 
-use super::agents::Agent;
-use super::intent::Intent;
+use super::intent::{Head, Intent};
 use super::request::Visit;
 use super::rule::VisitFacts;
 use super::visitor::Visitor;
+use crate::agents::{Agent, UserAgent};
+use crate::analytics::capture::Facts;
+use crate::analytics::cell::{BY_LINK, BY_QR, COUNTED, PREFETCHED};
 use crate::clicks::counter::Counter;
+use crate::clicks::registry::Counters;
 use crate::clicks::reservations::Take;
 use crate::model::id::ForeignId;
 use crate::model::link::Link;
@@ -31,7 +36,7 @@ pub struct Click<'a> {
 /// Where the facts of a click are read from.
 #[derive(Clone, Copy, Debug)]
 enum ClickSource<'a> {
-    Head(&'a Visit<'a>, Agent),
+    Head(&'a Visit<'a>, &'a Head<'a>, UserAgent),
     /// The facts that were copied from the head, since the visit may have waited.
     Facts(&'a VisitFacts),
 }
@@ -49,8 +54,13 @@ pub(super) enum ClickOutcome {
 
 impl<'a> Click<'a> {
     /// Creates the click of a plain redirect that is answered from the head of its request.
-    pub(super) fn of_head(counter: &'a Arc<Counter>, visit: &'a Visit<'a>, agent: Agent) -> Click<'a> {
-        Click { counter, link: None, source: ClickSource::Head(visit, agent) }
+    pub(super) fn of_head(
+        counter: &'a Arc<Counter>,
+        visit: &'a Visit<'a>,
+        head: &'a Head<'a>,
+        agent: UserAgent,
+    ) -> Click<'a> {
+        Click { counter, link: None, source: ClickSource::Head(visit, head, agent) }
     }
 
     /// Creates the click of a visit that may have waited. `link` is `None` for a plain redirect, whose
@@ -68,26 +78,26 @@ impl<'a> Click<'a> {
         self.counter
     }
 
-    /// Returns the kind of visitor, classified by its `User-Agent`.
-    pub fn agent(&self) -> Agent {
+    /// Returns what the visitor's `User-Agent` tells.
+    pub fn agent(&self) -> UserAgent {
         match self.source {
-            ClickSource::Head(_, agent) => agent,
+            ClickSource::Head(.., agent) => agent,
             ClickSource::Facts(facts) => facts.agent,
         }
     }
 
-    /// Returns the `Referer` as sent.
+    /// Returns the `Referer` as sent. A plain redirect has read it only if details are captured.
     pub fn referrer(&self) -> Option<&'a HeaderValue> {
         match self.source {
-            ClickSource::Head(visit, _) => visit.headers.get(REFERER),
+            ClickSource::Head(_, head, _) => head.referrer,
             ClickSource::Facts(facts) => facts.referrer.as_ref(),
         }
     }
 
-    /// Returns the `Accept-Language` as sent.
+    /// Returns the `Accept-Language` as sent, like [`Click::referrer`].
     pub fn language(&self) -> Option<&'a HeaderValue> {
         match self.source {
-            ClickSource::Head(visit, _) => visit.headers.get(ACCEPT_LANGUAGE),
+            ClickSource::Head(_, head, _) => head.language,
             ClickSource::Facts(facts) => facts.language.as_ref(),
         }
     }
@@ -95,8 +105,39 @@ impl<'a> Click<'a> {
     /// Returns the visitor's address.
     pub fn address(&self) -> IpAddr {
         match self.source {
-            ClickSource::Head(visit, _) => visit.address(),
+            ClickSource::Head(visit, ..) => visit.address(),
             ClickSource::Facts(facts) => facts.address,
+        }
+    }
+
+    /// Returns the query of the request as sent.
+    pub fn query(&self) -> Option<&'a str> {
+        match self.source {
+            ClickSource::Head(visit, ..) => visit.query,
+            ClickSource::Facts(facts) => facts.query.as_deref(),
+        }
+    }
+
+    fn intent(&self) -> Intent {
+        match self.source {
+            ClickSource::Head(_, head, _) => head.intent,
+            ClickSource::Facts(facts) => facts.intent,
+        }
+    }
+
+    /// Returns the facts for the analytics, with this trigger.
+    fn facts(&self, trigger: u32) -> Facts<'a> {
+        let agent = self.agent();
+        Facts {
+            link: self.counter.id(),
+            workspace: self.counter.workspace(),
+            address: self.address(),
+            agent: agent.bits(),
+            agent_hash: agent.hash,
+            trigger: trigger | if self.query().is_some_and(is_of_qr_code) { BY_QR } else { BY_LINK },
+            language: self.language().map(HeaderValue::as_bytes),
+            referrer: self.referrer().map(HeaderValue::as_bytes),
+            query: self.query(),
         }
     }
 
@@ -109,12 +150,32 @@ impl<'a> Click<'a> {
     }
 }
 
+/// Returns whether a query says that the link was opened by its QR code: `qr` or `qr=1`, as the first parameter or a
+/// later one.
+fn is_of_qr_code(query: &str) -> bool {
+    query.split('&').any(|parameter| matches!(parameter, "qr" | "qr=1"))
+}
+
 impl Visitor {
     /// Counts a visit to a plain redirect if the visit is a click. Never waits.
-    pub(super) fn click_plain(&self, intent: Intent, count_bots: bool, click: &Click<'_>) {
-        if intent.is_click(click.agent(), count_bots) {
+    pub(super) fn click_plain(&self, count_bots: bool, click: &Click<'_>) {
+        if click.intent().is_click(click.agent().kind, count_bots) {
             self.click(click);
+        } else {
+            self.note_uncounted(click);
         }
+    }
+
+    /// Captures a visit that is no click, if it is of a bot or a prefetch.
+    pub(super) fn note_uncounted(&self, click: &Click<'_>) {
+        let Some(capture) = self.links.capture() else { return };
+        let trigger = match click.intent() {
+            Intent::Prefetch => PREFETCHED,
+            Intent::Follow if click.agent().kind != Agent::Person => 0,
+            // A person who did not follow the link, such as at a form, is no visit yet.
+            _ => return,
+        };
+        capture.push(&click.facts(trigger));
     }
 
     /// Counts a click and queues its webhooks, unless the link's limit forbids the click. Never waits.
@@ -128,6 +189,11 @@ impl Visitor {
                 Take::LimitReached => return ClickOutcome::LimitReached,
                 Take::Unreserved => return ClickOutcome::Unreserved { limit },
             },
+        }
+        // Behind the count: the cells of a link have no more clicks than its total. The clicks of a detached counter
+        // are in no total.
+        if let Some(capture) = self.links.capture().filter(|_| !Counters::is_detached(click.counter)) {
+            capture.push(&click.facts(COUNTED));
         }
         // A plain redirect has no webhooks: a link with webhook URLs is not compiled to one.
         if let Some(link) = click.link {
@@ -146,7 +212,7 @@ impl Visitor {
             at: self.links.clock().now(),
             // A header may have any bytes, and the JSON of an event needs text.
             referrer: click.referrer().and_then(|value| value.to_str().ok()),
-            agent: click.agent().name(),
+            agent: click.agent().kind.name(),
             // Waypost has no database of addresses and countries yet.
             country: None,
             contact: click.contact().map(ForeignId::as_str),
@@ -156,7 +222,7 @@ impl Visitor {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::USER_AGENT;
+    use hyper::header::{ACCEPT_LANGUAGE, REFERER, USER_AGENT};
     use hyper::{HeaderMap, Method};
 
     use super::*;
@@ -175,11 +241,23 @@ mod tests {
         let visit = Visit { method, host: "h", path: "/a", query: None, headers: &headers, peer, proxies };
         let facts = VisitFacts::new(Intent::Follow, Agent::Bot, "", &visit);
         let counter = Arc::new(Counter::new(Id::from_bits(9), 4));
-        for click in [Click::of_head(&counter, &visit, Agent::Bot), Click::of_visit(&counter, None, &facts)] {
+        let head = Head::read(method, &headers, true);
+        let of_head = Click::of_head(&counter, &visit, &head, Agent::Bot.into());
+        for click in [of_head, Click::of_visit(&counter, None, &facts)] {
             assert_eq!(click.counter().id(), Id::from_bits(9));
-            assert_eq!((click.agent(), click.address()), (Agent::Bot, peer));
+            assert_eq!((click.agent().kind, click.address()), (Agent::Bot, peer));
             assert_eq!(click.referrer(), headers.get(REFERER));
             assert_eq!(click.language(), headers.get(ACCEPT_LANGUAGE));
+        }
+    }
+
+    #[test]
+    fn the_query_of_a_qr_code() {
+        for query in ["qr", "qr=1", "a=b&qr=1", "qr&a"] {
+            assert!(is_of_qr_code(query), "{query}");
+        }
+        for query in ["", "qr=0", "qrx", "aqr=1", "a=qr"] {
+            assert!(!is_of_qr_code(query), "{query}");
         }
     }
 }

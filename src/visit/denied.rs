@@ -58,9 +58,9 @@ pub(super) fn warning(host: Option<&str>, domain: &Domain, links: &Links) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agents::Agent;
     use crate::core::deny_list::DenyList;
     use crate::model::link::{Edit, PasswordHash};
-    use crate::visit::agents::Agent;
     use crate::visit::intent::Intent;
     use crate::visit::rule::tests::{conditional, evaluation, facts, now};
     use crate::visit::rules::judge;

@@ -77,7 +77,7 @@ impl Visitor {
         let targets = self.links.targets(&view.link);
         // Neither flag has an effect here: the loop check below always runs, and the rules consult the deny list.
         let conditional = Conditional { link: view.link, targets, leads_here: false, is_denied: false };
-        let agent = self.state.agents.of(request.user_agent.as_deref().map(str::as_bytes));
+        let agent = self.state.agents.look_up(request.user_agent.as_deref().map(str::as_bytes));
         let query = request.query.as_deref();
         // Browsers show the query with a question mark, and people copy it from there.
         let query = query.map(|query| query.strip_prefix('?').unwrap_or(query));

@@ -12,7 +12,7 @@ use hyper::{HeaderMap, Response, StatusCode};
 
 use super::click::{Click, ClickOutcome};
 use super::home::home_of;
-use super::intent::Intent;
+use super::intent::{Head, Intent};
 use super::locate::{AddressedLink, LinkAddress, NotALink, shorter_codes};
 use super::pages::PasswordPrompt;
 use super::redirect::PlainRedirect;
@@ -54,21 +54,21 @@ impl Visitor {
                 );
             }
         };
-        let (intent, user_agent) = Intent::and_agent(visit.method, visit.headers);
-        let agent = self.agent(user_agent);
+        let head = Head::read(visit.method, visit.headers, self.links.capture().is_some());
+        let agent = self.agent(head.agent);
         let unknown_host = self.unknown_host(&directory, visit.host);
         let found = self.links.cache().get(domain.number, &code, |entry| match &entry.action {
             Action::Redirect { status, location, count_bots }
                 if rest.is_empty() && unknown_host.is_none() =>
             {
-                self.click_plain(intent, *count_bots, &Click::of_head(&entry.counter, visit, agent));
+                self.click_plain(*count_bots, &Click::of_head(&entry.counter, visit, &head, agent));
                 Ok(PlainRedirect::new(*status, location))
             }
             // Boxed, since the result of the look-up is moved: a plain redirect is half as large.
             Action::Redirect { .. } | Action::Evaluate(_) => Err(Box::new(entry.clone())),
         });
         // A closure: a plain redirect must not copy any header.
-        let facts = || VisitFacts::new(intent, agent, rest, visit).at_unknown(unknown_host);
+        let facts = || VisitFacts::new(head.intent, agent, rest, visit).at_unknown(unknown_host);
         match found {
             Lookup::Hit(Ok(redirect)) => VisitResponse::Plain(redirect),
             Lookup::Hit(Err(entry)) => self.respond_to(&entry, domain, facts()),
@@ -100,8 +100,8 @@ impl Visitor {
         if codes.iter().all(is_absent) {
             return VisitResponse::Now(validity::not_found(domain, &self.links));
         }
-        let (intent, user_agent) = Intent::and_agent(visit.method, visit.headers);
-        let facts = VisitFacts::new(intent, self.agent(user_agent), "", visit);
+        let head = Head::read(visit.method, visit.headers, false);
+        let facts = VisitFacts::new(head.intent, self.agent(head.agent), "", visit);
         self.respond_later(codes, domain, facts.at_unknown(self.unknown_host(directory, visit.host)))
     }
 
@@ -232,7 +232,7 @@ impl Visitor {
                 return NextStep::Respond(validity::not_found(domain, &self.links));
             }
             Action::Redirect { status, location, count_bots } => {
-                self.click_plain(facts.intent, *count_bots, &Click::of_visit(&entry.counter, None, facts));
+                self.click_plain(*count_bots, &Click::of_visit(&entry.counter, None, facts));
                 return NextStep::Respond(match facts.intent {
                     // A browser would send the password on to the destination with 307 and 308.
                     Intent::Unlock => redirect::unlocked(location.clone()),
@@ -246,9 +246,10 @@ impl Visitor {
         let link = &conditional.link;
         let evaluation = self.evaluation(entry, conditional, facts, correct_password);
         let verdict = judge(&evaluation);
+        let click = Click::of_visit(&entry.counter, Some(link), facts);
         // Counted before the response exists: a click beyond the limit must not get the destination.
         if evaluation.counts(&verdict) {
-            match self.click(&Click::of_visit(&entry.counter, Some(link), facts)) {
+            match self.click(&click) {
                 ClickOutcome::Counted => {}
                 // Another visit took the last click after this evaluation read the total.
                 ClickOutcome::LimitReached => {
@@ -256,6 +257,8 @@ impl Visitor {
                 }
                 ClickOutcome::Unreserved { limit } => return NextStep::Reserve(limit),
             }
+        } else {
+            self.note_uncounted(&click);
         }
         NextStep::Respond(self.render(verdict, &evaluation, domain))
     }

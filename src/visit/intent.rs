@@ -1,9 +1,9 @@
 //! [`Intent`]: which requests are clicks. Only a visitor who follows the link is one.
 
-use hyper::header::{HeaderValue, USER_AGENT};
+use hyper::header::{ACCEPT_LANGUAGE, HeaderValue, REFERER, USER_AGENT};
 use hyper::{HeaderMap, Method};
 
-use super::agents::Agent;
+use crate::agents::Agent;
 
 /// Headers that contain the purpose of a request.
 const PURPOSES: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
@@ -28,20 +28,39 @@ pub enum Intent {
 impl Intent {
     /// Returns the intent of a request, by its method and headers.
     pub fn of(method: &Method, headers: &HeaderMap) -> Intent {
-        Intent::and_agent(method, headers).0
+        Head::read(method, headers, false).intent
     }
 
-    /// Returns the intent and the User-Agent. One loop over all headers is cheaper than four look-ups, three
-    /// of which nearly always fail.
-    pub(crate) fn and_agent<'a>(
-        method: &Method,
-        headers: &'a HeaderMap,
-    ) -> (Intent, Option<&'a HeaderValue>) {
-        let (mut is_prefetch, mut agent) = (false, None);
+    /// Returns whether a request is a click: a person follows the link, or a bot follows a link that counts
+    /// bots.
+    pub(crate) fn is_click(self, agent: Agent, count_bots: bool) -> bool {
+        matches!(self, Intent::Follow | Intent::Unlock | Intent::Submit)
+            && (agent == Agent::Person || count_bots)
+    }
+}
+
+/// What a visit needs of its head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'a> {
+    pub(crate) intent: Intent,
+    pub(crate) agent: Option<&'a HeaderValue>,
+    pub(crate) referrer: Option<&'a HeaderValue>,
+    pub(crate) language: Option<&'a HeaderValue>,
+}
+
+impl<'a> Head<'a> {
+    /// Reads a head. One loop over all headers is cheaper than a look-up of each, most of which fail. Referrer and
+    /// language are read only if `is_detailed`.
+    pub(crate) fn read(method: &Method, headers: &'a HeaderMap, is_detailed: bool) -> Head<'a> {
+        let (mut is_prefetch, mut agent, mut referrer, mut language) = (false, None, None, None);
         for (name, value) in headers {
+            // Of several lines only the first counts, as for `HeaderMap::get`.
             if name == USER_AGENT {
-                // Only the first line counts, as for `HeaderMap::get`.
                 agent = agent.or(Some(value));
+            } else if is_detailed && name == REFERER {
+                referrer = referrer.or(Some(value));
+            } else if is_detailed && name == ACCEPT_LANGUAGE {
+                language = language.or(Some(value));
             } else if is_prefetch_value(value.as_bytes()) {
                 is_prefetch |= PURPOSES.contains(&name.as_str());
             }
@@ -54,14 +73,7 @@ impl Intent {
             // HEAD. Any other method would not be counted either.
             _ => Intent::Probe,
         };
-        (intent, agent)
-    }
-
-    /// Returns whether a request is a click: a person follows the link, or a bot follows a link that counts
-    /// bots.
-    pub(crate) fn is_click(self, agent: Agent, count_bots: bool) -> bool {
-        matches!(self, Intent::Follow | Intent::Unlock | Intent::Submit)
-            && (agent == Agent::Person || count_bots)
+        Head { intent, agent, referrer, language }
     }
 }
 

@@ -6,7 +6,6 @@
 //! wait (for a link that is not in memory, for a reservation of a limited link's clicks, for the check
 //! of a password) is a future.
 
-pub mod agents;
 mod attempts;
 mod bots;
 mod button;

@@ -12,7 +12,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONT
 use hyper::{Response, StatusCode};
 
 use super::click::{Click, ClickOutcome};
-use super::intent::Intent;
+use super::intent::Head;
 use super::request::{Visit, VisitResponse};
 use super::rule::{Evaluation, Verdict, VisitFacts};
 use super::rules::judge;
@@ -40,8 +40,8 @@ impl Visitor {
     /// Answers a GET or HEAD of the counting image of a link. Returns `None` if the path is no such image.
     pub(super) fn pixel(&self, domain: &Domain, visit: &Visit<'_>) -> Option<VisitResponse> {
         let code = code_of(domain, visit.path)?.into_owned();
-        let (intent, user_agent) = Intent::and_agent(visit.method, visit.headers);
-        let facts = VisitFacts::new(intent, self.agent(user_agent), "", visit);
+        let head = Head::read(visit.method, visit.headers, false);
+        let facts = VisitFacts::new(head.intent, self.agent(head.agent), "", visit);
         // The rule of `confirm` asks for a button, which an image cannot have.
         let facts = VisitFacts { is_confirmed: true, ..facts };
         let (visitor, domain) = (self.clone(), Domain::clone(domain));

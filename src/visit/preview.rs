@@ -2,8 +2,8 @@
 //! and others show in place of a link. Their crawlers get a page with Open Graph and Twitter tags. Such a
 //! visit is no click, counts in no limit and sends no webhook. People are redirected.
 
-use super::agents::Agent;
 use super::rule::{Evaluation, Rule, Verdict};
+use crate::agents::Agent;
 use crate::model::link::Options;
 
 pub(super) const PREVIEW: Rule = Rule {
@@ -20,7 +20,7 @@ pub(super) const PREVIEW: Rule = Rule {
 };
 
 fn is_preview(evaluation: &Evaluation<'_>) -> bool {
-    evaluation.facts.agent == Agent::Preview
+    evaluation.facts.agent.kind == Agent::Preview
 }
 
 /// Returns whether the link has something to show in a preview.

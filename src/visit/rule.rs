@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use hyper::header::{ACCEPT_LANGUAGE, COOKIE, HeaderValue, REFERER};
 
-use super::agents::Agent;
 use super::intent::Intent;
 use super::request::Visit;
+use crate::agents::{Agent, UserAgent};
 use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
 use crate::core::deny_list::DenyList;
@@ -19,7 +19,7 @@ use crate::model::link::Options;
 #[derive(Clone, Debug)]
 pub(super) struct VisitFacts {
     pub(super) intent: Intent,
-    pub(super) agent: Agent,
+    pub(super) agent: UserAgent,
     /// The path of the link as sent: one of the spellings of its code.
     pub(super) path: String,
     /// The part of the path after the code, without the slash between them.
@@ -44,13 +44,18 @@ pub(super) struct VisitFacts {
 
 impl VisitFacts {
     /// Copies the facts of a visit. `rest` is the part of its path after the code.
-    pub(super) fn new(intent: Intent, agent: Agent, rest: &str, visit: &Visit<'_>) -> VisitFacts {
+    pub(super) fn new(
+        intent: Intent,
+        agent: impl Into<UserAgent>,
+        rest: &str,
+        visit: &Visit<'_>,
+    ) -> VisitFacts {
         let Visit { path, query, headers, .. } = *visit;
         // Only `1`: `DNT: 0` is a consent.
         let is_one = |name: &str| headers.get(name).is_some_and(|value| value == "1");
         VisitFacts {
             intent,
-            agent,
+            agent: agent.into(),
             // `rest` has no leading slash, so a slash is left at the end of the path.
             path: path.strip_suffix(rest).unwrap_or(path).trim_end_matches('/').to_owned(),
             rest: rest.to_owned(),
@@ -113,8 +118,8 @@ impl Evaluation<'_> {
     /// Returns whether this visit is a click, whatever the rules decide about it.
     pub(super) fn is_click(&self) -> bool {
         let Options { count_bots, skip_social_crawler_tracking, .. } = self.conditional.link.options;
-        let skips = skip_social_crawler_tracking && self.facts.agent == Agent::Preview;
-        self.facts.intent.is_click(self.facts.agent, count_bots && !skips)
+        let skips = skip_social_crawler_tracking && self.facts.agent.kind == Agent::Preview;
+        self.facts.intent.is_click(self.facts.agent.kind, count_bots && !skips)
     }
 
     /// Returns whether this visit is counted if it gets this verdict.
@@ -190,7 +195,7 @@ pub(super) fn fires_pixels(evaluation: &Evaluation<'_>) -> bool {
     // A prefetch may never be seen, so no vendor is informed, and a page would lose the body of a submit. HEAD
     // is included: its head must equal that of GET (RFC 9110 9.3.2).
     let is_seen = !matches!(evaluation.facts.intent, Intent::Prefetch | Intent::Submit);
-    let is_person = evaluation.facts.agent == Agent::Person && is_seen;
+    let is_person = evaluation.facts.agent.kind == Agent::Person && is_seen;
     options.has_pixels() && is_person && !evaluation.facts.is_private
 }
 
@@ -260,7 +265,7 @@ pub(super) mod tests {
         headers.append(COOKIE, HeaderValue::from_static("b=2"));
         headers.insert(REFERER, HeaderValue::from_static("https://from.test/"));
         let facts = facts_of(Intent::Probe, Agent::Bot, ("/a//x/y", "x/y", Some("q=1")), &headers);
-        assert_eq!((facts.intent, facts.agent), (Intent::Probe, Agent::Bot));
+        assert_eq!((facts.intent, facts.agent.kind), (Intent::Probe, Agent::Bot));
         assert_eq!((&*facts.path, &*facts.rest, facts.query.as_deref()), ("/a", "x/y", Some("q=1")));
         assert_eq!(facts.cookies, ["a=1", "b=2"]);
         assert_eq!(facts.referrer.as_ref().map(HeaderValue::as_bytes), Some(&b"https://from.test/"[..]));

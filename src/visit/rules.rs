@@ -35,9 +35,9 @@ pub(super) fn judge(evaluation: &Evaluation<'_>) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agents::Agent;
     use crate::clock::Timestamp;
     use crate::model::link::{Edit, PasswordHash};
-    use crate::visit::agents::Agent;
     use crate::visit::intent::Intent;
     use crate::visit::rule::Presentation;
     use crate::visit::rule::tests::{conditional, evaluation, facts, now};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
+use hyper::header::USER_AGENT;
 
 use super::home::home_of;
 use super::intent::Intent;
@@ -44,7 +45,7 @@ impl Visitor {
         // Older versions stored another spelling of some codes.
         let mut codes = earlier_spellings(&code, &code, !domain.case_sensitive);
         codes.insert(0, code);
-        let (_, user_agent) = Intent::and_agent(visit.method, visit.headers);
+        let user_agent = visit.headers.get(USER_AGENT);
         // A probe, which is never counted.
         let facts = VisitFacts::new(Intent::Probe, self.agent(user_agent), "", visit);
         let facts = facts.at_unknown(self.unknown_host(directory, visit.host));

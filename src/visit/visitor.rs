@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use hyper::header::HeaderValue;
 
-use super::agents::{Agent, Agents};
 use super::attempts::Attempts;
 use super::host_misses::HostMisses;
 use super::settings::Settings;
+use crate::agents::{Agents, UserAgent};
 use crate::cache::Lookup;
 use crate::cache::entry::Entry;
 use crate::core::{ClickLog, Core, Error, Links, Resolved, Snapshots, Tenants};
@@ -48,7 +48,10 @@ impl Visitor {
             snapshots: core.snapshots(),
             click_log: core.click_log(),
             settings,
-            agents: Agents::default(),
+            // By the same hashes after a restart: the visitors of the day are known by them.
+            agents: core
+                .analytics()
+                .map_or_else(Agents::new, |analytics| Agents::seeded(analytics.agent_seed())),
             attempts: Attempts::default(),
             host_misses: Arc::default(),
         };
@@ -60,9 +63,9 @@ impl Visitor {
         &self.state.host_misses
     }
 
-    /// Returns the kind of visitor that sends this User-Agent.
-    pub(super) fn agent(&self, user_agent: Option<&HeaderValue>) -> Agent {
-        self.state.agents.of(user_agent.map(HeaderValue::as_bytes))
+    /// Returns what this User-Agent tells.
+    pub(super) fn agent(&self, user_agent: Option<&HeaderValue>) -> UserAgent {
+        self.state.agents.look_up(user_agent.map(HeaderValue::as_bytes))
     }
 
     /// Returns the first of these codes' links that exists.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{KEY, TestApp};
 use crate::support::http::{Client, text};
+use crate::support::process::{PATIENCE, poll};
 use crate::support::transcript::{self, Example, Exchange, Known};
 
 /// Creates two companies with a workspace and keys each, and returns the values for the transcripts. The ids
@@ -53,12 +54,28 @@ pub(super) fn run_all() -> Vec<(Exchange, Example)> {
         let app = TestApp::start();
         let mut known = places(&mut app.admin());
         let mut client = app.visitor();
+        let mut visits = 0;
         for exchange in exchanges {
             let example = exchange.run(&mut client, &mut known);
+            if exchange.status == 302 {
+                visits += 1;
+                wait_for_details(&app, visits);
+            }
             shown.push((exchange, example));
         }
     }
     shown
+}
+
+/// Waits until a question about clicks finds this number of visits. Their details are stored with the next drain.
+fn wait_for_details(app: &TestApp, visits: u32) {
+    let core = app.app().core();
+    app.wait(core.click_log().flush()).expect("the clicks are written");
+    let store = &core.analytics().expect("details are kept by default").store;
+    poll("the details of a visit", PATIENCE, || {
+        let found: u32 = store.view().open.cells.iter().map(|cell| cell.counts.clicks).sum();
+        (found >= visits).then_some(())
+    });
 }
 
 /// Returns the entries of a folder, by name.

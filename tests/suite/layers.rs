@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The parts in their order: each may use the parts before it, and itself.
-const LAYERS: [&str; 25] = [
+const LAYERS: [&str; 27] = [
     "settings",
     "clock",
     "readiness",
@@ -17,8 +17,10 @@ const LAYERS: [&str; 25] = [
     "model",
     "json",
     "fair",
+    "agents",
     "log",
     "clicks",
+    "analytics",
     "table",
     "cache",
     "core",
@@ -35,8 +37,16 @@ const LAYERS: [&str; 25] = [
 ];
 
 /// Parts that use nothing of ours.
-const LEAVES: [&str; 7] =
-    ["settings", "clock", "readiness", "descriptors", "private_files", "authorities", "own_address"];
+const LEAVES: [&str; 8] = [
+    "agents",
+    "settings",
+    "clock",
+    "readiness",
+    "descriptors",
+    "private_files",
+    "authorities",
+    "own_address",
+];
 
 /// What the files of a vendor's dialect may use.
 const OF_A_DIALECT: [&str; 5] = ["model", "clock", "json", "http::api::dialect", "http::api::query"];

@@ -2,6 +2,8 @@
 
 /// Short URLs that change.
 mod addresses;
+/// Click analytics through the API.
+mod analytics;
 /// Backups.
 mod backups;
 /// Bounds on what tenants keep.
@@ -17,6 +19,7 @@ mod certificate_faults;
 mod certificate_time;
 mod certificates;
 /// The commands that are clients of a server.
+mod click_store;
 mod client;
 /// Commands on files and data folders.
 mod commands;

@@ -10,13 +10,14 @@ use crate::support::app::TestApp;
 use crate::support::https_app::HttpsApp;
 
 /// Names in prose that are spelt like names of the code.
-const PROPER_NAMES: [&str; 13] = [
+const PROPER_NAMES: [&str; 14] = [
     "CycloneDX",
     "GitHub",
     "HighLevel",
     "JavaScript",
     "KiB",
     "LinkedIn",
+    "MaxMind",
     "MiB",
     "OpenAPI",
     "OpenMetrics",
@@ -27,14 +28,16 @@ const PROPER_NAMES: [&str; 13] = [
 ];
 
 /// Documents for users, in which also code in backticks has no paths of Rust.
-const FOR_USERS: [&str; 9] = [
+const FOR_USERS: [&str; 11] = [
     "README.md",
+    "analytics.md",
     "api.md",
     "clients.md",
     "commands.md",
     "https.md",
     "links.md",
     "operating.md",
+    "privacy.md",
     "troubleshooting.md",
     "webhooks.md",
 ];

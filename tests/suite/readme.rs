@@ -119,10 +119,11 @@ fn blocks_and_shapes() {
 }
 
 /// The documents with commands, in the order in which a reader reads them.
-const READING_ORDER: [&str; 9] = [
+const READING_ORDER: [&str; 10] = [
     "README.md",
     "links.md",
     "api.md",
+    "analytics.md",
     "commands.md",
     "clients.md",
     "webhooks.md",

@@ -77,6 +77,8 @@ fn fill(template: &str, ids: &BTreeMap<&str, String>, victim: &Tenant, nobodys: 
         let (name, after) = rest.split_once('}').expect("a closing brace");
         let owner = ids.keys().filter(|owner| before.starts_with(**owner)).max_by_key(|owner| owner.len());
         let id = match name {
+            // The name of a question, and no id.
+            "what" => "summary",
             _ if nobodys => "00000000000000000000",
             "locationId" => &victim.workspace,
             _ => owner.map_or_else(|| panic!("nothing of the victim's for {template}"), |owner| &*ids[owner]),

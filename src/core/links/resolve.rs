@@ -98,6 +98,8 @@ impl LinkReader for Shared {
         let is_limited = link.options.max_clicks.is_some();
         let counter =
             self.cache.counters().get_or_load(id, is_limited, || self.table.clicks(id, self.node))?;
+        // Before the entry is in the cache, so that each click of it has the workspace.
+        counter.set_workspace(link.workspace);
         let is_kept = !Counters::is_detached(&counter);
         let targets = self.targets(&link);
         // Logged at the load, not at every visit.

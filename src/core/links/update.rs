@@ -196,7 +196,11 @@ impl Shared {
     /// Returns the workspace within sight where the link of this id, or its tombstone, is searched. For an id
     /// outside of the caller's sight it is the acting workspace, so that a foreign id takes as many reads as
     /// none.
-    fn workspace_in_sight(&self, viewer: &Viewer, id: Id) -> Result<WorkspaceNumber, Error> {
+    pub(in crate::core) fn workspace_in_sight(
+        &self,
+        viewer: &Viewer,
+        id: Id,
+    ) -> Result<WorkspaceNumber, Error> {
         // Such a key sees one workspace, so the owner of the id does not matter.
         if matches!(viewer.reach, Reach::Workspace(_)) {
             return Ok(viewer.acting);

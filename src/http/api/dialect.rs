@@ -20,10 +20,18 @@ pub use self::parse::{foreign_id, object, read, write};
 pub use self::paths::{PathMatch, find};
 pub use self::reply::{Body, FromReply, JSON, Reply, show};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
+pub use crate::analytics::query::answer::{AnswerRow, Rows};
+pub use crate::analytics::query::calendar::Granularity;
+pub use crate::analytics::query::error::QueryError;
+pub use crate::analytics::query::facet::{Facet, FacetKey};
+pub use crate::analytics::query::question::{FacetFilter, Visits};
+pub use crate::analytics::query::totals::ClickTotals;
+pub use crate::analytics::values::UtmName;
 pub use crate::core::{
-    Bulk, BulkView, CampaignPage, CampaignView, Created, Cursor, DomainView, FailedRow, ImportView, KeyView,
-    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, ListRange, Page, Paging, ROWS_MAX, Rendered, ShareView,
-    SnapshotView, Sort, WebhookSecretView, WorkspaceView,
+    ANALYTICS_ROWS_MAX, About, AnalyticsQuery, AnalyticsView, Bulk, BulkView, CampaignPage, CampaignView,
+    Created, Cursor, DomainView, FailedRow, ImportView, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery,
+    LinkView, ListRange, Page, Paging, Period, ROWS_MAX, Rendered, ShareView, SnapshotView, Sort,
+    WebhookSecretView, WorkspaceView, link_of_row,
 };
 pub use crate::visit::explain::{ExplainRequest, ExplainedRule, Explanation};
 
@@ -216,6 +224,7 @@ pub enum Command {
     /// Ends the lock that wrong passwords have put on a link.
     UnlockPassword(Id),
     Deliveries(Id),
+    Analytics(Box<AnalyticsQuery>, AnalyticsFormat),
     Render {
         text: Box<str>,
         contact: Option<ForeignId>,
@@ -248,6 +257,15 @@ pub enum Command {
     WebhookSecret(ForeignId),
     RotateWebhookSecret(ForeignId),
     OfSnapshots(SnapshotCommand),
+}
+
+/// The format of an answer about clicks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnalyticsFormat {
+    /// An object.
+    Json,
+    /// Comma-separated values, with a head line.
+    Csv,
 }
 
 /// The format of a list that may be too long for memory.
@@ -306,6 +324,7 @@ impl Command {
             | Command::Acting
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
+            | Command::Analytics(..)
             // Reading suffices: the text is not stored.
             | Command::Render { .. }
             | Command::Tags
@@ -355,6 +374,7 @@ impl Command {
             | Command::Acting
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
+            | Command::Analytics(..)
             | Command::Render { .. }
             | Command::Tags
             | Command::Campaigns(_)

@@ -112,6 +112,9 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         }
         Command::UnlockPassword(id) => done(visitor.forget_attempts(context, id).await?),
         Command::Deliveries(id) => deliveries(links, webhooks, context, id).await?,
+        Command::Analytics(query, format) => {
+            Reply::Analytics(Box::new(links.analytics(context, *query).await?), format)
+        }
         Command::Render { text, contact } => {
             Reply::Rendered(tenants.render(context, &text, contact.as_ref()).await?)
         }

@@ -20,6 +20,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 
+use crate::analytics::Analytics;
 use crate::cache::Cache;
 use crate::certificates::{CertificateOwner, CertificateSummary, Certificates};
 use crate::clock::{Clock, Timestamp};
@@ -371,6 +372,38 @@ impl MetricSource for Cache {
                 dropped,
             ),
         ]);
+    }
+}
+
+/// The details of clicks.
+impl MetricSource for Arc<Analytics> {
+    fn measure(&self, to: &mut Vec<Measure>) {
+        let status = self.store.status();
+        to.extend([
+            Measure::counter(
+                "click_details_dropped",
+                "Counted clicks whose details are not kept, for want of memory or room on the disk",
+                self.dropped(),
+            ),
+            Measure::gauge("click_details_parts", "Files with click details", status.parts as u64),
+            Measure::gauge("click_details_bytes", "Bytes of those files", status.bytes),
+            Measure::gauge(
+                "click_details_open_cells",
+                "Cells that are in no file yet",
+                status.open_cells as u64,
+            ),
+            Measure::counter(
+                "click_details_damaged",
+                "Files with click details that were set aside since the start, since they are damaged",
+                status.damaged,
+            ),
+        ]);
+    }
+
+    fn problems(&self, to: &mut Vec<String>) {
+        if self.store.status().damaged > 0 {
+            to.push("a file of click details is damaged and was set aside: see the log lines".to_owned());
+        }
     }
 }
 

@@ -180,6 +180,19 @@ impl DiskGuard {
         true
     }
 
+    /// Returns whether a file of `bytes` that nothing depends on leaves all the room that log and table need. Changes
+    /// nothing for them.
+    pub fn leaves_room(&self, bytes: u64) -> bool {
+        let mut state = self.state.lock();
+        self.refresh(&mut state);
+        if self.volume.is_none() {
+            return !state.low;
+        }
+        // Twice the margin: such a file must not be what stops the log.
+        let wanted = bytes.saturating_add(state.margin.saturating_mul(2)).saturating_add(state.ahead);
+        !state.low && state.free >= wanted
+    }
+
     /// Returns whether the table may write. `is_catching_up` means that the table has not caught up with
     /// the log since the start. On a full disk the ballast is freed for this, and may be used except for
     /// the last margin.
@@ -346,6 +359,8 @@ mod tests {
             let state = guard.state.lock();
             state.free - state.margin - state.ahead
         };
+        // Asked first: the answer changes nothing for the log.
+        assert!(!guard.leaves_room(u64::MAX) && !guard.leaves_room(room) && guard.leaves_room(1));
         assert!(!guard.admits(room / 2), "the table's share would not fit");
         let before = Instant::now();
         guard.ran_out();
@@ -353,7 +368,7 @@ mod tests {
         // Valid for as long as the test takes.
         guard.state.lock().checked = Some(before + FRESH * 100_000);
         assert!(guard.is_low());
-        assert!(!guard.admits(1));
+        assert!(!guard.admits(1) && !guard.leaves_room(1));
         guard.state.lock().checked = Some(before);
         std::thread::sleep(FRESH);
         assert!(guard.admits(1), "heals by itself");

@@ -5,7 +5,7 @@
 use hyper::Version;
 
 use crate::core::{Context, LINK_BYTES_MAX, STREAM_BYTES_MAX};
-use crate::http::api::dialect::{ApiError, Command, ImportQuery, LinkAct, SnapshotCommand};
+use crate::http::api::dialect::{ApiError, Command, Facet, ImportQuery, LinkAct, SnapshotCommand};
 use crate::http::api::execute::{Backend, api_error};
 use crate::http::api::streamed_list;
 
@@ -35,6 +35,12 @@ const FIELD_BYTES: usize = 1_024;
 
 /// Most bytes of one row in the response to a bulk, beside its URL: ids, the short URL, or an error.
 const ROW_BYTES: usize = 1_200;
+
+/// Most bytes of one row about clicks, as row and text: two keys of 253 bytes, a short URL, and counts.
+const ANALYTICS_ROW_BYTES: usize = 2 * 1_024;
+
+/// The same of a row by time, whose key is a number.
+const ANALYTICS_TIME_BYTES: usize = 384;
 
 /// Longest body that describes a link with a short response.
 const SHORT_BODY: usize = 1_024;
@@ -68,6 +74,8 @@ pub(in crate::http::api) async fn largest(
             // Each `{{` may begin a merge field, which is replaced by something longer.
             PER_TEXT_BYTE * (text.len() + FIELD_BYTES * text.matches("{{").count())
         }
+        Command::Analytics(query, _) if query.by == [Facet::Time] => ANALYTICS_TIME_BYTES * query.limit,
+        Command::Analytics(query, _) => ANALYTICS_ROW_BYTES * query.limit,
         // Their number is capped for each workspace, so the bound needs no look-up.
         Command::Tags => TAG_BYTES * crate::core::TAGS_MAX,
         Command::Campaigns(_) => CAMPAIGN_BYTES * crate::core::CAMPAIGNS_MAX,

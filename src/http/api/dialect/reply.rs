@@ -4,8 +4,8 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::{
-    Attempt, CampaignPage, CampaignView, Created, DomainView, Explanation, ImportView, KeyView, LinkView,
-    Page, Rendered, ShareView, SnapshotView, WebhookSecretView, WorkspaceView,
+    AnalyticsFormat, AnalyticsView, Attempt, CampaignPage, CampaignView, Created, DomainView, Explanation,
+    ImportView, KeyView, LinkView, Page, Rendered, ShareView, SnapshotView, WebhookSecretView, WorkspaceView,
 };
 use crate::json;
 use crate::model::id::Id;
@@ -109,6 +109,7 @@ pub enum Reply {
     Links(Page),
     Explained(Box<Explanation>),
     Deliveries(Vec<Attempt>),
+    Analytics(Box<AnalyticsView>, AnalyticsFormat),
     Rendered(Rendered),
     Tags(Vec<Tag>),
     Tag(Tag),

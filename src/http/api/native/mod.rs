@@ -5,6 +5,7 @@
 //! that breaks a rule. Every error is `{"error": "field: rule"}`. Unknown fields and parameters are ignored, and
 //! the answer names them ([`unknown`], [`parameters`]).
 
+mod analytics;
 mod campaigns;
 mod domains;
 mod error;
@@ -82,6 +83,8 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/api/v1/links/{id}/explain", BodyKind::None, explain::parse),
     endpoint("DELETE", "/api/v1/links/{id}/password-lock", BodyKind::None, |request| read(request, Command::UnlockPassword(links::id(request)?))),
     endpoint("GET", "/api/v1/links/{id}/deliveries", BodyKind::None, |request| read(request, Command::Deliveries(links::id(request)?))),
+    endpoint("GET", "/api/v1/analytics", BodyKind::None, analytics::parse),
+    endpoint("GET", "/api/v1/analytics/{what}", BodyKind::None, analytics::parse_by_name),
     endpoint("POST", "/api/v1/render", BodyKind::Plain, |request| noted(request, links::render, links::TEMPLATE)),
     endpoint("GET", "/api/v1/tags", BodyKind::None, |request| read(request, Command::Tags)),
     endpoint("POST", "/api/v1/tags", BodyKind::Plain, |request| noted(request, tags::create, tags::NEW)),

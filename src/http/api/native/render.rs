@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hyper::StatusCode;
 use serde::Serialize;
 
+use super::analytics::{AnalyticsJson, csv};
 use super::campaigns::CampaignJson;
 use super::domains::DomainJson;
 use super::explain::ExplanationJson;
@@ -15,7 +16,7 @@ use super::snapshots::{ImportJson, ShareJson, SnapshotJson, is_pending};
 use super::webhooks::{DeliveryJson, SecretJson};
 use super::workspaces::{CompanyJson, WorkspaceJson};
 use crate::formats::waypost::link_json::{Detail, TagJson};
-use crate::http::api::dialect::{Body, Created, Rendered, Reply};
+use crate::http::api::dialect::{AnalyticsFormat, Body, Created, Rendered, Reply};
 
 /// Renders the reply to any command.
 pub(super) fn reply(reply: &Reply) -> Body {
@@ -25,6 +26,8 @@ pub(super) fn reply(reply: &Reply) -> Body {
         Reply::Links(page) => Body::ok(&Listing::of(page)),
         Reply::Explained(explanation) => named("explain", &ExplanationJson::of(explanation)),
         Reply::Deliveries(all) => all_named("deliveries", all, DeliveryJson::of),
+        Reply::Analytics(view, AnalyticsFormat::Json) => Body::ok(&AnalyticsJson::of(view)),
+        Reply::Analytics(view, AnalyticsFormat::Csv) => csv(view),
         Reply::Rendered(rendered) => Body::ok(&RenderedJson::of(rendered)),
         Reply::Tags(all) => all_named("tags", all, TagJson::of),
         Reply::Tag(tag) => named("tag", &TagJson::of(tag)),

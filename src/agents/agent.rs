@@ -23,7 +23,7 @@ impl Agent {
     }
 
     /// Returns the bits in a slot of the cache. They are never zero, which is an empty slot.
-    pub(super) fn bits(self) -> u64 {
+    pub(super) fn bits(self) -> u16 {
         match self {
             // In memory only: the numbers may change with any version.
             Agent::Person => 1,
@@ -33,7 +33,7 @@ impl Agent {
     }
 
     /// Returns the kind of these bits, or `None` for an empty slot.
-    pub(super) fn of_bits(bits: u64) -> Option<Agent> {
+    pub(super) fn of_bits(bits: u16) -> Option<Agent> {
         // A search over `bits` and no second match: the numbers exist once.
         [Agent::Person, Agent::Preview, Agent::Bot].into_iter().find(|agent| agent.bits() == bits)
     }

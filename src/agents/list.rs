@@ -19,9 +19,15 @@ const ADDITIONS: &str = include_str!("additions.tsv");
 // Lazy, so that a command that serves no visitor does not compile the list.
 static LIST: LazyLock<CrawlerList> = LazyLock::new(|| CrawlerList::compile(&[PATTERNS, ADDITIONS]));
 
-/// Returns the kind of visitor that sends this User-Agent, by the list.
-pub(super) fn find(user_agent: &[u8]) -> Agent {
+/// Returns the kind of visitor that sends this User-Agent, and the number of the pattern that found it; 0 for a person.
+pub(super) fn find(user_agent: &[u8]) -> (Agent, u16) {
     LIST.find(user_agent)
+}
+
+/// Returns the name of the bot that this pattern finds: the pattern without its operators. Numbers of other versions
+/// have other names, so that a number must not be stored.
+pub(super) fn name(number: u16) -> &'static str {
+    LIST.names.get(usize::from(number)).map_or("", |name| name)
 }
 
 struct CrawlerList {
@@ -33,6 +39,8 @@ struct CrawlerList {
     regexes: RegexSet,
     /// The kind for each regular expression, by its number.
     of_regex: Vec<Agent>,
+    /// The names of all bots: those of texts, then those of regular expressions.
+    names: Vec<String>,
 }
 
 struct TextPattern {
@@ -45,6 +53,7 @@ impl CrawlerList {
     fn compile(lists: &[&str]) -> CrawlerList {
         let (mut texts, mut of_text) = (Vec::new(), Vec::new());
         let (mut regexes, mut of_regex) = (Vec::new(), Vec::new());
+        let (mut names, mut names_of_regexes) = (Vec::new(), Vec::new());
         for (agent, pattern) in lists.iter().flat_map(|list| rows(list)) {
             let (at_start, rest) = match pattern.strip_prefix('^') {
                 Some(rest) => (true, rest),
@@ -52,9 +61,11 @@ impl CrawlerList {
             };
             // All but a few dozen rows. The test `every_pattern_compiles` bounds the rest at 50.
             if let Some(text) = plain(rest) {
+                names.push(name_of(&text));
                 texts.push(text);
                 of_text.push(TextPattern { agent, at_start });
             } else {
+                names_of_regexes.push(name_of(&without_operators(pattern)));
                 regexes.push(pattern);
                 of_regex.push(agent);
             }
@@ -71,25 +82,27 @@ impl CrawlerList {
             .unicode(false)
             .build()
             .expect("the test `every_pattern_compiles` compiles the same list");
-        CrawlerList { texts, of_text, regexes, of_regex }
+        names.extend(names_of_regexes);
+        CrawlerList { texts, of_text, regexes, of_regex, names }
     }
 
-    /// Returns the kind of a User-Agent. A preview's pattern has priority over a bot's, since a preview is a
-    /// bot too.
-    fn find(&self, user_agent: &[u8]) -> Agent {
+    /// Returns the kind of a User-Agent and the number of the pattern. A preview's pattern has priority over a bot's,
+    /// since a preview is a bot too. Of two patterns of one kind, the one that the User-Agent has first.
+    fn find(&self, user_agent: &[u8]) -> (Agent, u16) {
         // Overlapping: a preview's text may begin inside a bot's text, and has priority.
         let texts = self.texts.find_overlapping_iter(user_agent).filter_map(|found| {
             let text = &self.of_text[found.pattern().as_usize()];
-            (!text.at_start || found.start() == 0).then_some(text.agent)
+            (!text.at_start || found.start() == 0).then_some((text.agent, found.pattern().as_usize()))
         });
         let regexes = self.regexes.matches(user_agent);
-        let regexes = regexes.iter().map(|number| self.of_regex[number]);
-        let mut best = Agent::Person;
-        for agent in texts.chain(regexes) {
+        let regexes = regexes.iter().map(|number| (self.of_regex[number], self.of_text.len() + number));
+        let mut best = (Agent::Person, 0);
+        for (agent, number) in texts.chain(regexes) {
+            let number = u16::try_from(number).expect("the list has fewer patterns");
             match agent {
-                Agent::Preview => return Agent::Preview,
-                Agent::Bot => best = Agent::Bot,
-                Agent::Person => {}
+                Agent::Preview => return (agent, number),
+                Agent::Bot if best.0 == Agent::Person => best = (agent, number),
+                Agent::Bot | Agent::Person => {}
             }
         }
         best
@@ -123,6 +136,37 @@ fn plain(pattern: &str) -> Option<String> {
     Some(text)
 }
 
+/// Returns the name in a text that a bot's User-Agent has.
+fn name_of(text: &str) -> String {
+    let is_edge = |c: char| !c.is_alphanumeric();
+    let start = text.strip_prefix("compatible;").unwrap_or(text);
+    let name = start.trim_matches(is_edge);
+    if name.is_empty() { text.trim().to_owned() } else { name.to_owned() }
+}
+
+/// Returns a pattern with the first of its alternatives and without its operators, to be read.
+fn without_operators(pattern: &str) -> String {
+    let (mut text, mut chars) = (String::new(), pattern.chars());
+    // In a class and in a group, what comes after the first alternative is skipped.
+    let (mut class, mut skips) = (None, false);
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => text.extend(chars.next().filter(char::is_ascii_punctuation).filter(|_| !skips)),
+            '[' => class = Some(0),
+            ']' => class = None,
+            '|' => skips = true,
+            '(' | ')' => skips = false,
+            '^' | '$' | '?' | '*' | '+' | '.' => {}
+            c if class.is_none_or(|seen| seen == 0) && !skips => {
+                text.push(c);
+                class = class.map(|seen| seen + 1);
+            }
+            _ => {}
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,7 +194,7 @@ mod tests {
                 plain(pattern.trim_start_matches('^')).unwrap_or_else(|| panic!("an operator: {line}"));
             // Behind a browser's name, unless the pattern is for the start.
             let before = if pattern.starts_with('^') { "" } else { "Mozilla/5.0 " };
-            let agent = vendored.find(format!("{before}{text}").as_bytes());
+            let (agent, _) = vendored.find(format!("{before}{text}").as_bytes());
             assert_eq!(agent, Agent::Person, "the vendored list has it: {line}");
         }
     }
@@ -193,7 +237,28 @@ mod tests {
             ("card", Agent::Person),
         ];
         for (user_agent, want) in rows {
-            assert_eq!(list.find(user_agent.as_bytes()), want, "{user_agent}");
+            assert_eq!(list.find(user_agent.as_bytes()).0, want, "{user_agent}");
         }
+    }
+
+    #[test]
+    fn bots_have_the_names_of_their_patterns() {
+        let rows = [
+            (&b"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"[..], "Googlebot"),
+            (
+                b"facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
+                "facebookexternalhit",
+            ),
+            (b"Slackbot-LinkExpanding 1.0", "Slackbot"),
+            (b"Mozilla/5.0 (compatible; SISTRIX Crawler)", "sistrix crawler"),
+        ];
+        for (user_agent, want) in rows {
+            let (agent, number) = find(user_agent);
+            assert_eq!((agent != Agent::Person, name(number)), (true, want));
+        }
+        assert!(LIST.names.iter().all(|name| !name.is_empty() && name.len() <= 64), "{:?}", LIST.names);
+        assert_eq!(LIST.names.len(), LIST.of_text.len() + LIST.of_regex.len());
+        // A number has 13 bits: see `UserAgent`.
+        assert!(LIST.names.len() < 1 << 13);
     }
 }

@@ -1,0 +1,245 @@
+//! [`Aggregator`]: turns captured events into cells, and cells into the ticks of the next Changes.
+//!
+//! 1. Memory is bounded: past [`CELLS_MAX`] cells of one drain, and past [`WAITING_MAX`] bytes of ticks that the log has
+//!    not taken, details are dropped and counted as dropped.
+//! 2. The event of a click is in at most one tick, and a tick is in the log at most once: a tick of which the log does
+//!    not know whether it was written is dropped.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+
+use super::capture::{CapturedEvents, Event};
+use super::cell::{CellCounts, CellValues, Dimension, NAMED, OTHER_TEXT, TimeSlot};
+use super::country::{Countries, CountryCode};
+use super::frequent::Texts;
+use super::open::OpenCells;
+use super::referrer;
+use super::tick::{LinkRow, link_row};
+use super::values::{pack_letters, place_text};
+use super::visitors::Visitors;
+use crate::agents::{AgentDetail, UserAgent};
+use crate::clock::Timestamp;
+
+/// Most cells of one drain: some 8 MB.
+const CELLS_MAX: usize = 65_536;
+
+/// Slots of an hour.
+const SLOTS_OF_HOUR: u32 = 4;
+
+/// Most bytes of one tick. A Change has a tick and the totals of 8,192 links, and at most 1 MiB.
+const TICK_MAX: usize = 512 * 1024;
+
+/// Most bytes of ticks that wait for the log.
+const WAITING_MAX: usize = 8 * 1024 * 1024;
+
+/// Events on their way to the log.
+#[derive(Debug)]
+pub struct Aggregator {
+    open: OpenCells,
+    builder: Builder,
+    waiting: VecDeque<WaitingTick>,
+    waiting_bytes: usize,
+    dropped: u64,
+}
+
+/// A tick that waits for the log.
+#[derive(Clone, Debug)]
+pub struct WaitingTick {
+    /// The encoded tick.
+    pub bytes: Bytes,
+    /// The number of its clicks.
+    pub clicks: u64,
+}
+
+impl Aggregator {
+    /// Creates an aggregator that recognizes visitors by `visitors`.
+    pub fn new(visitors: Visitors) -> Aggregator {
+        Aggregator {
+            open: OpenCells::default(),
+            builder: Builder {
+                visitors,
+                countries: Arc::default(),
+                texts: Texts::default(),
+                hour: TimeSlot::default(),
+            },
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Adds captured events, which are of the quarter of an hour of `now`. A referrer for which `is_own` is true is none:
+    /// the visitor came from another page of this server.
+    pub fn absorb(&mut self, drained: &CapturedEvents, now: Timestamp, is_own: &dyn Fn(&str) -> bool) {
+        // Events have no time of their own: they are a few seconds old at most.
+        let slot = TimeSlot::of_millis(now.as_millis());
+        self.builder.begin(slot, now);
+        for event in &drained.events {
+            // Also for events of existing cells: a flood must not cost a look-up for each event.
+            if self.open.len() >= CELLS_MAX {
+                self.dropped += 1;
+            } else {
+                self.builder.add(&mut self.open, slot, drained, event, is_own);
+            }
+        }
+    }
+
+    /// Returns the countries by which events are placed.
+    pub fn countries(&self) -> Arc<ArcSwapOption<Countries>> {
+        Arc::clone(&self.builder.countries)
+    }
+
+    /// Returns the seed for hashes of User-Agents.
+    pub fn agent_seed(&self) -> [u8; 16] {
+        self.builder.visitors.agent_seed()
+    }
+
+    /// Moves the cells to the ticks that wait for the log.
+    pub fn cut(&mut self) {
+        // Before the ticks are durable: a crash then counts no visitor again whom a tick has counted.
+        if let Err(error) = self.builder.visitors.flush() {
+            tracing::debug!(%error, "visitors of today cannot be written to their file");
+        }
+        if self.open.is_empty() {
+            return;
+        }
+        let tick = std::mem::take(&mut self.open).sorted();
+        // The log would reject a larger tick each time, and those behind it would wait for ever.
+        for piece in tick.pieces(TICK_MAX) {
+            let clicks = piece.cells.iter().map(|cell| u64::from(cell.counts.clicks)).sum();
+            self.put_back(WaitingTick { bytes: piece.encode().into(), clicks });
+        }
+    }
+
+    /// Returns the next tick for the log.
+    pub fn take_next(&mut self) -> Option<WaitingTick> {
+        let next = self.waiting.pop_front()?;
+        // Cannot underflow: the same length was added when the tick was queued.
+        self.waiting_bytes -= next.bytes.len();
+        Some(next)
+    }
+
+    /// Queues a tick that the log has rejected, or drops it if too many bytes wait.
+    pub fn put_back(&mut self, tick: WaitingTick) {
+        if self.waiting_bytes + tick.bytes.len() > WAITING_MAX {
+            self.discard(&tick);
+        } else {
+            self.waiting_bytes += tick.bytes.len();
+            self.waiting.push_back(tick);
+        }
+    }
+
+    /// Counts the clicks of a tick as dropped.
+    pub fn discard(&mut self, tick: &WaitingTick) {
+        self.dropped += tick.clicks;
+    }
+
+    /// Returns the number of clicks whose details were dropped here.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+/// Returns the country of an address, and its place as a text, which is empty without a region and a city.
+fn place_of(countries: &Countries, address: IpAddr) -> (Option<CountryCode>, String) {
+    let country = countries.of(address);
+    let place = countries
+        .place(address)
+        // A place begins with its country, so without a country there is none.
+        .zip(country)
+        .map(|(place, country)| place_text(&String::from_utf8_lossy(&country), &place.region, &place.city));
+    (country, place.unwrap_or_default())
+}
+
+/// Builds cells from events.
+#[derive(Debug)]
+struct Builder {
+    visitors: Visitors,
+    countries: Arc<ArcSwapOption<Countries>>,
+    texts: Texts,
+    /// The first slot of the hour of `texts`.
+    hour: TimeSlot,
+}
+
+impl Builder {
+    /// Begins the next hour or day if it is time.
+    fn begin(&mut self, slot: TimeSlot, now: Timestamp) {
+        // The day has begun also if this fails, and the next call retries: see `Visitors::advance`.
+        if let Err(error) = self.visitors.advance(now.as_millis()) {
+            tracing::warn!(%error, "the files of today's visitors cannot be replaced and are tried again");
+        }
+        let hour = TimeSlot(slot.0 / SLOTS_OF_HOUR * SLOTS_OF_HOUR);
+        // Different and not later: after a jump of the clock, the texts must not stay until then.
+        if hour != self.hour {
+            self.hour = hour;
+            self.texts.clear();
+        }
+    }
+
+    /// Adds one event.
+    fn add(
+        &mut self,
+        open: &mut OpenCells,
+        slot: TimeSlot,
+        drained: &CapturedEvents,
+        event: &Event,
+        is_own: &dyn Fn(&str) -> bool,
+    ) {
+        let row: LinkRow = link_row(event.workspace(), event.link());
+        let values = self.values(open, drained, event, is_own);
+        let mut counts = CellCounts { clicks: 1, ..CellCounts::default() };
+        // Bots and prefetches are no visitors, and must not fill the filter.
+        if event.is_counted() {
+            let first = self.visitors.visit(event.address(), event.agent_hash, &row);
+            counts.visitors = first.of_link.into();
+            counts.workspace_visitors = first.of_workspace.into();
+        }
+        let link = open.link(&row);
+        open.count(link, slot, values, counts);
+    }
+
+    fn values(
+        &mut self,
+        open: &mut OpenCells,
+        drained: &CapturedEvents,
+        event: &Event,
+        is_own: &dyn Fn(&str) -> bool,
+    ) -> CellValues {
+        let mut values = CellValues::default();
+        let mut text = |dimension: Dimension, text: &str| {
+            if !text.is_empty() {
+                // Before `open.text`, so that the texts of a flood get no number and no memory.
+                let keeps = self.texts.keeps(event.workspace().0, dimension, text.as_bytes());
+                let number = open.text(if keeps { text.as_bytes() } else { OTHER_TEXT });
+                values[dimension as usize] = dimension.with_text(0, number);
+            }
+        };
+        // For each event: a large file may be loaded while events are absorbed.
+        let place = self.countries.load().as_ref().map(|countries| place_of(countries, event.address()));
+        let (country, place) = place.unwrap_or_default();
+        text(Dimension::Place, &place);
+        let (from, query) = (drained.referrer(event), drained.query(event));
+        if !from.is_empty() {
+            text(Dimension::Referrer, &referrer::site(from, is_own).unwrap_or_default());
+        }
+        if !query.is_empty() {
+            text(Dimension::Campaign, &referrer::campaign(query).text());
+        }
+        // The numbers of bots change with each list, so the log has their names.
+        values[Dimension::Agent as usize] =
+            match UserAgent::of_bits(event.agent.into(), 0).map(UserAgent::detail) {
+                Some(AgentDetail::Bot(name)) => Dimension::Agent.with_text(NAMED, open.text(name.as_bytes())),
+                Some(AgentDetail::Class(class)) => class.bits().into(),
+                None => 0,
+            };
+        values[Dimension::Country as usize] = country.map_or(0, pack_letters);
+        values[Dimension::Language as usize] =
+            pack_letters(event.language.map(|letter| letter.to_ascii_lowercase()));
+        values[Dimension::Trigger as usize] = event.trigger();
+        values
+    }
+}

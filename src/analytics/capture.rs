@@ -1,0 +1,398 @@
+//! [`Capture`]: what redirects know about their clicks, until the next drain.
+//!
+//! Each thread has one of a few buffers, so that two threads seldom want the same lock. A buffer is bounded: past the
+//! bound the details of a click are dropped, and counted as dropped. The click itself was counted before.
+
+use std::cell::Cell as ThreadCell;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::cell::COUNTED;
+use crate::model::id::Id;
+use crate::model::workspace::WorkspaceNumber;
+
+/// Most events of a buffer: 1 MiB. Past it, details are dropped.
+const EVENTS_MAX: usize = 16_384;
+
+/// Events of a buffer that start a drain before its time.
+const EVENTS_MANY: usize = EVENTS_MAX / 4;
+
+/// Most bytes of texts in a buffer. Past it, the texts of further events are dropped.
+const TEXTS_MAX: usize = 512 * 1024;
+
+/// Events and bytes of texts for which each buffer has room from the start: 64 KiB and 16 KiB.
+const EVENTS_ROOM: usize = 1_024;
+/// See [`EVENTS_ROOM`].
+const TEXTS_ROOM: usize = 16 * 1024;
+
+/// Most bytes that are copied of a text. A host has at most 253; the rest of a longer text is dropped.
+pub const TEXT_MAX: usize = 512;
+
+thread_local! {
+    /// The number of this thread, from 1; 0 before its first click.
+    static THREAD: ThreadCell<usize> = const { ThreadCell::new(0) };
+}
+
+/// The last number that was given to a thread.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// What a redirect knows about its click. Nothing is parsed yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The link.
+    pub link: Id,
+    /// The workspace of the link.
+    pub workspace: WorkspaceNumber,
+    /// The visitor's address.
+    pub address: IpAddr,
+    /// [`UserAgent::bits`](crate::agents::UserAgent::bits).
+    pub agent: u16,
+    /// A hash of the User-Agent.
+    pub agent_hash: u64,
+    /// The number of [`Dimension::Trigger`](super::cell::Dimension::Trigger).
+    pub trigger: u32,
+    /// The `Accept-Language` as sent.
+    pub language: Option<&'a [u8]>,
+    /// The `Referer` as sent.
+    pub referrer: Option<&'a [u8]>,
+    /// The query of the request as sent.
+    pub query: Option<&'a str>,
+}
+
+/// One click, as the buffer has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    /// [`Id::bits`], as bytes: their alignment of 1 saves 16 bytes.
+    link: [u8; 16],
+    workspace: u32,
+    address: IpAddr,
+    /// See [`Facts::agent`].
+    pub agent: u16,
+    /// See [`Facts::agent_hash`].
+    pub agent_hash: u64,
+    trigger: u8,
+    /// The first two bytes of the `Accept-Language`.
+    pub language: [u8; 2],
+    /// Where its texts begin in [`CapturedEvents::texts`].
+    text: u32,
+    referrer: u16,
+    query: u16,
+}
+
+impl Event {
+    /// Returns the link.
+    pub fn link(&self) -> Id {
+        Id::from_bits(u128::from_ne_bytes(self.link))
+    }
+
+    /// Returns the workspace of the link.
+    pub fn workspace(&self) -> WorkspaceNumber {
+        WorkspaceNumber(self.workspace)
+    }
+
+    /// Returns the visitor's address.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// See [`Facts::trigger`].
+    pub fn trigger(&self) -> u32 {
+        self.trigger.into()
+    }
+
+    /// Returns whether the click is in the total of its link.
+    pub fn is_counted(&self) -> bool {
+        self.trigger() & COUNTED != 0
+    }
+}
+
+/// The events of one buffer.
+#[derive(Debug, Default)]
+pub struct CapturedEvents {
+    /// In the order of their clicks.
+    pub events: Vec<Event>,
+    /// The texts of all events, one behind the other.
+    texts: Vec<u8>,
+}
+
+impl CapturedEvents {
+    /// Returns the `Referer` of an event, cut at [`TEXT_MAX`]; empty without one.
+    pub fn referrer(&self, event: &Event) -> &[u8] {
+        let start = event.text as usize;
+        &self.texts[start..start + usize::from(event.referrer)]
+    }
+
+    /// Returns the query of an event if it has UTM parameters, cut at [`TEXT_MAX`]; empty without one.
+    pub fn query(&self, event: &Event) -> &[u8] {
+        let start = event.text as usize + usize::from(event.referrer);
+        &self.texts[start..start + usize::from(event.query)]
+    }
+
+    fn with_room() -> CapturedEvents {
+        CapturedEvents { events: Vec::with_capacity(EVENTS_ROOM), texts: Vec::with_capacity(TEXTS_ROOM) }
+    }
+
+    /// Empties the buffer. Keeps room for twice as much as it had, so that a steady load allocates nothing, and frees
+    /// the memory of a burst.
+    fn clear(&mut self) {
+        let (events, texts) = (2 * self.events.len(), 2 * self.texts.len());
+        self.events.clear();
+        self.texts.clear();
+        self.events.shrink_to(events.max(EVENTS_ROOM));
+        self.texts.shrink_to(texts.max(TEXTS_ROOM));
+        // Here and not in `push`: a drain may wait for the allocator, a redirect should not.
+        self.events.reserve(events.clamp(EVENTS_ROOM, EVENTS_MAX));
+        self.texts.reserve(texts.clamp(TEXTS_ROOM, TEXTS_MAX));
+    }
+
+    /// Copies a text. Returns its length, 0 if there is no room.
+    fn copy(&mut self, text: &[u8]) -> u16 {
+        let text = &text[..text.len().min(TEXT_MAX)];
+        // The event stays without this text: its country and browser are worth keeping.
+        if self.texts.len() + text.len() > TEXTS_MAX {
+            return 0;
+        }
+        self.texts.extend_from_slice(text);
+        u16::try_from(text.len()).expect("at most TEXT_MAX")
+    }
+}
+
+/// The buffers of all threads.
+#[derive(Debug)]
+pub struct Capture {
+    buffers: Box<[Mutex<CapturedEvents>]>,
+    /// Empty buffers for the next drain, so that a redirect allocates none.
+    spares: Mutex<Vec<CapturedEvents>>,
+    /// Notified when a buffer has [`EVENTS_MANY`] events.
+    crowded: Notify,
+    dropped: AtomicU64,
+}
+
+impl Capture {
+    /// Creates empty buffers for this number of threads.
+    pub fn new(threads: usize) -> Capture {
+        // At least one, since `push` divides by their number.
+        let buffers: Box<_> = (0..threads.max(1)).map(|_| Mutex::new(CapturedEvents::with_room())).collect();
+        let spares = Mutex::new(buffers.iter().map(|_| CapturedEvents::with_room()).collect());
+        Capture { buffers, spares, crowded: Notify::new(), dropped: AtomicU64::new(0) }
+    }
+
+    /// Captures a click. Allocates only while a buffer grows, and never waits for a drain.
+    pub fn push(&self, facts: &Facts<'_>) {
+        // Threads beyond the number of buffers share one; the lock is held for a copy only.
+        let mut buffer = self.buffers[thread() % self.buffers.len()].lock();
+        let count = buffer.events.len();
+        // A hostile client may click faster than events are drained, and must not fill the memory.
+        if count >= EVENTS_MAX {
+            // Unlocked first: all threads share the counter.
+            drop(buffer);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let text = u32::try_from(buffer.texts.len()).expect("at most TEXTS_MAX");
+        // The referrer first: `CapturedEvents::query` expects the query behind it.
+        let referrer = facts.referrer.map_or(0, |referrer| buffer.copy(referrer));
+        // Most queries have no UTM parameter, and would only fill the buffer.
+        let query =
+            facts.query.filter(|query| has_utm(query)).map_or(0, |query| buffer.copy(query.as_bytes()));
+        buffer.events.push(Event {
+            link: facts.link.bits().to_ne_bytes(),
+            workspace: facts.workspace.0,
+            address: facts.address,
+            agent: facts.agent,
+            agent_hash: facts.agent_hash,
+            trigger: u8::try_from(facts.trigger).expect("the trigger has five bits"),
+            language: facts.language.map(letters).unwrap_or_default(),
+            text,
+            referrer,
+            query,
+        });
+        // Before the wake-up, so that the drain does not wait for this lock.
+        drop(buffer);
+        // Exactly once per drain: later clicks find more events.
+        if count + 1 == EVENTS_MANY {
+            self.crowded.notify_one();
+        }
+    }
+
+    /// Waits until a buffer has so many events that the next drain should not wait for its time.
+    pub async fn crowded(&self) {
+        self.crowded.notified().await;
+    }
+
+    /// Takes the events of all buffers. A click whose [`Capture::push`] has returned is among them. The caller gives the
+    /// buffers back.
+    pub fn take(&self) -> Vec<CapturedEvents> {
+        let mut taken = Vec::with_capacity(self.buffers.len());
+        for buffer in &self.buffers {
+            // Allocated before the buffer is locked, so that no redirect waits for the allocator.
+            let spare = self.spares.lock().pop().unwrap_or_else(CapturedEvents::with_room);
+            taken.push(std::mem::replace(&mut *buffer.lock(), spare));
+        }
+        taken
+    }
+
+    /// Returns a buffer that was taken.
+    pub fn give_back(&self, mut drained: CapturedEvents) {
+        drained.clear();
+        let mut spares = self.spares.lock();
+        // Two drains at once need two sets of buffers; a third is not worth its memory.
+        if spares.len() < 2 * self.buffers.len() {
+            spares.push(drained);
+        }
+    }
+
+    /// Returns the number of clicks whose details were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// Returns the number of this thread.
+fn thread() -> usize {
+    THREAD.with(|thread| match thread.get() {
+        0 => {
+            // Numbers in sequence spread over the buffers evenly; hashes of thread ids would collide.
+            let number = THREADS.fetch_add(1, Ordering::Relaxed) + 1;
+            thread.set(number);
+            number
+        }
+        number => number,
+    })
+}
+
+/// Returns the two letters of the first language in an `Accept-Language`, which browsers begin with the preferred one.
+/// Zeros for a language of three letters.
+fn letters(header: &[u8]) -> [u8; 2] {
+    match header {
+        [a, b] => [*a, *b],
+        [a, b, c, ..] if !c.is_ascii_alphabetic() => [*a, *b],
+        _ => [0, 0],
+    }
+}
+
+/// Returns whether a query may have a UTM parameter.
+fn has_utm(query: &str) -> bool {
+    // A value such as `x=utm_1` matches too; the parser rejects it later.
+    memchr::memmem::find(query.as_bytes(), b"utm_").is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(link: u128) -> Facts<'static> {
+        Facts {
+            link: Id::from_bits(link),
+            workspace: WorkspaceNumber(7),
+            address: IpAddr::from([192, 0, 2, 1]),
+            agent: 3,
+            agent_hash: 9,
+            trigger: 8,
+            language: None,
+            referrer: None,
+            query: None,
+        }
+    }
+
+    fn drained(capture: &Capture) -> Vec<(u128, String, String, [u8; 2])> {
+        let mut all = Vec::new();
+        for drained in capture.take() {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            all.extend(drained.events.iter().map(|event| {
+                let link = event.link().bits();
+                (link, text(drained.referrer(event)), text(drained.query(event)), event.language)
+            }));
+            capture.give_back(drained);
+        }
+        all
+    }
+
+    #[test]
+    fn an_event_takes_one_line_of_the_processors_cache() {
+        // A byte more, and each event would touch a second line.
+        assert_eq!(size_of::<Event>(), 64);
+    }
+
+    #[test]
+    fn events_keep_their_texts() {
+        let capture = Capture::new(1);
+        capture.push(&Facts { referrer: Some(b"https://a.test/"), language: Some(b"de-AT"), ..facts(1) });
+        capture.push(&Facts { query: Some("x=1"), language: Some(b"d"), ..facts(2) });
+        // Both texts of one event, and an id of more than 64 bits.
+        capture.push(&Facts { query: Some("utm_source=x"), referrer: Some(b"b"), ..facts(1 << 100) });
+        let row = |link, referrer: &str, query: &str, language| {
+            (link, referrer.to_owned(), query.to_owned(), language)
+        };
+        let want = [
+            row(1, "https://a.test/", "", *b"de"),
+            row(2, "", "", [0, 0]),
+            row(1 << 100, "b", "utm_source=x", [0, 0]),
+        ];
+        assert_eq!(drained(&capture), want);
+        assert!(drained(&capture).is_empty(), "each event is drained once");
+    }
+
+    #[test]
+    fn the_letters_of_a_language() {
+        for (header, want) in [
+            (&b"de"[..], *b"de"),
+            (b"pt-BR,pt;q=0.9", *b"pt"),
+            (b"en;q=0.5", *b"en"),
+            // Filipino: its first two letters are the code of Finnish.
+            (b"fil-PH", [0, 0]),
+            (b"d", [0, 0]),
+            (b"", [0, 0]),
+        ] {
+            assert_eq!(letters(header), want, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn past_their_bounds_details_are_dropped_and_counted() {
+        let capture = Capture::new(1);
+        // Twice the limit, so that the bounds of one text and of all texts both apply.
+        let long = [b'x'; 2 * TEXT_MAX];
+        for n in 0..EVENTS_MAX + 3 {
+            capture.push(&Facts { referrer: Some(&long), ..facts(n as u128) });
+        }
+        assert_eq!(capture.dropped(), 3);
+        let all = drained(&capture);
+        assert_eq!(all.len(), EVENTS_MAX);
+        let with_text = all.iter().filter(|(_, text, ..)| text.len() == TEXT_MAX).count();
+        assert_eq!(with_text, TEXTS_MAX / TEXT_MAX);
+    }
+
+    /// Each event is drained exactly once, whichever thread pushes it and whenever the drain comes.
+    #[test]
+    fn nothing_is_lost_or_doubled_while_draining() {
+        // Fewer buffers than threads, so that pushes compete for a lock.
+        let capture = Capture::new(2);
+        let mut seen = vec![0; 4 * 10_000];
+        std::thread::scope(|scope| {
+            let pushers: Vec<_> = (0..4_u128)
+                .map(|thread| {
+                    let capture = &capture;
+                    scope.spawn(move || {
+                        for n in 0..10_000 {
+                            capture.push(&facts(thread * 10_000 + n));
+                        }
+                    })
+                })
+                .collect();
+            while !pushers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+                for (link, ..) in drained(&capture) {
+                    seen[usize::try_from(link).expect("small")] += 1;
+                }
+            }
+        });
+        for (link, ..) in drained(&capture) {
+            seen[usize::try_from(link).expect("small")] += 1;
+        }
+        assert_eq!(seen.iter().sum::<u64>() + capture.dropped(), 4 * 10_000);
+        assert!(seen.iter().all(|times| *times <= 1));
+    }
+}

@@ -1,0 +1,159 @@
+//! Click analytics: who clicked, when, and from where, without anything that leads back to a visitor.
+//!
+//! The way of a click: [`capture`] copies what a redirect knows about its click into a bounded buffer, [`aggregate`]
+//! turns the buffers into [`cell`]s, and the next drain of the counters writes them as one [`tick`] into the Change of
+//! the click totals. [`store`] follows the log and keeps the cells: the latest in memory, the others in [`part`]s.
+//!
+//! 1. A cell has no address, no time but its quarter of an hour, and nothing that is the same for two clicks of one
+//!    visitor only.
+//! 2. A click is counted before it is captured, and buffers are drained before counters. So the cells of a link never
+//!    have more clicks than its total. The difference is *unattributed*.
+//! 3. Details are dropped where totals are not: past a bound of memory, and while the log or the disk rejects them.
+
+pub mod aggregate;
+pub mod block;
+pub mod capture;
+pub mod cell;
+pub mod column;
+pub mod country;
+pub mod frequent;
+pub mod open;
+pub mod part;
+pub mod query;
+pub mod referrer;
+pub mod ring;
+pub mod store;
+pub mod tick;
+pub mod values;
+pub mod visitors;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use self::aggregate::{Aggregator, WaitingTick};
+use self::capture::{Capture, CapturedEvents};
+use self::country::Countries;
+use self::ring::Ring;
+use self::store::ClickStore;
+use crate::clock::Timestamp;
+use crate::log::Position;
+
+/// The analytics of an instance.
+#[derive(Debug)]
+pub struct Analytics {
+    /// What redirects push to.
+    pub capture: Capture,
+    /// All cells that are in the log.
+    pub store: ClickStore,
+    /// Which country an address is in. Empty until the operator's file is read, and without one.
+    pub countries: Arc<ArcSwapOption<Countries>>,
+    /// Held from [`Capture::take`] to the end of [`Analytics::absorb`] or [`Analytics::cut`]. Between the two steps of a
+    /// drain, no other drain may add clicks whose totals come later.
+    pub drains: tokio::sync::Mutex<()>,
+    aggregator: Mutex<Aggregator>,
+    ring: Mutex<Ring>,
+}
+
+/// A tick on its way to the log.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The number of its key.
+    pub number: u8,
+    tick: WaitingTick,
+}
+
+impl Outgoing {
+    /// Returns the encoded tick.
+    pub fn value(&self) -> Bytes {
+        self.tick.bytes.clone()
+    }
+}
+
+impl Analytics {
+    /// Creates the analytics of a server with this number of worker threads.
+    pub fn new(threads: usize, aggregator: Aggregator, store: ClickStore) -> Arc<Analytics> {
+        let store_last = store.last_number();
+        Arc::new(Analytics {
+            capture: Capture::new(threads),
+            store,
+            countries: aggregator.countries(),
+            drains: tokio::sync::Mutex::default(),
+            aggregator: Mutex::new(aggregator),
+            ring: Mutex::new(Ring::behind(store_last)),
+        })
+    }
+
+    /// Turns captured events into cells: see [`Aggregator::absorb`]. Takes some milliseconds after a busy moment.
+    pub fn absorb(&self, events: Vec<CapturedEvents>, now: Timestamp, is_own: &dyn Fn(&str) -> bool) {
+        let mut aggregator = self.aggregator.lock();
+        for drained in events {
+            aggregator.absorb(&drained, now, is_own);
+            self.capture.give_back(drained);
+        }
+    }
+
+    /// Like [`Analytics::absorb`], and makes the cells ready for the log.
+    pub fn cut(&self, events: Vec<CapturedEvents>, now: Timestamp, is_own: &dyn Fn(&str) -> bool) {
+        self.absorb(events, now, is_own);
+        self.aggregator.lock().cut();
+    }
+
+    /// Returns the next tick for the log, `None` if there is none or if all keys are in use. The caller passes it to
+    /// [`Analytics::settle`].
+    pub fn next(&self) -> Option<Outgoing> {
+        // Read without a lock: an older value keeps a key in use for longer, and does no harm.
+        let durable = self.store.durable();
+        let mut aggregator = self.aggregator.lock();
+        let tick = aggregator.take_next()?;
+        // Lock order: aggregator, then ring, as in `settle`.
+        let Some(number) = self.ring.lock().take(durable) else {
+            // Always fits: its bytes were subtracted under the same lock.
+            aggregator.put_back(tick);
+            return None;
+        };
+        Some(Outgoing { number, tick })
+    }
+
+    /// Notes what became of a tick.
+    pub fn settle(&self, outgoing: Outgoing, fate: Fate) {
+        let mut aggregator = self.aggregator.lock();
+        let position = match fate {
+            Fate::Written(position) => position,
+            Fate::Rejected => {
+                aggregator.put_back(outgoing.tick);
+                // Under this key, the log has at most an older tick, whose cells are in a part.
+                Position::START
+            }
+            Fate::Unknown(position) => {
+                // A second write would count the clicks twice if the log has the first one.
+                aggregator.discard(&outgoing.tick);
+                position
+            }
+        };
+        self.ring.lock().settle(outgoing.number, position);
+    }
+
+    /// Returns the seed for hashes of User-Agents, by which visitors are told apart.
+    pub fn agent_seed(&self) -> [u8; 16] {
+        self.aggregator.lock().agent_seed()
+    }
+
+    /// Returns the number of clicks whose details were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.capture.dropped() + self.aggregator.lock().dropped()
+    }
+}
+
+/// What became of a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The log has it, at this position.
+    Written(Position),
+    /// The log does not have it.
+    Rejected,
+    /// The log may have it, at this position at the latest.
+    Unknown(Position),
+}

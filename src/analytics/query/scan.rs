@@ -1,0 +1,304 @@
+//! [`answer`]: reads the cells of a question, and adds them up.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::answer::{AnswerTable, ClickAnswer};
+use super::calendar::Calendar;
+use super::columns::{FacetColumn, Meaning};
+use super::error::QueryError;
+use super::facet::Facet;
+use super::question::{Breakdown, ClickQuestion, Visits};
+use super::segment::{Lists, ScanSegment};
+use super::selection::Selection;
+use super::sums::{Amounts, Sums};
+use crate::analytics::block::{CellBlock, CellField, CellFields};
+use crate::analytics::cell::{COUNTED, Dimension, NAMED, PREFETCHED};
+use crate::analytics::part::error::PartError;
+use crate::analytics::part::reader::ClickPart;
+use crate::analytics::tick::{LinkRow, Tick};
+use crate::analytics::values::UtmValues;
+
+/// Where the cells of an answer are, and how it reads them.
+#[derive(Clone, Copy)]
+pub struct CellSource<'a> {
+    /// All parts. No two of them have the clicks of one position of the log.
+    pub parts: &'a [Arc<ClickPart>],
+    /// The cells that are in no part yet.
+    pub open: &'a Tick,
+    /// Returns the UTM parameters of a link. Called if the question is about them and a visit did not bring
+    /// its own: once for each link of a block.
+    pub campaign_of: &'a dyn Fn(&LinkRow) -> Option<UtmValues>,
+    /// Returns whether the answer is not needed any longer, or its deadline passed. Called for each block, so
+    /// every few dozen microseconds.
+    pub is_cancelled: &'a dyn Fn() -> bool,
+}
+
+/// Returns the answer to a question.
+///
+/// Fails with [`QueryError::TooSlow`] if it is cancelled, with [`QueryError::TooLarge`] if it needs too much
+/// memory, and with [`QueryError::Part`] if a part cannot be read.
+pub fn answer(source: &CellSource<'_>, question: &ClickQuestion) -> Result<ClickAnswer, QueryError> {
+    // First: the span bounds the memory of the calendar.
+    question.check()?;
+    let slots = question.span.slots();
+    let mut scan = CellScan::new(source, question);
+    let calendar = scan.calendar(&slots);
+    let sums = scan.run(&slots, calendar.as_ref())?;
+    // With the same columns: a key has one number in both spans, by which rows find it.
+    let previous = if question.compares { Some(scan.previous(&slots)?) } else { None };
+    let starts = calendar.as_ref().map(Calendar::starts).unwrap_or_default();
+    let tables = question.breakdowns.iter().enumerate().map(|(at, breakdown)| AnswerTable {
+        breakdown,
+        columns: scan.places(breakdown).map(|place| &scan.columns[place]).collect(),
+        sums: &sums[at],
+        previous: previous.as_ref().map(|sums| &sums[at]),
+        starts,
+    });
+    Ok(ClickAnswer { breakdowns: tables.map(|table| table.rows()).collect() })
+}
+
+/// The state of a question.
+struct CellScan<'a> {
+    source: &'a CellSource<'a>,
+    question: &'a ClickQuestion,
+    /// The facets of filters and breakdowns, each once, those with filters first.
+    columns: Vec<FacetColumn>,
+    /// The columns of visitors that breakdowns need.
+    visitors: Vec<CellField>,
+    block: CellBlock,
+    selection: Selection,
+    clicks: Vec<u32>,
+    counts: Vec<u32>,
+}
+
+impl<'a> CellScan<'a> {
+    fn new(source: &'a CellSource<'a>, question: &'a ClickQuestion) -> CellScan<'a> {
+        let mut columns: Vec<FacetColumn> = Vec::new();
+        let by = question.breakdowns.iter().flat_map(|breakdown| &breakdown.by);
+        for facet in question.filters.iter().map(|filter| &filter.facet).chain(by) {
+            if columns.iter().all(|column| column.facet() != *facet) {
+                columns.push(FacetColumn::new(*facet, &question.filters));
+            }
+        }
+        // At most two columns, each of which is gathered once for all breakdowns.
+        let mut visitors = Vec::new();
+        for field in question.breakdowns.iter().map(|breakdown| question.visitors(breakdown)) {
+            if !visitors.contains(&field) {
+                visitors.push(field);
+            }
+        }
+        CellScan {
+            source,
+            question,
+            columns,
+            visitors,
+            block: CellBlock::default(),
+            selection: Selection::default(),
+            clicks: Vec::new(),
+            counts: Vec::new(),
+        }
+    }
+
+    /// Returns the places of the columns of a breakdown.
+    fn places(&self, breakdown: &Breakdown) -> impl Iterator<Item = usize> {
+        breakdown
+            .by
+            .iter()
+            .filter_map(|facet| self.columns.iter().position(|column| column.facet() == *facet))
+    }
+
+    fn calendar(&self, slots: &Range<u32>) -> Option<Calendar> {
+        // The calendar of a long span takes longer than the scan of a small store.
+        let needs_it = self.columns.iter().any(|column| column.facet().is_time());
+        needs_it.then(|| Calendar::new(slots.clone(), self.question.granularity, &self.question.zone))
+    }
+
+    /// Returns the sums of the span before. A slot that is in both spans counts in the later one.
+    fn previous(&mut self, slots: &Range<u32>) -> Result<Vec<Sums>, QueryError> {
+        let before = self.question.span.previous(&self.question.zone).slots();
+        let before = before.start..before.end.min(slots.start);
+        let calendar = self.calendar(&before);
+        self.run(&before, calendar.as_ref())
+    }
+
+    /// Returns the sums of all breakdowns.
+    fn run(&mut self, slots: &Range<u32>, calendar: Option<&Calendar>) -> Result<Vec<Sums>, QueryError> {
+        let mut sums: Vec<_> = self.question.breakdowns.iter().map(|_| Sums::default()).collect();
+        let parts = self.source.parts.iter().map(|part| ScanSegment::Part(part));
+        for (at, segment) in parts.chain([ScanSegment::Open(self.source.open)]).enumerate() {
+            let of_segment = segment.slots();
+            // Most parts are left out by their header, without a read.
+            if of_segment.start < slots.end && slots.start < of_segment.end {
+                self.segment(at, segment, slots, calendar, &mut sums)?;
+            }
+        }
+        Ok(sums)
+    }
+
+    fn segment(
+        &mut self,
+        at: usize,
+        segment: ScanSegment<'_>,
+        slots: &Range<u32>,
+        calendar: Option<&Calendar>,
+        sums: &mut [Sums],
+    ) -> Result<(), QueryError> {
+        let failed = |error| QueryError::Part(at, error);
+        // A link has another number in each part.
+        let links = segment.links_of(&self.question.scope).map_err(failed)?;
+        let plan = ScanPlan::new(self, segment, slots, &links);
+        self.columns.iter_mut().for_each(FacetColumn::begin_segment);
+        let lists = Lists::new(segment);
+        let mut meaning = Meaning { lists, calendar, campaign_of: self.source.campaign_of };
+        for at in segment.blocks_of(&links).into_iter().flatten() {
+            if (self.source.is_cancelled)() {
+                return Err(QueryError::TooSlow);
+            }
+            segment.block(at, plan.fields, &mut self.block).map_err(failed)?;
+            self.select(&plan, &mut meaning).map_err(failed)?;
+            if !self.selection.is_empty() {
+                self.add(&mut meaning, sums).map_err(failed)?;
+            }
+            // After each block, so a table exceeds its bound by at most 2,048 pairs.
+            if sums.iter().any(Sums::is_too_large) {
+                return Err(QueryError::TooLarge);
+            }
+        }
+        Ok(())
+    }
+
+    /// Selects the cells of the block that are in the answer.
+    fn select(&mut self, plan: &ScanPlan<'_>, meaning: &mut Meaning<'_>) -> Result<(), PartError> {
+        // The cheapest comparisons first: links by their ranges, slots, bits, and then keys.
+        let (block, selection) = (&self.block, &mut self.selection);
+        match plan.links {
+            Some(links) => selection.fill_links(block.column(CellField::Link), links),
+            None => selection.fill(block.len()),
+        }
+        if let Some(slots) = plan.slots {
+            let of_cells = block.column(CellField::Slot);
+            selection.keep(|at| slots.contains(&of_cells[at]));
+        }
+        select_visits(self.question.visits, block, selection);
+        for column in self.columns.iter_mut().filter(|column| column.has_filters()) {
+            // A filter reads lists to build keys, which is in vain without cells.
+            if !selection.is_empty() {
+                column.filter(block, selection, meaning)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the selected cells to the sums.
+    fn add(&mut self, meaning: &mut Meaning<'_>, sums: &mut [Sums]) -> Result<(), PartError> {
+        let (block, selection) = (&self.block, &self.selection);
+        for column in &mut self.columns {
+            // A filter has loaded the keys of more cells than are left, so it is loaded once more.
+            let needs_it =
+                self.question.breakdowns.iter().any(|breakdown| breakdown.by.contains(&column.facet()));
+            if needs_it {
+                column.load(block, selection, meaning)?;
+            }
+        }
+        self.clicks.clear();
+        selection.gather(block.column(CellField::Clicks), &mut self.clicks);
+        for field in &self.visitors {
+            self.counts.clear();
+            selection.gather(block.column(*field), &mut self.counts);
+            let amounts = Amounts { clicks: &self.clicks, visitors: &self.counts };
+            let tables = self.question.breakdowns.iter().zip(&mut *sums);
+            for (breakdown, sums) in
+                tables.filter(|(breakdown, _)| self.question.visitors(breakdown) == *field)
+            {
+                let mut places = self.places(breakdown);
+                match (places.next(), places.next()) {
+                    (Some(first), Some(second)) => {
+                        let [first, second] = [first, second].map(|place| self.columns[place].numbers());
+                        sums.add_pairs(first, second, amounts);
+                    }
+                    (Some(first), None) => sums.add(self.columns[first].numbers(), amounts),
+                    (None, _) => sums.add_total(amounts),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes the cells from the selection that are no visits of this kind.
+fn select_visits(visits: Visits, block: &CellBlock, selection: &mut Selection) {
+    let column = |dimension| block.column(CellField::Value(dimension));
+    match visits {
+        Visits::Counted => {
+            let triggers = column(Dimension::Trigger);
+            // The clicks of most blocks all count, which takes less time to see than to select.
+            if triggers.iter().fold(COUNTED, |all, trigger| all & trigger) == 0 {
+                selection.keep(|at| triggers[at] & COUNTED != 0);
+            }
+        }
+        Visits::Prefetches => {
+            let triggers = column(Dimension::Trigger);
+            selection.keep(|at| triggers[at] & PREFETCHED != 0);
+        }
+        Visits::Bots => {
+            let (agents, paths) = (column(Dimension::Agent), column(Dimension::Path));
+            // A bot that found no link is a miss.
+            selection.keep(|at| agents[at] & NAMED != 0 && paths[at] == 0);
+        }
+        Visits::Misses => {
+            let paths = column(Dimension::Path);
+            selection.keep(|at| paths[at] != 0);
+        }
+    }
+}
+
+/// What must be decoded and compared in the blocks of a segment.
+struct ScanPlan<'a> {
+    fields: CellFields,
+    /// The links of the scope, `None` if all links of the segment are in it.
+    links: Option<&'a [Range<u32>]>,
+    /// The slots of the span, `None` if all slots of the segment are in it.
+    slots: Option<&'a Range<u32>>,
+}
+
+impl<'a> ScanPlan<'a> {
+    fn new(
+        scan: &CellScan<'_>,
+        segment: ScanSegment<'_>,
+        slots: &'a Range<u32>,
+        links: &'a [Range<u32>],
+    ) -> ScanPlan<'a> {
+        // One range with all links: no cell needs a comparison of its link.
+        let all = std::slice::from_ref(&(0..segment.links())) == links;
+        let of_segment = segment.slots();
+        let is_inside = slots.start <= of_segment.start && of_segment.end <= slots.end;
+        // Clicks alone: a total of all links and slots needs neither of them.
+        let mut fields = CellFields::NONE.with(CellField::Clicks);
+        let of_columns = scan.columns.iter().map(|column| column.facet().field());
+        for field in of_columns.chain(scan.visitors.iter().copied()).chain(fields_of(scan.question.visits)) {
+            fields = fields.with(field);
+        }
+        let needs_slots = !is_inside || scan.columns.iter().any(|column| column.facet().is_time());
+        // A visit without a parameter has that of its link.
+        let needs_links = scan.columns.iter().any(|column| matches!(column.facet(), Facet::Utm(_)));
+        if needs_slots {
+            // Slots are differences within a link.
+            fields = fields.with(CellField::Slot).with(CellField::Link);
+        }
+        if needs_links || !all {
+            fields = fields.with(CellField::Link);
+        }
+        ScanPlan { fields, links: (!all).then_some(links), slots: (!is_inside).then_some(slots) }
+    }
+}
+
+/// Returns the columns that tell a kind of visits.
+fn fields_of(visits: Visits) -> impl Iterator<Item = CellField> {
+    let dimensions: &[Dimension] = match visits {
+        Visits::Counted | Visits::Prefetches => &[Dimension::Trigger],
+        Visits::Bots => &[Dimension::Agent, Dimension::Path],
+        Visits::Misses => &[Dimension::Path],
+    };
+    dimensions.iter().map(|dimension| CellField::Value(*dimension))
+}

@@ -1,0 +1,180 @@
+//! [`ClickStore`]: all cells of this instance. It follows the log, keeps the latest cells in memory, and stores the
+//! others as parts in the folder `clicks` of the data folder.
+//!
+//! 1. The log has the cells of at most the last [`ring::SIZE`](super::ring::SIZE) drains. So a part is written before the
+//!    cells of that many drains are in memory only: see [`shared`].
+//! 2. A part has all cells of a range of positions of the log. The ranges of two parts are apart, or the file of one was
+//!    left by a merge whose result is the other.
+//! 3. Cells in memory and the list of parts change under one lock, so that a reader finds each cell once.
+
+mod files;
+mod follow;
+mod merges;
+mod plan;
+mod shared;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+pub use self::files::FOLDER;
+pub use self::follow::{FollowFailure, is_tick, key};
+pub use self::plan::Keep;
+pub use self::shared::{HasRoom, IsKept};
+use self::shared::{HeldCells, Shared};
+use super::part::error::PartError;
+use super::part::reader::ClickPart;
+use super::tick::Tick;
+use crate::clock::Clock;
+use crate::log::local::disk::Disk;
+use crate::log::{Log, Position};
+
+/// A handle to the cells, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ClickStore(Arc<Shared>);
+
+/// What a question reads: the cells of one moment.
+#[derive(Debug)]
+pub struct View {
+    /// The parts, in the order of their positions.
+    pub parts: Vec<Arc<ClickPart>>,
+    /// The cells that are in no part.
+    pub open: Tick,
+}
+
+/// The state of the store, for metrics and `doctor`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// The number of parts.
+    pub parts: usize,
+    /// Their bytes on disk.
+    pub bytes: u64,
+    /// Cells that are in no part.
+    pub open_cells: usize,
+    /// Parts that were set aside since the start, since they are damaged.
+    pub damaged: u64,
+    /// Whether the store has caught up with the log.
+    pub is_ready: bool,
+}
+
+impl ClickStore {
+    /// Opens the parts of a folder. A damaged part is set aside, with a message in the log of the program.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        log: Arc<dyn Log>,
+        clock: Clock,
+        keep: Keep,
+        has_room: HasRoom,
+    ) -> io::Result<ClickStore> {
+        let opened = files::open(&*disk, log.id(), log.position())?;
+        let cells = HeldCells {
+            parts: opened.parts,
+            // The follower begins here, so no cell of a part is read from the log a second time.
+            applied: opened.durable,
+            last_number: opened.last_number,
+            ..HeldCells::default()
+        };
+        Ok(ClickStore(Arc::new(Shared {
+            disk,
+            log,
+            clock,
+            keep,
+            has_room,
+            cells: Mutex::new(cells),
+            maintenance: Mutex::default(),
+            sealed: Condvar::new(),
+            durable: AtomicU64::new(opened.durable.0),
+            // Ticks of an earlier process may be in the log only, and their keys must not be reused.
+            is_ready: AtomicBool::new(false),
+            is_stopping: AtomicBool::new(false),
+            damaged: AtomicU64::new(opened.damaged),
+            threads: Mutex::default(),
+        })))
+    }
+
+    /// Starts the thread that follows the log and the thread that merges. `is_kept` is asked by merges.
+    pub fn start(&self, is_kept: IsKept) -> io::Result<()> {
+        let (follower, merger) = (Arc::clone(&self.0), Arc::clone(&self.0));
+        let mut threads = self.0.threads.lock();
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.to_owned()).spawn(run)
+        };
+        threads.push(spawn("clicks-follow", Box::new(move || follow::run(&follower)))?);
+        // Not on the follower: a long merge would delay seals until the ring has no key left.
+        threads.push(spawn("clicks-merge", Box::new(move || merges::run(&merger, &is_kept)))?);
+        Ok(())
+    }
+
+    /// Adds all that the log has and carries out all merges, on this thread. For a store whose threads do not run.
+    pub fn settle(&self, is_kept: &IsKept) -> Result<(), FollowFailure> {
+        follow::catch_up(&self.0)?;
+        // Ends, since each plan leads to fewer parts or to a higher level.
+        while merges::step(&self.0, is_kept)? {}
+        Ok(())
+    }
+
+    /// Writes all cells of the log as parts, and ends both threads. The log must be closed before, so that it has an
+    /// end. Blocks.
+    pub fn stop(&self) {
+        // Before the wake-up, or a woken thread would wait again.
+        {
+            // Under the lock of the wait: a notification between a check of the flag and the wait would be lost.
+            let _cells = self.0.cells.lock();
+            self.0.is_stopping.store(true, Ordering::Release);
+        }
+        self.0.sealed.notify_all();
+        for thread in std::mem::take(&mut *self.0.threads.lock()) {
+            if thread.join().is_err() {
+                // Not fatal: what is in no part is in the log.
+                tracing::error!("a thread of the click store panicked");
+            }
+        }
+    }
+
+    /// Returns the last position of the log whose cells are in durable parts, [`Position::START`] until the store has
+    /// caught up with the log of before the start.
+    pub fn durable(&self) -> Position {
+        let is_ready = self.0.is_ready.load(Ordering::Acquire);
+        // `START` admits only keys that the ring knows to be unused.
+        if is_ready { Position(self.0.durable.load(Ordering::Acquire)) } else { Position::START }
+    }
+
+    /// Returns the number of the last tick that is in a durable part: see [`Ring::behind`](super::ring::Ring::behind).
+    pub fn last_number(&self) -> u8 {
+        self.0.cells.lock().last_number
+    }
+
+    /// Returns the last position of the log whose cells a [`ClickStore::view`] has.
+    pub fn applied(&self) -> Position {
+        self.0.cells.lock().applied
+    }
+
+    /// Returns all cells of this moment.
+    pub fn view(&self) -> View {
+        // One lock for both: a seal between two would count cells twice or not at all.
+        let cells = self.0.cells.lock();
+        View {
+            parts: cells.parts.iter().map(|stored| Arc::clone(&stored.part)).collect(),
+            open: cells.open.sorted(),
+        }
+    }
+
+    /// Sets a part aside that a reader found damaged. Its cells are missing from then on.
+    pub fn set_aside(&self, part: &Arc<ClickPart>, error: &PartError) {
+        self.0.set_aside(part, error);
+    }
+
+    /// Returns the state of the store.
+    pub fn status(&self) -> StoreStatus {
+        let cells = self.0.cells.lock();
+        StoreStatus {
+            parts: cells.parts.len(),
+            bytes: cells.parts.iter().map(|stored| stored.bytes).sum(),
+            open_cells: cells.open.len(),
+            damaged: self.0.damaged.load(Ordering::Relaxed),
+            is_ready: self.0.is_ready.load(Ordering::Acquire),
+        }
+    }
+}

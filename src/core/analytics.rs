@@ -1,0 +1,340 @@
+//! Questions of clients about clicks: which links a client may ask about, and what span of time it means.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{ToSpan, Zoned};
+
+use super::context::Context;
+use super::error::Error;
+use super::handle::Links;
+use super::shared::Shared;
+use super::tenants::viewer::Viewer;
+use crate::analytics::part::error::PartError;
+use crate::analytics::query::answer::Rows;
+use crate::analytics::query::calendar::{Granularity, Span};
+use crate::analytics::query::error::QueryError;
+use crate::analytics::query::facet::{Facet, FacetKey};
+use crate::analytics::query::question::{Breakdown, ClickQuestion, FacetFilter, LinkScope, Visits};
+use crate::analytics::query::scan::{CellSource, answer};
+use crate::analytics::query::totals::ClickTotals;
+use crate::analytics::referrer;
+use crate::analytics::tick::{LinkRow, link_row, parse_link_row};
+use crate::analytics::values::UtmValues;
+use crate::clock::Timestamp;
+use crate::model::Invalid;
+use crate::model::campaign::CampaignRef;
+use crate::model::id::Id;
+use crate::model::link::Link;
+use crate::model::tag::Tag;
+use crate::table::keys;
+
+/// Longest time of one question. Past it, the question fails with [`Error::Busy`].
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Most links of a tag or a campaign that a question reads.
+const LINKS_MAX: usize = 200_000;
+
+/// Most rows of an answer.
+pub const ROWS_MAX: usize = 10_000;
+
+/// A question of a client.
+#[derive(Clone, Debug)]
+pub struct AnalyticsQuery {
+    /// The links.
+    pub about: About,
+    /// The time.
+    pub period: Period,
+    /// The zone of days, and the name by which the client gave it.
+    pub zone: TimeZone,
+    /// The length of the rows by time. `None`: one that fits the period.
+    pub granularity: Option<Granularity>,
+    /// The kind of visits.
+    pub visits: Visits,
+    /// A visit is in the answer if it passes all filters.
+    pub filters: Vec<FacetFilter>,
+    /// What the rows are about, at most two.
+    pub by: Vec<Facet>,
+    /// The most rows, up to [`ROWS_MAX`].
+    pub limit: usize,
+    /// The number of rows that are left out before the first one.
+    pub offset: usize,
+    /// Adds the counts of the period before.
+    pub compares: bool,
+}
+
+/// The links of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // Each is named after what has the links.
+pub enum About {
+    /// The acting workspace.
+    Workspace,
+    Link(Id),
+    Tag(Id),
+    Campaign(CampaignRef),
+}
+
+/// The time of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// The last days of the calendar, today included.
+    Days(i32),
+    /// The last hours of the clock, up to this moment.
+    Hours(i64),
+    /// The last months of the calendar, the present one included.
+    Months(i32),
+    /// From the first click to now.
+    All,
+    /// From an instant to another one, which the span does not contain; without it to now.
+    Between(Timestamp, Option<Timestamp>),
+}
+
+/// The answer to a question.
+#[derive(Clone, Debug)]
+pub struct AnalyticsView {
+    /// What the rows are about.
+    pub by: Vec<Facet>,
+    /// The rows.
+    pub rows: Rows,
+    /// The time of the rows.
+    pub span: Span,
+    /// The zone of days.
+    pub zone: TimeZone,
+    /// The length of the rows by time.
+    pub granularity: Granularity,
+    /// The clicks of a link that have no details: before details were kept, imported, or dropped. Only for all clicks of
+    /// one link.
+    pub unattributed: Option<u64>,
+    /// The time of the answer. Clicks of the last flush interval may be missing.
+    pub as_of: Timestamp,
+    /// The short URLs of the links in the rows.
+    pub links: BTreeMap<Id, Box<str>>,
+}
+
+impl Links {
+    /// Answers a question about clicks of the acting workspace. Fails with [`Error::NotFound`] if the caller sees no such
+    /// link, tag or campaign, and with [`Error::Busy`] past [`DEADLINE`].
+    pub async fn analytics(&self, context: &Context, query: AnalyticsQuery) -> Result<AnalyticsView, Error> {
+        if self.shared.analytics.is_none() {
+            let rule = "this server keeps totals only: its operator has set `details = false` in [clicks]";
+            return Err(Error::Rule(Invalid::new("analytics", rule)));
+        }
+        let asking = context.clone();
+        self.scanning(&context.tenant, move |shared, cancel| {
+            // From here, so that the wait for other scans does not count.
+            let end = Instant::now() + DEADLINE;
+            shared.answer(&asking, query, &|| cancel.is_set() || Instant::now() > end)
+        })
+        .await
+    }
+}
+
+impl Shared {
+    fn answer(
+        &self,
+        context: &Context,
+        query: AnalyticsQuery,
+        stops: &dyn Fn() -> bool,
+    ) -> Result<AnalyticsView, Error> {
+        let store = &self.analytics.as_ref().ok_or(Error::NotFound("analytics"))?.store;
+        // Before the view: a question about a foreign link must cost no copy of the cells.
+        let (scope, since) = self.scope(context, &query.about)?;
+        let view = store.view();
+        let span = query.period.span(context.now, since, &query.zone);
+        let span = span
+            .ok_or_else(|| Invalid::new("from", "must be before `to` and now, in the years 1970 to 9998"))?;
+        let granularity = query.granularity.unwrap_or_else(|| fitting(span));
+        check_rows(&query, span, granularity)?;
+        // Only then are the clicks of the cells and those of the total the same ones.
+        let is_whole =
+            query.filters.is_empty() && query.period == Period::All && query.visits == Visits::Counted;
+        let question = ClickQuestion {
+            scope,
+            span,
+            zone: query.zone.clone(),
+            granularity,
+            visits: query.visits,
+            filters: query.filters,
+            breakdowns: vec![Breakdown { by: query.by.clone(), limit: query.limit, offset: query.offset }],
+            compares: query.compares,
+        };
+        let source = CellSource {
+            parts: &view.parts,
+            open: &view.open,
+            campaign_of: &|row| self.campaign_of(row),
+            is_cancelled: stops,
+        };
+        let answered = answer(&source, &question);
+        let mut answered = answered.map_err(|error| match error {
+            QueryError::Part(at, error) => {
+                // A disk may read at the next try, and a later version can read its parts: both stay in place.
+                if let (Some(part), PartError::Damaged(_)) = (view.parts.get(at), &error) {
+                    store.set_aside(part, &error);
+                }
+                Error::NotReady(format!("a file of click details cannot be read: {error}"))
+            }
+            QueryError::TooSlow => Error::Busy,
+            other => Error::Rule(Invalid::new("analytics", other.to_string())),
+        })?;
+        let mut rows = answered.breakdowns.pop().unwrap_or_default();
+        if query.by.is_empty() {
+            // Nothing is left out of an answer without rows.
+            rows.other = ClickTotals::default();
+        }
+        let unattributed = match query.about {
+            About::Link(id) if is_whole => Some(self.total_of(id)?.saturating_sub(rows.total.clicks)),
+            _ => None,
+        };
+        let links = self.short_urls(&rows)?;
+        let (by, zone, as_of) = (query.by, query.zone, context.now);
+        Ok(AnalyticsView { by, rows, span, zone, granularity, unattributed, as_of, links })
+    }
+
+    /// Returns the links of a question, and a time before their first click. Fails if the caller sees no such object.
+    fn scope(&self, context: &Context, about: &About) -> Result<(LinkScope, Timestamp), Error> {
+        let workspace = context.workspace.number;
+        // Not the first click of the server, which is no business of a tenant.
+        let since = context.workspace.created_at;
+        let listed = |field: &'static str, prefix: &[u8]| -> Result<(LinkScope, Timestamp), Error> {
+            // One more than the limit, to notice that there are more.
+            let keys = self.table.first_keys(prefix, LINKS_MAX + 1)?;
+            if keys.len() > LINKS_MAX {
+                let rule = format!("has more than {LINKS_MAX} links: ask about the workspace");
+                return Err(Error::Rule(Invalid::new(field, rule)));
+            }
+            let ids = keys.iter().filter_map(|key| key.last_chunk::<16>());
+            // In the order of the ids, which is that of the rows.
+            let rows = ids.map(|id| link_row(workspace, Id::from_bits(u128::from_be_bytes(*id)))).collect();
+            Ok((LinkScope::Links(rows), since))
+        };
+        match about {
+            About::Workspace => Ok((LinkScope::Workspaces(vec![workspace.0]), since)),
+            About::Link(id) => {
+                // Before the link is read, since a link of another tenant must look like a missing one.
+                let owner = self.workspace_in_sight(&Viewer::of(context), *id)?;
+                let link = self.table.link_by_id(owner, *id)?.ok_or(Error::NotFound("link"))?;
+                Ok((LinkScope::Links(vec![link_row(owner, *id)]), link.record.created_at))
+            }
+            About::Tag(id) => {
+                self.table.get::<Tag>(&keys::tag(workspace, *id))?.ok_or(Error::NotFound("tag"))?;
+                listed("tagId", &keys::list_of_tag(workspace, *id))
+            }
+            About::Campaign(named) => {
+                let campaign = self.campaign(workspace, named)?.ok_or(Error::NotFound("campaign"))?;
+                listed("campaignId", &keys::list_of_campaign(workspace, &campaign.record.id))
+            }
+        }
+    }
+
+    /// Returns all clicks of a link, or 0 if it does not exist any more.
+    fn total_of(&self, id: Id) -> Result<u64, Error> {
+        let Some(owner) = self.table.owner_of(id)? else { return Ok(0) };
+        let link = self.table.link_by_id(owner, id)?;
+        link.map_or(Ok(0), |link| self.clicks_of(&link.record))
+    }
+
+    /// Returns the UTM parameters of a link's destination.
+    fn campaign_of(&self, row: &LinkRow) -> Option<UtmValues> {
+        let (workspace, id) = parse_link_row(row)?;
+        // A table that fails costs the parameters of a row, and not the whole answer.
+        let options = self.table.link_by_id(workspace, id).ok()??.record.options;
+        // Those of the options win, as in the redirect.
+        let own = options.utm.pairs().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let parameters = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(own).finish();
+        let query = options.destination.as_str().split_once('?').map_or("", |(_, rest)| rest);
+        // A fragment is not sent to the site, so it has no parameters.
+        let query = query.split('#').next().unwrap_or_default();
+        Some(referrer::campaign(format!("{parameters}&{query}").as_bytes()))
+    }
+
+    fn short_url_of(&self, link: &Link) -> Box<str> {
+        // The domain may be deleted after its link was read; the link then has no URL.
+        let directory = self.directory.load();
+        let domain = directory.domain(link.domain);
+        domain.map(|domain| self.site.short_url(domain, link.shown_code())).unwrap_or_default().into()
+    }
+
+    fn short_urls(&self, rows: &Rows) -> Result<BTreeMap<Id, Box<str>>, Error> {
+        let keys = rows.rows.iter().flat_map(|row| &row.keys);
+        let mut urls = BTreeMap::new();
+        for row in keys.filter_map(|key| if let FacetKey::Link(row) = key { Some(row) } else { None }) {
+            // A deleted link keeps its clicks and has no URL.
+            let Some((workspace, id)) = parse_link_row(row) else { continue };
+            if let Some(link) = self.table.link_by_id(workspace, id)? {
+                urls.insert(id, self.short_url_of(&link.record));
+            }
+        }
+        Ok(urls)
+    }
+}
+
+impl Period {
+    /// Returns the span of the period at `now`, `None` if it contains nothing.
+    fn span(&self, now: Timestamp, first: Timestamp, zone: &TimeZone) -> Option<Span> {
+        let time = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(zone.clone());
+        // The present quarter of an hour is in the span.
+        let to = now.as_millis() + 1;
+        let since = |time: Option<Zoned>| time.map(|time| time.timestamp().as_millisecond());
+        let from = match self {
+            // By the clock: the last 24 hours are no calendar day when an offset changes.
+            Period::Hours(hours) => now.as_millis() - hours * 3_600_000,
+            // By the calendar: a day of 23 or 25 hours is in the span as a whole.
+            Period::Days(days) => since(midnight(time.date().checked_sub((days - 1).days()).ok()?, zone))?,
+            Period::Months(months) => {
+                since(midnight(time.date().first_of_month().checked_sub((months - 1).months()).ok()?, zone))?
+            }
+            // An import may have given its links a later date.
+            Period::All => first.as_millis().min(now.as_millis()),
+            Period::Between(from, until) => {
+                let to = until.map_or(to, Timestamp::as_millis);
+                return Some(Span { from: from.as_millis(), to })
+                    .filter(|span| span.from < span.to && span.from >= 0);
+            }
+        };
+        // A period of many years may begin before 1970, and no slot does.
+        Some(Span { from: from.max(0), to }).filter(|span| span.from < span.to)
+    }
+}
+
+fn midnight(date: Date, zone: &TimeZone) -> Option<Zoned> {
+    date.to_zoned(zone.clone()).ok()
+}
+
+/// Milliseconds of a day.
+const DAY: i64 = 86_400_000;
+
+/// Returns a granularity with some dozens of rows.
+fn fitting(span: Span) -> Granularity {
+    match (span.to - span.from) / DAY {
+        0..=2 => Granularity::Hour,
+        3..=100 => Granularity::Day,
+        101..=800 => Granularity::Week,
+        _ => Granularity::Month,
+    }
+}
+
+/// Fails if the rows by time would be too many.
+fn check_rows(query: &AnalyticsQuery, span: Span, granularity: Granularity) -> Result<(), Error> {
+    let length = match granularity {
+        Granularity::Quarter => 900_000,
+        Granularity::Hour => 3_600_000,
+        Granularity::Day => DAY,
+        Granularity::Week => 7 * DAY,
+        // The shortest month, so that the estimate is not below the number of rows.
+        Granularity::Month => 28 * DAY,
+    };
+    // Rows by time include empty ones, so a short question could have millions of rows.
+    let is_by_time = query.by.contains(&Facet::Time);
+    if is_by_time && usize::try_from((span.to - span.from) / length).unwrap_or(usize::MAX) > ROWS_MAX {
+        let rule = format!("is too fine for this time: it would have more than {ROWS_MAX} rows");
+        return Err(Error::Rule(Invalid::new("granularity", rule)));
+    }
+    Ok(())
+}
+
+/// Returns the id of the link of a row's key.
+pub fn link_of(row: &LinkRow) -> Option<Id> {
+    parse_link_row(row).map(|(_, id)| id)
+}

@@ -1,0 +1,419 @@
+//! Questions about clicks in the native dialect: `GET /analytics`.
+//!
+//! A filter is a parameter with the name of what it filters by: `country=DE,AT` passes two countries, `country=-US` all
+//! but one. `null` is no value, as in answers: `referrer=null` passes visits without a referrer, `referrer=-null` those
+//! with any.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp as Instant;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use crate::clock::Timestamp;
+use crate::http::api::dialect::{
+    ANALYTICS_ROWS_MAX, About, AnalyticsFormat, AnalyticsQuery, AnalyticsView, AnswerRow, BadRequest, Body,
+    ClickTotals, Command, Facet, FacetFilter, FacetKey, Granularity, Period, QueryError, RequestParts, Rows,
+    ScopedCommand, UtmName, Visits, link_of_row, read,
+};
+use crate::http::api::query::Query;
+use crate::json::AsText;
+use crate::model::Invalid;
+use crate::model::id::ForeignId;
+
+/// Rows of an answer without `limit`. Rows by time alone are all of their period.
+const LIMIT_DEFAULT: u64 = 100;
+
+/// Rows of a whole week.
+const HOURS_OF_WEEK: u64 = 7 * 24;
+
+/// Most values of one filter.
+const VALUES_MAX: usize = 200;
+
+/// The values of `interval`.
+const INTERVALS: [(&str, Period); 9] = [
+    ("24h", Period::Hours(24)),
+    ("today", Period::Days(1)),
+    ("7d", Period::Days(7)),
+    ("30d", Period::Days(30)),
+    ("90d", Period::Days(90)),
+    ("365d", Period::Days(365)),
+    ("month", Period::Months(1)),
+    ("12mo", Period::Months(12)),
+    ("all", Period::All),
+];
+
+/// The values of `granularity`.
+const GRANULARITIES: [(&str, Granularity); 5] = [
+    ("15m", Granularity::Quarter),
+    ("hour", Granularity::Hour),
+    ("day", Granularity::Day),
+    ("week", Granularity::Week),
+    ("month", Granularity::Month),
+];
+
+/// The values of `visits`.
+const VISITS: [(&str, Visits); 4] = [
+    ("clicks", Visits::Counted),
+    ("bots", Visits::Bots),
+    ("prefetches", Visits::Prefetches),
+    ("misses", Visits::Misses),
+];
+
+/// Parses `GET /analytics`.
+pub(super) fn parse(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let formats = [("json", AnalyticsFormat::Json), ("csv", AnalyticsFormat::Csv)];
+    let format = one_of(&request.query, "format", &formats)?.unwrap_or(AnalyticsFormat::Json);
+    question(request, facets(&request.query)?, format)
+}
+
+/// The vendor's paths below `/analytics`, each with its grouping.
+const NAMES: [(&str, &[Facet]); 7] = [
+    ("summary", &[]),
+    ("timeseries", &[Facet::Time]),
+    ("geo", &[Facet::Country]),
+    ("devices", &[Facet::Device]),
+    ("referrers", &[Facet::Referrer]),
+    ("utm", &[Facet::Utm(UtmName::Campaign)]),
+    (EXPORT, &[Facet::Time, Facet::Link]),
+];
+
+/// The path whose answer is a table, and whose grouping may be another one.
+const EXPORT: &str = "export";
+
+/// Parses `GET /analytics/{what}`.
+pub(super) fn parse_by_name(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let found = NAMES.iter().find(|(name, _)| *name == request.id);
+    let (name, by) = found.ok_or(BadRequest::NotFound("endpoint"))?;
+    if *name != EXPORT {
+        return question(request, by.to_vec(), AnalyticsFormat::Json);
+    }
+    let asked = Some(facets(&request.query)?).filter(|by| !by.is_empty());
+    question(request, asked.unwrap_or_else(|| by.to_vec()), AnalyticsFormat::Csv)
+}
+
+fn question(
+    request: &RequestParts<'_>,
+    by: Vec<Facet>,
+    format: AnalyticsFormat,
+) -> Result<ScopedCommand, BadRequest> {
+    let query = &request.query;
+    // A chart needs all rows of its time; a table begins with the first ones.
+    let limit_default = match by[..] {
+        [Facet::Time] => ANALYTICS_ROWS_MAX as u64,
+        [Facet::HourOfWeek] => HOURS_OF_WEEK,
+        _ => LIMIT_DEFAULT,
+    };
+    let number = |name, least, most, default| query.number(name, least, most).map(|n| n.unwrap_or(default));
+    let limit = number("limit", 1, ANALYTICS_ROWS_MAX as u64, limit_default)?;
+    let offset = number("offset", 0, 1_000_000, 0)?;
+    // Before the period, since a date is an instant only within a zone.
+    let zone = zone(query)?;
+    let asked = AnalyticsQuery {
+        about: about(query)?,
+        period: period(query, &zone)?,
+        zone,
+        granularity: one_of(query, "granularity", &GRANULARITIES)?,
+        visits: one_of(query, "visits", &VISITS)?.unwrap_or_default(),
+        filters: filters(query)?,
+        by,
+        limit: usize::try_from(limit).unwrap_or(ANALYTICS_ROWS_MAX),
+        offset: usize::try_from(offset).unwrap_or(usize::MAX),
+        compares: one_of(query, "compare", &[("previous", true)])?.unwrap_or_default(),
+    };
+    read(request, Command::Analytics(Box::new(asked), format))
+}
+
+fn mistyped(name: &'static str, rule: impl Into<String>) -> BadRequest {
+    BadRequest::Mistyped(Invalid::new(name, rule.into()))
+}
+
+/// Returns the value of a parameter that has one of some names.
+fn one_of<T: Clone>(
+    query: &Query<'_>,
+    name: &'static str,
+    values: &[(&str, T)],
+) -> Result<Option<T>, BadRequest> {
+    let Some(text) = query.text(name)? else { return Ok(None) };
+    let found = values.iter().find(|(known, _)| *known == text).map(|(_, value)| value.clone());
+    let names: Vec<_> = values.iter().map(|(name, _)| *name).collect();
+    // An error and no default: a misspelt value would change the answer without notice.
+    found.map(Some).ok_or_else(|| mistyped(name, format!("must be {}", listed(&names))))
+}
+
+/// Returns `a, b or c`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+/// Returns what the rows are about.
+fn facets(query: &Query<'_>) -> Result<Vec<Facet>, BadRequest> {
+    let Some(text) = query.text("groupBy")? else { return Ok(Vec::new()) };
+    // `total` is the answer without groups, so it adds none.
+    let names: Vec<_> = text.split(',').map(str::trim).filter(|name| *name != "total").collect();
+    let facets: Option<Vec<_>> = names.iter().map(|name| Facet::of_name(name)).collect();
+    let is_twice = |facets: &[Facet]| facets.len() > 2 || (facets.len() == 2 && facets[0] == facets[1]);
+    facets.filter(|facets| !is_twice(facets)).ok_or_else(|| {
+        let known: Vec<_> = std::iter::once("total").chain(Facet::all().map(Facet::name)).collect();
+        mistyped("groupBy", format!("must be one or two different names of {}", listed(&known)))
+    })
+}
+
+fn about(query: &Query<'_>) -> Result<About, BadRequest> {
+    let link = query.text("linkId")?;
+    let tag = query.text("tagId")?;
+    let campaign = query.text("campaignId")?;
+    // An id that no object can have is an object that does not exist.
+    let id = |text: &str, what| text.parse().map_err(|_| BadRequest::NotFound(what));
+    match (link, tag, campaign) {
+        (None, None, None) => Ok(About::Workspace),
+        (Some(link), None, None) => Ok(About::Link(id(link, "link")?)),
+        (None, Some(tag), None) => Ok(About::Tag(id(tag, "tag")?)),
+        (None, None, Some(campaign)) => {
+            let id =
+                ForeignId::parse("campaignId", campaign).map_err(|_| BadRequest::NotFound("campaign"))?;
+            Ok(About::Campaign(id.into()))
+        }
+        // Two of them could mean the links of both or of either.
+        _ => Err(mistyped("linkId", "must be the only one of linkId, tagId and campaignId")),
+    }
+}
+
+fn zone(query: &Query<'_>) -> Result<TimeZone, BadRequest> {
+    let Some(name) = query.text("timezone")? else { return Ok(TimeZone::UTC) };
+    // A zone without a name stands for an unknown one.
+    let found = TimeZone::get(name).ok().filter(|zone| zone.iana_name().is_some());
+    found.ok_or_else(|| {
+        mistyped("timezone", "must be a name of the IANA database, such as Europe/Berlin or Asia/Kolkata")
+    })
+}
+
+/// Returns the time of a question: `interval`, or `from` and `to`.
+fn period(query: &Query<'_>, zone: &TimeZone) -> Result<Period, BadRequest> {
+    let interval = one_of(query, "interval", &INTERVALS)?;
+    let (from, to) = (time(query, "from", zone)?, time(query, "to", zone)?);
+    match (interval, from, to) {
+        (Some(_), Some(_), _) | (Some(_), _, Some(_)) => {
+            Err(mistyped("interval", "must be given without `from` and `to`"))
+        }
+        (Some(interval), None, None) => Ok(interval),
+        // Here and not at the span, so that the error names the parameter.
+        (None, Some(from), Some(to)) if to <= from => Err(mistyped("to", "must be after `from`")),
+        (None, Some(from), to) => Ok(Period::Between(from, to)),
+        (None, None, Some(_)) => Err(mistyped("from", "is required with `to`")),
+        (None, None, None) => Ok(Period::Days(30)),
+    }
+}
+
+/// Returns an instant. A date is its first moment in the zone of the question, also as `to`, which the period does not
+/// contain.
+fn time(query: &Query<'_>, name: &'static str, zone: &TimeZone) -> Result<Option<Timestamp>, BadRequest> {
+    let Some(text) = query.text(name)? else { return Ok(None) };
+    let of_date = || {
+        let date: jiff::civil::Date = text.parse().ok()?;
+        let start = date.to_zoned(zone.clone()).ok()?;
+        Some(Timestamp::from_millis(start.timestamp().as_millisecond()))
+    };
+    // By its length: a time without an offset could pass as a date, and lose its hours.
+    let is_date = text.len() == "2026-01-01".len();
+    let time = if is_date { of_date() } else { text.parse().ok() };
+    time.map(Some).ok_or_else(|| {
+        mistyped(name, "must be a date such as 2026-11-01, or a time such as 2026-11-01T10:00:00Z")
+    })
+}
+
+fn filters(query: &Query<'_>) -> Result<Vec<FacetFilter>, BadRequest> {
+    let mut filters = Vec::new();
+    for facet in Facet::all().filter(|facet| !matches!(facet, Facet::Time | Facet::Link)) {
+        let name = facet.name();
+        let Some(text) = query.text(name)? else { continue };
+        // One sign for the whole list, since a mix of both has no clear meaning.
+        let (excludes, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let values: Vec<_> = text.split(',').map(str::trim).collect();
+        // A client must not make one question cost as much as thousands.
+        if values.len() > VALUES_MAX {
+            return Err(mistyped(name, format!("must have at most {VALUES_MAX} values")));
+        }
+        let key = |value: &&str| match *value {
+            "null" => Ok(FacetKey::None),
+            value => facet.key(value).map_err(|error| mistyped(name, rule_of(&error))),
+        };
+        let keys = values.iter().map(key).collect::<Result<_, _>>()?;
+        filters.push(FacetFilter { facet, keys, excludes });
+    }
+    Ok(filters)
+}
+
+/// Returns the text of an error behind the name of the parameter.
+fn rule_of(error: &QueryError) -> String {
+    match error {
+        QueryError::Value { value, rule, .. } => format!("{value:?} is no value: it has {rule}"),
+        other => other.to_string(),
+    }
+}
+
+/// The answer as JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AnalyticsJson<'a> {
+    analytics: Vec<RowJson<'a>>,
+    total: TotalsJson,
+    other: TotalsJson,
+    /// The number of rows without limit and offset.
+    rows: usize,
+    unattributed: Option<u64>,
+    previous: Option<TotalsJson>,
+    from: String,
+    to: String,
+    timezone: &'a str,
+    granularity: &'static str,
+    as_of: AsText<Timestamp>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct TotalsJson {
+    clicks: u64,
+    visitors: u64,
+}
+
+impl From<ClickTotals> for TotalsJson {
+    fn from(totals: ClickTotals) -> TotalsJson {
+        TotalsJson { clicks: totals.clicks, visitors: totals.visitors }
+    }
+}
+
+/// A row: a member for each key, then the counts.
+struct RowJson<'a> {
+    view: &'a AnalyticsView,
+    row: &'a AnswerRow,
+}
+
+impl<'a> AnalyticsJson<'a> {
+    pub(super) fn of(view: &'a AnalyticsView) -> AnalyticsJson<'a> {
+        AnalyticsJson {
+            analytics: view.rows.rows.iter().map(|row| RowJson { view, row }).collect(),
+            total: view.rows.total.into(),
+            other: view.rows.other.into(),
+            rows: view.rows.count,
+            unattributed: view.unattributed,
+            previous: view.rows.previous.map(TotalsJson::from),
+            from: shown(view, view.span.from),
+            to: shown(view, view.span.to),
+            // Zones without a name were rejected by `zone`.
+            timezone: view.zone.iana_name().unwrap_or("UTC"),
+            granularity: name_of(view.granularity),
+            as_of: AsText(view.as_of),
+        }
+    }
+}
+
+impl Serialize for RowJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let RowJson { view, row } = self;
+        // A map and no struct, since the question chooses the members.
+        let mut map = serializer.serialize_map(None)?;
+        for (facet, key) in view.by.iter().zip(&row.keys) {
+            match key {
+                FacetKey::Number(number) => map.serialize_entry(facet.name(), number)?,
+                FacetKey::HourOfWeek(hour) => map.serialize_entry(facet.name(), hour)?,
+                FacetKey::Link(link) => {
+                    let id = link_of_row(link);
+                    map.serialize_entry("linkId", &id.map(|id| id.to_string()))?;
+                    map.serialize_entry("shortUrl", &id.and_then(|id| view.links.get(&id)))?;
+                }
+                _ => map.serialize_entry(facet.name(), &text_of(view, key))?,
+            }
+        }
+        map.serialize_entry("clicks", &row.totals.clicks)?;
+        map.serialize_entry("visitors", &row.totals.visitors)?;
+        if let Some(previous) = row.previous {
+            map.serialize_entry("previous", &TotalsJson::from(previous))?;
+        }
+        map.end()
+    }
+}
+
+/// Renders the answer as comma-separated values (RFC 4180). A text that a spreadsheet would run as a formula begins with
+/// an apostrophe.
+pub(super) fn csv(view: &AnalyticsView) -> Body {
+    let mut out = String::new();
+    for facet in &view.by {
+        out.push_str(if *facet == Facet::Link { "linkId,shortUrl" } else { facet.name() });
+        out.push(',');
+    }
+    out.push_str("clicks,visitors");
+    out.push_str(if view.rows.previous.is_some() { ",previousClicks,previousVisitors\r\n" } else { "\r\n" });
+    let Rows { rows, total, previous, .. } = &view.rows;
+    // Without groups, the total is the only row.
+    let whole = AnswerRow { keys: Vec::new(), totals: *total, previous: *previous };
+    let rows = if view.by.is_empty() { std::slice::from_ref(&whole) } else { rows };
+    for row in rows {
+        for key in &row.keys {
+            for text in columns(view, key) {
+                push_field(&mut out, &text);
+                out.push(',');
+            }
+        }
+        push_counts(&mut out, row.totals);
+        if let Some(previous) = row.previous {
+            out.push(',');
+            push_counts(&mut out, previous);
+        }
+        out.push_str("\r\n");
+    }
+    Body { status: hyper::StatusCode::OK, kind: "text/csv; charset=utf-8", bytes: out.into_bytes() }
+}
+
+fn push_counts(out: &mut String, ClickTotals { clicks, visitors }: ClickTotals) {
+    // A text can always grow.
+    let _ = write!(out, "{clicks},{visitors}");
+}
+
+fn columns(view: &AnalyticsView, key: &FacetKey) -> Vec<String> {
+    let FacetKey::Link(link) = key else { return vec![text_of(view, key).unwrap_or_default()] };
+    let id = link_of_row(link);
+    let url = id.and_then(|id| view.links.get(&id)).map(ToString::to_string);
+    vec![id.map(|id| id.to_string()).unwrap_or_default(), url.unwrap_or_default()]
+}
+
+fn push_field(out: &mut String, text: &str) {
+    // A visitor chooses the referrer, and the operator opens the file in a spreadsheet.
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
+    if text.contains([',', '"', '\r', '\n']) {
+        out.push('"');
+        out.push_str(&text.replace('"', "\"\""));
+        out.push('"');
+    } else {
+        out.push_str(&text);
+    }
+}
+
+/// Returns the text of a key, `None` for no value. The parts of a place have commas between them.
+fn text_of(view: &AnalyticsView, key: &FacetKey) -> Option<String> {
+    match key {
+        FacetKey::None => None,
+        FacetKey::Time(millis) => Some(shown(view, *millis)),
+        FacetKey::Text(text) => Some(text.replace('\t', ", ")),
+        FacetKey::Other | FacetKey::Number(_) | FacetKey::HourOfWeek(_) | FacetKey::Link(_) => {
+            Some(key.to_string())
+        }
+    }
+}
+
+/// Returns an instant with the offset of the question's zone.
+fn shown(view: &AnalyticsView, millis: i64) -> String {
+    // Cannot fail: spans are within the years 1970 to 9998.
+    let Ok(instant) = Instant::from_millisecond(millis) else { return String::new() };
+    let zoned = instant.to_zoned(view.zone.clone());
+    zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}
+
+fn name_of(granularity: Granularity) -> &'static str {
+    GRANULARITIES.iter().find(|(_, known)| *known == granularity).map_or("day", |(name, _)| name)
+}

@@ -1,0 +1,326 @@
+//! Click analytics through the API: every click has one cell, whatever happens to the server, and each question adds up.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+use crate::support::http::{Client, text};
+use crate::support::native::new_key;
+use crate::support::process::{Dice, Plan, poll};
+
+const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0";
+const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like \
+    Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
+const GOOGLE: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+
+/// What a question can group by.
+const FACETS: [&str; 12] = [
+    "time",
+    "hourOfWeek",
+    "link",
+    "country",
+    "device",
+    "browser",
+    "os",
+    "language",
+    "referrer",
+    "utmSource",
+    "trigger",
+    "rule",
+];
+
+fn start() -> TestApp {
+    TestApp::start_with(|config| config.clicks.flush_interval = Duration::from_millis(50))
+}
+
+/// Returns the answer to a question.
+fn ask(admin: &mut Client, question: &str) -> Value {
+    admin.get(&format!("/api/v1/analytics?{question}")).expect(200, question)
+}
+
+/// Returns the answer to a question once it has this number of clicks.
+fn ask_until(admin: &mut Client, question: &str, clicks: u64) -> Value {
+    poll(question, Duration::from_secs(10), || {
+        Some(ask(admin, question)).filter(|answer| answer["total"]["clicks"] == clicks)
+    })
+}
+
+/// Returns the clicks of the rows, by the text of this key.
+fn rows(answer: &Value, key: &str) -> BTreeMap<String, u64> {
+    let rows = answer["analytics"].as_array().expect("rows").iter();
+    let name = |row: &Value| row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned);
+    rows.map(|row| (name(row), row["clicks"].as_u64().expect("a number"))).collect()
+}
+
+fn visit(visitor: &mut Client, path: &str, headers: &[(&str, &str)]) {
+    visitor.send("GET", path, headers, None);
+}
+
+fn of<const COUNT: usize>(pairs: [(&str, u64); COUNT]) -> BTreeMap<String, u64> {
+    pairs.into_iter().map(|(name, clicks)| (name.to_owned(), clicks)).collect()
+}
+
+#[test]
+fn the_details_of_clicks() {
+    let app = start();
+    let (mut admin, mut visitor) = (app.admin(), app.visitor());
+    let link = admin.create(&json!({"url": "https://e.test/?utm_source=own", "customSlug": "a"}));
+    for _ in 0..2 {
+        let headers = [
+            ("user-agent", IPHONE),
+            ("accept-language", "de-AT,de;q=0.9"),
+            ("referer", "https://www.news.test/x"),
+        ];
+        visit(&mut visitor, "/a", &headers);
+    }
+    visit(
+        &mut visitor,
+        "/a?utm_source=mail&utm_medium=e-mail",
+        &[("user-agent", FIREFOX), ("accept-language", "en")],
+    );
+    visit(&mut visitor, "/a?qr=1", &[("referer", &format!("http://{}/", crate::support::app::HOST))]);
+    visit(&mut visitor, "/a", &[("user-agent", GOOGLE)]);
+    visit(&mut visitor, "/a", &[("user-agent", FIREFOX), ("sec-purpose", "prefetch")]);
+    let total = ask_until(&mut admin, "", 4);
+    assert_eq!(total["total"]["visitors"], 3, "two User-Agents, and none");
+    let rows_of = |admin: &mut Client, key: &str| rows(&ask(admin, &format!("groupBy={key}")), key);
+    let table = [
+        ("device", of([("mobile", 2), ("desktop", 1), ("null", 1)])),
+        ("browser", of([("Safari", 2), ("Firefox", 1), ("null", 1)])),
+        ("os", of([("iOS", 2), ("Linux", 1), ("null", 1)])),
+        ("language", of([("de", 2), ("en", 1), ("null", 1)])),
+        // A visitor who comes from a page of this server comes from nowhere.
+        ("referrer", of([("news.test", 2), ("null", 2)])),
+        // The visitor's parameter, or that of the link.
+        ("utmSource", of([("own", 3), ("mail", 1)])),
+        ("utmMedium", of([("e-mail", 1), ("null", 3)])),
+        ("trigger", of([("link", 3), ("qr", 1)])),
+        ("linkId", of([(text(&link, "id"), 4)])),
+    ];
+    for (key, want) in table {
+        let found = if key == "linkId" {
+            rows(&ask(&mut admin, "groupBy=link"), key)
+        } else {
+            rows_of(&mut admin, key)
+        };
+        assert_eq!(found, want, "{key}");
+    }
+    assert_eq!(rows(&ask(&mut admin, "groupBy=agent&visits=bots"), "agent"), of([("Googlebot", 1)]));
+    assert_eq!(ask(&mut admin, "visits=prefetches")["total"]["clicks"], 1);
+    // Filters combine, exclude, and have several values.
+    for (filter, clicks) in [
+        ("browser=Safari", 2),
+        ("browser=-Safari", 2),
+        ("browser=Safari,Firefox", 3),
+        ("browser=Safari,Firefox&language=en", 1),
+        ("device=mobile&os=Linux", 0),
+        ("referrer=News.test", 2),
+        ("utmSource=mail", 1),
+        ("trigger=qr", 1),
+        ("referrer=null", 2),
+        ("referrer=-null", 2),
+    ] {
+        assert_eq!(ask(&mut admin, filter)["total"]["clicks"], clicks, "{filter}");
+    }
+    let two = ask(&mut admin, "groupBy=device,browser&limit=1");
+    assert_eq!(
+        two["analytics"],
+        json!([{"device": "mobile", "browser": "Safari", "clicks": 2, "visitors": 1}])
+    );
+    assert_eq!((&two["other"]["clicks"], &two["rows"]), (&json!(2), &json!(3)));
+    let csv = admin.get("/api/v1/analytics?groupBy=browser&format=csv");
+    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert_eq!(csv.text(), "browser,clicks,visitors\r\nSafari,2,1\r\n,1,1\r\nFirefox,1,1\r\n");
+}
+
+#[test]
+fn bad_questions_name_the_parameter_and_the_rule() {
+    let app = start();
+    let mut admin = app.admin();
+    let many = vec!["DE"; 201].join(",");
+    let rows = [
+        ("groupBy=colour", "groupBy: must be one or two different names of total"),
+        ("groupBy=os,os", "groupBy: must be one or two different names"),
+        ("groupBy=os,device,link", "groupBy: must be one or two different names"),
+        ("timezone=Mars", "timezone: must be a name of the IANA database"),
+        ("interval=1y", "interval: must be 24h, today, 7d"),
+        ("interval=7d&from=2026-01-01", "interval: must be given without `from` and `to`"),
+        ("from=yesterday", "from: must be a date such as"),
+        ("to=2026-01-01", "from: is required with `to`"),
+        ("from=2026-01-02&to=2026-01-01", "to: must be after `from`"),
+        ("granularity=minute", "granularity: must be 15m, hour"),
+        ("visits=people", "visits: must be clicks, bots"),
+        ("compare=next", "compare: must be previous"),
+        ("format=xml", "format: must be json or csv"),
+        ("limit=0", "limit: must be a whole number from 1 to 10000"),
+        ("offset=-1", "offset: must be a whole number from 0"),
+        ("country=Germany", "country: \"Germany\" is no value: it has the two letters of ISO 3166-1"),
+        ("browser=Mosaic", "browser: \"Mosaic\" is no value"),
+        ("timezone=Etc/Unknown", "timezone: must be a name of the IANA database"),
+        (&format!("country={many}"), "country: must have at most 200 values"),
+        ("linkId=a&tagId=b", "linkId: must be the only one of"),
+    ];
+    for (question, error) in rows {
+        let answer = admin.get(&format!("/api/v1/analytics?{question}"));
+        let body = answer.expect(400, question);
+        assert!(text(&body, "error").starts_with(error), "{question}: {body}");
+    }
+    for (question, what) in [
+        ("linkId=nothing", "link not found"),
+        ("linkId=0N8j3XJizQZNje4m70Rs", "link not found"),
+        ("tagId=0N8j3XJizQZNje4m70Rs", "tag not found"),
+        ("campaignId=nothing", "campaign not found"),
+    ] {
+        admin.get(&format!("/api/v1/analytics?{question}")).refuses(404, what, question);
+    }
+    let fine = admin.get("/api/v1/analytics?groupBy=time&granularity=15m&from=2020-01-01");
+    fine.refuses(
+        422,
+        "granularity: is too fine for this time: it would have more than 10000 rows",
+        "six years",
+    );
+}
+
+/// A workspace asks about its own links only.
+#[test]
+fn tenants_ask_about_their_own_clicks() {
+    let app = start();
+    let (mut admin, mut visitor) = (app.admin(), app.visitor());
+    let made = admin.post("/api/v1/workspaces", &json!({"name": "Other"})).expect(201, "a workspace");
+    let workspace = text(&made["workspace"], "id").to_owned();
+    let key = new_key(
+        &mut admin,
+        &json!({"name": "other", "workspaceId": workspace, "scopes": ["links.readonly"]}),
+    );
+    let ours = admin.create(&json!({"url": "https://e.test/", "customSlug": "ours"}));
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "theirs", "workspaceId": workspace}));
+    for path in ["/ours", "/ours", "/theirs"] {
+        visit(&mut visitor, path, &[]);
+    }
+    ask_until(&mut admin, "", 2);
+    let mut other = app.visitor().with_key(&key);
+    ask_until(&mut other, "", 1);
+    assert_eq!(rows(&ask(&mut other, "groupBy=link"), "shortUrl").values().sum::<u64>(), 1);
+    let question = format!("/api/v1/analytics?linkId={}", text(&ours, "id"));
+    other.get(&question).refuses(404, "link not found", "a link of another workspace");
+}
+
+#[test]
+fn without_details_totals_are_all_that_is_kept() {
+    let app = TestApp::start_with(|config| {
+        config.clicks.flush_interval = Duration::from_millis(50);
+        config.clicks.details = false;
+    });
+    let mut admin = app.admin();
+    let link = admin.create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    visit(&mut app.visitor(), "/a", &[("user-agent", FIREFOX)]);
+    assert_eq!(admin.clicks(text(&link, "id")), 1);
+    let refusal = admin.get("/api/v1/analytics");
+    assert!(text(&refusal.expect(422, "no details"), "error").contains("`details = false`"));
+    assert!(!app.data_dir().join("clicks").exists());
+}
+
+/// A restart knows the visitors of the day, and a visitor of two days counts twice.
+#[test]
+fn visitors_are_counted_once_a_day() {
+    let mut app = start();
+    app.admin().create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    for clicks in [2, 4] {
+        for _ in 0..2 {
+            visit(&mut app.visitor(), "/a", &[("user-agent", FIREFOX)]);
+        }
+        assert_eq!(ask_until(&mut app.admin(), "", clicks)["total"]["visitors"], 1, "{clicks}");
+        app = app.restart();
+    }
+    app.advance(Duration::from_hours(24));
+    visit(&mut app.visitor(), "/a", &[("user-agent", FIREFOX)]);
+    assert_eq!(ask_until(&mut app.admin(), "", 5)["total"]["visitors"], 2);
+    let days = ask(&mut app.admin(), "groupBy=time&interval=7d");
+    let clicks: Vec<_> = rows(&days, "time").into_values().collect();
+    assert_eq!(clicks[5..], [4, 1]);
+}
+
+/// Asserts that the clicks of each link add up in every way of grouping them. Returns all clicks, and those without
+/// details.
+fn check_sums(admin: &mut Client, ids: &[String]) -> (u64, u64) {
+    let (mut all, mut without) = (0, 0);
+    for id in ids {
+        let total = poll("the details of all clicks", Duration::from_secs(10), || {
+            // The total first: a click has its total before its details.
+            let total = admin.clicks(id);
+            let answer = ask(admin, &format!("linkId={id}&interval=all"));
+            let unattributed = answer["unattributed"].as_u64().expect("a number");
+            let clicks = answer["total"]["clicks"].as_u64().expect("a number");
+            assert_eq!(clicks + unattributed, total, "nobody clicks");
+            // Details of the last interval come with the next drain.
+            Some((total, unattributed)).filter(|(_, unattributed)| *unattributed < 64)
+        });
+        for facet in FACETS {
+            let answer = ask(admin, &format!("linkId={id}&interval=all&groupBy={facet}&limit=10000"));
+            let key = if facet == "link" { "linkId" } else { facet };
+            assert_eq!(rows(&answer, key).values().sum::<u64>() + total.1, total.0, "{facet} of {id}");
+        }
+        all += total.0;
+        without += total.1;
+    }
+    let of_workspace = ask(admin, "interval=all&groupBy=link&limit=10000");
+    assert_eq!(rows(&of_workspace, "linkId").values().sum::<u64>() + without, all);
+    (all, without)
+}
+
+/// Kills and stops at random moments under load. Each click that is in a total is in one cell, but for those of the
+/// moment of a kill.
+#[test]
+fn totals_and_details_agree_after_kills_and_stops() {
+    const CLIENTS: u64 = 4;
+    const ROUNDS: u64 = 8;
+    let (seed, mut dice) = Dice::seeded();
+    let folder = tempfile::tempdir().expect("a folder");
+    let plan = || Plan::on(folder.path()).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "50ms");
+    let mut ids = Vec::new();
+    for round in 0..ROUNDS {
+        let mut server = plan().start();
+        if ids.is_empty() {
+            let links = (0..6).map(|n| {
+                server.admin().create(&json!({"url": "https://e.test/", "customSlug": format!("l{n}")}))
+            });
+            ids = links.map(|link| text(&link, "id").to_owned()).collect();
+        }
+        let over = AtomicBool::new(false);
+        let is_kill = round % 2 == 0;
+        std::thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                let (mut visitor, mut dice, over) = (server.visitor(), dice.split(), &over);
+                scope.spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        let path = format!("/l{}", dice.below(6));
+                        let referrer = format!("https://r{}.test/", dice.below(50));
+                        let agent = [FIREFOX, IPHONE, GOOGLE, "curl/8"]
+                            [usize::try_from(dice.below(4)).expect("small")];
+                        let headers = [("user-agent", agent), ("referer", &*referrer)];
+                        if visitor.try_send("GET", &path, &headers, None).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(100 + dice.below(400)));
+            if is_kill {
+                server.kill();
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        if !is_kill {
+            server.stop();
+        }
+    }
+    let server = plan().start();
+    let (all, without) = check_sums(&mut server.admin(), &ids);
+    assert!(all > 100, "{all} clicks, seed {seed}");
+    // A click that was counted and not captured yet when its second was written, once for each client and kill.
+    assert!(without <= CLIENTS * ROUNDS / 2, "{without} of {all} clicks have no details, seed {seed}");
+    server.stop();
+}

@@ -1,0 +1,342 @@
+//! The store of click details: each click of the log is found once, whatever happens to the disk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use waypost::analytics::block::{CellBlock, CellFields};
+use waypost::analytics::cell::{CellCounts, CellValues, Dimension, TimeSlot};
+use waypost::analytics::open::OpenCells;
+use waypost::analytics::part::reader::PartList;
+use waypost::analytics::ring::SIZE;
+use waypost::analytics::store::{ClickStore, IsKept, Keep, View};
+use waypost::analytics::tick::{Tick, link_row, parse_link_row};
+use waypost::clock::{Clock, Timestamp};
+use waypost::log::local::disk_guard::DiskGuard;
+use waypost::log::local::{LocalLog, Settings};
+use waypost::log::{AppliedState, Log, Proposal, Put};
+use waypost::model::id::Id;
+use waypost::model::node::NodeNumber;
+use waypost::model::workspace::WorkspaceNumber;
+use waypost::table::keys;
+
+use crate::support::sim_disk::{Chance, Plan, SimDisk};
+use crate::support::table::MemoryTable;
+
+/// 2026-11-28 00:00 UTC.
+const START: i64 = 1_795_824_000_000;
+
+const HOUR: i64 = 3_600_000;
+
+const KEEP: Keep =
+    Keep { slots: Duration::from_hours(24 * 90), hours: Duration::from_hours(24 * 400), all: None };
+
+/// A log whose clock the test sets, and what was written to it: clicks by link, slot and referrer.
+struct Written {
+    log: Arc<dyn Log>,
+    local: Arc<LocalLog>,
+    disk: SimDisk,
+    clock: Clock,
+    number: u8,
+    clicks: Clicks,
+}
+
+type Clicks = BTreeMap<(u128, u32, String), u64>;
+
+impl Written {
+    fn new() -> Written {
+        Written::on(SimDisk::default())
+    }
+
+    fn on(disk: SimDisk) -> Written {
+        let settings =
+            Settings { segment_bytes: 40_000, compact_above: u64::MAX, scrub_rate: 0, accept_loss: false };
+        let clock = Clock::fixed(Timestamp::from_millis(START));
+        let table: Arc<dyn AppliedState> = Arc::new(MemoryTable::default());
+        let guard = Arc::new(DiskGuard::unlimited());
+        let local =
+            LocalLog::open(Arc::new(disk.clone()), settings, clock.clone(), table, guard).expect("it opens");
+        let local = Arc::new(local);
+        Written { log: Arc::clone(&local) as _, local, disk, clock, number: 0, clicks: Clicks::new() }
+    }
+
+    fn store(&self, disk: &SimDisk, keep: Keep) -> std::io::Result<ClickStore> {
+        let log = Arc::clone(&self.log);
+        ClickStore::open(Arc::new(disk.clone()), log, self.clock.clone(), keep, Arc::new(|_| true))
+    }
+
+    /// Writes one tick: clicks on some links, with some referrers.
+    fn tick(&mut self, chance: &mut Chance) {
+        let mut open = OpenCells::default();
+        let slot = TimeSlot::of_millis(self.clock.now().as_millis());
+        for _ in 0..=chance.below(9) {
+            let (link, host) = (chance.below(12) as u128, format!("h{}.test", chance.below(5)));
+            let row = link_row(WorkspaceNumber((link % 3).try_into().expect("small")), Id::from_bits(link));
+            let (of_link, text) = (open.link(&row), open.text(host.as_bytes()));
+            let mut values = CellValues::default();
+            values[Dimension::Referrer as usize] = Dimension::Referrer.with_text(0, text);
+            open.count(of_link, slot, values, CellCounts { clicks: 1, ..CellCounts::default() });
+            *self.clicks.entry((link, slot.0, host)).or_default() += 1;
+        }
+        let key = keys::tick(NodeNumber::ALONE, self.number);
+        self.number = self.number.wrapping_add(1);
+        let put = Put { key, value: Some(open.sorted().encode().into()) };
+        self.log.commit(Proposal { puts: vec![put], ..Proposal::default() }).wait().expect("written");
+    }
+
+    fn pass(&self, millis: i64) {
+        self.clock.set(self.clock.now().plus_millis(millis));
+    }
+}
+
+fn all_links() -> IsKept {
+    Arc::new(|_| true)
+}
+
+/// Returns the clicks of a view, by link, slot and referrer.
+fn clicks(view: &View) -> Clicks {
+    let mut clicks = Clicks::new();
+    let mut add = |row: &[u8], slot: TimeSlot, text: &[u8], count: u32| {
+        let (workspace, link) = parse_link_row(row).expect("a row");
+        assert_eq!(u128::from(workspace.0), link.bits() % 3);
+        let text = String::from_utf8(text.to_vec()).expect("UTF-8");
+        *clicks.entry((link.bits(), slot.0, text)).or_default() += u64::from(count);
+    };
+    let referrer = |values: &CellValues| {
+        let value = values[Dimension::Referrer as usize];
+        Dimension::Referrer.text_of(value).expect("each click has one")
+    };
+    for part in &view.parts {
+        let mut block = CellBlock::default();
+        for at in 0..part.blocks() {
+            part.block(at, CellFields::ALL, &mut block).expect("a block");
+            for cell in (0..block.len()).map(|at| block.cell(at)) {
+                let row = part.entry(PartList::Links, cell.link).expect("a link");
+                let text = part.entry(PartList::Texts, referrer(&cell.values)).expect("a text");
+                add(&row, cell.slot, &text, cell.counts.clicks);
+            }
+        }
+    }
+    let Tick { links, texts, cells } = &view.open;
+    for cell in cells {
+        let text = &texts[referrer(&cell.values) as usize];
+        add(&links[cell.link as usize], cell.slot, text, cell.counts.clicks);
+    }
+    clicks
+}
+
+/// Five days of clicks with merges of days in between.
+fn write_days(written: &mut Written, store: &ClickStore, chance: &mut Chance) -> bool {
+    for _ in 0..5 {
+        for _ in 0..6 {
+            for _ in 0..4 {
+                written.tick(chance);
+                written.pass(HOUR / 3);
+            }
+            if store.settle(&all_links()).is_err() {
+                return false;
+            }
+            written.pass(3 * HOUR - 4 * HOUR / 3 + HOUR);
+        }
+    }
+    true
+}
+
+#[test]
+fn days_are_merged_and_lose_nothing() {
+    let (mut written, disk) = (Written::new(), SimDisk::default());
+    let store = written.store(&disk, KEEP).expect("it opens");
+    assert!(write_days(&mut written, &store, &mut Chance(1)));
+    assert_eq!(clicks(&store.view()), written.clicks);
+    // Days that have passed are one part each, or were merged further.
+    let parts = store.status().parts;
+    assert!((1..=12).contains(&parts), "{parts}");
+    let again = written.store(&disk, KEEP).expect("it opens");
+    assert_eq!(clicks(&again.view()), written.clicks, "without the log");
+    // The month has passed.
+    written.pass(30 * 24 * HOUR);
+    again.settle(&all_links()).expect("merged");
+    assert_eq!((again.status().parts, clicks(&again.view())), (2, written.clicks.clone()));
+}
+
+/// Each sync of the folder of clicks is the last one once. Whatever the cut leaves, each click is found once.
+#[test]
+fn a_power_cut_at_any_sync_loses_and_doubles_nothing() {
+    let whole = SimDisk::default();
+    let mut written = Written::new();
+    let store = written.store(&whole, KEEP).expect("it opens");
+    assert!(write_days(&mut written, &store, &mut Chance(7)));
+    let syncs = whole.syncs();
+    assert!(syncs > 60, "{syncs}");
+    for cut in 1..=syncs {
+        let (mut written, disk, mut chance) = (Written::new(), SimDisk::default(), Chance(7));
+        disk.plan(Plan { cut_at_sync: Some(cut), ..Plan::default() });
+        if let Ok(store) = written.store(&disk, KEEP) {
+            assert!(!write_days(&mut written, &store, &mut chance), "cut {cut}");
+        }
+        let left = disk.after_power_cut(&mut Chance(cut));
+        let store = written.store(&left, KEEP).expect("it opens");
+        store.settle(&all_links()).expect("it catches up");
+        assert_eq!(clicks(&store.view()), written.clicks, "cut {cut}");
+    }
+}
+
+/// The log keeps the last tick of each key. So a compacted log has the ticks that are in no durable part.
+#[test]
+fn a_compacted_log_has_all_ticks_that_are_in_no_part() {
+    let (mut written, disk, mut chance) = (Written::new(), SimDisk::default(), Chance(3));
+    let store = written.store(&disk, KEEP).expect("it opens");
+    for round in 0..4 {
+        for _ in 0..SIZE {
+            written.tick(&mut chance);
+        }
+        written.local.compact().expect("compacted");
+        if round == 2 {
+            // A crash before the part of these ticks.
+            let again = written.store(&disk, KEEP).expect("it opens");
+            again.settle(&all_links()).expect("it catches up");
+            assert_eq!(clicks(&again.view()), written.clicks);
+        }
+        let store = written.store(&disk, KEEP).expect("it opens");
+        store.settle(&all_links()).expect("it catches up");
+        assert_eq!(clicks(&store.view()), written.clicks, "round {round}");
+    }
+    drop(store);
+}
+
+/// A damaged part is set aside, and the others are read.
+#[test]
+fn damage_costs_the_clicks_of_one_part_and_nothing_else() {
+    let (mut written, disk, mut chance) = (Written::new(), SimDisk::default(), Chance(5));
+    let store = written.store(&disk, KEEP).expect("it opens");
+    let mut of_parts = Vec::new();
+    for _ in 0..3 {
+        let before = written.clicks.values().sum::<u64>();
+        written.tick(&mut chance);
+        store.settle(&all_links()).expect("written");
+        of_parts.push(written.clicks.values().sum::<u64>() - before);
+        written.pass(HOUR);
+    }
+    let total = written.clicks.values().sum::<u64>();
+    let mut names: Vec<_> = disk.files().into_iter().filter(|(name, _)| name.ends_with("part")).collect();
+    names.sort();
+    assert_eq!(names.len(), 3);
+    let (name, bytes) = &names[1];
+    for at in 0..*bytes {
+        let harmed = disk.copy();
+        harmed.damage(name, |bytes| bytes[at] ^= 0x20);
+        let store = written.store(&harmed, KEEP).expect("it opens");
+        let view = store.view();
+        // Damage in a block is found when the block is read, all other damage at the start.
+        let found = view.parts.iter().filter(|part| part.check().is_err()).cloned().collect::<Vec<_>>();
+        for part in &found {
+            store.set_aside(part, &part.check().expect_err("it is damaged"));
+        }
+        let left: u64 = clicks(&store.view()).values().sum();
+        assert_eq!(left, total - of_parts[1], "byte {at}");
+        assert_eq!(store.status().damaged, 1, "byte {at}");
+        let set_aside = harmed.files().into_iter().filter(|(name, _)| name.ends_with(".damaged")).count();
+        assert_eq!(set_aside, 1, "byte {at}");
+    }
+}
+
+/// Cells of links that are deleted for good are dropped by the next merge.
+#[test]
+fn merges_drop_deleted_links_and_old_cells() {
+    let (mut written, disk, mut chance) = (Written::new(), SimDisk::default(), Chance(9));
+    let keep = Keep { all: Some(Duration::from_hours(24 * 30)), ..KEEP };
+    let store = written.store(&disk, keep).expect("it opens");
+    for _ in 0..20 {
+        written.tick(&mut chance);
+    }
+    let is_kept: IsKept = Arc::new(|row| parse_link_row(row).expect("a row").1.bits().is_multiple_of(2));
+    store.settle(&is_kept).expect("written");
+    assert_eq!(clicks(&store.view()), written.clicks, "today is not merged yet");
+    written.pass(24 * HOUR);
+    store.settle(&is_kept).expect("merged");
+    let left: Clicks = written.clicks.clone().into_iter().filter(|((link, ..), _)| link % 2 == 0).collect();
+    assert_eq!(clicks(&store.view()), left);
+    written.pass(31 * 24 * HOUR);
+    store.settle(&is_kept).expect("deleted");
+    assert_eq!((store.status().parts, store.status().bytes), (0, 0));
+    // The position is not forgotten with the parts.
+    let again = written.store(&disk, keep).expect("it opens");
+    again.settle(&is_kept).expect("nothing to do");
+    assert!(clicks(&again.view()).is_empty());
+}
+
+fn names(disk: &SimDisk, end: &str) -> usize {
+    disk.files().iter().filter(|(name, _)| name.ends_with(end)).count()
+}
+
+/// A log that is replaced by an older copy of itself does not have the clicks of later parts, whose details would
+/// exceed the totals.
+#[test]
+fn parts_ahead_of_a_restored_log_are_left_out() {
+    let (mut written, disk, mut chance) = (Written::new(), SimDisk::default(), Chance(11));
+    let store = written.store(&disk, KEEP).expect("it opens");
+    written.tick(&mut chance);
+    store.settle(&all_links()).expect("written");
+    let (copy, before) = (written.disk.copy(), written.clicks.clone());
+    written.pass(HOUR);
+    written.tick(&mut chance);
+    store.settle(&all_links()).expect("written");
+    assert_ne!(written.clicks, before);
+    // The copy goes on with other clicks under the same positions.
+    let mut restored = Written::on(copy);
+    restored.clicks = before.clone();
+    let store = restored.store(&disk, KEEP).expect("it opens");
+    assert_eq!((clicks(&store.view()), names(&disk, ".replaced")), (before, 1));
+    restored.tick(&mut chance);
+    drop(store);
+    let store = restored.store(&disk, KEEP).expect("it opens");
+    store.settle(&all_links()).expect("it catches up");
+    assert_eq!(clicks(&store.view()), restored.clicks);
+}
+
+/// The parts of another log count clicks of other links.
+#[test]
+fn parts_of_another_log_are_left_out() {
+    let (mut written, disk, mut chance) = (Written::new(), SimDisk::default(), Chance(13));
+    let store = written.store(&disk, KEEP).expect("it opens");
+    written.tick(&mut chance);
+    store.settle(&all_links()).expect("written");
+    let mut other = Written::new();
+    other.tick(&mut chance);
+    let store = other.store(&disk, KEEP).expect("it opens");
+    store.settle(&all_links()).expect("it catches up");
+    assert_eq!((clicks(&store.view()), names(&disk, ".replaced")), (other.clicks, 1));
+}
+
+/// A later version has written a part, and an earlier one opens the folder: the part stays for the later one.
+#[test]
+fn a_part_of_a_later_version_stays() {
+    let (mut written, disk, mut chance) = (Written::new(), SimDisk::default(), Chance(17));
+    let store = written.store(&disk, KEEP).expect("it opens");
+    written.tick(&mut chance);
+    store.settle(&all_links()).expect("written");
+    let (name, _) = disk.files().into_iter().find(|(name, _)| name.ends_with("part")).expect("a part");
+    disk.damage(&name, |bytes| {
+        bytes[4] = 2;
+        let crc = crc32c::crc32c(&bytes[..48]).to_le_bytes();
+        bytes[48..52].copy_from_slice(&crc);
+    });
+    let store = written.store(&disk, KEEP).expect("it opens");
+    assert!(clicks(&store.view()).is_empty());
+    assert_eq!((store.status().damaged, names(&disk, ".part")), (0, 1));
+}
+
+/// The threads of a store that merges nothing end at once.
+#[test]
+fn a_stop_wakes_the_threads() {
+    let (mut written, disk) = (Written::new(), SimDisk::default());
+    let store = written.store(&disk, KEEP).expect("it opens");
+    store.start(all_links()).expect("threads");
+    written.tick(&mut Chance(19));
+    written.log.close();
+    let start = std::time::Instant::now();
+    store.stop();
+    // Far less than the minute for which the thread of merges waits.
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert_eq!(clicks(&store.view()), written.clicks);
+}
