@@ -6,6 +6,7 @@
 
 mod address;
 mod bodies;
+mod details;
 mod input;
 mod log;
 mod record;
@@ -29,6 +30,7 @@ pub static TARGETS: &[(&str, fn(&[u8]))] = &[
     ("record", record::record),
     ("tokens", secrets::tokens),
     ("config", settings::config),
+    ("details", details::details),
 ];
 
 /// Runs a target; `name` is one of [`TARGETS`].

@@ -1,4 +1,4 @@
-//! A file in memory, for tests of parts.
+//! A file in memory, for tests and fuzzers of parts.
 
 use std::io;
 

@@ -13,7 +13,7 @@ pub mod error;
 pub mod header;
 pub mod index;
 pub mod list;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod mem;
 pub mod merge;
 pub mod reader;
