@@ -95,7 +95,11 @@ impl ClickDetails {
         let countries = Arc::clone(&analytics.countries);
         // On a thread of its own: a large file takes a second, for which no visitor should wait.
         let read = move || match source.open() {
-            Ok(found) => countries.store(Some(Arc::new(found))),
+            Ok(found) => {
+                let ranges = found.source().ranges;
+                tracing::info!(file = %source.path.display(), ranges, "visitors have countries from this file");
+                countries.store(Some(Arc::new(found)));
+            }
             // Not tried again: a file that is damaged stays damaged until its operator replaces it.
             Err(error) => tracing::error!(%error, "visitors have no countries until the next start"),
         };

@@ -105,6 +105,8 @@ impl<'a> Click<'a> {
     /// Returns the visitor's address.
     pub fn address(&self) -> IpAddr {
         match self.source {
+            // Without the header, the address is that of the connection, whoever is trusted.
+            ClickSource::Head(visit, head, _) if !head.is_forwarded => visit.peer.to_canonical(),
             ClickSource::Head(visit, ..) => visit.address(),
             ClickSource::Facts(facts) => facts.address,
         }

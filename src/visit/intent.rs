@@ -3,6 +3,7 @@
 use hyper::header::{ACCEPT_LANGUAGE, HeaderValue, REFERER, USER_AGENT};
 use hyper::{HeaderMap, Method};
 
+use super::peer::FORWARDED_FOR;
 use crate::agents::Agent;
 
 /// Headers that contain the purpose of a request.
@@ -46,13 +47,16 @@ pub(crate) struct Head<'a> {
     pub(crate) agent: Option<&'a HeaderValue>,
     pub(crate) referrer: Option<&'a HeaderValue>,
     pub(crate) language: Option<&'a HeaderValue>,
+    /// Whether a proxy may have reported another address than that of the connection.
+    pub(crate) is_forwarded: bool,
 }
 
 impl<'a> Head<'a> {
-    /// Reads a head. One loop over all headers is cheaper than a look-up of each, most of which fail. Referrer and
-    /// language are read only if `is_detailed`.
+    /// Reads a head. One loop over all headers is cheaper than a look-up of each, most of which fail. Referrer,
+    /// language and whether it was forwarded are read only if `is_detailed`.
     pub(crate) fn read(method: &Method, headers: &'a HeaderMap, is_detailed: bool) -> Head<'a> {
-        let (mut is_prefetch, mut agent, mut referrer, mut language) = (false, None, None, None);
+        let (mut is_prefetch, mut is_forwarded) = (false, false);
+        let (mut agent, mut referrer, mut language) = (None, None, None);
         for (name, value) in headers {
             // Of several lines only the first counts, as for `HeaderMap::get`.
             if name == USER_AGENT {
@@ -61,6 +65,8 @@ impl<'a> Head<'a> {
                 referrer = referrer.or(Some(value));
             } else if is_detailed && name == ACCEPT_LANGUAGE {
                 language = language.or(Some(value));
+            } else if is_detailed && *name == FORWARDED_FOR {
+                is_forwarded = true;
             } else if is_prefetch_value(value.as_bytes()) {
                 is_prefetch |= PURPOSES.contains(&name.as_str());
             }
@@ -73,7 +79,7 @@ impl<'a> Head<'a> {
             // HEAD. Any other method would not be counted either.
             _ => Intent::Probe,
         };
-        Head { intent, agent, referrer, language }
+        Head { intent, agent, referrer, language, is_forwarded }
     }
 }
 

@@ -13,7 +13,8 @@ use hyper::header::HeaderName;
 
 use crate::model::network::Networks;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The header with the addresses that proxies report.
+pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Returns the visitor's address.
 pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {

@@ -102,6 +102,8 @@ fn question(
     // A chart needs all rows of its time; a table begins with the first ones.
     let limit_default = match by[..] {
         [Facet::Time] => ANALYTICS_ROWS_MAX as u64,
+        // A table has no place that says what is missing.
+        _ if format == AnalyticsFormat::Csv => ANALYTICS_ROWS_MAX as u64,
         [Facet::HourOfWeek] => HOURS_OF_WEEK,
         _ => LIMIT_DEFAULT,
     };
