@@ -35,7 +35,7 @@ pub enum Dimension {
     Agent,
     /// Host of the page before the click: a text. 0 is a visit without a referrer.
     Referrer,
-    /// UTM parameters that the visitor brought: a text, see [`crate::analytics::values::Campaign`].
+    /// UTM parameters that the visitor brought: a text, see [`crate::analytics::values::UtmValues`].
     Campaign,
     /// Language that the visitor prefers: two letters, as for the country. 0 is unknown.
     Language,

@@ -1,7 +1,7 @@
 //! [`Texts`]: which texts of an hour keep their name, so that a flood of random ones cannot fill memory and disk.
 //!
-//! Each click has one text or [`OTHER_TEXT`]. A click never changes from one to the other afterwards, so the clicks of all
-//! texts and of [`OTHER_TEXT`] add up exactly.
+//! Each click has one text or [`OTHER_TEXT`](super::cell::OTHER_TEXT). A click never changes from one to the other afterwards, so the clicks of all
+//! texts and of `OTHER_TEXT` add up exactly.
 //!
 //! For each workspace and dimension, a table has the most frequent texts. It is Space-Saving (Metwally and others, 2005)
 //! with two changes, which a flood makes necessary:

@@ -1,6 +1,6 @@
 //! A part: one immutable file with the sorted cells of a span of time.
 //!
-//! 1. The header: [`PartHeader`].
+//! 1. The header: [`PartHeader`](header::PartHeader).
 //! 2. Blocks of cells ([`crate::analytics::block`]), sorted by link, slot and values.
 //! 3. The list of links and that of texts ([`list`]): the numbers in cells are places in them.
 //! 4. The index: where each block and each chunk of a list is, its checksum, and its first entry.
