@@ -144,22 +144,40 @@ fn name_of(text: &str) -> String {
     if name.is_empty() { text.trim().to_owned() } else { name.to_owned() }
 }
 
-/// Returns a pattern with the first of its alternatives and without its operators, to be read.
+/// Returns a pattern with the first of its alternatives and without its operators, to be read. It ends before the first
+/// part that may be anything.
 fn without_operators(pattern: &str) -> String {
     let (mut text, mut chars) = (String::new(), pattern.chars());
     // In a class and in a group, what comes after the first alternative is skipped.
     let (mut class, mut skips) = (None, false);
+    // Where the last character or class begins, and whether it may be one of several characters.
+    let (mut last, mut is_open) = (0, false);
     while let Some(c) = chars.next() {
         match c {
-            '\\' => text.extend(chars.next().filter(char::is_ascii_punctuation).filter(|_| !skips)),
-            '[' => class = Some(0),
+            '\\' => {
+                let plain = chars.next().filter(char::is_ascii_punctuation);
+                (last, is_open) = (text.len(), plain.is_none() || class.is_some());
+                text.extend(plain.filter(|_| !skips && class.is_none()));
+            }
+            '[' => (class, last, is_open) = (Some(0), text.len(), true),
             ']' => class = None,
             '|' => skips = true,
             '(' | ')' => skips = false,
-            '^' | '$' | '?' | '*' | '+' | '.' => {}
-            c if class.is_none_or(|seen| seen == 0) && !skips => {
+            '.' => (last, is_open) = (text.len(), true),
+            '?' | '*' => {
+                text.truncate(last);
+                if is_open && !text.trim().is_empty() {
+                    break;
+                }
+            }
+            '^' | '$' | '+' => {}
+            c if class.is_none() && !skips => {
+                (last, is_open) = (text.len(), false);
                 text.push(c);
-                class = class.map(|seen| seen + 1);
+            }
+            c if class == Some(0) && !skips => {
+                text.push(c);
+                class = Some(1);
             }
             _ => {}
         }
@@ -238,6 +256,22 @@ mod tests {
         ];
         for (user_agent, want) in rows {
             assert_eq!(list.find(user_agent.as_bytes()).0, want, "{user_agent}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_read_as_names() {
+        for (pattern, want) in [
+            (r"^[A-Za-z]*WhatsApp", "WhatsApp"),
+            (r"Sogou [A-Za-z ]*[Ss]pider", "Sogou "),
+            (r"ContextualBot[\s\S]*outcomes\.net", "ContextualBot"),
+            (r"Spider[\s\S]*spider\.com", "Spider"),
+            (r"(sistrix|SISTRIX) [cC]rawler", "sistrix crawler"),
+            (r"[aA]cunetix", "acunetix"),
+            (r"colou?r\/", "color/"),
+            (r"a.*b", "a"),
+        ] {
+            assert_eq!(without_operators(pattern), want, "{pattern}");
         }
     }
 

@@ -210,25 +210,29 @@ impl Builder {
         is_own: &dyn Fn(&str) -> bool,
     ) -> CellValues {
         let mut values = CellValues::default();
-        let mut text = |dimension: Dimension, text: &str| {
-            if !text.is_empty() {
+        // `None` is a text that was dropped.
+        let mut text = |dimension: Dimension, text: Option<&str>| {
+            if text != Some("") {
                 // Before `open.text`, so that the texts of a flood get no number and no memory.
-                let keeps = self.texts.keeps(event.workspace().0, dimension, text.as_bytes());
-                let number = open.text(if keeps { text.as_bytes() } else { OTHER_TEXT });
+                let kept = text.map(str::as_bytes);
+                let kept = kept.filter(|text| self.texts.keeps(event.workspace().0, dimension, text));
+                let number = open.text(kept.unwrap_or(OTHER_TEXT));
                 values[dimension as usize] = dimension.with_text(0, number);
             }
         };
         // For each event: a large file may be loaded while events are absorbed.
         let place = self.countries.load().as_ref().map(|countries| place_of(countries, event.address()));
         let (country, place) = place.unwrap_or_default();
-        text(Dimension::Place, &place);
-        let (from, query) = (drained.referrer(event), drained.query(event));
-        if !from.is_empty() {
-            text(Dimension::Referrer, &referrer::site(from, is_own).unwrap_or_default());
-        }
-        if !query.is_empty() {
-            text(Dimension::Campaign, &referrer::campaign(query).text());
-        }
+        text(Dimension::Place, Some(&place));
+        // Most events have neither, and parsing allocates.
+        let site = |from: &[u8]| {
+            if from.is_empty() { String::new() } else { referrer::site(from, is_own).unwrap_or_default() }
+        };
+        let campaign = |query: &[u8]| {
+            if query.is_empty() { String::new() } else { referrer::campaign(query).text() }
+        };
+        text(Dimension::Referrer, drained.referrer(event).map(site).as_deref());
+        text(Dimension::Campaign, drained.query(event).map(campaign).as_deref());
         // The numbers of bots change with each list, so the log has their names.
         values[Dimension::Agent as usize] =
             match UserAgent::of_bits(event.agent.into(), 0).map(UserAgent::detail) {

@@ -28,6 +28,12 @@ const EVENTS_ROOM: usize = 1_024;
 /// See [`EVENTS_ROOM`].
 const TEXTS_ROOM: usize = 16 * 1024;
 
+/// Bytes of texts in a buffer that start a drain before its time.
+const TEXTS_MANY: usize = TEXTS_MAX / 4;
+
+/// The length of a text that was not copied, since the buffer has no room.
+const DROPPED: u16 = u16::MAX;
+
 /// Most bytes that are copied of a text. A host has at most 253; the rest of a longer text is dropped.
 pub const TEXT_MAX: usize = 512;
 
@@ -119,16 +125,21 @@ pub struct CapturedEvents {
 }
 
 impl CapturedEvents {
-    /// Returns the `Referer` of an event, cut at [`TEXT_MAX`]; empty without one.
-    pub fn referrer(&self, event: &Event) -> &[u8] {
-        let start = event.text as usize;
-        &self.texts[start..start + usize::from(event.referrer)]
+    /// Returns the `Referer` of an event, cut at [`TEXT_MAX`]; empty without one, `None` if it was
+    /// dropped.
+    pub fn referrer(&self, event: &Event) -> Option<&[u8]> {
+        self.text(event.text as usize, event.referrer)
     }
 
-    /// Returns the query of an event if it has UTM parameters, cut at [`TEXT_MAX`]; empty without one.
-    pub fn query(&self, event: &Event) -> &[u8] {
-        let start = event.text as usize + usize::from(event.referrer);
-        &self.texts[start..start + usize::from(event.query)]
+    /// Returns the query of an event if it has UTM parameters, cut at [`TEXT_MAX`]; empty without one, `None` if it was
+    /// dropped.
+    pub fn query(&self, event: &Event) -> Option<&[u8]> {
+        let before = if event.referrer == DROPPED { 0 } else { event.referrer };
+        self.text(event.text as usize + usize::from(before), event.query)
+    }
+
+    fn text(&self, start: usize, length: u16) -> Option<&[u8]> {
+        (length != DROPPED).then(|| &self.texts[start..start + usize::from(length)])
     }
 
     fn with_room() -> CapturedEvents {
@@ -148,12 +159,12 @@ impl CapturedEvents {
         self.texts.reserve(texts.clamp(TEXTS_ROOM, TEXTS_MAX));
     }
 
-    /// Copies a text. Returns its length, 0 if there is no room.
+    /// Copies a text. Returns its length, [`DROPPED`] if there is no room.
     fn copy(&mut self, text: &[u8]) -> u16 {
         let text = &text[..text.len().min(TEXT_MAX)];
         // The event stays without this text: its country and browser are worth keeping.
         if self.texts.len() + text.len() > TEXTS_MAX {
-            return 0;
+            return DROPPED;
         }
         self.texts.extend_from_slice(text);
         u16::try_from(text.len()).expect("at most TEXT_MAX")
@@ -211,9 +222,11 @@ impl Capture {
             query,
         });
         // Before the wake-up, so that the drain does not wait for this lock.
+        let texts = buffer.texts.len();
         drop(buffer);
-        // Exactly once per drain: later clicks find more events.
-        if count + 1 == EVENTS_MANY {
+        // Exactly once per drain each: later clicks find more events, and more bytes.
+        let are_many_texts = (text as usize) < TEXTS_MANY && texts >= TEXTS_MANY;
+        if count + 1 == EVENTS_MANY || are_many_texts {
             self.crowded.notify_one();
         }
     }
@@ -301,7 +314,10 @@ mod tests {
     fn drained(capture: &Capture) -> Vec<(u128, String, String, [u8; 2])> {
         let mut all = Vec::new();
         for drained in capture.take() {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let text = |bytes: Option<&[u8]>| {
+                bytes
+                    .map_or_else(|| "dropped".to_owned(), |bytes| String::from_utf8_lossy(bytes).into_owned())
+            };
             all.extend(drained.events.iter().map(|event| {
                 let link = event.link().bits();
                 (link, text(drained.referrer(event)), text(drained.query(event)), event.language)
@@ -364,6 +380,8 @@ mod tests {
         assert_eq!(all.len(), EVENTS_MAX);
         let with_text = all.iter().filter(|(_, text, ..)| text.len() == TEXT_MAX).count();
         assert_eq!(with_text, TEXTS_MAX / TEXT_MAX);
+        // The others say that their referrer is missing: none would be wrong.
+        assert_eq!(all.iter().filter(|(_, text, ..)| text == "dropped").count(), EVENTS_MAX - with_text);
     }
 
     /// Each event is drained exactly once, whichever thread pushes it and whenever the drain comes.

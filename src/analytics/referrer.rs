@@ -51,8 +51,9 @@ fn android_app(rest: &str) -> Option<String> {
     let package = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
     // Other bytes would bring arbitrary text of a hostile client into the rows.
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let is_app =
-        !package.is_empty() && ANDROID_APP.len() + package.len() <= TEXT_MAX && package.bytes().all(is_known);
+    // Letters: an address is no name of an app.
+    let is_named = package.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let is_app = is_named && ANDROID_APP.len() + package.len() <= TEXT_MAX && package.bytes().all(is_known);
     is_app.then(|| format!("{ANDROID_APP}{package}"))
 }
 
@@ -100,6 +101,7 @@ mod tests {
             ("android-app://", None),
             ("android-app:///x", None),
             ("android-app://a b", None),
+            ("android-app://198.51.100.77/", None),
             // The own host, with and without `www.`.
             ("https://go.example/x", None),
             ("https://www.go.example/x", None),

@@ -40,6 +40,8 @@ const UNFINISHED: &str = ".unfinished";
 pub const REPLACED_LOG: &str = "log.replaced-";
 /// The start of the name of a table that was replaced. The time follows.
 pub const REPLACED_TABLE: &str = "table.replaced-";
+/// The details of clicks beside a replaced log: this and the time in milliseconds.
+pub const REPLACED_CLICKS: &str = "clicks.replaced-";
 /// The start of the name of a key file that was replaced. The time follows.
 const REPLACED_KEY: &str = "admin.key.replaced-";
 

@@ -17,8 +17,9 @@ use super::arguments::ConfigFile;
 use super::error::CommandError;
 use super::output::{counted, print_line, print_note};
 use super::{log_reader, progress};
+use crate::analytics::store::FOLDER as CLICKS_FOLDER;
 use crate::app::data_folder::{
-    self, FolderError, LOG_FOLDER, REPLACED_LOG, REPLACED_TABLE, RESTORING, TABLE_FOLDER,
+    self, FolderError, LOG_FOLDER, REPLACED_CLICKS, REPLACED_LOG, REPLACED_TABLE, RESTORING, TABLE_FOLDER,
 };
 use crate::clock::Clock;
 use crate::log::local::archive::{self, Archive, VerifyReport};
@@ -170,7 +171,7 @@ fn discard(fresh: &Path, log: &Path) {
 /// Renames the copy to the log. Returns the part of the message that names the old log and table.
 fn put_in_place(dir: &Path, is_there: bool) -> Result<String, CommandError> {
     let (fresh, log, table) = (dir.join(RESTORING), dir.join(LOG_FOLDER), dir.join(TABLE_FOLDER));
-    // One time for both names, so that a log and its table can be matched.
+    // One time for all names, so that a log, its table and its details of clicks can be matched.
     let now = Clock::system().now().as_millis();
     let sync = || data_folder::sync_folder(dir).map_err(|error| cannot("sync the data folder", error));
     let mut kept = Vec::new();
@@ -179,6 +180,15 @@ fn put_in_place(dir: &Path, is_there: bool) -> Result<String, CommandError> {
         // The next start builds another table.
         let aside = dir.join(format!("{REPLACED_TABLE}{now}"));
         fs::rename(&table, &aside).map_err(|error| cannot("set the old table aside", error))?;
+        sync()?;
+        kept.push(aside);
+    }
+    let clicks = dir.join(CLICKS_FOLDER);
+    if is_there && fs::symlink_metadata(&clicks).is_ok() {
+        // Before the log, as the table: its positions are those of the old log, and would count clicks that the backup
+        // does not have.
+        let aside = dir.join(format!("{REPLACED_CLICKS}{now}"));
+        fs::rename(&clicks, &aside).map_err(|error| cannot("set the old details of clicks aside", error))?;
         sync()?;
         kept.push(aside);
     }

@@ -118,7 +118,7 @@ impl Links {
     /// link, tag or campaign, and with [`Error::Busy`] past [`DEADLINE`].
     pub async fn analytics(&self, context: &Context, query: AnalyticsQuery) -> Result<AnalyticsView, Error> {
         if self.shared.analytics.is_none() {
-            let rule = "this server keeps totals only: its operator has set `details = false` in [clicks]";
+            let rule = "this server keeps totals only: `details = false` is set in [clicks], or the folder of details could not be used at the start (see the log of the server)";
             return Err(Error::Rule(Invalid::new("analytics", rule)));
         }
         let asking = context.clone();
@@ -215,7 +215,10 @@ impl Shared {
                 // Before the link is read, since a link of another tenant must look like a missing one.
                 let owner = self.workspace_in_sight(&Viewer::of(context), *id)?;
                 let link = self.table.link_by_id(owner, *id)?.ok_or(Error::NotFound("link"))?;
-                Ok((LinkScope::Links(vec![link_row(owner, *id)]), link.record.created_at))
+                Ok((
+                    LinkScope::Links(vec![link_row(owner, *id)]),
+                    link.record.created_at.min(Timestamp::from_millis(id.millis())),
+                ))
             }
             About::Tag(id) => {
                 self.table.get::<Tag>(&keys::tag(workspace, *id))?.ok_or(Error::NotFound("tag"))?;
@@ -285,8 +288,8 @@ impl Period {
             Period::Months(months) => {
                 since(midnight(time.date().first_of_month().checked_sub((months - 1).months()).ok()?, zone))?
             }
-            // An import may have given its links a later date.
-            Period::All => first.as_millis().min(now.as_millis()),
+            // From the start of its day: cells that have become coarser begin there.
+            Period::All => first.as_millis().min(now.as_millis()).div_euclid(DAY) * DAY,
             Period::Between(from, until) => {
                 let to = until.map_or(to, Timestamp::as_millis);
                 return Some(Span { from: from.as_millis(), to })

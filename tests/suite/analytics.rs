@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::app::TestApp;
 use crate::support::http::{Client, text};
 use crate::support::native::new_key;
-use crate::support::process::{Dice, Plan, poll};
+use crate::support::process::{Dice, Plan, command, poll};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0";
 const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like \
@@ -323,4 +323,56 @@ fn totals_and_details_agree_after_kills_and_stops() {
     // A click that was counted and not captured yet when its second was written, once for each client and kill.
     assert!(without <= CLIENTS * ROUNDS / 2, "{without} of {all} clicks have no details, seed {seed}");
     server.stop();
+}
+
+/// The log of a backup has fewer clicks than the details beside it.
+#[test]
+fn a_restored_backup_has_none_of_the_later_details() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
+    let plan = || Plan::on(&data).env("WAYPOST_CLICKS__FLUSH_INTERVAL", "50ms");
+    let server = plan().start();
+    server.admin().create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    visit(&mut server.visitor(), "/a", &[("user-agent", FIREFOX)]);
+    ask_until(&mut server.admin(), "", 1);
+    server.stop();
+    let run = |arguments: &[&std::ffi::OsStr]| {
+        let done = command().env("WAYPOST_DATA_DIR", &data).args(arguments).output().expect("it runs");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    run(&["backup".as_ref(), copy.as_os_str()]);
+    let server = plan().start();
+    for _ in 0..9 {
+        visit(&mut server.visitor(), "/a", &[("user-agent", IPHONE)]);
+    }
+    ask_until(&mut server.admin(), "", 10);
+    server.stop();
+    run(&["restore".as_ref(), "--replace".as_ref(), copy.as_os_str()]);
+    let server = plan().start();
+    // The click of the backup may have no details, but none has two.
+    let total = ask(&mut server.admin(), "interval=all")["total"]["clicks"].as_u64().expect("a number");
+    assert!(total <= 1, "{total}");
+    visit(&mut server.visitor(), "/a", &[("user-agent", IPHONE)]);
+    ask_until(&mut server.admin(), "browser=Safari", 1);
+    server.stop();
+}
+
+/// Cells that have become coarser begin before the link was created.
+#[test]
+fn all_clicks_of_a_link_have_their_details_for_ever() {
+    let mut app = start();
+    let link = app.admin().create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    let question = format!("linkId={}&interval=all", text(&link, "id"));
+    app.advance(Duration::from_mins(50));
+    for _ in 0..3 {
+        visit(&mut app.visitor(), "/a", &[("user-agent", FIREFOX)]);
+    }
+    ask_until(&mut app.admin(), &question, 3);
+    // Hours, then days.
+    for _ in 0..2 {
+        app.advance(Duration::from_hours(24 * 230));
+        app = app.restart();
+        let answer = ask_until(&mut app.admin(), &question, 3);
+        assert_eq!(answer["unattributed"], 0);
+    }
 }
