@@ -131,6 +131,11 @@ fn mistyped(name: &'static str, rule: impl Into<String>) -> BadRequest {
     BadRequest::Mistyped(Invalid::new(name, rule.into()))
 }
 
+/// Returns the error of a parameter that is right alone, and contradicts another one.
+fn contradicts(name: &'static str, rule: &'static str) -> BadRequest {
+    BadRequest::Rule(Invalid::new(name, rule))
+}
+
 /// Returns the value of a parameter that has one of some names.
 fn one_of<T: Clone>(
     query: &Query<'_>,
@@ -182,7 +187,7 @@ fn about(query: &Query<'_>) -> Result<About, BadRequest> {
             Ok(About::Campaign(id.into()))
         }
         // Two of them could mean the links of both or of either.
-        _ => Err(mistyped("linkId", "must be the only one of linkId, tagId and campaignId")),
+        _ => Err(contradicts("linkId", "must be the only one of linkId, tagId and campaignId")),
     }
 }
 
@@ -201,13 +206,13 @@ fn period(query: &Query<'_>, zone: &TimeZone) -> Result<Period, BadRequest> {
     let (from, to) = (time(query, "from", zone)?, time(query, "to", zone)?);
     match (interval, from, to) {
         (Some(_), Some(_), _) | (Some(_), _, Some(_)) => {
-            Err(mistyped("interval", "must be given without `from` and `to`"))
+            Err(contradicts("interval", "must be given without `from` and `to`"))
         }
         (Some(interval), None, None) => Ok(interval),
         // Here and not at the span, so that the error names the parameter.
-        (None, Some(from), Some(to)) if to <= from => Err(mistyped("to", "must be after `from`")),
+        (None, Some(from), Some(to)) if to <= from => Err(contradicts("to", "must be after `from`")),
         (None, Some(from), to) => Ok(Period::Between(from, to)),
-        (None, None, Some(_)) => Err(mistyped("from", "is required with `to`")),
+        (None, None, Some(_)) => Err(contradicts("from", "is required with `to`")),
         (None, None, None) => Ok(Period::Days(30)),
     }
 }
