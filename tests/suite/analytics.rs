@@ -165,8 +165,17 @@ fn bad_questions_name_the_parameter_and_the_rule() {
     ];
     for (question, error) in rows {
         let answer = admin.get(&format!("/api/v1/analytics?{question}"));
-        // A parameter that contradicts another one could be parsed.
-        let rules = ["must be given without", "is required with", "must be after", "must be the only one"];
+        // A parameter that has no such value or contradicts another one could be parsed.
+        let rules = [
+            "must be given without",
+            "is required with",
+            "must be after",
+            "must be the only one",
+            "is no value",
+            "must be one or two different names",
+            "must have at most",
+            "a name of the IANA database",
+        ];
         let is_rule = rules.iter().any(|rule| error.contains(rule));
         let body = answer.expect(if is_rule { 422 } else { 400 }, question);
         assert!(text(&body, "error").starts_with(error), "{question}: {body}");

@@ -131,9 +131,9 @@ fn mistyped(name: &'static str, rule: impl Into<String>) -> BadRequest {
     BadRequest::Mistyped(Invalid::new(name, rule.into()))
 }
 
-/// Returns the error of a parameter that is right alone, and contradicts another one.
-fn contradicts(name: &'static str, rule: &'static str) -> BadRequest {
-    BadRequest::Rule(Invalid::new(name, rule))
+/// Returns the error of a parameter that can be parsed, and has no such value or contradicts another one.
+fn breaks(name: &'static str, rule: impl Into<String>) -> BadRequest {
+    BadRequest::Rule(Invalid::new(name, rule.into()))
 }
 
 /// Returns the value of a parameter that has one of some names.
@@ -167,7 +167,7 @@ fn facets(query: &Query<'_>) -> Result<Vec<Facet>, BadRequest> {
     let is_twice = |facets: &[Facet]| facets.len() > 2 || (facets.len() == 2 && facets[0] == facets[1]);
     facets.filter(|facets| !is_twice(facets)).ok_or_else(|| {
         let known: Vec<_> = std::iter::once("total").chain(Facet::all().map(Facet::name)).collect();
-        mistyped("groupBy", format!("must be one or two different names of {}", listed(&known)))
+        breaks("groupBy", format!("must be one or two different names of {}", listed(&known)))
     })
 }
 
@@ -187,7 +187,7 @@ fn about(query: &Query<'_>) -> Result<About, BadRequest> {
             Ok(About::Campaign(id.into()))
         }
         // Two of them could mean the links of both or of either.
-        _ => Err(contradicts("linkId", "must be the only one of linkId, tagId and campaignId")),
+        _ => Err(breaks("linkId", "must be the only one of linkId, tagId and campaignId")),
     }
 }
 
@@ -196,7 +196,7 @@ fn zone(query: &Query<'_>) -> Result<TimeZone, BadRequest> {
     // A zone without a name stands for an unknown one.
     let found = TimeZone::get(name).ok().filter(|zone| zone.iana_name().is_some());
     found.ok_or_else(|| {
-        mistyped("timezone", "must be a name of the IANA database, such as Europe/Berlin or Asia/Kolkata")
+        breaks("timezone", "must be a name of the IANA database, such as Europe/Berlin or Asia/Kolkata")
     })
 }
 
@@ -206,13 +206,13 @@ fn period(query: &Query<'_>, zone: &TimeZone) -> Result<Period, BadRequest> {
     let (from, to) = (time(query, "from", zone)?, time(query, "to", zone)?);
     match (interval, from, to) {
         (Some(_), Some(_), _) | (Some(_), _, Some(_)) => {
-            Err(contradicts("interval", "must be given without `from` and `to`"))
+            Err(breaks("interval", "must be given without `from` and `to`"))
         }
         (Some(interval), None, None) => Ok(interval),
         // Here and not at the span, so that the error names the parameter.
-        (None, Some(from), Some(to)) if to <= from => Err(contradicts("to", "must be after `from`")),
+        (None, Some(from), Some(to)) if to <= from => Err(breaks("to", "must be after `from`")),
         (None, Some(from), to) => Ok(Period::Between(from, to)),
-        (None, None, Some(_)) => Err(contradicts("from", "is required with `to`")),
+        (None, None, Some(_)) => Err(breaks("from", "is required with `to`")),
         (None, None, None) => Ok(Period::Days(30)),
     }
 }
@@ -244,11 +244,11 @@ fn filters(query: &Query<'_>) -> Result<Vec<FacetFilter>, BadRequest> {
         let values: Vec<_> = text.split(',').map(str::trim).collect();
         // A client must not make one question cost as much as thousands.
         if values.len() > VALUES_MAX {
-            return Err(mistyped(name, format!("must have at most {VALUES_MAX} values")));
+            return Err(breaks(name, format!("must have at most {VALUES_MAX} values")));
         }
         let key = |value: &&str| match *value {
             "null" => Ok(FacetKey::None),
-            value => facet.key(value).map_err(|error| mistyped(name, rule_of(&error))),
+            value => facet.key(value).map_err(|error| breaks(name, rule_of(&error))),
         };
         let keys = values.iter().map(key).collect::<Result<_, _>>()?;
         filters.push(FacetFilter { facet, keys, excludes });
