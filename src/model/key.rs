@@ -35,17 +35,20 @@ pub enum Scope {
     Admin,
     /// Read the metrics of the instance.
     MetricsRead,
+    /// Ask about clicks.
+    AnalyticsRead,
 }
 
 impl Scope {
     /// All scopes, in the order of lists.
-    pub const ALL: [Scope; 6] = [
+    pub const ALL: [Scope; 7] = [
         Scope::LinksRead,
         Scope::LinksWrite,
         Scope::SnapshotsRead,
         Scope::SnapshotsWrite,
         Scope::Admin,
         Scope::MetricsRead,
+        Scope::AnalyticsRead,
     ];
 
     /// Returns the name in APIs. Four of the names are HighLevel's.
@@ -57,6 +60,7 @@ impl Scope {
             Scope::SnapshotsWrite => "snapshots.write",
             Scope::Admin => "admin",
             Scope::MetricsRead => "metrics.readonly",
+            Scope::AnalyticsRead => "analytics.readonly",
         }
     }
 
@@ -79,8 +83,8 @@ impl Scopes {
         Scope::ALL.into_iter().collect()
     }
 
-    /// Returns whether the set permits `scope`. Permission to write includes permission to read, and `admin` includes
-    /// the metrics.
+    /// Returns whether the set permits `scope`. Permission to write includes permission to read, permission to read links
+    /// includes questions about their clicks, and `admin` includes the metrics.
     pub fn allow(self, scope: Scope) -> bool {
         // Positions in the enum are stored: a new scope must come last.
         let has = |s: Scope| self.0 & (1 << s as u8) != 0;
@@ -90,6 +94,8 @@ impl Scopes {
             Scope::SnapshotsRead => has(Scope::SnapshotsRead) || has(Scope::SnapshotsWrite),
             // Keys of earlier versions read the metrics with `admin`.
             Scope::MetricsRead => has(Scope::MetricsRead) || has(Scope::Admin),
+            // Keys of earlier versions ask with the scopes of links.
+            Scope::AnalyticsRead => has(Scope::AnalyticsRead) || self.allow(Scope::LinksRead),
             Scope::LinksWrite | Scope::SnapshotsWrite | Scope::Admin => has(scope),
         }
     }
@@ -192,6 +198,8 @@ mod tests {
                 let want = held == asked
                     || (held == Scope::LinksWrite && asked == Scope::LinksRead)
                     || (held == Scope::SnapshotsWrite && asked == Scope::SnapshotsRead)
+                    || (matches!(held, Scope::LinksRead | Scope::LinksWrite)
+                        && asked == Scope::AnalyticsRead)
                     || (held == Scope::Admin && asked == Scope::MetricsRead);
                 assert_eq!(Scopes::from_iter([held]).allow(asked), want, "{held:?} {asked:?}");
             }

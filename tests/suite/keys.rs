@@ -174,7 +174,7 @@ fn keys_are_shown_once_and_end() {
         (
             json!({"name": "n", "scopes": ["all"]}),
             422,
-            "scopes: must be of links.readonly, links.write, snapshots.readonly, snapshots.write, admin, metrics.readonly",
+            "scopes: must be of links.readonly, links.write, snapshots.readonly, snapshots.write, admin, metrics.readonly, analytics.readonly",
         ),
         (
             json!({"name": "n", "scopes": ["admin"], "expiresAt": "2020-01-01"}),

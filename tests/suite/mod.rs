@@ -4,6 +4,8 @@
 mod addresses;
 /// Click analytics through the API.
 mod analytics;
+/// Who may ask about clicks, and which clicks have no details.
+mod analytics_access;
 /// Backups.
 mod backups;
 /// Bounds on what tenants keep.

@@ -324,7 +324,6 @@ impl Command {
             | Command::Acting
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
-            | Command::Analytics(..)
             // Reading suffices: the text is not stored.
             | Command::Render { .. }
             | Command::Tags
@@ -332,6 +331,7 @@ impl Command {
             | Command::Campaign(_)
             | Command::Domains
             | Command::Domain(_) => Scope::LinksRead,
+            Command::Analytics(..) => Scope::AnalyticsRead,
             Command::CreateLink(_)
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }

@@ -127,7 +127,7 @@ mod tests {
             r#"{"name":"k","scopes":[1]}"#,
             mistyped("scopes", "must be an array of strings"),
         );
-        let names = "must be of links.readonly, links.write, snapshots.readonly, snapshots.write, admin, metrics.readonly";
+        let names = "must be of links.readonly, links.write, snapshots.readonly, snapshots.write, admin, metrics.readonly, analytics.readonly";
         check_parse(create, r#"{"name":"k","scopes":["all"]}"#, rule("scopes", names));
         let both = r#"{"name":"k","scopes":["admin"],"companyId":"c","instance":true}"#;
         check_parse(
