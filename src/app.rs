@@ -245,6 +245,15 @@ impl Store {
         self.details.as_ref().map_or(Ok(()), |details| details.start(&self.table))
     }
 
+    /// Reads the deny list and the countries of visitors again whenever their files change.
+    fn watch_files(&self, tasks: &mut JoinSet<()>) {
+        if let Some(details) = &self.details {
+            tasks.spawn(details.country_watch().run());
+        }
+        let core = self.core.clone();
+        tasks.spawn(async move { core.reload_deny_list_regularly().await });
+    }
+
     /// Writes the last clicks, closes the log, and waits until the table has applied the rest and is durable.
     pub async fn close(self) {
         // The guard rejects writes before the disk is full. The reserve is for the last clicks then, too.
@@ -388,8 +397,7 @@ impl App {
         });
         beside.spawn(async move { sweeping.sweep_regularly().await });
         beside.spawn(certificates.clone().reload_regularly(store.core.clock().clone()));
-        let reloading = store.core.clone();
-        beside.spawn(async move { reloading.reload_deny_list_regularly().await });
+        store.watch_files(&mut beside);
         let (misses, folder) = (Arc::clone(&host_misses), config.data_dir.clone());
         beside.spawn(async move {
             loop {

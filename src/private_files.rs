@@ -3,7 +3,7 @@
 //! a previous file.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -161,6 +161,44 @@ pub(crate) fn check_regular(file: &File) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file: move it away"))
+}
+
+/// The state of a file that others write, by which a change of it is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileStamp {
+    inode: (u64, u64),
+    bytes: u64,
+    modified: (i64, i64),
+    /// A copy may keep the time of its original, but this time is always of the copy.
+    changed: (i64, i64),
+}
+
+impl FileStamp {
+    /// Returns the state of the file at a path.
+    pub(crate) fn of(path: &Path) -> io::Result<FileStamp> {
+        Ok(FileStamp::from(&fs::metadata(path)?))
+    }
+
+    /// Returns the length of the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns when the file was written, in seconds since 1970.
+    pub(crate) fn modified(&self) -> i64 {
+        self.modified.0
+    }
+}
+
+impl From<&Metadata> for FileStamp {
+    fn from(file: &Metadata) -> FileStamp {
+        FileStamp {
+            inode: (file.dev(), file.ino()),
+            bytes: file.len(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
 }
 
 /// The end of the name of a file until it is complete.

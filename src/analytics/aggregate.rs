@@ -9,12 +9,11 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
 use super::capture::{CapturedEvents, Event};
 use super::cell::{CellCounts, CellValues, Dimension, NAMED, OTHER_TEXT, TimeSlot};
-use super::country::{Countries, CountryCode};
+use super::country::{Countries, CountryCode, LoadedCountries};
 use super::frequent::Texts;
 use super::open::OpenCells;
 use super::referrer;
@@ -89,7 +88,7 @@ impl Aggregator {
     }
 
     /// Returns the countries by which events are placed.
-    pub fn countries(&self) -> Arc<ArcSwapOption<Countries>> {
+    pub fn countries(&self) -> Arc<LoadedCountries> {
         Arc::clone(&self.builder.countries)
     }
 
@@ -159,7 +158,7 @@ fn place_of(countries: &Countries, address: IpAddr) -> (Option<CountryCode>, Str
 #[derive(Debug)]
 struct Builder {
     visitors: Visitors,
-    countries: Arc<ArcSwapOption<Countries>>,
+    countries: Arc<LoadedCountries>,
     texts: Texts,
     /// The first slot of the hour of `texts`.
     hour: TimeSlot,

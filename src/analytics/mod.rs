@@ -29,13 +29,12 @@ pub mod visitors;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use self::aggregate::{Aggregator, WaitingTick};
 use self::capture::{Capture, CapturedEvents};
-use self::country::Countries;
+use self::country::LoadedCountries;
 use self::ring::Ring;
 use self::store::ClickStore;
 use crate::clock::Timestamp;
@@ -49,7 +48,7 @@ pub struct Analytics {
     /// All cells that are in the log.
     pub store: ClickStore,
     /// Which country an address is in. Empty until the operator's file is read, and without one.
-    pub countries: Arc<ArcSwapOption<Countries>>,
+    pub countries: Arc<LoadedCountries>,
     /// Held from [`Capture::take`] to the end of [`Analytics::absorb`] or [`Analytics::cut`]. Between the two steps of a
     /// drain, no other drain may add clicks whose totals come later.
     pub drains: tokio::sync::Mutex<()>,

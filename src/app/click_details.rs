@@ -1,13 +1,13 @@
 //! The details of clicks in the program: opened with the data folder, and started with the server.
 
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::start_error::StartError;
 use crate::analytics::Analytics;
 use crate::analytics::aggregate::Aggregator;
-use crate::analytics::country::{self, Countries, CountryError};
+use crate::analytics::country::{CountryCandidates, CountryWatch};
 use crate::analytics::store::{ClickStore, FOLDER as CLICKS_FOLDER};
 use crate::analytics::tick::parse_link_row;
 use crate::analytics::visitors::{self, VisitorSettings, Visitors};
@@ -19,38 +19,11 @@ use crate::log::local::disk::FsDisk;
 use crate::log::local::disk_guard::DiskGuard;
 use crate::table::Table;
 
-/// Name of the file with the countries of addresses, in the data folder.
-const COUNTRY_FILE: &str = "country.mmdb";
-
 /// The details of clicks, and what they need at the start.
 #[derive(Debug)]
 pub(super) struct ClickDetails {
     pub(super) analytics: Arc<Analytics>,
-    countries: Option<CountrySource>,
-}
-
-/// Where the countries of addresses come from.
-#[derive(Clone, Debug)]
-struct CountrySource {
-    path: PathBuf,
-    with_places: bool,
-}
-
-impl CountrySource {
-    /// Returns the file of the configuration, or else the one in the data folder or that of Debian; `None` if there is
-    /// none.
-    fn of(config: &Config) -> Option<CountrySource> {
-        // First, since its operator chose it; Debian's may be there for other programs.
-        let own = config.data_dir.join(COUNTRY_FILE);
-        let found = [own, PathBuf::from(country::DEBIAN_FILE)].into_iter().find(|path| path.exists());
-        // Also if it is missing: a wrong path must be reported, and not replaced by another file.
-        let path = config.clicks.country_file.clone().or(found)?;
-        Some(CountrySource { path, with_places: config.clicks.places })
-    }
-
-    fn open(&self) -> Result<Countries, CountryError> {
-        if self.with_places { Countries::open_with_places(&self.path) } else { Countries::open(&self.path) }
-    }
+    countries: CountryCandidates,
 }
 
 impl ClickDetails {
@@ -78,34 +51,31 @@ impl ClickDetails {
         };
         // No error of the start: redirects must work without this folder.
         let analytics = opened.inspect_err(failed).ok()?;
-        Some(ClickDetails { analytics, countries: CountrySource::of(config) })
+        Some(ClickDetails { analytics, countries: country_candidates(config) })
     }
 
     /// Starts the threads that store the details of clicks.
     pub(super) fn start(&self, table: &Table) -> Result<(), StartError> {
-        let ClickDetails { analytics, countries } = self;
+        let analytics = &self.analytics;
         let table = table.clone();
         let is_kept = move |row: &[u8]| {
             // What cannot be read is kept: the next merge asks again.
             parse_link_row(row)
                 .is_none_or(|(_, link)| !table.owner_of(link).is_ok_and(|owner| owner.is_none()))
         };
-        analytics.store.start(Arc::new(is_kept)).map_err(|error| StartError::Threads { error })?;
-        let Some(source) = countries.clone() else { return Ok(()) };
-        let countries = Arc::clone(&analytics.countries);
-        // On a thread of its own: a large file takes a second, for which no visitor should wait.
-        let read = move || match source.open() {
-            Ok(found) => {
-                let ranges = found.source().ranges;
-                tracing::info!(file = %source.path.display(), ranges, "visitors have countries from this file");
-                countries.store(Some(Arc::new(found)));
-            }
-            // Not tried again: a file that is damaged stays damaged until its operator replaces it.
-            Err(error) => tracing::error!(%error, "visitors have no countries until the next start"),
-        };
-        let thread = std::thread::Builder::new().name("countries".to_owned()).spawn(read);
-        thread.map(drop).map_err(|error| StartError::Threads { error })
+        analytics.store.start(Arc::new(is_kept)).map_err(|error| StartError::Threads { error })
     }
+
+    /// Returns the watch that loads the countries of visitors.
+    pub(super) fn country_watch(&self) -> CountryWatch {
+        CountryWatch::new(self.countries.clone(), Arc::clone(&self.analytics.countries))
+    }
+}
+
+/// Returns the files that may have the countries of visitors.
+pub(super) fn country_candidates(config: &Config) -> CountryCandidates {
+    let clicks = &config.clicks;
+    CountryCandidates::new(clicks.country_file.as_deref(), &config.data_dir, clicks.places)
 }
 
 fn try_open(

@@ -1,6 +1,8 @@
 //! The files beside the configuration that a start must be able to use.
 
+use super::click_details::country_candidates;
 use super::start_error::StartError;
+use crate::analytics::country::{CountryError, Source};
 use crate::certificates::{Authority, Certificates, FileError};
 use crate::config::Config;
 use crate::core::deny_list::DenyFile;
@@ -13,6 +15,17 @@ pub fn check(config: &Config) -> Result<(), StartError> {
         DenyFile::read(path)?;
     }
     Ok(())
+}
+
+/// Reads the file with the countries of visitors, as a server does, and returns what it is: its path, kind, date and number
+/// of ranges, and the line that its licence asks for. Returns `None` without a file, and if no details are kept. A server
+/// starts also if this fails: it logs the error, and visitors have no countries. Blocks for up to some seconds.
+pub fn country_source(config: &Config) -> Result<Option<Source>, CountryError> {
+    if !config.clicks.details {
+        return Ok(None);
+    }
+    let countries = country_candidates(config).open()?;
+    Ok(countries.map(|countries| countries.source().clone()))
 }
 
 /// Reads the certificates of the owner, and the roots of the authority that certifies the other names. Blocks.

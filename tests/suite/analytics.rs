@@ -235,6 +235,43 @@ fn without_details_totals_are_all_that_is_kept() {
     assert!(!app.data_dir().join("clicks").exists());
 }
 
+/// A file of countries is found while the server runs, and read again when it changes.
+#[test]
+fn the_file_of_countries_is_loaded_when_it_changes() {
+    let app = start();
+    let mut admin = app.admin();
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    let metric = |admin: &mut Client, name: &str| -> u64 {
+        let text = admin.get("/metrics").text();
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("waypost_{name} ")));
+        line.unwrap_or_else(|| panic!("no {name}")).parse().expect("a number")
+    };
+    assert_eq!(metric(&mut admin, "country_ranges"), 0);
+    // The kind of a file is found by its content, so the name may be that of another kind.
+    let path = app.data_dir().join("country.mmdb");
+    let put = |content: &str| {
+        std::fs::write(path.with_extension("new"), content).expect("room");
+        std::fs::rename(path.with_extension("new"), &path).expect("a file");
+    };
+    for (content, ranges, is_stale) in [
+        ("127.0.0.0,127.0.0.255,DE\n", 1, 0),
+        ("127.0.0.0,127.0.0.255,Germany\n", 1, 1),
+        ("127.0.0.0,127.0.0.127,AT\n127.0.0.128,127.0.0.255,DE\n", 2, 0),
+    ] {
+        put(content);
+        poll(content, Duration::from_secs(40), || {
+            let found = (metric(&mut admin, "country_ranges"), metric(&mut admin, "country_stale"));
+            (found == (ranges, is_stale)).then_some(())
+        });
+        assert!(metric(&mut admin, "country_built_seconds") > 1_700_000_000, "the time of the file");
+        let health = app.visitor().get("/healthz").text();
+        assert_eq!(health.contains("the file of countries"), is_stale == 1, "{health}");
+        visit(&mut app.visitor(), "/a", &[]);
+    }
+    let countries = rows(&ask_until(&mut admin, "groupBy=country", 3), "country");
+    assert_eq!(countries, of([("DE", 2), ("AT", 1)]));
+}
+
 /// A restart knows the visitors of the day, and a visitor of two days counts twice.
 #[test]
 fn visitors_are_counted_once_a_day() {

@@ -4,6 +4,7 @@
 //! Sources disagree for 2 to 9 % of all addresses, so a country is a guess.
 
 mod address;
+mod candidates;
 mod code;
 mod error;
 mod gathered;
@@ -14,21 +15,21 @@ mod rows;
 mod source;
 mod span;
 mod text;
+mod watch;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use self::gathered::CountryTable;
 use self::mmdb::Mmdb;
-use self::reading::Reading;
+use self::reading::{Reading, with_siblings};
 
+pub use self::candidates::CountryCandidates;
 pub use self::code::{CountryCode, header};
 pub use self::error::{CountryError, FileRule, LineRule};
 pub use self::mmdb::Place;
 pub use self::source::{Attribution, Source, SourceKind};
-
-/// The file of Debian's package `tor-geoipdb`.
-pub const DEBIAN_FILE: &str = "/usr/share/tor/geoip";
+pub use self::watch::{CountryStatus, CountryWatch, LoadedCountries};
 
 /// The countries of addresses, in memory.
 #[derive(Debug)]
@@ -100,17 +101,6 @@ impl Countries {
     pub fn memory(&self) -> usize {
         self.table.bytes()
     }
-}
-
-/// Returns the files of a database: for Tor's `geoip` also `geoip6` beside it, if that exists.
-fn with_siblings(path: &Path) -> Vec<PathBuf> {
-    let mut paths = vec![path.to_owned()];
-    // Tor has a file for each family, and an operator names only the first.
-    if path.file_name().is_some_and(|name| name == "geoip") {
-        let ipv6 = path.with_file_name("geoip6");
-        paths.extend(ipv6.exists().then_some(ipv6));
-    }
-    paths
 }
 
 #[cfg(test)]

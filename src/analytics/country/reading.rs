@@ -90,7 +90,7 @@ impl Reading {
         self.gathered.next_line().map_err(|rule| wrong(rule.into()))?;
         mmdb.read(&mut self.gathered).map_err(wrong)?;
         let built = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(mmdb.built()));
-        self.describe(SourceKind::Mmdb, built, Attribution::of_mmdb(mmdb.kind()));
+        self.describe(path, SourceKind::Mmdb, built, Attribution::of_mmdb(mmdb.kind()));
         self.mmdb = Some(mmdb);
         Ok(())
     }
@@ -105,14 +105,21 @@ impl Reading {
         let kind = if comments.exist { SourceKind::Tor } else { SourceKind::Csv };
         // The content first: a file can have any name.
         let attribution = if comments.ipfire { Some(Attribution::IPFIRE) } else { Attribution::of_csv(path) };
-        self.describe(kind, comments.built, attribution);
+        self.describe(path, kind, comments.built, attribution);
         Ok(())
     }
 
-    fn describe(&mut self, kind: SourceKind, built: Option<SystemTime>, attribution: Option<Attribution>) {
+    fn describe(
+        &mut self,
+        path: &Path,
+        kind: SourceKind,
+        built: Option<SystemTime>,
+        attribution: Option<Attribution>,
+    ) {
         // A file is listed after it was read, so this is the first one.
         if self.files.is_empty() {
             self.source.kind = kind;
+            path.clone_into(&mut self.source.path);
         }
         self.source.built = match (self.source.built, built) {
             // A set of files is as stale as its oldest one.
@@ -133,6 +140,17 @@ fn overlap_error(files: &[(PathBuf, u32)], overlap: Overlap) -> CountryError {
     };
     let ((path, line), (other, other_line)) = (locate(overlap.line), locate(overlap.other));
     CountryError::Line { path, line, rule: LineRule::Overlap { path: other, line: other_line } }
+}
+
+/// Returns the files of a database: for Tor's `geoip` also `geoip6` beside it, if that exists.
+pub(super) fn with_siblings(path: &Path) -> Vec<PathBuf> {
+    let mut paths = vec![path.to_owned()];
+    // Tor has a file for each family, and an operator names only the first.
+    if path.file_name().is_some_and(|name| name == "geoip") {
+        let ipv6 = path.with_file_name("geoip6");
+        paths.extend(ipv6.exists().then_some(ipv6));
+    }
+    paths
 }
 
 #[derive(Clone, Copy)]

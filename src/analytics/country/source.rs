@@ -1,6 +1,6 @@
 //! [`Source`]: where the countries come from, for `doctor` and for the line that some licences require.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// The format of a file.
@@ -29,6 +29,8 @@ impl SourceKind {
 /// Where the countries come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
+    /// The first file.
+    pub path: PathBuf,
     /// The format of the first file.
     pub kind: SourceKind,
     /// When the data was made, if a file states it. Of several files, the oldest.
@@ -41,6 +43,14 @@ pub struct Source {
     pub has_places: bool,
     /// What pages with these countries must show.
     pub attribution: Option<Attribution>,
+}
+
+impl Source {
+    /// Returns when the data was made, as far as it is known: as a file states it, or else when it was last changed.
+    pub fn made(&self) -> Option<SystemTime> {
+        // A copy may be newer than its data, so the file itself is asked first.
+        self.built.or(self.modified)
+    }
 }
 
 /// A line that the licence of the data requires on pages that show it, and where it links to.

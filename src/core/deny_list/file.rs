@@ -1,12 +1,11 @@
 //! [`DenyFile`]: reads the file of the deny list, within bounds, as a whole or not at all.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::clock::Timestamp;
 use crate::model::denied_hosts::{DeniedHosts, DenyListReader};
+use crate::private_files::FileStamp;
 
 /// Largest file: public lists of a million hosts have some 30 MB. Past it, the file is refused.
 const FILE_MAX: u64 = 256 * 1024 * 1024;
@@ -48,36 +47,6 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// The state of a file, by which a change is noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileStamp {
-    inode: (u64, u64),
-    bytes: u64,
-    modified: (i64, i64),
-    /// A copy may keep the time of its original, but this time is always of the copy.
-    changed: (i64, i64),
-}
-
-impl FileStamp {
-    /// Returns the state of the file at a path.
-    pub(super) fn of(path: &Path) -> io::Result<FileStamp> {
-        Ok(FileStamp::from(&fs::metadata(path)?))
-    }
-
-    fn from(file: &Metadata) -> FileStamp {
-        FileStamp {
-            inode: (file.dev(), file.ino()),
-            bytes: file.len(),
-            modified: (file.mtime(), file.mtime_nsec()),
-            changed: (file.ctime(), file.ctime_nsec()),
-        }
-    }
-
-    pub(super) fn modified(&self) -> Timestamp {
-        Timestamp::from_millis(self.modified.0.saturating_mul(1_000))
-    }
-}
-
 /// A deny list as it was read.
 #[derive(Debug)]
 pub struct DenyFile {
@@ -96,7 +65,7 @@ impl DenyFile {
         let file = File::open(path).map_err(unreadable)?;
         let stamp = FileStamp::from(&file.metadata().map_err(unreadable)?);
         let too_large = |bound| DenyFileError::TooLarge { path: path.to_owned(), bound };
-        if stamp.bytes > FILE_MAX {
+        if stamp.bytes() > FILE_MAX {
             return Err(too_large("256 MiB"));
         }
         let mut input = BufReader::with_capacity(1 << 16, &file);

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
-use super::file::{DenyFile, DenyFileError, FileStamp};
+use super::file::{DenyFile, DenyFileError};
 use crate::clock::Timestamp;
 use crate::model::denied_hosts::DeniedHosts;
 use crate::model::destination::Destination;
+use crate::private_files::FileStamp;
 
 /// The hosts to which this server leads no visitor. The default is no list, which costs nothing.
 #[derive(Debug, Default)]
@@ -86,7 +87,9 @@ impl DenyList {
         let watched = self.watched.lock();
         DenyListStatus {
             hosts: self.hosts.load().as_ref().map_or(0, |hosts| hosts.len() as u64),
-            modified: watched.in_force.map(|stamp| stamp.modified()),
+            modified: watched
+                .in_force
+                .map(|stamp| Timestamp::from_millis(stamp.modified().saturating_mul(1_000))),
             is_stale: watched.warning.is_some(),
             refused_visits: self.refused_visits.load(Ordering::Relaxed),
         }

@@ -4,9 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::file::{DenyFile, DenyFileError, FileStamp};
+use super::file::{DenyFile, DenyFileError};
 use crate::core::handle::Core;
 use crate::model::destination::Destination;
+use crate::private_files::FileStamp;
 
 /// The pause between two checks of the file. A change is loaded once two checks in a row find the same file, so
 /// within 5 seconds.

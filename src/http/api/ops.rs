@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS};
@@ -398,11 +398,33 @@ impl MetricSource for Arc<Analytics> {
                 status.damaged,
             ),
         ]);
+        let countries = self.countries.status();
+        let made = countries.built.and_then(|built| built.duration_since(UNIX_EPOCH).ok());
+        to.extend([
+            Measure::gauge(
+                "country_ranges",
+                "Ranges of addresses whose country is known; 0 without a file of countries",
+                countries.ranges as u64,
+            ),
+            Measure::gauge(
+                "country_built_seconds",
+                "When the countries in use were made, since 1970; 0 without a file",
+                made.map_or(0, |made| made.as_secs()),
+            ),
+            Measure::gauge(
+                "country_stale",
+                "1 while the file of countries cannot be used or is gone",
+                u64::from(countries.is_stale),
+            ),
+        ]);
     }
 
     fn problems(&self, to: &mut Vec<String>) {
         if self.store.status().damaged > 0 {
             to.push("a file of click details is damaged and was set aside: see the log lines".to_owned());
+        }
+        if self.countries.status().is_stale {
+            to.push("the file of countries cannot be used or is gone: see the log lines".to_owned());
         }
     }
 }
