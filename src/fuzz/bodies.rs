@@ -45,7 +45,7 @@ fn parse(dialect: &'static dyn Dialect, data: &[u8]) {
     }
 }
 
-fn check_error(bad_request: &BadRequest) {
+pub(super) fn check_error(bad_request: &BadRequest) {
     match bad_request {
         BadRequest::Malformed(why) => assert!(!why.is_empty()),
         BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid) => {

@@ -1,25 +1,21 @@
-//! Details of clicks: ticks and blocks from a damaged disk, and files of countries.
+//! Details of clicks: ticks, blocks and parts from a damaged disk.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::input::Input;
 use crate::analytics::block::{CellBlock, CellFields};
-use crate::analytics::cell::TimeSlot;
-use crate::analytics::country::Countries;
-use crate::analytics::open::OpenCells;
+use crate::analytics::cell::{CellCounts, CellValues, ClickCell, Dimension, TimeSlot};
+use crate::analytics::open::{self, OpenCells};
+use crate::analytics::part::header::{PartHeader, PartLevel};
 use crate::analytics::part::mem::Mem;
-use crate::analytics::part::reader::ClickPart;
-use crate::analytics::tick::Tick;
+use crate::analytics::part::reader::{ClickPart, PartList};
+use crate::analytics::part::writer::PartWriter;
+use crate::analytics::tick::{LinkRow, Tick};
 
-/// Asserts the properties of one kind of input, which the first byte chooses.
+/// Takes a tick or a block, as the first byte chooses.
 pub(super) fn details(data: &[u8]) {
     let Some((kind, rest)) = data.split_first() else { return };
-    match kind & 3 {
-        0 => tick(rest),
-        1 => block(rest),
-        2 => part(rest),
-        _ => countries(rest),
-    }
+    if kind & 1 == 0 { tick(rest) } else { block(rest) }
 }
 
 /// Asserts that the cells of a tick are those that were added, also after another encoding.
@@ -41,22 +37,83 @@ fn block(bytes: &[u8]) {
     }
 }
 
-/// Asserts that a damaged part is rejected without a panic.
-fn part(bytes: &[u8]) {
-    let file = Arc::new(Mem(bytes.to_vec().into()));
-    if let Ok(part) = ClickPart::open(file) {
+/// Takes the bytes of a part, or clicks and a place of damage, as the first byte chooses.
+pub(super) fn parts(data: &[u8]) {
+    let mut input = Input(data);
+    if input.byte() & 1 == 0 {
         // Either result is right: a checksum may cover what makes no sense.
-        let _ = part.check();
+        let _ = cells_of(data.get(1..).unwrap_or_default().to_vec());
+    } else {
+        written_part(&mut input);
     }
 }
 
-/// Asserts that a file of countries is rejected, or has a country or none for each address.
-fn countries(bytes: &[u8]) {
-    let Ok(countries) = Countries::parse(bytes) else { return };
-    for address in ["0.0.0.0", "127.0.0.1", "255.255.255.255", "::", "2001:db8::1", "::ffff:1.2.3.4"] {
-        let address: IpAddr = address.parse().expect("an address");
-        if let Some(country) = countries.of(address) {
-            assert!(country.iter().all(u8::is_ascii_uppercase), "{country:?}");
-        }
+/// Asserts that a written part has the cells that were written, and that damage is found or changes none of them.
+fn written_part(input: &mut Input<'_>) {
+    let (place, mask) = (usize::from(input.byte()) << 8 | usize::from(input.byte()), input.byte());
+    let tick = clicks(input).sorted();
+    let file = Arc::new(Mem::default());
+    let header = PartHeader {
+        level: PartLevel::Run,
+        node: 0,
+        log: 7,
+        first: TimeSlot(1_000),
+        last: TimeSlot(1_255),
+        from: 1,
+        to: 2,
+    };
+    let writer = PartWriter::new(Arc::clone(&file) as _, &header).expect("memory");
+    let bytes = open::write(&tick, writer).expect("memory");
+    let written = file.0.lock().clone();
+    assert_eq!(written.len() as u64, bytes);
+    let cells = cells_of(written.clone()).expect("a whole part");
+    assert_eq!(cells, tick.cells);
+    let mut damaged = written;
+    let at = place % damaged.len();
+    damaged[at] ^= mask;
+    if let Some(found) = cells_of(damaged) {
+        assert_eq!(found, cells, "damage at byte {at} by {mask:#x}");
     }
+}
+
+/// Returns cells of the clicks in the input: eight bytes each, so that some agree.
+fn clicks(input: &mut Input<'_>) -> OpenCells {
+    let mut open = OpenCells::default();
+    while !input.is_empty() {
+        let mut row: LinkRow = [0; 20];
+        (row[3], row[19]) = (input.byte() & 3, input.byte() & 15);
+        let slot = TimeSlot(1_000 + u32::from(input.byte()));
+        let mut values = CellValues::default();
+        values[Dimension::Country as usize] = input.byte().into();
+        values[Dimension::Agent as usize] = input.byte().into();
+        // One text in two columns of several bytes.
+        let text = input.take(1).repeat(usize::from(input.byte() & 63));
+        if !text.is_empty() {
+            let number = open.text(&text);
+            for dimension in [Dimension::Path, Dimension::Referrer] {
+                values[dimension as usize] = dimension.with_text(0, number);
+            }
+        }
+        let link = open.link(&row);
+        let clicks = 1 + u32::from(input.byte());
+        open.count(link, slot, values, CellCounts { clicks, visitors: 1, workspace_visitors: 0 });
+    }
+    open
+}
+
+/// Returns all cells of a part, `None` if it is rejected.
+fn cells_of(bytes: Vec<u8>) -> Option<Vec<ClickCell>> {
+    let part = ClickPart::open(Arc::new(Mem(bytes.into()))).ok()?;
+    part.check().ok()?;
+    // What was checked can be read in every way.
+    for list in [PartList::Links, PartList::Texts] {
+        let last = part.entries(list).checked_sub(1);
+        assert!(last.is_none_or(|last| part.entry(list, last).is_ok()));
+    }
+    let (mut block, mut cells) = (CellBlock::default(), Vec::new());
+    for at in 0..part.blocks() {
+        part.block(at, CellFields::ALL, &mut block).expect("it was checked");
+        cells.extend((0..block.len()).map(|at| block.cell(at)));
+    }
+    Some(cells)
 }

@@ -5,7 +5,9 @@
 //! below calls them with the corpora in `fuzz/`, so that every `cargo test` repeats what a fuzzer found once.
 
 mod address;
+mod analytics;
 mod bodies;
+mod countries;
 mod details;
 mod input;
 mod log;
@@ -31,6 +33,9 @@ pub static TARGETS: &[(&str, fn(&[u8]))] = &[
     ("tokens", secrets::tokens),
     ("config", settings::config),
     ("details", details::details),
+    ("parts", details::parts),
+    ("countries", countries::countries),
+    ("analytics", analytics::analytics),
 ];
 
 /// Runs a target; `name` is one of [`TARGETS`].

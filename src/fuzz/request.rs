@@ -8,7 +8,8 @@ use hyper::{HeaderMap, Uri, Version};
 
 use super::address::check_code;
 use super::input::Input;
-use crate::agents::{Agent, Agents};
+use crate::agents::classes::{AgentClass, ClassField};
+use crate::agents::{Agent, AgentDetail, Agents, UserAgent};
 use crate::http::host;
 use crate::http::route::Route;
 use crate::model::network::Networks;
@@ -81,7 +82,8 @@ pub(super) fn forwarded(data: &[u8]) {
     assert_eq!(peer::of(proxy.into(), &headers, &TRUSTED), visitor);
 }
 
-/// Takes a User-Agent. Asserts that its verdict is always the same, and independent of bytes beyond the limit.
+/// Takes a User-Agent. Asserts that its verdict is always the same, and independent of bytes beyond the limit, and that
+/// what it tells has a name.
 pub(super) fn agent(data: &[u8]) {
     /// The value of `MAX_LOOKED_AT`.
     const LOOKED_AT: usize = 1024;
@@ -89,8 +91,27 @@ pub(super) fn agent(data: &[u8]) {
     let first = Agents::of(&SEEN, Some(data));
     assert_eq!(SEEN.of(Some(data)), first, "a remembered verdict");
     assert_eq!(SEEN.of(Some(&data[..data.len().min(LOOKED_AT)])), first, "bytes beyond the limit");
+    let told = SEEN.look_up(Some(data));
+    assert_eq!(UserAgent::of_bits(told.bits().into(), told.hash), Some(told), "the bits of an event");
+    match told.detail() {
+        AgentDetail::Bot(name) => assert!(!name.is_empty(), "a bot without a name"),
+        AgentDetail::Class(class) => class_of(class),
+    }
     if !data.is_empty() && data.len() + "Googlebot/2.1".len() <= LOOKED_AT {
         let bot = [data, b"Googlebot/2.1"].concat();
         assert_ne!(SEEN.of(Some(&bot)), Agent::Person, "a bot, with any bytes before its name");
+    }
+}
+
+/// Asserts that each field of a class is unknown or has a name, which leads back to it.
+fn class_of(class: AgentClass) {
+    assert_eq!(AgentClass::from_bits(class.bits()), class);
+    for field in ClassField::ALL {
+        let number = class.get(field);
+        let name = field.name_of(number);
+        assert_eq!(name.is_none(), number == 0, "{field:?} {number}");
+        if let Some(name) = name {
+            assert_eq!(field.number_of(&name.to_uppercase()), Some(number), "{name}");
+        }
     }
 }
