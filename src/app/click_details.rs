@@ -4,6 +4,7 @@ use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::data_folder;
 use super::start_error::StartError;
 use crate::analytics::Analytics;
 use crate::analytics::aggregate::Aggregator;
@@ -85,6 +86,8 @@ fn try_open(
     clock: &Clock,
     guard: &Arc<DiskGuard>,
 ) -> std::io::Result<Arc<Analytics>> {
+    // Left by a restore that was interrupted after its log was in place.
+    data_folder::place_restored_clicks(&config.data_dir, clock.now())?;
     let disk = Arc::new(FsDisk::open(folder)?);
     let guard = Arc::clone(guard);
     // The guard of the log: details must not use the space that it reserves.

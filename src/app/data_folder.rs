@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags, access};
 use rustix::io::Errno;
 
 pub(crate) use self::owner::{give, quoted, remedy, remedy_for, shown as shown_user, user_of};
@@ -34,6 +34,8 @@ pub(crate) const LOCK_FILE: &str = "lock";
 pub const RESTORING: &str = "log.restoring";
 /// The log of a backup while `backup` writes it into an existing folder.
 pub(crate) const BACKING_UP: &str = "log.unfinished";
+/// The details of clicks of a backup while `backup` writes them into an existing folder.
+pub(crate) const BACKING_UP_CLICKS: &str = "clicks.unfinished";
 /// The end of the name of a backup while `backup` writes it to a folder that did not exist.
 const UNFINISHED: &str = ".unfinished";
 /// The start of the name of a log that `restore` replaced. The time follows.
@@ -274,6 +276,53 @@ pub fn check(dir: &Path, accept_loss: bool) -> Result<bool, FolderError> {
         }
         Some(unfinished) => Err(FolderError::Unfinished { path: dir.to_owned(), unfinished }),
     }
+}
+
+/// Returns the folder with the details of clicks of a data folder or a backup.
+pub(crate) fn clicks_folder(dir: &Path) -> PathBuf {
+    let restored = restored_clicks(dir);
+    if restored.is_dir() { restored } else { dir.join(CLICKS_FOLDER) }
+}
+
+/// Returns why this user cannot keep details of clicks in a data folder, or `None` if it can, or if there is no folder of
+/// details yet.
+pub(crate) fn unusable_clicks(dir: &Path) -> Option<String> {
+    let clicks = clicks_folder(dir);
+    let needed = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    if !clicks.exists() || (clicks.is_dir() && access(&clicks, needed).is_ok()) {
+        return None;
+    }
+    Some(format!(
+        "{} is no folder that this user can read and write, so a server of this user counts clicks and keeps no details of \
+         them. Run: chown -R USER {0}, or move it away",
+        clicks.display()
+    ))
+}
+
+/// Returns the folder of the details of a log that `restore` has just put in place: within its log, so that one step
+/// replaces both.
+fn restored_clicks(dir: &Path) -> PathBuf {
+    dir.join(LOG_FOLDER).join(CLICKS_FOLDER)
+}
+
+/// Moves the details of a restored log to their place, durably. Returns the new name of those that were there before.
+/// Does nothing without a restored log. After a crash at any point, another call does the rest.
+pub(crate) fn place_restored_clicks(dir: &Path, now: Timestamp) -> io::Result<Option<PathBuf>> {
+    let (restored, clicks) = (restored_clicks(dir), dir.join(CLICKS_FOLDER));
+    if !restored.is_dir() {
+        return Ok(None);
+    }
+    let aside = dir.join(format!("{REPLACED_CLICKS}{}", now.as_millis()));
+    let kept = match fs::rename(&clicks, &aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        renamed => renamed.map(|()| Some(aside))?,
+    };
+    // A power cut must not leave the second rename without the first, which would remove the old details.
+    sync_folder(dir)?;
+    fs::rename(&restored, &clicks)?;
+    sync_folder(&dir.join(LOG_FOLDER))?;
+    sync_folder(dir)?;
+    Ok(kept)
 }
 
 /// Renames the key file of an instance whose log is lost. The next bootstrap writes another one.

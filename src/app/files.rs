@@ -1,6 +1,7 @@
 //! The files beside the configuration that a start must be able to use.
 
 use super::click_details::country_candidates;
+use super::data_folder;
 use super::start_error::StartError;
 use crate::analytics::country::{CountryError, Source};
 use crate::certificates::{Authority, Certificates, FileError};
@@ -26,6 +27,11 @@ pub fn country_source(config: &Config) -> Result<Option<Source>, CountryError> {
     }
     let countries = country_candidates(config).open()?;
     Ok(countries.map(|countries| countries.source().clone()))
+}
+
+/// Returns what a start could not use, and would go on without.
+pub fn warnings(config: &Config) -> Option<String> {
+    data_folder::unusable_clicks(&config.data_dir).filter(|_| config.clicks.details)
 }
 
 /// Reads the certificates of the owner, and the roots of the authority that certifies the other names. Blocks.

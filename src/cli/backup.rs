@@ -1,5 +1,5 @@
-//! `waypost backup`: copies the log to a folder while the server may run. The copy is a data folder:
-//! `waypost restore` accepts it, and a server can be started on it.
+//! `waypost backup`: copies the log and the details of clicks to a folder while the server may run. The copy is a data
+//! folder: `waypost restore` accepts it, and a server can be started on it.
 //!
 //! Promise: a backup gets its name only when it is complete, verified and durable. Until then it has another
 //! name ([`staging`](super::staging)), which no command accepts as a backup.
@@ -12,7 +12,8 @@ use super::arguments::{ConfigFile, created_path};
 use super::error::CommandError;
 use super::output::{counted, print_line};
 use super::staging::Staging;
-use super::{log_reader, progress};
+use super::{click_reader, log_reader, progress};
+use crate::analytics::store::ClickArchive;
 use crate::log::local::archive::{Archive, VerifyReport};
 
 /// Arguments of `backup`.
@@ -28,7 +29,7 @@ pub(super) struct BackupArguments {
 /// Runs the command.
 pub(super) fn run(arguments: &BackupArguments) -> Result<(), CommandError> {
     let config = arguments.config_file.load()?;
-    let archive = log_reader::open(&config.data_dir)?;
+    let (mut clicks, archive) = click_reader::open(&config.data_dir, log_reader::open)?;
     if is_within(&arguments.to, &config.data_dir) {
         return Err(CommandError::Failed(format!(
             "{} is in the data folder {}: a backup there is lost with the data. Name a folder elsewhere",
@@ -38,7 +39,8 @@ pub(super) fn run(arguments: &BackupArguments) -> Result<(), CommandError> {
     }
     // After the log is opened: without a log no folder is created.
     let staging = Staging::begin(&arguments.to)?;
-    let report = write(&archive, &staging.log).inspect_err(|_| staging.discard())?;
+    let copied = copy_clicks(clicks.as_mut(), &staging.clicks);
+    let report = copied.and_then(|()| write(&archive, &staging.log)).inspect_err(|_| staging.discard())?;
     staging.publish().map_err(|error| {
         CommandError::Failed(format!(
             "the backup is complete, but cannot be renamed to {}: {error}",
@@ -51,7 +53,20 @@ pub(super) fn run(arguments: &BackupArguments) -> Result<(), CommandError> {
         report.position,
         counted(report.records, "record")
     ));
+    if let Some(clicks) = clicks.filter(|clicks| !clicks.parts().is_empty()) {
+        print_line(&click_reader::summary(&clicks));
+    }
     Ok(())
+}
+
+/// Copies the details of clicks that can be read, and reports the others: they must not cost the backup of the links.
+fn copy_clicks(clicks: Option<&mut ClickArchive>, to: &Path) -> Result<(), CommandError> {
+    let Some(clicks) = clicks else { return Ok(()) };
+    click_reader::check(clicks);
+    click_reader::warn_of_missing(clicks);
+    clicks.copy_to(to).map_err(|error| {
+        CommandError::Failed(format!("cannot copy the details of clicks to {}: {error}", to.display()))
+    })
 }
 
 /// Returns whether a path, which need not exist, is in a folder.

@@ -21,6 +21,16 @@ impl CommandError {
         CommandError::Failed(error.to_string())
     }
 
+    /// Returns the message.
+    pub(super) fn text(self) -> String {
+        match self {
+            CommandError::Usage(why)
+            | CommandError::Failed(why)
+            | CommandError::NotFound(why)
+            | CommandError::Unreachable(why) => why,
+        }
+    }
+
     /// Appends a line to the message.
     pub(super) fn with_line(self, line: &str) -> CommandError {
         match self {

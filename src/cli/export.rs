@@ -1,15 +1,17 @@
-//! `waypost export`: writes each link as a line of JSON, as the API shows it. It reads only the log, so the server
-//! may run. Clicks of the last second may be missing.
+//! `waypost export`: writes each link as a line of JSON, as the API shows it, or the details of clicks
+//! ([`export_clicks`]). It only reads, so the server may run. Clicks of the last second may be missing.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 
 use super::arguments::{ConfigFile, created_path};
 use super::error::CommandError;
+use super::export_clicks::{self, ClickFormat};
+use super::export_output::ExportOutput;
 use super::output::{counted, print_note};
 use super::{log_reader, progress};
 use crate::core::{AliasView, LinkView, Site};
@@ -22,7 +24,6 @@ use crate::model::key::ApiKey;
 use crate::model::link::{Alias, Link};
 use crate::model::tag::Tag;
 use crate::model::workspace::{Workspace, WorkspaceNumber};
-use crate::private_files::Replacement;
 use crate::table::keys::{self, Kind};
 use crate::table::record::{Corrupt, Staged, Stored, decode_clicks};
 
@@ -38,6 +39,12 @@ pub(super) struct ExportArguments {
     /// Include password hashes, which `import` needs for protected links.
     #[arg(long)]
     with_password_hashes: bool,
+    /// Write the details of clicks instead of links: a line for all clicks that agree in everything that is kept.
+    #[arg(long, conflicts_with = "with_password_hashes")]
+    clicks: bool,
+    /// How the details of clicks are written. Links are JSON Lines.
+    #[arg(long, value_enum, requires = "clicks")]
+    format: Option<ClickFormat>,
 }
 
 /// The objects that links refer to, all in memory. Click totals take some 40 bytes per clicked link.
@@ -58,6 +65,10 @@ struct Referenced {
 /// Runs the command.
 pub(super) fn run(arguments: &ExportArguments) -> Result<(), CommandError> {
     let config = arguments.config_file.load()?;
+    let output = arguments.output.as_deref();
+    if arguments.clicks {
+        return export_clicks::run(&config, arguments.format.unwrap_or_default(), output);
+    }
     let site = Site::parse(&config.public_url).expect("the configuration was checked");
     let archive = log_reader::open(&config.data_dir)?;
     let mut referenced = Referenced::default();
@@ -67,7 +78,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<(), CommandError> {
     read.map_err(CommandError::from)?;
 
     // After the first pass: a damaged log creates no file.
-    let mut out = ExportOutput::open(arguments.output.as_deref())?;
+    let mut out = ExportOutput::open(output)?;
     let bar = progress::count("exporting");
     progress::set_items(&bar, referenced.links);
     let mut written: io::Result<()> = Ok(());
@@ -113,48 +124,6 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<(), CommandError> {
         ));
     }
     Ok(())
-}
-
-/// The destination of the lines. A file appears once it is complete.
-enum ExportOutput<'a> {
-    Stdout(BufWriter<io::Stdout>),
-    File(&'a Path, BufWriter<Replacement>),
-}
-
-impl ExportOutput<'_> {
-    fn open(file: Option<&Path>) -> Result<ExportOutput<'_>, CommandError> {
-        let Some(path) = file else { return Ok(ExportOutput::Stdout(BufWriter::new(io::stdout()))) };
-        let created = Replacement::create(path).map_err(|error| cannot_write(path, &error))?;
-        Ok(ExportOutput::File(path, BufWriter::new(created)))
-    }
-
-    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
-        match self {
-            ExportOutput::Stdout(out) => out.write_all(line),
-            ExportOutput::File(_, out) => out.write_all(line),
-        }
-    }
-
-    fn finish(self) -> Result<(), CommandError> {
-        match self {
-            ExportOutput::Stdout(mut out) => {
-                out.flush().map_err(|error| CommandError::Failed(format!("cannot write: {error}")))
-            }
-            ExportOutput::File(path, out) => {
-                // `into_inner` flushes: dropping the buffer would hide an error of the last write.
-                let whole = out.into_inner().map_err(|error| cannot_write(path, error.error()))?;
-                whole.publish().map_err(|error| cannot_write(path, &error))
-            }
-        }
-    }
-}
-
-fn cannot_write(path: &Path, error: &io::Error) -> CommandError {
-    let mut text = format!("cannot write {}: {error}", path.display());
-    if error.kind() == io::ErrorKind::InvalidInput {
-        text.push_str("; to write there, omit --output and redirect stdout");
-    }
-    CommandError::Failed(text)
 }
 
 fn misread(record: &Record, error: &Corrupt) -> LogError {

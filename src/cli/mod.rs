@@ -10,12 +10,15 @@ mod arguments;
 mod authority;
 mod backup;
 mod banner;
+mod click_reader;
 mod client_arguments;
 mod columns;
 mod doctor;
 mod domain;
 mod error;
 mod export;
+mod export_clicks;
+mod export_output;
 mod import;
 mod instant;
 mod key;
@@ -39,6 +42,7 @@ mod staging;
 mod suggestions;
 mod terminal;
 mod verify;
+mod verify_details;
 
 use std::process::ExitCode;
 
@@ -68,17 +72,17 @@ enum CliCommand {
     Key(key::KeyArguments),
     /// Add and list domains on a running server.
     Domain(domain::DomainArguments),
-    /// Write all links as JSON Lines. The server may run.
+    /// Write all links, or the details of clicks, as lines. The server may run.
     Export(export::ExportArguments),
     /// Read links from JSON Lines. The server must be stopped.
     Import(import::ImportArguments),
-    /// Read the whole log and report whether it is sound. The server may run.
+    /// Read the whole log and all details of clicks, and report whether they are sound. The server may run.
     Verify(verify::VerifyArguments),
-    /// Copy the log to a folder. The server may run.
+    /// Copy all links and details of clicks to a folder. The server may run.
     Backup(backup::BackupArguments),
     /// Check everything that a server depends on, and suggest remedies. The server may run.
     Doctor(doctor::DoctorArguments),
-    /// Replace the log by a backup. The server must be stopped.
+    /// Replace links and details of clicks by a backup. The server must be stopped.
     Restore(restore::RestoreArguments),
     /// Print the completions for a shell.
     Completions(manual::CompletionsArguments),

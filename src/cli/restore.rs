@@ -1,5 +1,5 @@
-//! `waypost restore`: replaces the log by a backup. The server must be stopped. The old log and table are kept
-//! under other names.
+//! `waypost restore`: replaces the log and the details of clicks by a backup. The server must be stopped. The old log,
+//! table and details are kept under other names.
 //!
 //! Promise: an interrupted restore has changed nothing, or is complete, or no server starts on the folder
 //! ([`data_folder::unfinished`]) and the same command finishes the restore.
@@ -16,12 +16,12 @@ use rustix::io::Errno;
 use super::arguments::ConfigFile;
 use super::error::CommandError;
 use super::output::{counted, print_line, print_note};
-use super::{log_reader, progress};
-use crate::analytics::store::FOLDER as CLICKS_FOLDER;
+use super::{click_reader, log_reader, progress};
+use crate::analytics::store::{ClickArchive, FOLDER as CLICKS_FOLDER};
 use crate::app::data_folder::{
-    self, FolderError, LOG_FOLDER, REPLACED_CLICKS, REPLACED_LOG, REPLACED_TABLE, RESTORING, TABLE_FOLDER,
+    self, FolderError, LOG_FOLDER, REPLACED_LOG, REPLACED_TABLE, RESTORING, TABLE_FOLDER,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::log::local::archive::{self, Archive, VerifyReport};
 use crate::log::local::markers::COPY;
 use crate::table::keys::Kind;
@@ -59,6 +59,7 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
     {
         return Err(CommandError::Failed(why));
     }
+    let clicks = click_details(from, &report)?;
     let links = count_links(&backup)?;
     let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     created.map_err(|error| cannot("create the data folder", error))?;
@@ -74,7 +75,9 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
     }
     let fresh = dir.join(RESTORING);
     remove_copies(dir)?;
-    copy(&backup, &report, &fresh).inspect_err(|_| discard(&fresh, &log))?;
+    let copied = copy(&backup, &report, &fresh);
+    let copied = copied.and_then(|()| copy_clicks(clicks.as_ref(), is_there, &fresh));
+    copied.inspect_err(|_| discard(&fresh, &log))?;
     let kept = put_in_place(dir, is_there)?;
     // The new log has no lock yet: the lock on the old log belongs to its inode.
     lock.extend(dir).map_err(CommandError::from)?;
@@ -87,10 +90,38 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
         counted(links, "link"),
         shown.display()
     ));
+    if let Some(clicks) = clicks.filter(|clicks| !clicks.parts().is_empty()) {
+        print_line(&click_reader::summary(&clicks));
+    }
     if !is_there && !arguments.config_file.hint().is_empty() {
         print_note(&format!("warning:{}", arguments.config_file.hint()));
     }
     Ok(())
+}
+
+/// Opens the details of clicks of a backup, without those that are damaged, which are reported: they must not cost the
+/// restore of the links.
+fn click_details(from: &Path, log: &VerifyReport) -> Result<Option<ClickArchive>, CommandError> {
+    let Some(mut clicks) = click_reader::open_clicks(from)? else { return Ok(None) };
+    // A backup that was cut has fewer clicks in its log than in its details.
+    clicks.keep_those_of(log.log, log.position);
+    click_reader::check(&mut clicks);
+    click_reader::warn_of_missing(&clicks);
+    Ok(Some(clicks))
+}
+
+/// Copies the details of clicks into the folder of the copied log. An empty folder stands for a backup without details
+/// that replaces a log: the details of that log must not stay beside another one.
+fn copy_clicks(clicks: Option<&ClickArchive>, is_there: bool, fresh: &Path) -> Result<(), CommandError> {
+    let to = fresh.join(CLICKS_FOLDER);
+    let copied = match clicks {
+        Some(clicks) => clicks.copy_to(&to),
+        None if is_there => fs::DirBuilder::new().mode(0o700).create(&to),
+        None => Ok(()),
+    };
+    copied
+        .and_then(|()| data_folder::sync_folder(fresh))
+        .map_err(|error| cannot("copy the details of clicks", error))
 }
 
 /// Returns the number of links in a log.
@@ -136,11 +167,15 @@ fn remove_copies(dir: &Path) -> Result<(), CommandError> {
             fs::rename(copy, &fresh).map_err(failed)?;
         }
     }
+    match fs::remove_dir_all(fresh.join(CLICKS_FOLDER)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
     let entries = match fs::read_dir(&fresh) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(failed)?,
     };
-    // Only the files of a log are here. Anything else is not ours, and the copy fails with its name.
+    // Else only the files of a log are here. Anything else is not ours, and the copy fails with its name.
     entries.flatten().try_for_each(|entry| fs::remove_file(entry.path())).map_err(failed)
 }
 
@@ -183,15 +218,6 @@ fn put_in_place(dir: &Path, is_there: bool) -> Result<String, CommandError> {
         sync()?;
         kept.push(aside);
     }
-    let clicks = dir.join(CLICKS_FOLDER);
-    if is_there && fs::symlink_metadata(&clicks).is_ok() {
-        // Before the log, as the table: its positions are those of the old log, and would count clicks that the backup
-        // does not have.
-        let aside = dir.join(format!("{REPLACED_CLICKS}{now}"));
-        fs::rename(&clicks, &aside).map_err(|error| cannot("set the old details of clicks aside", error))?;
-        sync()?;
-        kept.push(aside);
-    }
     if is_there {
         let aside = dir.join(format!("{REPLACED_LOG}{now}"));
         exchange(&fresh, &log, &aside).map_err(|error| cannot("put the backup in place", error))?;
@@ -201,6 +227,9 @@ fn put_in_place(dir: &Path, is_there: bool) -> Result<String, CommandError> {
         fs::rename(&fresh, &log).map_err(|error| cannot("put the backup in place", error))?;
     }
     sync()?;
+    // Behind the exchange, which made them the details of this data folder. If this fails, the next start does it.
+    let placed = data_folder::place_restored_clicks(dir, Timestamp::from_millis(now));
+    kept.extend(placed.map_err(|error| cannot("put the details of clicks in place", error))?);
     // After the exchange is durable. If this fails, the next start removes the mark.
     drop(unmark(&log));
     let kept: Vec<_> = kept.iter().map(|path| path.display().to_string()).collect();

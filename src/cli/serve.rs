@@ -73,7 +73,7 @@ fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
     }
     if arguments.check {
         files::check(&config).map_err(|error| CommandError::Usage(error.to_string()))?;
-        for text in &config.origin.warnings {
+        for text in config.origin.warnings.iter().chain(&files::warnings(&config)) {
             print_note(&format!("warning: {text}"));
         }
         print_line(VALID);

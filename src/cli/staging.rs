@@ -10,8 +10,14 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::error::CommandError;
-use crate::app::data_folder::{BACKING_UP, LOG_FOLDER, open_folder, sync_folder, unfinished_beside};
+use crate::analytics::store::{self, FOLDER as CLICKS_FOLDER};
+use crate::app::data_folder::{
+    BACKING_UP, BACKING_UP_CLICKS, LOG_FOLDER, open_folder, sync_folder, unfinished_beside,
+};
 use crate::log::local::archive;
+
+/// What an interrupted backup to an existing folder leaves there.
+const LEFT: [&str; 3] = [BACKING_UP, BACKING_UP_CLICKS, CLICKS_FOLDER];
 
 /// A backup that is being written.
 pub(super) struct Staging {
@@ -21,6 +27,10 @@ pub(super) struct Staging {
     first: PathBuf,
     /// The folder that the log is written to.
     pub(super) log: PathBuf,
+    /// The folder that the details of clicks are written to, if there are any.
+    pub(super) clicks: PathBuf,
+    /// The name of `clicks` at the end, if it is not renamed together with `first`.
+    last_clicks: Option<PathBuf>,
     /// Locked while the backup is written: a second backup of the same name fails.
     _lock: File,
 }
@@ -32,7 +42,10 @@ impl Staging {
         let exists = to.exists();
         let (first, last, log) = if exists {
             let inside = fs::read_dir(to).map_err(cannot)?.collect::<io::Result<Vec<_>>>().map_err(cannot)?;
-            if inside.iter().any(|entry| entry.file_name() != BACKING_UP) {
+            let has = |name: &str| inside.iter().any(|entry| entry.file_name() == name);
+            // An interrupted backup leaves its log, and beside it details of clicks under either name.
+            let ours = if has(BACKING_UP) { &LEFT[..] } else { &[] };
+            if inside.iter().any(|entry| !ours.iter().any(|name| entry.file_name() == *name)) {
                 return Err(CommandError::Failed(format!(
                     "{} is not empty: name a new folder",
                     to.display()
@@ -44,12 +57,17 @@ impl Staging {
             let first = unfinished_beside(to);
             (first.clone(), to.to_owned(), first.join(LOG_FOLDER))
         };
+        let (clicks, last_clicks) = if exists {
+            (to.join(BACKING_UP_CLICKS), Some(to.join(CLICKS_FOLDER)))
+        } else {
+            (first.join(CLICKS_FOLDER), None)
+        };
         // The rest of an interrupted backup may be any part of a log, so nothing of it is used.
-        clear(&first, to)?;
+        clear(&first, &[&clicks, last_clicks.as_ref().unwrap_or(&clicks)], to)?;
         make_private(&first).map_err(cannot)?;
         let folder = open_folder(&first).map_err(cannot)?;
         lock_folder(&folder, &first)?;
-        Ok(Staging { last, first, log, _lock: folder })
+        Ok(Staging { last, first, log, clicks, last_clicks, _lock: folder })
     }
 
     /// Renames the backup to its last name, durably.
@@ -57,12 +75,18 @@ impl Staging {
         // From the inside to the outside, so that no durable name leads to files that are not durable.
         sync_folder(&self.log)?;
         sync_folder(&self.first)?;
+        if let Some(last) = self.last_clicks.as_ref().filter(|_| self.clicks.exists()) {
+            // Before the log has its name: until then, no command accepts the folder.
+            fs::rename(&self.clicks, last)?;
+            sync_folder(parent(last))?;
+        }
         fs::rename(&self.first, &self.last)?;
         sync_folder(parent(&self.last))
     }
 
     /// Removes a failed backup: it may fill the disk.
     pub(super) fn discard(&self) {
+        drop(fs::remove_dir_all(&self.clicks));
         drop(fs::remove_dir_all(&self.first));
     }
 
@@ -103,8 +127,33 @@ fn lock_folder(folder: &File, shown: &Path) -> Result<(), CommandError> {
     }
 }
 
+/// Removes the details of clicks of an unfinished backup.
+fn clear_clicks(clicks: &Path) -> Result<(), CommandError> {
+    let names = match fs::read_dir(clicks) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.and_then(Iterator::collect::<io::Result<Vec<_>>>),
+    };
+    let cannot = |error| {
+        CommandError::Failed(format!("cannot remove the unfinished backup {}: {error}", clicks.display()))
+    };
+    let is_ours = |name: &std::ffi::OsStr| name.to_str().is_some_and(store::is_of_a_copy);
+    if let Some(entry) = names.map_err(cannot)?.iter().find(|entry| !is_ours(&entry.file_name())) {
+        return Err(not_ours(clicks, &entry.file_name()));
+    }
+    fs::remove_dir_all(clicks).map_err(cannot)
+}
+
+/// Returns the error of a folder with a file that no backup writes: its name may be of a folder of the user.
+fn not_ours(folder: &Path, name: &std::ffi::OsStr) -> CommandError {
+    CommandError::Failed(format!(
+        "{} contains {}, which no backup writes: move it away",
+        folder.display(),
+        name.display()
+    ))
+}
+
 /// Removes an unfinished backup, unless another process writes it.
-fn clear(first: &Path, to: &Path) -> Result<(), CommandError> {
+fn clear(first: &Path, clicks: &[&PathBuf], to: &Path) -> Result<(), CommandError> {
     let cannot = |error| {
         CommandError::Failed(format!("cannot remove the unfinished backup {}: {error}", first.display()))
     };
@@ -118,16 +167,14 @@ fn clear(first: &Path, to: &Path) -> Result<(), CommandError> {
             lock_folder(&folder, first)?;
             let names = fs::read_dir(first).map_err(cannot)?.flatten().map(|entry| entry.file_name());
             let is_ours = |name: &std::ffi::OsString| {
-                name == LOG_FOLDER || name.to_str().is_some_and(archive::is_of_a_log)
+                name == LOG_FOLDER || name == CLICKS_FOLDER || name.to_str().is_some_and(archive::is_of_a_log)
             };
             // Only files that a backup writes are removed: the name may be of a folder of the user.
             if let Some(name) = names.into_iter().find(|name| !is_ours(name)) {
-                return Err(CommandError::Failed(format!(
-                    "{} contains {}, which no backup writes: move it away",
-                    first.display(),
-                    name.display()
-                )));
+                return Err(not_ours(first, &name));
             }
+            // The log last: without it, details of clicks beside it would not be recognized.
+            clicks.iter().try_for_each(|clicks| clear_clicks(clicks))?;
             fs::remove_dir_all(first).map_err(cannot)
         }
     }

@@ -1,5 +1,5 @@
-//! `waypost verify`: reads the whole log and reports whether it is sound. It only reads, so the server may run.
-//! The server itself scrubs the table.
+//! `waypost verify`: reads the whole log and all details of clicks, and reports whether they are sound. It only reads, so
+//! the server may run. The server itself scrubs the table.
 //!
 //! A backup must have its closing mark as well: nothing else is missing in a copy that was cut at the end of a
 //! frame.
@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::arguments::ConfigFile;
+use super::click_reader;
 use super::error::CommandError;
 use super::log_reader::{incomplete, open_copy, read_through};
 use super::output::{counted, print_line};
+use super::verify_details::DetailsReport;
 use crate::app::data_folder::{self, FolderError};
 use crate::log::local::archive::VerifyReport;
 
@@ -34,23 +36,38 @@ pub(super) fn run(arguments: &VerifyArguments) -> Result<(), CommandError> {
         Some(folder) => folder.clone(),
         None => arguments.config_file.load()?.data_dir,
     };
-    let report = read_through(&open_copy(&folder)?)?;
+    let (clicks, log) = click_reader::open(&folder, open_copy)?;
+    let report = read_through(&log)?;
+    // Without the totals of a sound log, details cannot be compared with them.
+    let details =
+        clicks.filter(|_| report.is_sound()).map(|clicks| DetailsReport::of(clicks, &log)).transpose()?;
+    let is_damaged = details.as_ref().is_some_and(|details| !details.damage.is_empty());
     // The log of a server has no mark while it runs, so only a copy must have one. A folder that no server has used
     // is a copy for a start as well.
     let is_backup = !data_folder::was_used(&folder)
         || (arguments.folder.is_some() && !is_data_folder(&folder, arguments));
     let missing_end = incomplete(&folder, &report).filter(|_| is_backup);
     let verdict = match &missing_end {
-        _ if !report.is_sound() => "NOT SOUND",
+        _ if !report.is_sound() || is_damaged => "NOT SOUND",
         Some(_) => "sound, but not known to be complete",
         None => "sound",
     };
-    print_line(&format!("{}\n{verdict}", words(&folder, &report)));
+    let of_details = details.map(|details| details.words()).unwrap_or_default();
+    print_line(&format!("{}{of_details}\n{verdict}", words(&folder, &report)));
     if !report.is_sound() {
         let advice = if is_backup {
             "the backup is damaged: use another one"
         } else {
             "the log is damaged: start the server, which repairs it from the table if the table is whole, or restore a backup"
+        };
+        return Err(CommandError::Failed(advice.to_owned()));
+    }
+    if is_damaged {
+        let advice = if is_backup {
+            "details of clicks in the backup are damaged: a restore leaves them out. Links and totals are sound"
+        } else {
+            "details of clicks are damaged: restore a backup to have them again, or keep the server running, which sets \
+             the damaged files aside when it reads them. Links and totals are sound"
         };
         return Err(CommandError::Failed(advice.to_owned()));
     }

@@ -37,25 +37,25 @@ fn start() -> TestApp {
 }
 
 /// Returns the answer to a question.
-fn ask(admin: &mut Client, question: &str) -> Value {
+pub(super) fn ask(admin: &mut Client, question: &str) -> Value {
     admin.get(&format!("/api/v1/analytics?{question}")).expect(200, question)
 }
 
 /// Returns the answer to a question once it has this number of clicks.
-fn ask_until(admin: &mut Client, question: &str, clicks: u64) -> Value {
+pub(super) fn ask_until(admin: &mut Client, question: &str, clicks: u64) -> Value {
     poll(question, Duration::from_secs(10), || {
         Some(ask(admin, question)).filter(|answer| answer["total"]["clicks"] == clicks)
     })
 }
 
 /// Returns the clicks of the rows, by the text of this key.
-fn rows(answer: &Value, key: &str) -> BTreeMap<String, u64> {
+pub(super) fn rows(answer: &Value, key: &str) -> BTreeMap<String, u64> {
     let rows = answer["analytics"].as_array().expect("rows").iter();
     let name = |row: &Value| row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned);
     rows.map(|row| (name(row), row["clicks"].as_u64().expect("a number"))).collect()
 }
 
-fn visit(visitor: &mut Client, path: &str, headers: &[(&str, &str)]) {
+pub(super) fn visit(visitor: &mut Client, path: &str, headers: &[(&str, &str)]) {
     visitor.send("GET", path, headers, None);
 }
 
@@ -294,7 +294,7 @@ fn visitors_are_counted_once_a_day() {
 
 /// Asserts that the clicks of each link add up in every way of grouping them. Returns all clicks, and those without
 /// details.
-fn check_sums(admin: &mut Client, ids: &[String]) -> (u64, u64) {
+pub(super) fn check_sums(admin: &mut Client, ids: &[String]) -> (u64, u64) {
     let (mut all, mut without) = (0, 0);
     for id in ids {
         let total = poll("the details of all clicks", Duration::from_secs(10), || {

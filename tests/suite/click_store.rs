@@ -12,9 +12,10 @@ use waypost::analytics::ring::SIZE;
 use waypost::analytics::store::{ClickStore, IsKept, Keep, View};
 use waypost::analytics::tick::{Tick, link_row, parse_link_row};
 use waypost::clock::{Clock, Timestamp};
+use waypost::log::local::disk::Disk;
 use waypost::log::local::disk_guard::DiskGuard;
 use waypost::log::local::{LocalLog, Settings};
-use waypost::log::{AppliedState, Log, Proposal, Put};
+use waypost::log::{AppliedState, Log, Position, Proposal, Put};
 use waypost::model::id::Id;
 use waypost::model::node::NodeNumber;
 use waypost::model::workspace::WorkspaceNumber;
@@ -26,22 +27,22 @@ use crate::support::table::MemoryTable;
 /// 2026-11-28 00:00 UTC.
 const START: i64 = 1_795_824_000_000;
 
-const HOUR: i64 = 3_600_000;
+pub(super) const HOUR: i64 = 3_600_000;
 
-const KEEP: Keep =
+pub(super) const KEEP: Keep =
     Keep { slots: Duration::from_hours(24 * 90), hours: Duration::from_hours(24 * 400), all: None };
 
 /// A log whose clock the test sets, and what was written to it: clicks by link, slot and referrer.
-struct Written {
-    log: Arc<dyn Log>,
+pub(super) struct Written {
+    pub(super) log: Arc<dyn Log>,
     local: Arc<LocalLog>,
     disk: SimDisk,
     clock: Clock,
     number: u8,
-    clicks: Clicks,
+    pub(super) clicks: Clicks,
 }
 
-type Clicks = BTreeMap<(u128, u32, String), u64>;
+pub(super) type Clicks = BTreeMap<(u128, u32, String), u64>;
 
 impl Written {
     fn new() -> Written {
@@ -49,24 +50,32 @@ impl Written {
     }
 
     fn on(disk: SimDisk) -> Written {
+        Written::over(Arc::new(disk.clone()), disk)
+    }
+
+    /// Opens a log on any disk.
+    pub(super) fn over(log_disk: Arc<dyn Disk>, disk: SimDisk) -> Written {
         let settings =
             Settings { segment_bytes: 40_000, compact_above: u64::MAX, scrub_rate: 0, accept_loss: false };
         let clock = Clock::fixed(Timestamp::from_millis(START));
         let table: Arc<dyn AppliedState> = Arc::new(MemoryTable::default());
         let guard = Arc::new(DiskGuard::unlimited());
-        let local =
-            LocalLog::open(Arc::new(disk.clone()), settings, clock.clone(), table, guard).expect("it opens");
+        let local = LocalLog::open(log_disk, settings, clock.clone(), table, guard).expect("it opens");
         let local = Arc::new(local);
         Written { log: Arc::clone(&local) as _, local, disk, clock, number: 0, clicks: Clicks::new() }
     }
 
     fn store(&self, disk: &SimDisk, keep: Keep) -> std::io::Result<ClickStore> {
-        let log = Arc::clone(&self.log);
-        ClickStore::open(Arc::new(disk.clone()), log, self.clock.clone(), keep, Arc::new(|_| true))
+        self.store_over(Arc::new(disk.clone()), keep)
     }
 
-    /// Writes one tick: clicks on some links, with some referrers.
-    fn tick(&mut self, chance: &mut Chance) {
+    pub(super) fn store_over(&self, disk: Arc<dyn Disk>, keep: Keep) -> std::io::Result<ClickStore> {
+        let log = Arc::clone(&self.log);
+        ClickStore::open(disk, log, self.clock.clone(), keep, Arc::new(|_| true))
+    }
+
+    /// Writes one tick: clicks on some links, with some referrers. Returns its position.
+    pub(super) fn tick(&mut self, chance: &mut Chance) -> Position {
         let mut open = OpenCells::default();
         let slot = TimeSlot::of_millis(self.clock.now().as_millis());
         for _ in 0..=chance.below(9) {
@@ -81,20 +90,24 @@ impl Written {
         let key = keys::tick(NodeNumber::ALONE, self.number);
         self.number = self.number.wrapping_add(1);
         let put = Put { key, value: Some(open.sorted().encode().into()) };
-        self.log.commit(Proposal { puts: vec![put], ..Proposal::default() }).wait().expect("written");
+        self.log.commit(Proposal { puts: vec![put], ..Proposal::default() }).wait().expect("written")
     }
 
-    fn pass(&self, millis: i64) {
+    pub(super) fn compact(&self) {
+        self.local.compact().expect("compacted");
+    }
+
+    pub(super) fn pass(&self, millis: i64) {
         self.clock.set(self.clock.now().plus_millis(millis));
     }
 }
 
-fn all_links() -> IsKept {
+pub(super) fn all_links() -> IsKept {
     Arc::new(|_| true)
 }
 
 /// Returns the clicks of a view, by link, slot and referrer.
-fn clicks(view: &View) -> Clicks {
+pub(super) fn clicks(view: &View) -> Clicks {
     let mut clicks = Clicks::new();
     let mut add = |row: &[u8], slot: TimeSlot, text: &[u8], count: u32| {
         let (workspace, link) = parse_link_row(row).expect("a row");

@@ -12,7 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::app::KEY;
-use crate::support::process::{Plan, command, copy_folder, not_tested, unused_address};
+use crate::support::process::{PATIENCE, Plan, command, copy_folder, not_tested, poll, unused_address};
 
 /// Exit code and findings.
 struct Said {
@@ -115,6 +115,64 @@ fn a_well_kept_folder_has_no_findings_and_is_left_as_it_was() {
     let server = plan(&data).start();
     assert_eq!(server.visitor().at("localhost").get("/a").status, 302);
     server.stop();
+}
+
+#[test]
+fn details_of_clicks() {
+    let (folder, data) = used();
+    doctor(&data).has("ok", "click details", "0 files of 0 bytes, up to position");
+    let server = plan(&data).start();
+    server.visitor().at("localhost").get("/a");
+    poll("the click is stored", PATIENCE, || {
+        let text = doctor(&data).text;
+        text.contains("the details of 1 drain that are in no file yet").then_some(())
+    });
+    server.stop();
+    doctor(&data).ends(0).has("ok", "click details", "1 file of").has(
+        "ok",
+        "click details",
+        ", 0 changes behind the log, which has the details of 0 drains",
+    );
+    let clicks = data.join("clicks");
+    let find = |end: &str| -> PathBuf {
+        let names = fs::read_dir(&clicks).expect("a folder").map(|entry| entry.expect("an entry").path());
+        names.filter(|path| path.display().to_string().ends_with(end)).max().expect("a file")
+    };
+    // A part of an older log: another id, and right checksums.
+    let other = folder.path().join("other");
+    let server = plan(&other).start();
+    server.admin().create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    server.visitor().at("localhost").get("/a");
+    server.stop();
+    let foreign = fs::read_dir(other.join("clicks")).expect("a folder").flatten();
+    let foreign =
+        foreign.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "part"));
+    let placed = clicks.join("0000000000000001-0000000000000001.part");
+    fs::copy(foreign.expect("a part"), &placed).expect("copied");
+    doctor(&data).ends(0).has(
+        "warning",
+        "click details",
+        "1 file has details of clicks that are not in the log",
+    );
+    fs::remove_file(&placed).expect("removed");
+    // Damage, which a start sets aside.
+    let part = find(".part");
+    let mut bytes = fs::read(&part).expect("a part");
+    bytes[60] ^= 1;
+    fs::write(&part, bytes).expect("written");
+    let name = part.file_name().expect("a name").to_string_lossy().into_owned();
+    doctor(&data).ends(1).has("problem", "click details", &name);
+    fs::rename(&part, part.with_extension("part.damaged")).expect("renamed");
+    doctor(&data).ends(0).has("warning", "click details", "1 file set aside: damaged (clicks/*.damaged: 1)");
+    // A folder that no server can use.
+    fs::rename(&clicks, data.join("moved")).expect("renamed");
+    doctor(&data).ends(0).has("ok", "click details", "there are none yet");
+    asked(plan(&data).env("WAYPOST_CLICKS__DETAILS", "false")).has("ok", "click details", "none are kept");
+    fs::write(&clicks, "a file").expect("written");
+    doctor(&data).ends(1).has("problem", "click details", "is no folder that this user can read and write");
+    // A start goes on without it, so it is no error of the settings.
+    let (code, stdout, stderr) = plan(&data).arg("--check").fails();
+    assert!(code == Some(0) && stderr.contains("keeps no details of them"), "{stdout}{stderr}");
 }
 
 #[test]
@@ -224,7 +282,7 @@ fn a_folder_with_files_of_another_user() {
     let chown = |path: &Path| std::os::unix::fs::chown(path, Some(12_345), None).expect("as root");
     chown(&segment(&data));
     doctor(&data).ends(1).has("problem", "permissions", "of uid 12345");
-    for path in [data.clone(), data.join("log"), data.join("table")] {
+    for path in [data.clone(), data.join("log"), data.join("table"), data.join("clicks")] {
         for entry in fs::read_dir(&path).expect("a folder") {
             chown(&entry.expect("an entry").path());
         }

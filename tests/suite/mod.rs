@@ -21,6 +21,8 @@ mod certificate_faults;
 mod certificate_time;
 mod certificates;
 /// The commands that are clients of a server.
+mod click_backups;
+mod click_exports;
 mod click_store;
 mod client;
 /// Commands on files and data folders.

@@ -223,7 +223,11 @@ impl FacetColumn {
 const OUTSIDE: PartError = PartError::Damaged("a cell is outside of the part's span");
 
 /// Returns the key of a number of a column. `None` is a visit without a UTM parameter.
-fn key_of(facet: Facet, number: u32, lists: &mut Lists<'_>) -> Result<Option<FacetKey>, PartError> {
+pub(super) fn key_of(
+    facet: Facet,
+    number: u32,
+    lists: &mut Lists<'_>,
+) -> Result<Option<FacetKey>, PartError> {
     if let Facet::Utm(parameter) = facet {
         return utm(parameter, number, lists);
     }

@@ -13,23 +13,29 @@ use crate::log::local::disk::{Disk, DiskFile};
 pub const FOLDER: &str = "clicks";
 
 /// End of the name of a part.
-const PART: &str = ".part";
+pub(super) const PART: &str = ".part";
 
 /// End of the name of a file that is being written. A start removes it.
 const UNFINISHED: &str = ".new";
 
 /// End of the name of a part that was set aside.
-const DAMAGED: &str = ".damaged";
+pub(super) const DAMAGED: &str = ".damaged";
 
 /// End of the name of a part with clicks that are not in the log, since the log was replaced by another one or by an
 /// older copy.
-const REPLACED: &str = ".replaced";
+pub(super) const REPLACED: &str = ".replaced";
 
 /// The file with the last position of the log whose cells are durable: parts have no position behind their last cell.
 const MARK: &str = "position";
 
 /// Bytes of the mark: the id of the log, the position, the number, and their checksum.
 const MARK_BYTES: usize = 16 + 8 + 1 + 4;
+
+/// Returns whether a copy of the folder has a file of this name, finished or not.
+pub fn is_of_a_copy(name: &str) -> bool {
+    let name = name.strip_suffix(UNFINISHED).unwrap_or(name);
+    name == MARK || name.ends_with(PART)
+}
 
 /// What the mark contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,14 +108,8 @@ pub(super) fn open(disk: &dyn Disk, log: u128, end: Position) -> io::Result<Open
         }
         is_ours
     });
-    // Of two parts that begin at one position, the longer one is the result of a merge.
-    parts.sort_by_key(|stored| (stored.header().from, u64::MAX - stored.header().to));
-    let mut kept: Vec<Arc<StoredPart>> = Vec::with_capacity(parts.len());
-    for stored in parts {
-        // Ranges nest and never cross, so a comparison with the last kept part is enough.
-        let is_merged = kept.last().is_some_and(|last| stored.header().to <= last.header().to);
-        if is_merged { disk.remove(&stored.name)? } else { kept.push(stored) }
-    }
+    let (kept, merged) = ordered(parts, |stored| stored.header());
+    merged.iter().try_for_each(|stored| disk.remove(&stored.name))?;
     let last = kept.last().map(|stored| Position(stored.header().to)).unwrap_or_default();
     // A mark of another log, or ahead of this one, was written before the log was replaced.
     let found = read_mark(disk);
@@ -127,6 +127,19 @@ pub(super) fn open(disk: &dyn Disk, log: u128, end: Position) -> io::Result<Open
     let durable = marked.map_or(last, |mark| last.max(mark.position));
     let last_number = marked.map_or(0, |mark| mark.last_number);
     Ok(OpenedParts { parts: kept, durable, last_number, damaged })
+}
+
+/// Returns the parts in the order of their positions, and those whose cells are in another part as well.
+pub(super) fn ordered<T>(mut parts: Vec<T>, header: impl Fn(&T) -> &PartHeader) -> (Vec<T>, Vec<T>) {
+    // Of two parts that begin at one position, the longer one is the result of a merge.
+    parts.sort_by_key(|part| (header(part).from, u64::MAX - header(part).to));
+    let (mut kept, mut merged): (Vec<T>, Vec<T>) = (Vec::with_capacity(parts.len()), Vec::new());
+    for part in parts {
+        // Ranges nest and never cross, so a comparison with the last kept part is enough.
+        let is_merged = kept.last().is_some_and(|last| header(&part).to <= header(last).to);
+        if is_merged { merged.push(part) } else { kept.push(part) }
+    }
+    (kept, merged)
 }
 
 fn open_part(disk: &dyn Disk, name: &str) -> Result<StoredPart, PartError> {
@@ -208,7 +221,7 @@ pub(super) fn mark(disk: &dyn Disk, mark: &Mark) -> io::Result<()> {
 }
 
 /// Returns the mark, `None` if it is missing or damaged.
-fn read_mark(disk: &dyn Disk) -> Option<Mark> {
+pub(super) fn read_mark(disk: &dyn Disk) -> Option<Mark> {
     let mut bytes = [0; MARK_BYTES];
     let read = disk.open(MARK).and_then(|file| file.read_at(&mut bytes, 0));
     let (fields, crc) = bytes.split_at(MARK_BYTES - 4);

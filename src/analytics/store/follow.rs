@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::shared::{SEAL_CELLS, SEAL_TICKS, Shared};
 use crate::analytics::tick::Tick;
-use crate::log::{CLICKS_PREFIX, Change, Follow, LogError, Position, Put, SnapshotReader};
+use crate::log::{CLICKS_PREFIX, Change, Follow, LogError, Position, Put, Record, SnapshotReader};
 
 /// How long one wait for a Change is: a stop is noticed after it.
 const NAP: Duration = Duration::from_millis(50);
@@ -167,6 +167,14 @@ fn tick_of(put: &Put) -> Option<(u8, Tick)> {
         tracing::error!("the details of a second of clicks cannot be read: a later version wrote them");
     }
     Some((number, decoded.ok()?))
+}
+
+/// Returns the tick of a record of the log if its cells are not in the parts up to `durable`.
+pub fn tick_behind(record: &Record, durable: Position) -> Option<Tick> {
+    let put = || Put { key: record.key.clone(), value: Some(record.value.clone()) };
+    // By the key first: a log has far more links than ticks.
+    let is_behind = is_tick(&record.key) && record.revision > durable;
+    is_behind.then(put).and_then(|put| tick_of(&put)).map(|(_, tick)| tick)
 }
 
 /// Returns the key of a tick: [`CLICKS_PREFIX`], the node, and the number in the [`Ring`](crate::analytics::ring::Ring).

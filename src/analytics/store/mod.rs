@@ -7,6 +7,7 @@
 //!    left by a merge whose result is the other.
 //! 3. Cells in memory and the list of parts change under one lock, so that a reader finds each cell once.
 
+mod archive;
 mod files;
 mod follow;
 mod merges;
@@ -19,8 +20,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
-pub use self::files::FOLDER;
-pub use self::follow::{FollowFailure, is_tick, key};
+pub use self::archive::{ArchivedPart, ClickArchive, Leftovers, PartFault};
+pub use self::files::{FOLDER, is_of_a_copy};
+pub use self::follow::{FollowFailure, is_tick, key, tick_behind};
 pub use self::plan::Keep;
 pub use self::shared::{HasRoom, IsKept};
 use self::shared::{HeldCells, Shared};

@@ -8,6 +8,7 @@ use rustix::fs::{Access, access};
 use rustix::process::geteuid;
 
 use super::finding::{Case, Finding};
+use crate::analytics::store::FOLDER as CLICKS_FOLDER;
 use crate::app::data_folder::{self, FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
 use crate::certificates;
 use crate::cli::output::{counted, form};
@@ -160,9 +161,9 @@ fn permissions(folder: &Path, metadata: &Metadata) -> Vec<Finding> {
     found
 }
 
-/// Returns the files in the data folder, the log and the table that have another owner.
+/// Returns the files in the data folder and the folders in it that have another owner.
 fn owned_by_others(folder: &Path, owner: u32) -> Vec<(PathBuf, u32)> {
-    let names = [LOG_FOLDER, TABLE_FOLDER, certificates::store::FOLDER];
+    let names = [LOG_FOLDER, TABLE_FOLDER, CLICKS_FOLDER, certificates::store::FOLDER];
     let folders = std::iter::once(folder.to_owned()).chain(names.map(|name| folder.join(name)));
     let entries = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let owners =

@@ -4,6 +4,7 @@
 //! The exit code is 0 without problems, also with warnings. It is 1 with a problem or, with `--strict`, with a
 //! warning. It is 2 if the configuration cannot be used.
 
+mod clicks;
 mod deny_list;
 mod finding;
 mod folder;
@@ -74,6 +75,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
     let log = store::log(&case);
     log.findings.iter().for_each(&mut note);
     store::table(&case, &lock, &log).iter().for_each(&mut note);
+    clicks::clicks(&case, &log).iter().for_each(&mut note);
     network::listening(&case, &lock).iter().for_each(&mut note);
     network::domains(&case, &log).iter().for_each(&mut note);
     let https = https::https(&case, &log);

@@ -22,7 +22,7 @@ const COMPANIES: &str = "companies";
 
 /// Logs up to this size in bytes are read completely, which takes seconds. Of larger ones only the end is read;
 /// `waypost verify` reads a log of any size.
-const READ_MAX: u64 = 1024 * 1024 * 1024;
+pub(super) const READ_MAX: u64 = 1024 * 1024 * 1024;
 
 /// The result of the check of the log, as the other checks need it.
 pub(super) struct LogCheck {

@@ -22,6 +22,7 @@ pub use self::reply::{Body, FromReply, JSON, Reply, show};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
 pub use crate::analytics::query::answer::{AnswerRow, Rows};
 pub use crate::analytics::query::calendar::Granularity;
+pub use crate::analytics::query::csv::push_field;
 pub use crate::analytics::query::error::QueryError;
 pub use crate::analytics::query::facet::{Facet, FacetKey};
 pub use crate::analytics::query::question::{FacetFilter, Visits};

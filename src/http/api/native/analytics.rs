@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     ANALYTICS_ROWS_MAX, About, AnalyticsFormat, AnalyticsQuery, AnalyticsView, AnswerRow, BadRequest, Body,
     ClickTotals, Command, Facet, FacetFilter, FacetKey, Granularity, Period, QueryError, RequestParts, Rows,
-    ScopedCommand, UtmName, Visits, link_of_row, read,
+    ScopedCommand, UtmName, Visits, link_of_row, push_field, read,
 };
 use crate::http::api::query::Query;
 use crate::json::AsText;
@@ -386,19 +386,6 @@ fn columns(view: &AnalyticsView, key: &FacetKey) -> Vec<String> {
     let id = link_of_row(link);
     let url = id.and_then(|id| view.links.get(&id)).map(ToString::to_string);
     vec![id.map(|id| id.to_string()).unwrap_or_default(), url.unwrap_or_default()]
-}
-
-fn push_field(out: &mut String, text: &str) {
-    // A visitor chooses the referrer, and the operator opens the file in a spreadsheet.
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
-    if text.contains([',', '"', '\r', '\n']) {
-        out.push('"');
-        out.push_str(&text.replace('"', "\"\""));
-        out.push('"');
-    } else {
-        out.push_str(&text);
-    }
 }
 
 /// Returns the text of a key, `None` for no value. The parts of a place have commas between them.
