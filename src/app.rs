@@ -212,6 +212,8 @@ impl Store {
         ];
         if let Some(details) = &self.details {
             sources.push(Box::new(Arc::clone(&details.analytics)));
+        } else if config.clicks.details {
+            sources.push(Box::new(ops::NoClickDetails));
         }
         if let Some(certificates) = certificates.clone() {
             sources.push(Box::new(ops::Https {

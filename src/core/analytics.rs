@@ -115,7 +115,8 @@ pub struct AnalyticsView {
 
 impl Links {
     /// Answers a question about clicks of the acting workspace. Fails with [`Error::NotFound`] if the caller sees no such
-    /// link, tag or campaign, and with [`Error::Busy`] past [`DEADLINE`].
+    /// link, tag or campaign, with [`Error::Busy`] past [`DEADLINE`], and with [`Error::NotReady`] until the details of
+    /// before the start are read.
     pub async fn analytics(&self, context: &Context, query: AnalyticsQuery) -> Result<AnalyticsView, Error> {
         if self.shared.analytics.is_none() {
             let rule = "this server keeps totals only: `details = false` is set in [clicks], or the folder of details could not be used at the start (see the log of the server)";
@@ -141,6 +142,10 @@ impl Shared {
         let store = &self.analytics.as_ref().ok_or(Error::NotFound("analytics"))?.store;
         // Before the view: a question about a foreign link must cost no copy of the cells.
         let (scope, since) = self.scope(context, &query.about)?;
+        if !store.has_caught_up() {
+            // Numbers that are too low look like lost clicks.
+            return Err(Error::NotReady("click details of before the start are being read".to_owned()));
+        }
         let view = store.view();
         let span = query.period.span(context.now, since, &query.zone);
         let span = span

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use waypost::analytics::cell::TimeSlot;
 
 use crate::support::app::TestApp;
+use crate::support::failing_log::{Fault, Faults};
 use crate::support::http::{Client, text};
 use crate::support::native::new_key;
-use crate::support::process::{Dice, Plan, command, poll};
+use crate::support::process::{Dice, PATIENCE, Plan, command, poll};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0";
 const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like \
@@ -36,9 +38,13 @@ fn start() -> TestApp {
     TestApp::start_with(|config| config.clicks.flush_interval = Duration::from_millis(50))
 }
 
-/// Returns the answer to a question.
+/// Returns the answer to a question. Repeats it while the details of before a start are read.
 pub(super) fn ask(admin: &mut Client, question: &str) -> Value {
-    admin.get(&format!("/api/v1/analytics?{question}")).expect(200, question)
+    let ready = poll("the details are read", PATIENCE, || {
+        let answer = admin.get(&format!("/api/v1/analytics?{question}"));
+        (answer.status != 503).then_some(answer)
+    });
+    ready.expect(200, question)
 }
 
 /// Returns the answer to a question once it has this number of clicks.
@@ -406,6 +412,52 @@ fn a_restored_backup_has_none_of_the_later_details() {
     server.stop();
 }
 
+/// Numbers that lack what is still in the log would look like lost clicks.
+#[test]
+fn questions_wait_until_the_details_of_before_the_start_are_read() {
+    let faults = Faults::default();
+    faults.set(Some(Fault::NoDetails));
+    let app = TestApp::start_ill(|_| {}, &faults, true);
+    let link = app.admin().create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    visit(&mut app.visitor(), "/a", &[]);
+    // The details of the click are in the log alone.
+    let app = app.restart_ill(&faults);
+    let mut admin = app.admin();
+    app.wait(app.app().ready()).expect("the table is rebuilt");
+    assert_eq!(admin.clicks(text(&link, "id")), 1);
+    let question = format!("/api/v1/analytics?linkId={}", text(&link, "id"));
+    let answer = admin.get(&question);
+    answer.refuses(503, "the store is not ready; try again", "before the details are read");
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    // An error of the question is known without them.
+    admin.get("/api/v1/analytics?linkId=0N88vwqp0EUhFT57aXBu").expect(404, "a link that does not exist");
+    let metrics = admin.get("/metrics").text();
+    assert!(metrics.contains("waypost_click_details_ready 0\n"), "{metrics}");
+    faults.set(None);
+    poll("the answer", PATIENCE, || Some(admin.get(&question)).filter(|answer| answer.status == 200));
+    ask_until(&mut admin, "", 1);
+    assert!(admin.get("/metrics").text().contains("waypost_click_details_ready 1\n"));
+}
+
+/// A folder that cannot be used costs the details, loudly, and no click.
+#[test]
+fn a_folder_that_cannot_be_used_is_reported() {
+    let app = TestApp::start();
+    let link = app.admin().create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    let folder = app.data_dir().join("clicks");
+    let app = app.restart_between(|| {
+        std::fs::remove_dir_all(&folder).expect("removed");
+        std::fs::write(&folder, "a file").expect("written");
+    });
+    let mut admin = app.admin();
+    assert_eq!(app.visitor().get("/a").status, 302);
+    let health = app.visitor().get("/healthz").expect(200, "health");
+    let why = "no click details are kept, since their folder cannot be used: see the log lines";
+    assert_eq!(health["why"], json!([why]));
+    assert!(admin.get("/metrics").text().contains("waypost_click_details_unwritten 1\n"));
+    poll("the click", PATIENCE, || (admin.clicks(text(&link, "id")) == 1).then_some(()));
+}
+
 /// Cells that have become coarser begin before the link was created.
 #[test]
 fn all_clicks_of_a_link_have_their_details_for_ever() {
@@ -420,7 +472,13 @@ fn all_clicks_of_a_link_have_their_details_for_ever() {
     // Hours, then days.
     for _ in 0..2 {
         app.advance(Duration::from_hours(24 * 230));
-        app = app.restart();
+        let (time, now) = (app.data_dir().join("clicks/time"), app.clock().now());
+        // As after a day with this clock: one that has just jumped is not followed.
+        app = app.restart_between(move || {
+            let slot = TimeSlot::of_millis(now.as_millis()).0.to_le_bytes();
+            let crc = crc32c::crc32c(&slot).to_le_bytes();
+            std::fs::write(&time, [slot, crc].concat()).expect("written");
+        });
         let answer = ask_until(&mut app.admin(), &question, 3);
         assert_eq!(answer["unattributed"], 0);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use waypost::analytics::block::{CellBlock, CellFields};
@@ -9,7 +10,7 @@ use waypost::analytics::cell::{CellCounts, CellValues, Dimension, TimeSlot};
 use waypost::analytics::open::OpenCells;
 use waypost::analytics::part::reader::PartList;
 use waypost::analytics::ring::SIZE;
-use waypost::analytics::store::{ClickStore, IsKept, Keep, View};
+use waypost::analytics::store::{ClickStore, HasRoom, IsKept, Keep, View};
 use waypost::analytics::tick::{Tick, link_row, parse_link_row};
 use waypost::clock::{Clock, Timestamp};
 use waypost::log::local::disk::Disk;
@@ -21,6 +22,7 @@ use waypost::model::node::NodeNumber;
 use waypost::model::workspace::WorkspaceNumber;
 use waypost::table::keys;
 
+use crate::support::process::{PATIENCE, poll};
 use crate::support::sim_disk::{Chance, Plan, SimDisk};
 use crate::support::table::MemoryTable;
 
@@ -87,10 +89,27 @@ impl Written {
             open.count(of_link, slot, values, CellCounts { clicks: 1, ..CellCounts::default() });
             *self.clicks.entry((link, slot.0, host)).or_default() += 1;
         }
+        self.write(&open)
+    }
+
+    fn write(&mut self, open: &OpenCells) -> Position {
         let key = keys::tick(NodeNumber::ALONE, self.number);
         self.number = self.number.wrapping_add(1);
         let put = Put { key, value: Some(open.sorted().encode().into()) };
         self.log.commit(Proposal { puts: vec![put], ..Proposal::default() }).wait().expect("written")
+    }
+
+    /// Writes one tick with as many cells, each of another link.
+    fn wide_tick(&mut self, cells: u32) {
+        let mut open = OpenCells::default();
+        let slot = TimeSlot::of_millis(self.clock.now().as_millis());
+        for number in 0..cells {
+            let link = u128::from(self.number) << 32 | u128::from(number);
+            let of_link = open.link(&link_row(WorkspaceNumber(1), Id::from_bits(link)));
+            let counts = CellCounts { clicks: 1, ..CellCounts::default() };
+            open.count(of_link, slot, CellValues::default(), counts);
+        }
+        self.write(&open);
     }
 
     pub(super) fn compact(&self) {
@@ -167,9 +186,45 @@ fn days_are_merged_and_lose_nothing() {
     let again = written.store(&disk, KEEP).expect("it opens");
     assert_eq!(clicks(&again.view()), written.clicks, "without the log");
     // The month has passed.
-    written.pass(30 * 24 * HOUR);
-    again.settle(&all_links()).expect("merged");
+    pass_days(&written, &again, 30, &all_links());
     assert_eq!((again.status().parts, clicks(&again.view())), (2, written.clicks.clone()));
+}
+
+/// Lets days pass with all their merges: a clock that jumps by a month would not be followed.
+fn pass_days(written: &Written, store: &ClickStore, days: u32, is_kept: &IsKept) {
+    for _ in 0..days {
+        written.pass(24 * HOUR);
+        store.settle(is_kept).expect("merged");
+    }
+}
+
+/// A clock that is years ahead at some starts makes nothing coarser and deletes nothing.
+#[test]
+fn a_clock_far_ahead_costs_neither_precision_nor_parts() {
+    let (mut written, disk, mut chance) = (Written::new(), SimDisk::default(), Chance(29));
+    let keep = Keep { all: Some(Duration::from_hours(24 * 500)), ..KEEP };
+    let store = written.store(&disk, keep).expect("it opens");
+    assert!(write_days(&mut written, &store, &mut chance));
+    pass_days(&written, &store, 40, &all_links());
+    let right = written.clock.now();
+    written.pass(10 * 365 * 24 * HOUR);
+    for _ in 0..3 {
+        let store = written.store(&disk, keep).expect("it opens");
+        // Clicks of the wrong time: they are kept as they are, too.
+        written.tick(&mut chance);
+        store.settle(&all_links()).expect("merged");
+        assert_eq!(clicks(&store.view()), written.clicks);
+        written.pass(5 * HOUR);
+    }
+    written.clock.set(right);
+    let store = written.store(&disk, keep).expect("it opens");
+    store.settle(&all_links()).expect("merged");
+    assert_eq!(clicks(&store.view()), written.clicks);
+    // By the right time, they become coarser in their turn.
+    pass_days(&written, &store, 90, &all_links());
+    assert_ne!(clicks(&store.view()), written.clicks);
+    let all = |clicks: &Clicks| clicks.values().sum::<u64>();
+    assert_eq!(all(&clicks(&store.view())), all(&written.clicks));
 }
 
 /// Each sync of the folder of clicks is the last one once. Whatever the cut leaves, each click is found once.
@@ -269,8 +324,7 @@ fn merges_drop_deleted_links_and_old_cells() {
     store.settle(&is_kept).expect("merged");
     let left: Clicks = written.clicks.clone().into_iter().filter(|((link, ..), _)| link % 2 == 0).collect();
     assert_eq!(clicks(&store.view()), left);
-    written.pass(31 * 24 * HOUR);
-    store.settle(&is_kept).expect("deleted");
+    pass_days(&written, &store, 31, &is_kept);
     assert_eq!((store.status().parts, store.status().bytes), (0, 0));
     // The position is not forgotten with the parts.
     let again = written.store(&disk, keep).expect("it opens");
@@ -337,6 +391,86 @@ fn a_part_of_a_later_version_stays() {
     let store = written.store(&disk, KEEP).expect("it opens");
     assert!(clicks(&store.view()).is_empty());
     assert_eq!((store.status().damaged, names(&disk, ".part")), (0, 1));
+}
+
+/// Returns the number of cells of a view, and of the clicks in them. A cell that is there twice changes both.
+fn cells(view: &View) -> (u64, u64) {
+    let mut sums = (0, 0);
+    let mut add = |counts: CellCounts| sums = (sums.0 + 1, sums.1 + u64::from(counts.clicks));
+    for part in &view.parts {
+        let mut block = CellBlock::default();
+        for at in 0..part.blocks() {
+            part.block(at, CellFields::ALL, &mut block).expect("a block");
+            (0..block.len()).for_each(|at| add(block.cell(at).counts));
+        }
+    }
+    view.open.cells.iter().for_each(|cell| add(cell.counts));
+    sums
+}
+
+/// While the disk rejects parts, memory is bounded and the log keeps the rest. Afterwards nothing is missing.
+#[test]
+fn a_full_disk_costs_neither_memory_nor_clicks() {
+    // Not the size of the test's own cells: those of the store, past which it reads no further.
+    const HELD: usize = 131_072;
+    // More cells than that, by half.
+    const TICKS: u32 = 16;
+    const CELLS: u32 = 12_000;
+    let (mut written, disk) = (Written::new(), SimDisk::default());
+    let has_room = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&has_room);
+    let guard: HasRoom = Arc::new(move |_| asks.load(Ordering::Relaxed));
+    let log = Arc::clone(&written.log);
+    let store = ClickStore::open(Arc::new(disk.clone()), log, written.clock.clone(), KEEP, guard);
+    let store = store.expect("it opens");
+    store.start(all_links()).expect("threads");
+    for round in 0..TICKS {
+        // A compaction behind the store, which then has to read a snapshot within the same bound.
+        if round == TICKS - 4 {
+            written.local.compact().expect("compacted");
+        }
+        written.wide_tick(CELLS);
+    }
+    poll("memory is full", PATIENCE, || (store.status().open_cells >= HELD).then_some(()));
+    std::thread::sleep(Duration::from_secs(1));
+    let status = store.status();
+    assert!(status.open_cells < HELD + CELLS as usize, "{status:?}");
+    assert!(status.is_unwritten && status.failed_writes > 0 && status.behind > 0, "{status:?}");
+    // Sorts all cells, so not at each Change.
+    assert!(status.failed_writes < 10, "{status:?}");
+    assert_eq!((status.parts, names(&disk, ".part")), (0, 0));
+    // The keys of its ticks are in use.
+    assert_eq!(store.durable(), Position::START);
+    has_room.store(true, Ordering::Relaxed);
+    poll("all is written", PATIENCE, || (store.status().behind == 0).then_some(()));
+    assert!(!store.status().is_unwritten, "{:?}", store.status());
+    let all = (u64::from(TICKS * CELLS), u64::from(TICKS * CELLS));
+    assert_eq!(cells(&store.view()), all);
+    written.log.close();
+    store.stop();
+    assert_eq!(cells(&written.store(&disk, KEEP).expect("it opens").view()), all);
+}
+
+/// A disk that rejects parts does not delay the end of the program.
+#[test]
+fn a_full_disk_does_not_delay_the_stop() {
+    let (mut written, disk) = (Written::new(), SimDisk::default());
+    let log = Arc::clone(&written.log);
+    let full: HasRoom = Arc::new(|_| false);
+    let store = ClickStore::open(Arc::new(disk.clone()), log, written.clock.clone(), KEEP, full);
+    let store = store.expect("it opens");
+    for _ in 0..16 {
+        written.wide_tick(12_000);
+    }
+    store.start(all_links()).expect("threads");
+    written.log.close();
+    let start = std::time::Instant::now();
+    store.stop();
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert_eq!(names(&disk, ".part"), 0);
+    let store = written.store(&disk, KEEP).expect("it opens");
+    store.settle(&all_links()).expect("there is room");
+    assert_eq!(cells(&store.view()), (16 * 12_000, 16 * 12_000));
 }
 
 /// The threads of a store that merges nothing end at once.

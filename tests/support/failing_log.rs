@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     Panic,
     /// The files of the log cannot be read; writes succeed.
     Unreadable,
+    /// The thread that stores details of clicks cannot read the log.
+    NoDetails,
     /// Proposals of more than [`LARGE`] bytes wait until [`Faults::release`]. Smaller ones pass.
     HoldLarge,
 }
@@ -71,7 +73,7 @@ impl Log for FailingLog {
     fn propose(&self, proposal: Proposal, callback: CommitCallback) {
         let fault = *self.faults.0.lock();
         let error = match fault {
-            None | Some(Fault::Unreadable) => return self.log.propose(proposal, callback),
+            None | Some(Fault::Unreadable | Fault::NoDetails) => return self.log.propose(proposal, callback),
             Some(Fault::Full) => CommitError::DiskFull,
             Some(Fault::Unconfirmed) => CommitError::Unknown,
             Some(Fault::Unavailable) => CommitError::Unavailable("its disk is gone".to_owned()),
@@ -90,7 +92,9 @@ impl Log for FailingLog {
     }
 
     fn follow(&self, from: Position) -> Result<Follow, LogError> {
-        if *self.faults.0.lock() == Some(Fault::Unreadable) {
+        let fault = *self.faults.0.lock();
+        let is_of_details = std::thread::current().name() == Some("clicks-follow");
+        if fault == Some(Fault::Unreadable) || (fault == Some(Fault::NoDetails) && is_of_details) {
             return Err(LogError::Damaged("a test has made it unreadable".to_owned()));
         }
         self.log.follow(from)

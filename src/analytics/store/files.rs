@@ -28,8 +28,8 @@ pub(super) const REPLACED: &str = ".replaced";
 /// The file with the last position of the log whose cells are durable: parts have no position behind their last cell.
 const MARK: &str = "position";
 
-/// Bytes of the mark: the id of the log, the position, the number, and their checksum.
-const MARK_BYTES: usize = 16 + 8 + 1 + 4;
+/// Bytes of the mark: the id of the log, the position, the number.
+const MARK_BYTES: usize = 16 + 8 + 1;
 
 /// Returns whether a copy of the folder has a file of this name, finished or not.
 pub fn is_of_a_copy(name: &str) -> bool {
@@ -210,26 +210,37 @@ pub(super) fn mark(disk: &dyn Disk, mark: &Mark) -> io::Result<()> {
     bytes.extend_from_slice(&mark.log.to_le_bytes());
     bytes.extend_from_slice(&mark.position.0.to_le_bytes());
     bytes.push(mark.last_number);
-    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
-    let unfinished = format!("{MARK}{UNFINISHED}");
-    let file = disk.create(&unfinished)?;
-    file.write_all_at(&bytes, 0)?;
-    // Otherwise the rename may be durable before the bytes, and a power cut leaves an empty mark.
-    file.sync_data()?;
-    disk.rename(&unfinished, MARK)?;
-    disk.sync_dir()
+    replace(disk, MARK, &bytes)
 }
 
 /// Returns the mark, `None` if it is missing or damaged.
 pub(super) fn read_mark(disk: &dyn Disk) -> Option<Mark> {
-    let mut bytes = [0; MARK_BYTES];
-    let read = disk.open(MARK).and_then(|file| file.read_at(&mut bytes, 0));
-    let (fields, crc) = bytes.split_at(MARK_BYTES - 4);
     // A damaged mark counts as missing: the parts are a lower bound of the position.
-    let is_whole = read.is_ok_and(|count| count == MARK_BYTES) && crc32c::crc32c(fields).to_le_bytes() == crc;
+    let fields: [u8; MARK_BYTES] = read_checked(disk, MARK)?;
     let (log, rest) = fields.split_first_chunk()?;
     let (position, rest) = rest.split_first_chunk()?;
     let position = Position(u64::from_le_bytes(*position));
-    let mark = Mark { log: u128::from_le_bytes(*log), position, last_number: *rest.first()? };
-    is_whole.then_some(mark)
+    Some(Mark { log: u128::from_le_bytes(*log), position, last_number: *rest.first()? })
+}
+
+/// Replaces a small file, durably: by its fields and their checksum.
+pub(super) fn replace(disk: &dyn Disk, name: &str, fields: &[u8]) -> io::Result<()> {
+    let bytes = [fields, &crc32c::crc32c(fields).to_le_bytes()].concat();
+    let unfinished = format!("{name}{UNFINISHED}");
+    let file = disk.create(&unfinished)?;
+    file.write_all_at(&bytes, 0)?;
+    // Otherwise the rename may be durable before the bytes, and a power cut leaves an empty file.
+    file.sync_data()?;
+    disk.rename(&unfinished, name)?;
+    disk.sync_dir()
+}
+
+/// Returns the fields of a small file, `None` if it is missing or damaged.
+pub(super) fn read_checked<const FIELDS: usize>(disk: &dyn Disk, name: &str) -> Option<[u8; FIELDS]> {
+    let file = disk.open(name).ok()?;
+    let (mut fields, mut crc) = ([0; FIELDS], [0; 4]);
+    // A file of another length fails one of the two.
+    let is_read = file.read_at(&mut fields, 0).ok()? == FIELDS
+        && file.read_at(&mut crc, FIELDS as u64).ok()? == crc.len();
+    (is_read && crc32c::crc32c(&fields).to_le_bytes() == crc).then_some(fields)
 }

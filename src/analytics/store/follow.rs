@@ -1,37 +1,50 @@
 //! The thread that follows the log: adds the ticks of each Change to the cells in memory, and writes them as a part in
 //! time.
+//!
+//! Memory is bounded, also while no part can be written: past [`CELLS_HELD`] cells the thread reads no further, and the
+//! log keeps the ticks behind. The log has at most [`ring::SIZE`](crate::analytics::ring::SIZE) of them; drains beyond
+//! wait in the aggregator, and are dropped past its own bound.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::shared::{SEAL_CELLS, SEAL_TICKS, Shared};
+use super::sealer::Sealer;
+use super::shared::{CELLS_HELD, Shared};
 use crate::analytics::tick::Tick;
 use crate::log::{CLICKS_PREFIX, Change, Follow, LogError, Position, Put, Record, SnapshotReader};
 
 /// How long one wait for a Change is: a stop is noticed after it.
 const NAP: Duration = Duration::from_millis(50);
 
-/// The pause before another try after an error.
+/// The pause before another try after an error of the log.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Time between two log lines about the same kind of error.
 const LOG_INTERVAL: Duration = Duration::from_mins(10);
 
-/// Age of the first tick in memory at which a part is written: a start then reads at most the log of one hour.
-const SEAL_AGE: Duration = Duration::from_hours(1);
+/// Why the thread has returned from the log.
+enum Returned {
+    /// The store stops.
+    Stopped,
+    /// The next Changes are behind a snapshot that was just read, or must wait for room in memory.
+    Paused,
+}
 
 /// Follows the log until the store stops.
 pub(super) fn run(shared: &Shared) {
+    let mut sealer = Sealer::new();
     let mut logged: Option<Instant> = None;
-    while let Err(error) = follow(shared) {
-        // The log was compacted behind the follower: its snapshot is next.
-        if matches!(error, FollowFailure::Log(LogError::Compacted { .. })) {
-            continue;
-        }
-        // Not each try: the disk may be full for hours.
-        if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
-            tracing::error!(%error, "the details of clicks cannot be stored and are tried again; totals are not affected");
-            logged = Some(Instant::now());
+    loop {
+        match follow(shared, &mut sealer) {
+            Ok(Returned::Stopped) => return,
+            // The log was compacted behind the follower: its snapshot is next.
+            Ok(Returned::Paused) | Err(LogError::Compacted { .. }) => continue,
+            // Not each try: the log may be unreadable for hours.
+            Err(error) if logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) => {
+                tracing::error!(%error, "the details of clicks cannot be read from the log and are tried again; totals are not affected");
+                logged = Some(Instant::now());
+            }
+            Err(_) => {}
         }
         // The ticks are in the log for the next start, so a failing disk must not block the shutdown.
         if shared.is_stopping() {
@@ -51,20 +64,24 @@ pub(super) fn catch_up(shared: &Shared) -> Result<(), FollowFailure> {
             break;
         }
         match shared.log.follow(from)? {
-            Follow::Compacted { snapshot } => load(shared, snapshot, from)?,
+            Follow::Compacted { snapshot } => load(shared, snapshot, from, || !shared.is_full())?,
             Follow::Changes(mut follower) => {
                 while let Some(change) = follower.next(Duration::ZERO)? {
                     apply(shared, &change);
-                    // Bounds the memory: the log may have far more ticks than one part.
-                    if is_full(shared) {
-                        shared.seal()?;
+                    if shared.is_full() {
+                        break;
                     }
                 }
             }
         }
+        // Bounds the memory: the log may have far more ticks than one part.
+        if shared.is_full() {
+            shared.seal()?;
+        }
     }
+    shared.has_caught_up.store(true, Ordering::Release);
     shared.seal()?;
-    shared.is_ready.store(true, Ordering::Release);
+    shared.are_keys_free.store(true, Ordering::Release);
     Ok(())
 }
 
@@ -79,17 +96,32 @@ pub enum FollowFailure {
     Write(#[from] std::io::Error),
 }
 
-fn follow(shared: &Shared) -> Result<(), FollowFailure> {
+fn follow(shared: &Shared, sealer: &mut Sealer) -> Result<Returned, LogError> {
+    if is_crowded(shared) {
+        if shared.is_stopping() {
+            sealer.seal(shared);
+            // Also if that failed: what is in no part is in the log.
+            return Ok(Returned::Stopped);
+        }
+        std::thread::sleep(NAP);
+        sealer.advance(shared);
+        return Ok(Returned::Paused);
+    }
     // After an error the cells in memory stay, so the thread goes on behind them.
     let from = shared.cells.lock().applied;
     let mut follower = match shared.log.follow(from.min(shared.log.position()))? {
         Follow::Changes(follower) => follower,
         // The snapshot moves `applied` to its own end, so the next call finds the Changes behind it.
-        Follow::Compacted { snapshot } => return load(shared, snapshot, from).and_then(|()| follow(shared)),
+        Follow::Compacted { snapshot } => {
+            load(shared, snapshot, from, || {
+                sealer.advance(shared);
+                !is_crowded(shared)
+            })?;
+            return Ok(Returned::Paused);
+        }
     };
-    // Later Changes are of this process, whose ring knows their keys.
-    let goal = shared.log.position();
-    let mut sealed = Instant::now();
+    // Before the first wait: there may be nothing to catch up with.
+    sealer.advance(shared);
     loop {
         let next = follower.next(NAP)?;
         let has_ended = next.is_none();
@@ -98,32 +130,61 @@ fn follow(shared: &Shared) -> Result<(), FollowFailure> {
         }
         // A Change that comes between these lines and the stop is left to the next start.
         let is_stopping = shared.is_stopping();
-        // Once after the start: from then on, every key of the ring may be used again.
-        let has_caught_up = !shared.is_ready.load(Ordering::Acquire) && shared.cells.lock().applied >= goal;
-        let is_old = sealed.elapsed() >= SEAL_AGE;
-        if is_full(shared) || has_caught_up || is_old || (is_stopping && has_ended) {
-            shared.seal()?;
-            sealed = Instant::now();
-        }
-        if has_caught_up {
-            // Behind the seal: before it, the ring must not overwrite the ticks of an earlier process.
-            shared.is_ready.store(true, Ordering::Release);
-        }
         if is_stopping && has_ended {
-            return Ok(());
+            sealer.seal(shared);
+            return Ok(Returned::Stopped);
+        }
+        sealer.advance(shared);
+        if is_crowded(shared) {
+            return Ok(Returned::Paused);
         }
     }
 }
 
-fn is_full(shared: &Shared) -> bool {
-    let cells = shared.cells.lock();
-    cells.ticks >= SEAL_TICKS || cells.open.len() >= SEAL_CELLS
+/// Returns whether the cells in memory must be written before others are added.
+fn is_crowded(shared: &Shared) -> bool {
+    shared.cells.lock().open.len() >= CELLS_HELD
 }
 
 /// Adds the ticks of a Change.
 fn apply(shared: &Shared, change: &Change) {
     // Decoded before the lock, which questions need as well.
     let ticks: Vec<_> = change.entries.iter().filter_map(|entry| tick_of(&entry.put)).collect();
+    add(shared, ticks, change.position);
+}
+
+/// Adds the ticks of a compacted log behind `from`, the oldest first, while `has_room` returns true after a tick.
+fn load(
+    shared: &Shared,
+    mut snapshot: Box<dyn SnapshotReader>,
+    from: Position,
+    mut has_room: impl FnMut() -> bool,
+) -> Result<(), LogError> {
+    let end = snapshot.position();
+    // Collected first, so that a snapshot that fails midway adds no half of its ticks. Encoded, so that their number
+    // bounds their memory.
+    let mut ticks = Vec::new();
+    while let Some(record) = snapshot.next()? {
+        // A later record comes again as a Change behind the snapshot.
+        if is_tick(&record.key) && record.revision > from && record.revision <= end {
+            ticks.push((record.revision, Put { key: record.key, value: Some(record.value) }));
+        }
+    }
+    // Records come in no order. In that of their revisions, the cells up to each one are a whole part.
+    ticks.sort_by_key(|(revision, _)| *revision);
+    for (revision, put) in ticks {
+        add(shared, tick_of(&put), revision);
+        if !has_room() {
+            // The rest is read by the next call, from the snapshot of that time.
+            return Ok(());
+        }
+    }
+    add(shared, None, end);
+    Ok(())
+}
+
+/// Adds ticks whose Change is at this position.
+fn add(shared: &Shared, ticks: impl IntoIterator<Item = (u8, Tick)>, position: Position) {
     let mut cells = shared.cells.lock();
     for (number, tick) in ticks {
         cells.open.add(&tick);
@@ -131,31 +192,7 @@ fn apply(shared: &Shared, change: &Change) {
         cells.last_number = number;
     }
     // Also without a tick: a start must not read this part of the log again.
-    cells.applied = cells.applied.max(change.position);
-}
-
-/// Adds the ticks of a compacted log behind `from`.
-fn load(shared: &Shared, mut snapshot: Box<dyn SnapshotReader>, from: Position) -> Result<(), FollowFailure> {
-    let end = snapshot.position();
-    // Collected first, so that a snapshot that fails midway adds no half of its ticks.
-    let mut ticks = Vec::new();
-    while let Some(record) = snapshot.next()? {
-        // A later record comes again as a Change behind the snapshot.
-        if record.revision > from && record.revision <= end {
-            let tick = tick_of(&Put { key: record.key, value: Some(record.value) });
-            ticks.extend(tick.map(|(number, tick)| (record.revision, number, tick)));
-        }
-    }
-    let mut cells = shared.cells.lock();
-    // Records come in no order, so the last number is that of the latest revision.
-    let last = ticks.iter().max_by_key(|(revision, ..)| *revision);
-    cells.last_number = last.map_or(cells.last_number, |(_, number, _)| *number);
-    for (.., tick) in ticks {
-        cells.open.add(&tick);
-        cells.ticks += 1;
-    }
-    cells.applied = cells.applied.max(end);
-    Ok(())
+    cells.applied = cells.applied.max(position);
 }
 
 /// Returns the tick that a put writes, and the number of its key.

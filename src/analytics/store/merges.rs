@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::files::{self, StoredPart};
 use super::plan::{MergePlan, Planned, plan};
@@ -47,12 +47,14 @@ fn wait(shared: &Shared) {
 
 /// Carries out one plan. Returns false if there was nothing to do.
 pub(super) fn step(shared: &Shared, is_kept: &IsKept) -> io::Result<bool> {
-    let alone = shared.maintenance.lock();
+    let mut steady = shared.maintenance.lock();
+    let now = steady.follow(TimeSlot::of_millis(shared.clock.now().as_millis()), Instant::now());
+    // Before a merge that follows from it.
+    steady.store(&*shared.disk)?;
     // A copy, since a merge takes seconds and questions need the lock.
     let parts = shared.cells.lock().parts.clone();
     let planned: Vec<_> =
         parts.iter().map(|stored| Planned { header: *stored.header(), bytes: stored.bytes }).collect();
-    let now = TimeSlot::of_millis(shared.clock.now().as_millis());
     match plan(&planned, now, &shared.keep) {
         None => Ok(false),
         Some(MergePlan::Delete(at)) => {
@@ -72,7 +74,7 @@ pub(super) fn step(shared: &Shared, is_kept: &IsKept) -> io::Result<bool> {
                 }
                 // Without the damaged part the next plan differs.
                 Err(MergeError::Source(at, error)) => {
-                    drop(alone);
+                    drop(steady);
                     shared.set_aside(&sources[at].part, &error);
                 }
             }

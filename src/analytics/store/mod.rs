@@ -12,7 +12,9 @@ mod files;
 mod follow;
 mod merges;
 mod plan;
+mod sealer;
 mod shared;
+mod steady;
 
 use std::io;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ pub use self::follow::{FollowFailure, is_tick, key, tick_behind};
 pub use self::plan::Keep;
 pub use self::shared::{HasRoom, IsKept};
 use self::shared::{HeldCells, Shared};
+use self::steady::SteadyTime;
+use super::cell::TimeSlot;
 use super::part::error::PartError;
 use super::part::reader::ClickPart;
 use super::tick::Tick;
@@ -57,8 +61,14 @@ pub struct StoreStatus {
     pub open_cells: usize,
     /// Parts that were set aside since the start, since they are damaged.
     pub damaged: u64,
-    /// Whether the store has caught up with the log.
-    pub is_ready: bool,
+    /// See [`ClickStore::has_caught_up`].
+    pub has_caught_up: bool,
+    /// Changes of the log whose cells are neither in memory nor in a part.
+    pub behind: u64,
+    /// The number of tries to write cells to the disk that failed since the start.
+    pub failed_writes: u64,
+    /// Whether the last try failed. The cells wait in memory and in the log.
+    pub is_unwritten: bool,
 }
 
 impl ClickStore {
@@ -70,7 +80,11 @@ impl ClickStore {
         keep: Keep,
         has_room: HasRoom,
     ) -> io::Result<ClickStore> {
-        let opened = files::open(&*disk, log.id(), log.position())?;
+        // Later Changes are of this process, whose ring knows their keys.
+        let goal = log.position();
+        let opened = files::open(&*disk, log.id(), goal)?;
+        let newest = opened.parts.iter().map(|stored| stored.header().last).max();
+        let steady = SteadyTime::open(&*disk, newest, TimeSlot::of_millis(clock.now().as_millis()));
         let cells = HeldCells {
             parts: opened.parts,
             // The follower begins here, so no cell of a part is read from the log a second time.
@@ -85,13 +99,18 @@ impl ClickStore {
             keep,
             has_room,
             cells: Mutex::new(cells),
-            maintenance: Mutex::default(),
+            maintenance: Mutex::new(steady),
             sealed: Condvar::new(),
             durable: AtomicU64::new(opened.durable.0),
+            goal,
+            // After an orderly stop, all is in parts.
+            has_caught_up: AtomicBool::new(opened.durable >= goal),
             // Ticks of an earlier process may be in the log only, and their keys must not be reused.
-            is_ready: AtomicBool::new(false),
+            are_keys_free: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             damaged: AtomicU64::new(opened.damaged),
+            failed_seals: AtomicU64::new(0),
+            is_unwritten: AtomicBool::new(false),
             threads: Mutex::default(),
         })))
     }
@@ -135,12 +154,12 @@ impl ClickStore {
         }
     }
 
-    /// Returns the last position of the log whose cells are in durable parts, [`Position::START`] until the store has
-    /// caught up with the log of before the start.
+    /// Returns the last position of the log whose cells are in durable parts, [`Position::START`] until those of
+    /// the log of before the start are.
     pub fn durable(&self) -> Position {
-        let is_ready = self.0.is_ready.load(Ordering::Acquire);
+        let are_keys_free = self.0.are_keys_free.load(Ordering::Acquire);
         // `START` admits only keys that the ring knows to be unused.
-        if is_ready { Position(self.0.durable.load(Ordering::Acquire)) } else { Position::START }
+        if are_keys_free { Position(self.0.durable.load(Ordering::Acquire)) } else { Position::START }
     }
 
     /// Returns the number of the last tick that is in a durable part: see [`Ring::behind`](super::ring::Ring::behind).
@@ -151,6 +170,11 @@ impl ClickStore {
     /// Returns the last position of the log whose cells a [`ClickStore::view`] has.
     pub fn applied(&self) -> Position {
         self.0.cells.lock().applied
+    }
+
+    /// Returns whether the store has caught up with the log of before the start. Until then, a view lacks cells.
+    pub fn has_caught_up(&self) -> bool {
+        self.0.has_caught_up.load(Ordering::Acquire)
     }
 
     /// Returns all cells of this moment.
@@ -170,13 +194,18 @@ impl ClickStore {
 
     /// Returns the state of the store.
     pub fn status(&self) -> StoreStatus {
+        // Before the cells: a Change that comes in between is then none that they lack.
+        let end = self.0.log.position();
         let cells = self.0.cells.lock();
         StoreStatus {
             parts: cells.parts.len(),
             bytes: cells.parts.iter().map(|stored| stored.bytes).sum(),
             open_cells: cells.open.len(),
             damaged: self.0.damaged.load(Ordering::Relaxed),
-            is_ready: self.0.is_ready.load(Ordering::Acquire),
+            has_caught_up: self.0.has_caught_up.load(Ordering::Acquire),
+            behind: end.0.saturating_sub(cells.applied.0),
+            failed_writes: self.0.failed_seals.load(Ordering::Relaxed),
+            is_unwritten: self.0.is_unwritten.load(Ordering::Relaxed),
         }
     }
 }

@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::files::{self, Mark, StoredPart};
 use super::plan::Keep;
+use super::steady::SteadyTime;
 use crate::analytics::open::{self, OpenCells};
 use crate::analytics::part::error::PartError;
 use crate::analytics::part::header::{PartHeader, PartLevel};
@@ -21,10 +22,14 @@ use crate::log::local::disk::Disk;
 use crate::log::{Log, Position};
 
 /// Ticks in memory that make a part. Half of the ring: the other half is for the time until the part is durable.
-pub(super) const SEAL_TICKS: usize = ring::SIZE / 2;
+const SEAL_TICKS: usize = ring::SIZE / 2;
 
 /// Cells in memory that make a part: some 8 MB.
-pub(super) const SEAL_CELLS: usize = 65_536;
+const SEAL_CELLS: usize = 65_536;
+
+/// Cells in memory past which no Change is added until a part is written: some 16 MB. The last Change adds up to 65,536
+/// more.
+pub(super) const CELLS_HELD: usize = 2 * SEAL_CELLS;
 
 /// Returns whether the disk has room for this number of bytes.
 pub type HasRoom = Arc<dyn Fn(u64) -> bool + Send + Sync>;
@@ -40,16 +45,24 @@ pub(super) struct Shared {
     pub(super) keep: Keep,
     pub(super) has_room: HasRoom,
     pub(super) cells: Mutex<HeldCells>,
-    /// Held while files are merged. Locked before `cells`.
-    pub(super) maintenance: Mutex<()>,
+    /// The time of merges. Held while files are merged. Locked before `cells`.
+    pub(super) maintenance: Mutex<SteadyTime>,
     /// Notified when a part was written, for merges.
     pub(super) sealed: Condvar,
     /// The last position of the log whose cells are in durable parts.
     pub(super) durable: AtomicU64,
-    /// Set once the cells of the log that were in no part are in one.
-    pub(super) is_ready: AtomicBool,
+    /// The end of the log at the start.
+    pub(super) goal: Position,
+    /// Set once the cells up to `goal` are in memory or in a part.
+    pub(super) has_caught_up: AtomicBool,
+    /// Set once they are in a part, so that their keys may be used again.
+    pub(super) are_keys_free: AtomicBool,
     pub(super) is_stopping: AtomicBool,
     pub(super) damaged: AtomicU64,
+    /// The number of tries to write cells that failed.
+    pub(super) failed_seals: AtomicU64,
+    /// Whether the last try failed.
+    pub(super) is_unwritten: AtomicBool,
     pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -78,8 +91,21 @@ impl Shared {
         self.is_stopping.load(Ordering::Acquire)
     }
 
+    /// Returns whether the cells in memory are enough for a part.
+    pub(super) fn is_full(&self) -> bool {
+        let cells = self.cells.lock();
+        cells.ticks >= SEAL_TICKS || cells.open.len() >= SEAL_CELLS
+    }
+
     /// Writes the cells in memory as a part. Keeps them in memory if that fails.
     pub(super) fn seal(&self) -> io::Result<()> {
+        let sealed = self.try_seal();
+        self.is_unwritten.store(sealed.is_err(), Ordering::Relaxed);
+        self.failed_seals.fetch_add(sealed.is_err().into(), Ordering::Relaxed);
+        sealed
+    }
+
+    fn try_seal(&self) -> io::Result<()> {
         // A copy: the write must not hold the lock, and a failed one must leave the cells in memory.
         let (tick, last_number, from, to) = {
             let cells = self.cells.lock();

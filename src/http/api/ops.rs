@@ -392,6 +392,22 @@ impl MetricSource for Arc<Analytics> {
                 "Cells that are in no file yet",
                 status.open_cells as u64,
             ),
+            Measure::gauge(
+                "click_details_ready",
+                "1 once the details of clicks before the start are read; until then questions get 503",
+                status.has_caught_up.into(),
+            ),
+            Measure::gauge(
+                "click_details_lag",
+                "Changes of the log whose click details no answer has yet",
+                status.behind,
+            ),
+            Measure::counter(
+                "click_details_failed_writes",
+                "Tries to write a file with click details that failed",
+                status.failed_writes,
+            ),
+            unwritten(status.is_unwritten),
             Measure::counter(
                 "click_details_damaged",
                 "Files with click details that were set aside since the start, since they are damaged",
@@ -420,12 +436,38 @@ impl MetricSource for Arc<Analytics> {
     }
 
     fn problems(&self, to: &mut Vec<String>) {
-        if self.store.status().damaged > 0 {
+        let status = self.store.status();
+        if status.damaged > 0 {
             to.push("a file of click details is damaged and was set aside: see the log lines".to_owned());
         }
         if self.countries.status().is_stale {
             to.push("the file of countries cannot be used or is gone: see the log lines".to_owned());
         }
+        if status.is_unwritten {
+            to.push("click details cannot be written to the disk: see the log lines".to_owned());
+        }
+    }
+}
+
+fn unwritten(is_so: bool) -> Measure {
+    Measure::gauge(
+        "click_details_unwritten",
+        "1 while click details cannot be written to the disk",
+        is_so.into(),
+    )
+}
+
+/// The details of clicks of a server that should keep them and cannot use their folder.
+#[derive(Debug)]
+pub struct NoClickDetails;
+
+impl MetricSource for NoClickDetails {
+    fn measure(&self, to: &mut Vec<Measure>) {
+        to.push(unwritten(true));
+    }
+
+    fn problems(&self, to: &mut Vec<String>) {
+        to.push("no click details are kept, since their folder cannot be used: see the log lines".to_owned());
     }
 }
 
