@@ -82,10 +82,7 @@ pub struct Event {
     trigger: u8,
     /// The first two bytes of the `Accept-Language`.
     pub language: [u8; 2],
-    /// Where its texts begin in [`CapturedEvents::texts`].
-    text: u32,
-    referrer: u16,
-    query: u16,
+    texts: Texts,
 }
 
 impl Event {
@@ -115,6 +112,17 @@ impl Event {
     }
 }
 
+/// Where the texts of an event are: the referrer, and the query behind it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Texts {
+    /// The index of the first byte in [`CapturedEvents::texts`].
+    start: u32,
+    /// Bytes, 0 without a referrer, [`DROPPED`] if there was no room.
+    referrer: u16,
+    /// Bytes, like those of the referrer.
+    query: u16,
+}
+
 /// The events of one buffer.
 #[derive(Debug, Default)]
 pub struct CapturedEvents {
@@ -128,14 +136,15 @@ impl CapturedEvents {
     /// Returns the `Referer` of an event, cut at [`TEXT_MAX`]; empty without one, `None` if it was
     /// dropped.
     pub fn referrer(&self, event: &Event) -> Option<&[u8]> {
-        self.text(event.text as usize, event.referrer)
+        self.text(event.texts.start as usize, event.texts.referrer)
     }
 
     /// Returns the query of an event if it has UTM parameters, cut at [`TEXT_MAX`]; empty without one, `None` if it was
     /// dropped.
     pub fn query(&self, event: &Event) -> Option<&[u8]> {
-        let before = if event.referrer == DROPPED { 0 } else { event.referrer };
-        self.text(event.text as usize + usize::from(before), event.query)
+        let Texts { start, referrer, query } = event.texts;
+        let before = if referrer == DROPPED { 0 } else { referrer };
+        self.text(start as usize + usize::from(before), query)
     }
 
     fn text(&self, start: usize, length: u16) -> Option<&[u8]> {
@@ -149,14 +158,34 @@ impl CapturedEvents {
     /// Empties the buffer. Keeps room for twice as much as it had, so that a steady load allocates nothing, and frees
     /// the memory of a burst.
     fn clear(&mut self) {
-        let (events, texts) = (2 * self.events.len(), 2 * self.texts.len());
+        // At most `EVENTS_MANY`, since `grow` starts the drain of more.
+        let events = (2 * self.events.len()).clamp(EVENTS_ROOM, EVENTS_MANY);
+        let texts = (2 * self.texts.len()).clamp(TEXTS_ROOM, TEXTS_MAX);
         self.events.clear();
         self.texts.clear();
-        self.events.shrink_to(events.max(EVENTS_ROOM));
-        self.texts.shrink_to(texts.max(TEXTS_ROOM));
+        self.events.shrink_to(events);
+        self.texts.shrink_to(texts);
         // Here and not in `push`: a drain may wait for the allocator, a redirect should not.
-        self.events.reserve(events.clamp(EVENTS_ROOM, EVENTS_MAX));
-        self.texts.reserve(texts.clamp(TEXTS_ROOM, TEXTS_MAX));
+        self.events.reserve_exact(events);
+        self.texts.reserve(texts);
+    }
+
+    /// Makes room for as many events again. Returns false if there are as many as are allowed.
+    fn grow(&mut self) -> bool {
+        let more = self.events.capacity().min(EVENTS_MAX - self.events.len());
+        // Exactly: a full buffer is what starts the next step.
+        self.events.reserve_exact(more);
+        more > 0
+    }
+
+    /// Copies the texts of an event: the referrer, and the query if it has UTM parameters.
+    fn copy_texts(&mut self, referrer: Option<&[u8]>, query: Option<&str>) -> Texts {
+        let start = u32::try_from(self.texts.len()).expect("at most TEXTS_MAX");
+        // The referrer first: `CapturedEvents::query` expects the query behind it.
+        let referrer = referrer.map_or(0, |referrer| self.copy(referrer));
+        // Most queries have no UTM parameter, and would only fill the buffer.
+        let query = query.filter(|query| has_utm(query)).map_or(0, |query| self.copy(query.as_bytes()));
+        Texts { start, referrer, query }
     }
 
     /// Copies a text. Returns its length, [`DROPPED`] if there is no room.
@@ -177,7 +206,7 @@ pub struct Capture {
     buffers: Box<[Mutex<CapturedEvents>]>,
     /// Empty buffers for the next drain, so that a redirect allocates none.
     spares: Mutex<Vec<CapturedEvents>>,
-    /// Notified when a buffer has [`EVENTS_MANY`] events.
+    /// Notified when a buffer has [`EVENTS_MANY`] events, or [`TEXTS_MANY`] bytes of texts.
     crowded: Notify,
     dropped: AtomicU64,
 }
@@ -185,30 +214,28 @@ pub struct Capture {
 impl Capture {
     /// Creates empty buffers for this number of threads.
     pub fn new(threads: usize) -> Capture {
-        // At least one, since `push` divides by their number.
-        let buffers: Box<_> = (0..threads.max(1)).map(|_| Mutex::new(CapturedEvents::with_room())).collect();
+        // A power of two, since `push` masks the number of the thread.
+        let buffers: Box<_> =
+            (0..threads.next_power_of_two()).map(|_| Mutex::new(CapturedEvents::with_room())).collect();
         let spares = Mutex::new(buffers.iter().map(|_| CapturedEvents::with_room()).collect());
         Capture { buffers, spares, crowded: Notify::new(), dropped: AtomicU64::new(0) }
     }
 
     /// Captures a click. Allocates only while a buffer grows, and never waits for a drain.
+    // Inlined, so that the compiler builds the event in the buffer.
+    #[inline(always)]
     pub fn push(&self, facts: &Facts<'_>) {
         // Threads beyond the number of buffers share one; the lock is held for a copy only.
-        let mut buffer = self.buffers[thread() % self.buffers.len()].lock();
-        let count = buffer.events.len();
-        // A hostile client may click faster than events are drained, and must not fill the memory.
-        if count >= EVENTS_MAX {
-            // Unlocked first: all threads share the counter.
-            drop(buffer);
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let mut buffer = self.buffers[thread() & (self.buffers.len() - 1)].lock();
+        // One comparison for all that is seldom: growth, many events, and too many.
+        if buffer.events.len() == buffer.events.capacity() && !self.make_room(&mut buffer) {
             return;
         }
-        let text = u32::try_from(buffer.texts.len()).expect("at most TEXTS_MAX");
-        // The referrer first: `CapturedEvents::query` expects the query behind it.
-        let referrer = facts.referrer.map_or(0, |referrer| buffer.copy(referrer));
-        // Most queries have no UTM parameter, and would only fill the buffer.
-        let query =
-            facts.query.filter(|query| has_utm(query)).map_or(0, |query| buffer.copy(query.as_bytes()));
+        // Most visits have neither, and skip all that concerns texts.
+        let texts = match (facts.referrer, facts.query) {
+            (None, None) => Texts::default(),
+            (referrer, query) => self.copy_texts(&mut buffer, referrer, query),
+        };
         buffer.events.push(Event {
             link: facts.link.bits().to_ne_bytes(),
             workspace: facts.workspace.0,
@@ -217,18 +244,36 @@ impl Capture {
             agent_hash: facts.agent_hash,
             trigger: u8::try_from(facts.trigger).expect("the trigger has five bits"),
             language: facts.language.map(letters).unwrap_or_default(),
-            text,
-            referrer,
-            query,
+            texts,
         });
-        // Before the wake-up, so that the drain does not wait for this lock.
-        let texts = buffer.texts.len();
-        drop(buffer);
-        // Exactly once per drain each: later clicks find more events, and more bytes.
-        let are_many_texts = (text as usize) < TEXTS_MANY && texts >= TEXTS_MANY;
-        if count + 1 == EVENTS_MANY || are_many_texts {
+    }
+
+    /// Makes room in a full buffer, and starts a drain if it has many events. Returns false if it has as many as are
+    /// allowed: the details of the click are dropped.
+    #[cold]
+    fn make_room(&self, buffer: &mut CapturedEvents) -> bool {
+        if buffer.events.len() >= EVENTS_MANY {
             self.crowded.notify_one();
         }
+        let has_room = buffer.grow();
+        // A hostile client may click faster than events are drained, and must not fill the memory.
+        if !has_room {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        has_room
+    }
+
+    /// Copies the texts of an event, and starts a drain if there are many.
+    // Not inlined: most visits have no texts, and would pay for its registers.
+    #[inline(never)]
+    fn copy_texts(&self, buffer: &mut CapturedEvents, referrer: Option<&[u8]>, query: Option<&str>) -> Texts {
+        let before = buffer.texts.len();
+        let texts = buffer.copy_texts(referrer, query);
+        // Once per drain: later clicks find more bytes before them.
+        if before < TEXTS_MANY && buffer.texts.len() >= TEXTS_MANY {
+            self.crowded.notify_one();
+        }
+        texts
     }
 
     /// Waits until a buffer has so many events that the next drain should not wait for its time.

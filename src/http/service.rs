@@ -93,6 +93,7 @@ pub struct Service(Arc<Shared>);
 #[derive(Clone, Debug)]
 pub struct Connection {
     service: Service,
+    /// As IPv4 also if the socket is one of IPv6: written so once for all requests.
     peer: IpAddr,
     scheme: Scheme,
     /// Counts the redirects of this connection and some others.
@@ -151,6 +152,7 @@ impl Service {
 
     /// Creates the service of a connection from this address.
     pub fn connect(&self, peer: IpAddr, scheme: Scheme) -> Connection {
+        let peer = peer.to_canonical();
         Connection { service: self.clone(), peer, scheme, redirects: self.0.counts.redirects() }
     }
 }

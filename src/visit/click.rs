@@ -16,7 +16,7 @@ use super::request::Visit;
 use super::rule::VisitFacts;
 use super::visitor::Visitor;
 use crate::agents::{Agent, UserAgent};
-use crate::analytics::capture::Facts;
+use crate::analytics::capture::{Capture, Facts};
 use crate::analytics::cell::{BY_LINK, BY_QR, COUNTED, PREFETCHED};
 use crate::clicks::counter::Counter;
 use crate::clicks::registry::Counters;
@@ -103,10 +103,11 @@ impl<'a> Click<'a> {
     }
 
     /// Returns the visitor's address.
+    #[inline(always)]
     pub fn address(&self) -> IpAddr {
         match self.source {
             // Without the header, the address is that of the connection, whoever is trusted.
-            ClickSource::Head(visit, head, _) if !head.is_forwarded => visit.peer.to_canonical(),
+            ClickSource::Head(visit, head, _) if !head.is_forwarded => visit.peer,
             ClickSource::Head(visit, ..) => visit.address(),
             ClickSource::Facts(facts) => facts.address,
         }
@@ -127,19 +128,36 @@ impl<'a> Click<'a> {
         }
     }
 
+    /// Captures the details of the visit, with this trigger.
+    // Inlined, like the functions below it: the compiler builds the event in its buffer, and not on the stack first.
+    #[inline(always)]
+    fn capture(&self, capture: &Capture, trigger: u32) {
+        capture.push(&self.facts(trigger));
+    }
+
     /// Returns the facts for the analytics, with this trigger.
+    #[inline(always)]
     fn facts(&self, trigger: u32) -> Facts<'a> {
-        let agent = self.agent();
+        // One match for all of them: one for each costs a redirect twice as much.
+        let (agent, address, language, referrer, query) = match self.source {
+            ClickSource::Head(visit, head, agent) => {
+                (agent, self.address(), head.language, head.referrer, visit.query)
+            }
+            ClickSource::Facts(facts) => {
+                let (language, referrer) = (facts.language.as_ref(), facts.referrer.as_ref());
+                (facts.agent, facts.address, language, referrer, facts.query.as_deref())
+            }
+        };
         Facts {
             link: self.counter.id(),
             workspace: self.counter.workspace(),
-            address: self.address(),
+            address,
             agent: agent.bits(),
             agent_hash: agent.hash,
-            trigger: trigger | if self.query().is_some_and(is_of_qr_code) { BY_QR } else { BY_LINK },
-            language: self.language().map(HeaderValue::as_bytes),
-            referrer: self.referrer().map(HeaderValue::as_bytes),
-            query: self.query(),
+            trigger: trigger | if query.is_some_and(is_of_qr_code) { BY_QR } else { BY_LINK },
+            language: language.map(HeaderValue::as_bytes),
+            referrer: referrer.map(HeaderValue::as_bytes),
+            query,
         }
     }
 
@@ -154,6 +172,8 @@ impl<'a> Click<'a> {
 
 /// Returns whether a query says that the link was opened by its QR code: `qr` or `qr=1`, as the first parameter or a
 /// later one.
+// Not inlined: most visits have no query, and would pay for its registers.
+#[inline(never)]
 fn is_of_qr_code(query: &str) -> bool {
     query.split('&').any(|parameter| matches!(parameter, "qr" | "qr=1"))
 }
@@ -177,10 +197,12 @@ impl Visitor {
             // A person who did not follow the link, such as at a form, is no visit yet.
             _ => return,
         };
-        capture.push(&click.facts(trigger));
+        click.capture(capture, trigger);
     }
 
     /// Counts a click and queues its webhooks, unless the link's limit forbids the click. Never waits.
+    // Inlined: a plain redirect has no link and no limit, and its facts are in registers.
+    #[inline(always)]
     pub(super) fn click(&self, click: &Click<'_>) -> ClickOutcome {
         let counters = self.links.cache().counters();
         match click.link.and_then(|link| link.options.max_clicks) {
@@ -195,7 +217,7 @@ impl Visitor {
         // Behind the count: the cells of a link have no more clicks than its total. The clicks of a detached counter
         // are in no total.
         if let Some(capture) = self.links.capture().filter(|_| !Counters::is_detached(click.counter)) {
-            capture.push(&click.facts(COUNTED));
+            click.capture(capture, COUNTED);
         }
         // A plain redirect has no webhooks: a link with webhook URLs is not compiled to one.
         if let Some(link) = click.link {

@@ -25,7 +25,7 @@ pub struct Visit<'a> {
     pub query: Option<&'a str>,
     /// All headers.
     pub headers: &'a HeaderMap,
-    /// The address at the other end of the connection.
+    /// The address at the other end of the connection. IPv4 also if the socket is one of IPv6.
     pub peer: IpAddr,
     /// The proxies whose `X-Forwarded-For` is trusted.
     pub proxies: &'a Networks,

@@ -65,7 +65,7 @@ impl HttpsPolicy {
     }
 
     /// Returns the response to a request over HTTP that is not served there. `peer` is the other end of the
-    /// connection.
+    /// connection, as IPv4 also if the socket is one of IPv6.
     pub(super) fn answer_plain<B: Body>(
         &self,
         request: &Request<B>,
@@ -83,7 +83,7 @@ impl HttpsPolicy {
         let uri = request.uri();
         match Route::of(uri.path()) {
             // The programs of this machine are the owner's.
-            Route::Api | Route::Metrics if !peer.to_canonical().is_loopback() => {
+            Route::Api | Route::Metrics if !peer.is_loopback() => {
                 Some(rejected(uri, ServerError::Unencrypted))
             }
             Route::Visit | Route::Contact | Route::Docs | Route::Description | Route::Unknown => {
