@@ -31,6 +31,9 @@ pub struct Entry {
     pub counter: Arc<Counter>,
     /// The effect of a click.
     pub action: Action,
+    /// Whether the details of clicks are captured: link and workspace have statistics.
+    // Compiled and not looked up: a click pays one test of a byte beside the others.
+    pub has_details: bool,
     /// Used since the hand of the eviction clock last passed.
     // Atomic: hits set it under the read lock of the shard.
     visited: AtomicBool,
@@ -122,6 +125,7 @@ impl Clone for Entry {
             code: self.code.clone(),
             counter: Arc::clone(&self.counter),
             action: self.action.clone(),
+            has_details: self.has_details,
             // Unmarked: a link that is loaded and not used again is evicted first.
             visited: AtomicBool::new(false),
         }
@@ -141,7 +145,7 @@ impl Entry {
         targets: impl Into<Targets>,
         guards: Guards,
     ) -> Entry {
-        let targets = targets.into();
+        let (targets, has_details) = (targets.into(), link.options.statistics);
         let (domain, code) = (link.domain, Code::new(link.code.as_str()));
         let action = match &*targets.0 {
             // One valid target only: among several, the click decides, and a failed one has no `Location`.
@@ -156,7 +160,13 @@ impl Entry {
                 Action::Evaluate(Arc::new(Conditional { link, targets, leads_here, is_denied }))
             }
         };
-        Entry { domain, code, counter, action, visited: AtomicBool::new(false) }
+        Entry { domain, code, counter, action, has_details, visited: AtomicBool::new(false) }
+    }
+
+    /// Returns the entry of a link whose workspace has statistics or not.
+    #[must_use]
+    pub fn in_workspace(self, has_statistics: bool) -> Entry {
+        Entry { has_details: self.has_details && has_statistics, ..self }
     }
 
     /// Returns the entry for a look-up of this code, which is the link's own or an alias.
@@ -293,6 +303,8 @@ fn is_plain(options: &Options) -> bool {
         // In the entry itself.
         status: _,
         count_bots,
+        // In the entry itself, for both actions.
+        statistics: _,
         // In the target.
         utm: _,
         // Applies only to a link that has expired or is used up, which is not plain.
@@ -364,6 +376,7 @@ fn link_bytes(conditional: &Conditional) -> usize {
         confirm: _,
         hide_referrer: _,
         count_pixel: _,
+        statistics: _,
     } = &conditional.link.options;
     let texts = [title, description, notes, meta_pixel_id, google_tag_id];
     let urls = [image, expired_url];

@@ -107,10 +107,21 @@ pub struct AnalyticsView {
     /// The clicks of a link that have no details: before details were kept, imported, or dropped. Only for all clicks of
     /// one link.
     pub unattributed: Option<u64>,
+    /// Whether details of new clicks are kept: no option of the link or the workspace turns them off.
+    pub has_statistics: bool,
     /// The time of the answer. Clicks of the last flush interval may be missing.
     pub as_of: Timestamp,
     /// The short URLs of the links in the rows.
     pub links: BTreeMap<Id, Box<str>>,
+}
+
+/// The links of a question.
+struct AskedLinks {
+    scope: LinkScope,
+    /// A time before their first click.
+    since: Timestamp,
+    /// [`AnalyticsView::has_statistics`].
+    has_statistics: bool,
 }
 
 impl Links {
@@ -141,7 +152,7 @@ impl Shared {
     ) -> Result<AnalyticsView, Error> {
         let store = &self.analytics.as_ref().ok_or(Error::NotFound("analytics"))?.store;
         // Before the view: a question about a foreign link must cost no copy of the cells.
-        let (scope, since) = self.scope(context, &query.about)?;
+        let AskedLinks { scope, since, has_statistics } = self.asked_links(context, &query.about)?;
         if !store.has_caught_up() {
             // Numbers that are too low look like lost clicks.
             return Err(Error::NotReady("click details of before the start are being read".to_owned()));
@@ -194,15 +205,16 @@ impl Shared {
         };
         let links = self.short_urls(&rows)?;
         let (by, zone, as_of) = (query.by, query.zone, context.now);
-        Ok(AnalyticsView { by, rows, span, zone, granularity, unattributed, as_of, links })
+        Ok(AnalyticsView { by, rows, span, zone, granularity, unattributed, has_statistics, as_of, links })
     }
 
-    /// Returns the links of a question, and a time before their first click. Fails if the caller sees no such object.
-    fn scope(&self, context: &Context, about: &About) -> Result<(LinkScope, Timestamp), Error> {
+    /// Returns the links of a question. Fails if the caller sees no such object.
+    fn asked_links(&self, context: &Context, about: &About) -> Result<AskedLinks, Error> {
         let workspace = context.workspace.number;
+        let has_statistics = self.has_statistics(workspace);
         // Not the first click of the server, which is no business of a tenant.
         let since = context.workspace.created_at;
-        let listed = |field: &'static str, prefix: &[u8]| -> Result<(LinkScope, Timestamp), Error> {
+        let listed = |field: &'static str, prefix: &[u8]| -> Result<AskedLinks, Error> {
             // One more than the limit, to notice that there are more.
             let keys = self.table.first_keys(prefix, LINKS_MAX + 1)?;
             if keys.len() > LINKS_MAX {
@@ -212,18 +224,21 @@ impl Shared {
             let ids = keys.iter().filter_map(|key| key.last_chunk::<16>());
             // In the order of the ids, which is that of the rows.
             let rows = ids.map(|id| link_row(workspace, Id::from_bits(u128::from_be_bytes(*id)))).collect();
-            Ok((LinkScope::Links(rows), since))
+            Ok(AskedLinks { scope: LinkScope::Links(rows), since, has_statistics })
         };
         match about {
-            About::Workspace => Ok((LinkScope::Workspaces(vec![workspace.0]), since)),
+            About::Workspace => {
+                Ok(AskedLinks { scope: LinkScope::Workspaces(vec![workspace.0]), since, has_statistics })
+            }
             About::Link(id) => {
                 // Before the link is read, since a link of another tenant must look like a missing one.
                 let owner = self.workspace_in_sight(&Viewer::of(context), *id)?;
                 let link = self.table.link_by_id(owner, *id)?.ok_or(Error::NotFound("link"))?;
-                Ok((
-                    LinkScope::Links(vec![link_row(owner, *id)]),
-                    link.record.created_at.min(Timestamp::from_millis(id.millis())),
-                ))
+                Ok(AskedLinks {
+                    scope: LinkScope::Links(vec![link_row(owner, *id)]),
+                    since: link.record.created_at.min(Timestamp::from_millis(id.millis())),
+                    has_statistics: link.record.options.statistics && self.has_statistics(owner),
+                })
             }
             About::Tag(id) => {
                 self.table.get::<Tag>(&keys::tag(workspace, *id))?.ok_or(Error::NotFound("tag"))?;

@@ -7,14 +7,14 @@ use std::sync::atomic::Ordering;
 use super::handle::Core;
 use super::shared::Shared;
 use super::tenants::directory::Directory;
-use crate::cache::entry::Action;
+use crate::cache::entry::{Action, Entry};
 use crate::log::Change;
 use crate::model::custom_values::PLACEHOLDER;
 use crate::model::domain::{DomainNumber, HostName};
 use crate::model::id::{Id, IdSource};
 use crate::model::key::Reach;
 use crate::model::node::NodeNumber;
-use crate::model::workspace::WorkspaceNumber;
+use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::table::keys::DirectoryKey;
 use crate::table::record::Staged;
 use crate::table::{self, Observer, Table, keys};
@@ -90,8 +90,9 @@ impl Observer for Core {
             }
         }
         let Some(directory) = directory else { return };
-        // Both compare with the directory in use, so they run before it is replaced.
-        let filled_anew = self.shared.filled_anew(workspaces, &directory);
+        // All compare with the directory in use, so they run before it is replaced.
+        let filled_anew = self.shared.differing(&workspaces, &directory, |of| &of.custom_values);
+        let switched = self.shared.differing(&workspaces, &directory, |of| &of.statistics);
         let new_hosts = self.shared.new_hosts(&directory, change);
         self.shared.directory.store(Arc::new(directory));
         self.shared.directory_changes.notify_one();
@@ -101,18 +102,21 @@ impl Observer for Core {
             self.shared.loader.forget_all();
             self.shared.cache.invalidate_where(|entry| new_hosts.iter().any(|host| entry.mentions(host)));
         }
-        if !filled_anew.is_empty() {
+        if !filled_anew.is_empty() || !switched.is_empty() {
             // After the directory is stored, since a load takes the values from it. Requests from now on must
             // not join a load that used the old values.
             self.shared.loader.forget_all();
-            self.shared.cache.invalidate_where(|entry| match &entry.action {
+            let is_filled_anew = |entry: &Entry| match &entry.action {
                 Action::Evaluate(decided) => {
                     filled_anew.contains(&decided.link.workspace)
                         && decided.link.options.destination.is_fillable()
                 }
                 // Links with placeholders are never plain, so that the cache has their records.
                 Action::Redirect { .. } => false,
-            });
+            };
+            // The counter knows the workspace of a plain link as well.
+            let is_switched = |entry: &Entry| switched.contains(&entry.counter.workspace());
+            self.shared.cache.invalidate_where(|entry| is_filled_anew(entry) || is_switched(entry));
         }
     }
 }
@@ -167,14 +171,18 @@ impl Shared {
         names.filter(is_new).map(|name| name.as_str().into()).collect()
     }
 
-    /// Returns those of the workspaces whose custom values differ from the values in use.
-    fn filled_anew(&self, mut changed: Vec<WorkspaceNumber>, coming: &Directory) -> Vec<WorkspaceNumber> {
+    /// Returns those of the workspaces in whose records a part differs from the records in use.
+    fn differing<T: PartialEq>(
+        &self,
+        changed: &[WorkspaceNumber],
+        coming: &Directory,
+        part: impl Fn(&Workspace) -> &T,
+    ) -> Vec<WorkspaceNumber> {
         let present = self.directory.load();
         let differs = |number: &WorkspaceNumber| {
-            let before = present.workspace(*number).map(|versioned| &versioned.record.custom_values);
-            before != coming.workspace(*number).map(|versioned| &versioned.record.custom_values)
+            let before = present.workspace(*number).map(|versioned| part(&versioned.record));
+            before != coming.workspace(*number).map(|versioned| part(&versioned.record))
         };
-        changed.retain(differs);
-        changed
+        changed.iter().copied().filter(differs).collect()
     }
 }

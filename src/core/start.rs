@@ -141,6 +141,7 @@ impl Core {
             credits: None,
             default_domain: None,
             custom_values: std::collections::BTreeMap::new(),
+            statistics: true,
             created_at: now,
         };
         let domain = Domain::default_domain(now);

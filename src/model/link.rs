@@ -175,6 +175,8 @@ pub struct Options {
     pub hide_referrer: bool,
     /// A request for the link's counting image is a click.
     pub count_pixel: bool,
+    /// If `false`, clicks are counted and their details are not captured.
+    pub statistics: bool,
     pub utm: Utm,
     /// The Meta pixel to fire.
     pub meta_pixel_id: Option<Box<str>>,
@@ -227,6 +229,7 @@ pub enum Edit {
     Confirm(bool),
     HideReferrer(bool),
     CountPixel(bool),
+    Statistics(bool),
     UtmSource(Option<Box<str>>),
     UtmMedium(Option<Box<str>>),
     UtmCampaign(Option<Box<str>>),
@@ -268,6 +271,7 @@ impl Options {
             confirm: false,
             hide_referrer: false,
             count_pixel: false,
+            statistics: true,
             utm: Utm::default(),
             meta_pixel_id: None,
             google_tag_id: None,
@@ -305,6 +309,7 @@ impl Options {
             Edit::Confirm(on) => self.confirm = on,
             Edit::HideReferrer(on) => self.hide_referrer = on,
             Edit::CountPixel(on) => self.count_pixel = on,
+            Edit::Statistics(on) => self.statistics = on,
             Edit::UtmSource(text) => self.utm.source = checked_utm("utmSource", text)?,
             Edit::UtmMedium(text) => self.utm.medium = checked_utm("utmMedium", text)?,
             Edit::UtmCampaign(text) => self.utm.campaign = checked_utm("utmCampaign", text)?,

@@ -48,6 +48,8 @@ pub struct Workspace {
     pub default_domain: Option<Id>,
     /// The values of `{{custom_values.NAME}}` in destinations.
     pub custom_values: BTreeMap<Box<str>, Box<str>>,
+    /// If `false`, clicks of its links are counted and their details are not captured.
+    pub statistics: bool,
     pub created_at: Timestamp,
 }
 
@@ -59,6 +61,7 @@ pub enum WorkspaceEdit {
     Credits(Option<u64>),
     DefaultDomain(Option<Id>),
     CustomValues(BTreeMap<Box<str>, Box<str>>),
+    Statistics(bool),
 }
 
 impl Workspace {
@@ -71,6 +74,7 @@ impl Workspace {
             }
             WorkspaceEdit::Credits(credits) => self.credits = credits,
             WorkspaceEdit::DefaultDomain(domain) => self.default_domain = domain,
+            WorkspaceEdit::Statistics(on) => self.statistics = on,
             WorkspaceEdit::CustomValues(values) => {
                 check_custom_values(&values)?;
                 self.custom_values = values;

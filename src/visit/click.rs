@@ -18,6 +18,7 @@ use super::visitor::Visitor;
 use crate::agents::{Agent, UserAgent};
 use crate::analytics::capture::{Capture, Facts};
 use crate::analytics::cell::{BY_LINK, BY_QR, COUNTED, PREFETCHED};
+use crate::cache::entry::Entry;
 use crate::clicks::counter::Counter;
 use crate::clicks::registry::Counters;
 use crate::clicks::reservations::Take;
@@ -29,6 +30,8 @@ use crate::webhooks::ClickEvent;
 #[derive(Clone, Copy, Debug)]
 pub struct Click<'a> {
     counter: &'a Arc<Counter>,
+    /// [`Entry::has_details`].
+    has_details: bool,
     link: Option<&'a Link>,
     source: ClickSource<'a>,
 }
@@ -55,22 +58,25 @@ pub(super) enum ClickOutcome {
 impl<'a> Click<'a> {
     /// Creates the click of a plain redirect that is answered from the head of its request.
     pub(super) fn of_head(
-        counter: &'a Arc<Counter>,
+        entry: &'a Entry,
         visit: &'a Visit<'a>,
         head: &'a Head<'a>,
         agent: UserAgent,
     ) -> Click<'a> {
-        Click { counter, link: None, source: ClickSource::Head(visit, head, agent) }
+        let Entry { counter, has_details, .. } = entry;
+        Click {
+            counter,
+            has_details: *has_details,
+            link: None,
+            source: ClickSource::Head(visit, head, agent),
+        }
     }
 
     /// Creates the click of a visit that may have waited. `link` is `None` for a plain redirect, whose
     /// record is not in memory.
-    pub(super) fn of_visit(
-        counter: &'a Arc<Counter>,
-        link: Option<&'a Link>,
-        facts: &'a VisitFacts,
-    ) -> Click<'a> {
-        Click { counter, link, source: ClickSource::Facts(facts) }
+    pub(super) fn of_visit(entry: &'a Entry, link: Option<&'a Link>, facts: &'a VisitFacts) -> Click<'a> {
+        let Entry { counter, has_details, .. } = entry;
+        Click { counter, has_details: *has_details, link, source: ClickSource::Facts(facts) }
     }
 
     /// Returns the live counter of the link, which contains the link's id.
@@ -190,7 +196,7 @@ impl Visitor {
 
     /// Captures a visit that is no click, if it is of a bot or a prefetch.
     pub(super) fn note_uncounted(&self, click: &Click<'_>) {
-        let Some(capture) = self.links.capture() else { return };
+        let Some(capture) = self.links.capture().filter(|_| click.has_details) else { return };
         let trigger = match click.intent() {
             Intent::Prefetch => PREFETCHED,
             Intent::Follow if click.agent().kind != Agent::Person => 0,
@@ -216,7 +222,8 @@ impl Visitor {
         }
         // Behind the count: the cells of a link have no more clicks than its total. The clicks of a detached counter
         // are in no total.
-        if let Some(capture) = self.links.capture().filter(|_| !Counters::is_detached(click.counter)) {
+        let is_captured = click.has_details && !Counters::is_detached(click.counter);
+        if let Some(capture) = self.links.capture().filter(|_| is_captured) {
             click.capture(capture, COUNTED);
         }
         // A plain redirect has no webhooks: a link with webhook URLs is not compiled to one.
@@ -251,6 +258,7 @@ mod tests {
 
     use super::*;
     use crate::model::id::Id;
+    use crate::model::link::sample;
     use crate::model::network::Networks;
     use crate::visit::intent::Intent;
 
@@ -264,10 +272,13 @@ mod tests {
         let (method, proxies) = (&Method::GET, &Networks::default());
         let visit = Visit { method, host: "h", path: "/a", query: None, headers: &headers, peer, proxies };
         let facts = VisitFacts::new(Intent::Follow, Agent::Bot, "", &visit);
-        let counter = Arc::new(Counter::new(Id::from_bits(9), 4));
+        let (counter, link) =
+            (Arc::new(Counter::new(Id::from_bits(9), 4)), sample::link(9, "a", sample::plain()));
+        let target = link.options.target();
+        let entry = Entry::compile(link, counter, Ok(target));
         let head = Head::read(method, &headers, true);
-        let of_head = Click::of_head(&counter, &visit, &head, Agent::Bot.into());
-        for click in [of_head, Click::of_visit(&counter, None, &facts)] {
+        let of_head = Click::of_head(&entry, &visit, &head, Agent::Bot.into());
+        for click in [of_head, Click::of_visit(&entry, None, &facts)] {
             assert_eq!(click.counter().id(), Id::from_bits(9));
             assert_eq!((click.agent().kind, click.address()), (Agent::Bot, peer));
             assert_eq!(click.referrer(), headers.get(REFERER));

@@ -61,7 +61,7 @@ impl Visitor {
             Action::Redirect { status, location, count_bots }
                 if rest.is_empty() && unknown_host.is_none() =>
             {
-                self.click_plain(*count_bots, &Click::of_head(&entry.counter, visit, &head, agent));
+                self.click_plain(*count_bots, &Click::of_head(entry, visit, &head, agent));
                 Ok(PlainRedirect::new(*status, location))
             }
             // Boxed, since the result of the look-up is moved: a plain redirect is half as large.
@@ -232,7 +232,7 @@ impl Visitor {
                 return NextStep::Respond(validity::not_found(domain, &self.links));
             }
             Action::Redirect { status, location, count_bots } => {
-                self.click_plain(*count_bots, &Click::of_visit(&entry.counter, None, facts));
+                self.click_plain(*count_bots, &Click::of_visit(entry, None, facts));
                 return NextStep::Respond(match facts.intent {
                     // A browser would send the password on to the destination with 307 and 308.
                     Intent::Unlock => redirect::unlocked(location.clone()),
@@ -246,7 +246,7 @@ impl Visitor {
         let link = &conditional.link;
         let evaluation = self.evaluation(entry, conditional, facts, correct_password);
         let verdict = judge(&evaluation);
-        let click = Click::of_visit(&entry.counter, Some(link), facts);
+        let click = Click::of_visit(entry, Some(link), facts);
         // Counted before the response exists: a click beyond the limit must not get the destination.
         if evaluation.counts(&verdict) {
             match self.click(&click) {

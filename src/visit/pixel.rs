@@ -78,7 +78,7 @@ impl Visitor {
             if !evaluation.counts(&verdict) {
                 return gif();
             }
-            match self.click(&Click::of_visit(&entry.counter, Some(&conditional.link), facts)) {
+            match self.click(&Click::of_visit(&entry, Some(&conditional.link), facts)) {
                 ClickOutcome::Counted => return gif(),
                 ClickOutcome::LimitReached => return pages::error(StatusCode::GONE),
                 ClickOutcome::Unreserved { limit } => {

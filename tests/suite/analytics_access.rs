@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
-use crate::support::http::text;
+use crate::support::http::{Client, text};
 use crate::support::native::new_key;
+use crate::support::process::poll;
 
 const QUESTION: &str = "/api/v1/analytics";
 
@@ -47,4 +48,110 @@ fn the_scope_of_analytics() {
     assert!(text(&made["key"], "secret").starts_with("wp_"));
     let why = "a key cannot grant scopes that it does not have";
     grant(&["analytics.readonly"], "links.readonly").refuses(403, why, "a wider key");
+}
+
+fn ask(client: &mut Client, question: &str) -> Value {
+    client.get(&format!("{QUESTION}?{question}")).expect(200, question)
+}
+
+/// Returns the answer to a question once it has this number of clicks.
+fn ask_until(client: &mut Client, question: &str, clicks: u64) -> Value {
+    poll(question, Duration::from_secs(10), || {
+        Some(ask(client, question)).filter(|answer| answer["total"]["clicks"] == clicks)
+    })
+}
+
+/// Clicks every link by a person, a bot and a prefetch, and waits until the details of `marker` are stored: its click
+/// comes last.
+fn click_all(app: &TestApp, paths: &[&str], marker: (&str, u64)) {
+    let mut visitor = app.visitor();
+    for path in paths {
+        visitor.send("GET", path, &[], None);
+        visitor.send("GET", path, &[("user-agent", "Googlebot/2.1")], None);
+        visitor.send("GET", path, &[("sec-purpose", "prefetch")], None);
+    }
+    let (path, clicks) = marker;
+    visitor.send("GET", path, &[], None);
+    let link = app.admin().get(&format!("/api/v1/links/by-code{path}")).expect(200, "the marker");
+    ask_until(&mut app.admin(), &format!("linkId={}", text(&link["link"], "id")), clicks);
+}
+
+#[test]
+fn a_link_without_statistics_is_counted_and_has_no_details() {
+    let mut app = start();
+    let mut admin = app.admin();
+    let quiet = json!({"url": "https://e.test/", "customSlug": "quiet", "statistics": false});
+    let quiet = admin.create(&quiet);
+    // Every kind of answer, not only a plain redirect.
+    let limited =
+        json!({"url": "https://e.test/", "customSlug": "limited", "statistics": false, "maxClicks": 9});
+    let limited = admin.create(&limited);
+    let image =
+        json!({"url": "https://e.test/", "customSlug": "image", "statistics": false, "countPixel": true});
+    let image = admin.create(&image);
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "marker"}));
+    click_all(&app, &["/quiet", "/limited", "/image+pixel.gif"], ("/marker", 1));
+    for link in [&quiet, &limited, &image] {
+        let id = text(link, "id");
+        assert_eq!(link["statistics"], false);
+        assert_eq!(app.admin().clicks(id), 1, "{link}");
+        let answer = ask(&mut app.admin(), &format!("linkId={id}&interval=all"));
+        let got = (&answer["total"]["clicks"], &answer["unattributed"], &answer["statistics"]);
+        assert_eq!(got, (&json!(0), &json!(1), &json!(false)), "{link}");
+        for visits in ["bots", "prefetches"] {
+            let answer = ask(&mut app.admin(), &format!("linkId={id}&visits={visits}"));
+            assert_eq!(answer["total"]["clicks"], 0, "{visits} of {link}");
+        }
+    }
+    assert_eq!(ask(&mut app.admin(), "")["total"]["clicks"], 1, "the marker");
+    assert_eq!(ask(&mut app.admin(), "")["statistics"], true);
+    // The next click has details, also after a restart, and the one without stays unattributed.
+    let path = format!("/api/v1/links/{}", text(&quiet, "id"));
+    app.admin().patch(&path, &json!({"statistics": true})).expect(200, "on");
+    app = app.restart();
+    click_all(&app, &["/quiet"], ("/marker", 2));
+    let answer = ask(&mut app.admin(), &format!("linkId={}&interval=all", text(&quiet, "id")));
+    let got = (&answer["total"]["clicks"], &answer["unattributed"], &answer["statistics"]);
+    assert_eq!(got, (&json!(1), &json!(1), &json!(true)));
+    // A link of the cache obeys at once.
+    app.admin().patch(&path, &json!({"statistics": false})).expect(200, "off");
+    click_all(&app, &["/quiet"], ("/marker", 3));
+    let answer = ask(&mut app.admin(), &format!("linkId={}&interval=all", text(&quiet, "id")));
+    assert_eq!((&answer["total"]["clicks"], &answer["unattributed"]), (&json!(1), &json!(2)));
+}
+
+#[test]
+fn a_workspace_without_statistics_has_no_details() {
+    let mut app = start();
+    let made = app.admin().post("/api/v1/workspaces", &json!({"name": "Other", "statistics": false}));
+    let made = made.expect(201, "a workspace");
+    assert_eq!(made["workspace"]["statistics"], false);
+    let workspace = text(&made["workspace"], "id");
+    let theirs = json!({"url": "https://e.test/", "customSlug": "theirs", "workspaceId": workspace});
+    let ruled = json!({"url": "https://e.test/", "customSlug": "ruled", "workspaceId": workspace, "confirm": false,
+        "hideReferrer": true, "statistics": true});
+    let ids: Vec<_> =
+        [theirs, ruled].map(|body| text(&app.admin().create(&body), "id").to_owned()).into_iter().collect();
+    app.admin().create(&json!({"url": "https://e.test/", "customSlug": "marker"}));
+    let body = json!({"name": "k", "workspaceId": workspace, "scopes": ["links.readonly"]});
+    let key = new_key(&mut app.admin(), &body);
+    let path = format!("/api/v1/workspaces/{workspace}");
+    // Clicked in between, so that the cache has the links at each switch.
+    for (round, (is_on, details)) in [(false, 0), (true, 1), (false, 1)].into_iter().enumerate() {
+        if round > 0 {
+            let changed = app.admin().patch(&path, &json!({"statistics": is_on})).expect(200, "a switch");
+            assert_eq!(changed["workspace"]["statistics"], is_on);
+        }
+        let round = u64::try_from(round).expect("small") + 1;
+        click_all(&app, &["/theirs", "/ruled"], ("/marker", round));
+        for id in &ids {
+            let answer = ask(&mut app.visitor().with_key(&key), &format!("linkId={id}&interval=all"));
+            let got = (&answer["total"]["clicks"], &answer["unattributed"], &answer["statistics"]);
+            assert_eq!(got, (&json!(details), &json!(round - details), &json!(is_on)), "{round}");
+        }
+        // The links of other workspaces have theirs.
+        assert_eq!(ask(&mut app.admin(), "")["total"]["clicks"], round);
+        app = app.restart();
+    }
+    app.admin().patch(&path, &json!({"statistics": "no"})).expect(400, "no flag");
 }

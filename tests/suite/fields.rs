@@ -34,6 +34,7 @@ fn full(tag: &Value) -> Value {
         "skipSocialCrawlerTracking": true,
         "hideReferrer": true,
         "countPixel": true,
+        "statistics": false,
         "confirm": true,
         "utmSource": "s", "utmMedium": "m", "utmCampaign": "c d", "utmTerm": "t", "utmContent": "n",
         "metaPixelId": "123456789012345",
@@ -76,7 +77,7 @@ fn every_field_is_stored_and_returned() {
         "forwardPath": true, "countBots": true, "campaignId": null, "notes": "N",
     });
     // Apart, since the macro has a limit.
-    let more = json!({"countPixel": true, "confirm": true, "aliases": []});
+    let more = json!({"countPixel": true, "statistics": false, "confirm": true, "aliases": []});
     want.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
     assert_eq!(made, want);
     app = app.restart();
@@ -118,6 +119,7 @@ fn every_field_is_changed_alone_and_cleared() {
         ("skipSocialCrawlerTracking", json!(false)),
         ("hideReferrer", json!(false)),
         ("countPixel", json!(false)),
+        ("statistics", json!(true)),
         ("confirm", json!(false)),
         ("gtmContainerId", json!("GTM-XYZ9")),
         ("headTags", json!("<meta name=\"e\" content=\"f\">")),

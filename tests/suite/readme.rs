@@ -119,11 +119,12 @@ fn blocks_and_shapes() {
 }
 
 /// The documents with commands, in the order in which a reader reads them.
-const READING_ORDER: [&str; 10] = [
+const READING_ORDER: [&str; 11] = [
     "README.md",
     "links.md",
     "api.md",
     "analytics.md",
+    "privacy.md",
     "commands.md",
     "clients.md",
     "webhooks.md",

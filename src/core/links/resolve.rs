@@ -18,6 +18,7 @@ use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainNumber, HostName};
 use crate::model::link::Link;
 use crate::model::short_code::ShortCode;
+use crate::model::workspace::WorkspaceNumber;
 
 impl Links {
     /// Returns the compiled destinations of a link as of now, with UTM parameters.
@@ -112,7 +113,9 @@ impl LinkReader for Shared {
         // before the epoch ends.
         let is_denied = targets.destinations().any(|to| self.deny_list.host_of(to).is_some());
         let guards = Guards { leads_here, is_denied };
-        let entry = Entry::compile_guarded(link, counter, targets, guards).at(domain, code);
+        let has_statistics = self.has_statistics(link.workspace);
+        let entry = Entry::compile_guarded(link, counter, targets, guards).in_workspace(has_statistics);
+        let entry = entry.at(domain, code);
         if is_kept {
             self.cache.keep(epoch, entry.clone());
         }
@@ -121,6 +124,11 @@ impl LinkReader for Shared {
 }
 
 impl Shared {
+    /// Returns whether details of clicks are captured in a workspace.
+    pub(in crate::core) fn has_statistics(&self, number: WorkspaceNumber) -> bool {
+        self.directory.load().workspace(number).is_none_or(|versioned| versioned.record.statistics)
+    }
+
     /// Compiles every destination of a link.
     fn targets(&self, link: &Link) -> Targets {
         self.target(link).into()

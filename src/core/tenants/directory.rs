@@ -539,6 +539,7 @@ mod tests {
             credits: None,
             default_domain: None,
             custom_values: std::collections::BTreeMap::new(),
+            statistics: true,
             created_at: Timestamp::from_millis(1),
         };
         Put { key: keys::workspace(workspace.number), value: Some(workspace.encode().into()) }

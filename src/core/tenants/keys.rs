@@ -79,6 +79,7 @@ impl Tenants {
             credits: None,
             default_domain: None,
             custom_values: std::collections::BTreeMap::new(),
+            statistics: true,
             created_at: company.record.created_at,
         }))
     }

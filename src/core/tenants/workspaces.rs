@@ -75,6 +75,7 @@ impl Tenants {
                 credits: None,
                 default_domain: None,
                 custom_values: std::collections::BTreeMap::new(),
+                statistics: true,
                 created_at: context.now,
             };
             for edit in draft.edits.clone() {

@@ -56,6 +56,7 @@ const FIELDS: &[OptionField] = &[
     field("confirm", FieldKind::Flag(Edit::Confirm)),
     field("hideReferrer", FieldKind::Flag(Edit::HideReferrer)),
     field("countPixel", FieldKind::Flag(Edit::CountPixel)),
+    field("statistics", FieldKind::Flag(Edit::Statistics)),
     field("utmSource", FieldKind::Text(Edit::UtmSource)),
     field("utmMedium", FieldKind::Text(Edit::UtmMedium)),
     field("utmCampaign", FieldKind::Text(Edit::UtmCampaign)),

@@ -43,7 +43,6 @@ macro_rules! stored {
     };
 }
 
-stored!(Workspace, WorkspaceV1, "a workspace");
 stored!(Company, CompanyV1, "a company");
 stored!(ApiKey, ApiKeyV1, "an API key");
 stored!(Tag, TagV1, "a tag");
@@ -51,6 +50,27 @@ stored!(TagName, TagNameV1, "a tag's name");
 stored!(CompanyId, CompanyIdV1, "a company's id");
 stored!(Number, NumberV1, "a number");
 stored!(Applied, AppliedV1, "the applied position");
+
+impl Stored for Workspace {
+    fn encode(&self) -> Vec<u8> {
+        // Version 2 only if needed, so that an earlier version of the program reads all other workspaces.
+        if self.statistics {
+            return write(1, &WorkspaceV1::from_model(self));
+        }
+        write(2, &WorkspaceV2 { first: WorkspaceV1::from_model(self), statistics: false })
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Workspace, Corrupt> {
+        match version(bytes)? {
+            (1, rest) => read::<WorkspaceV1>(rest)?.into_model(true),
+            (2, rest) => {
+                let WorkspaceV2 { first, statistics } = read(rest)?;
+                first.into_model(statistics)
+            }
+            (other, _) => unknown("a workspace", other),
+        }
+    }
+}
 
 impl Stored for Domain {
     fn encode(&self) -> Vec<u8> {
@@ -132,6 +152,13 @@ impl DomainV1 {
     }
 }
 
+/// Version 2: version 1, and whether details of clicks are captured.
+#[derive(Serialize, Deserialize)]
+struct WorkspaceV2 {
+    first: WorkspaceV1,
+    statistics: bool,
+}
+
 #[derive(Serialize, Deserialize)]
 struct WorkspaceV1 {
     number: u32,
@@ -160,7 +187,7 @@ impl WorkspaceV1 {
         }
     }
 
-    fn into_model(self) -> Result<Workspace, Corrupt> {
+    fn into_model(self, statistics: bool) -> Result<Workspace, Corrupt> {
         Ok(Workspace {
             number: WorkspaceNumber(self.number),
             id: foreign(&self.id)?,
@@ -169,6 +196,7 @@ impl WorkspaceV1 {
             credits: self.credits,
             default_domain: self.default_domain.map(Id::from_bits),
             custom_values: self.custom_values,
+            statistics,
             created_at: time(self.created_at),
         })
     }
@@ -422,9 +450,15 @@ mod tests {
             credits: Some(0),
             default_domain: Some(Id::from_bits(8)),
             custom_values: BTreeMap::from([("offer".into(), "https://e.test/".into())]),
+            statistics: true,
             created_at: at,
         };
-        assert_eq!(Workspace::decode(&workspace.encode()).ok(), Some(workspace));
+        // As an earlier version wrote it, and reads it.
+        assert_eq!(workspace.encode(), write(1, &WorkspaceV1::from_model(&workspace)));
+        let quiet = Workspace { statistics: false, ..workspace.clone() };
+        for workspace in [workspace, quiet] {
+            assert_eq!(Workspace::decode(&workspace.encode()).ok(), Some(workspace));
+        }
         let company = Company {
             id: id("co_1"),
             name: "Agency".into(),

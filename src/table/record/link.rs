@@ -179,6 +179,7 @@ where
             confirm,
             hide_referrer,
             count_pixel,
+            statistics,
             utm,
             meta_pixel_id,
             google_tag_id,
@@ -202,6 +203,8 @@ where
             confirm,
             hide_referrer,
             count_pixel,
+            // The opposite: old records have no bit here, and their links have statistics.
+            &!statistics,
         ];
         let utm = utm.clone();
         let first = ExtrasV1 {
@@ -275,6 +278,7 @@ where
             confirm: on(7),
             hide_referrer: on(8),
             count_pixel: on(9),
+            statistics: !on(10),
             utm: Utm { source, medium, campaign, term, content },
             meta_pixel_id: extras.meta_pixel_id,
             google_tag_id: extras.google_tag_id,

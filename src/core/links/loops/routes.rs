@@ -187,6 +187,7 @@ impl<'a> Routes<'a> {
                     confirm: _,
                     hide_referrer: _,
                     count_pixel: _,
+                    statistics: _,
                     meta_pixel_id: _,
                     google_tag_id: _,
                     gtm_container_id: _,

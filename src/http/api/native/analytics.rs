@@ -274,6 +274,8 @@ pub(super) struct AnalyticsJson<'a> {
     /// The number of rows without limit and offset.
     rows: usize,
     unattributed: Option<u64>,
+    /// Whether details of new clicks are kept.
+    statistics: bool,
     previous: Option<TotalsJson>,
     from: String,
     to: String,
@@ -308,6 +310,7 @@ impl<'a> AnalyticsJson<'a> {
             other: view.rows.other.into(),
             rows: view.rows.count,
             unattributed: view.unattributed,
+            statistics: view.has_statistics,
             previous: view.rows.previous.map(TotalsJson::from),
             from: shown(view, view.span.from),
             to: shown(view, view.span.to),

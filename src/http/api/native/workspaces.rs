@@ -13,7 +13,7 @@ use crate::model::workspace::{Company, CompanyDraft, WorkspaceDraft, WorkspaceEd
 
 /// The fields of a new workspace.
 pub(super) const NEW: &[&[&str]] =
-    &[&["name", "id", "companyId", "credits", "defaultDomain", "customValues"]];
+    &[&["name", "id", "companyId", "credits", "defaultDomain", "customValues", "statistics"]];
 
 /// The fields of a changed workspace: a client may send back a whole workspace.
 pub(super) const CHANGE: &[&[&str]] = &[NEW[0], &["createdAt"]];
@@ -21,7 +21,7 @@ pub(super) const CHANGE: &[&[&str]] = &[NEW[0], &["createdAt"]];
 /// The fields of a new company.
 pub(super) const NEW_COMPANY: &[&[&str]] = &[&["name", "id", "relationshipNumber"]];
 
-/// Parses `POST /workspaces {name, id?, companyId?, credits?, defaultDomain?, customValues?}`.
+/// Parses `POST /workspaces {name, id?, companyId?, credits?, defaultDomain?, customValues?, statistics?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
     let draft = WorkspaceDraft {
@@ -47,7 +47,13 @@ fn edits(body: &Object) -> Result<Vec<WorkspaceEdit>, BadRequest> {
     // Null is unlimited, and differs from an absent field.
     let credits = body.count("credits", COUNT_RULE)?.nullable().map(WorkspaceEdit::Credits);
     let values = custom_values(body)?.map(WorkspaceEdit::CustomValues);
-    Ok(credits.into_iter().chain(values).collect())
+    let statistics = match body.flag("statistics")? {
+        Field::Absent => None,
+        // Not ignored: it could be meant as off.
+        Field::Null => return Err(Mistyped(Invalid::new("statistics", "must be true or false")).into()),
+        Field::Value(on) => Some(WorkspaceEdit::Statistics(on)),
+    };
+    Ok(credits.into_iter().chain(values).chain(statistics).collect())
 }
 
 type CustomValues = BTreeMap<Box<str>, Box<str>>;
@@ -95,6 +101,7 @@ pub(super) struct WorkspaceJson<'a> {
     credits: Option<u64>,
     default_domain: &'a str,
     custom_values: &'a BTreeMap<Box<str>, Box<str>>,
+    statistics: bool,
     created_at: String,
 }
 
@@ -108,6 +115,7 @@ impl<'a> WorkspaceJson<'a> {
             credits: view.credits,
             default_domain: &view.default_domain,
             custom_values: &workspace.custom_values,
+            statistics: workspace.statistics,
             created_at: workspace.created_at.to_string(),
         }
     }
@@ -141,13 +149,16 @@ mod tests {
     #[test]
     fn edits_and_their_types() {
         let changed = format!(
-            "UpdateWorkspace(ForeignId(\"{TEST_ID}\"), [Credits(None), CustomValues({{\"a\": \"b\"}})], Some(Some(\"go.test\")))"
+            "UpdateWorkspace(ForeignId(\"{TEST_ID}\"), [Credits(None), CustomValues({{\"a\": \"b\"}}), Statistics(false)], Some(Some(\"go.test\")))"
         );
-        let body = r#"{"credits":null,"customValues":{"a":"b"},"defaultDomain":"go.test"}"#;
+        let body =
+            r#"{"credits":null,"customValues":{"a":"b"},"defaultDomain":"go.test","statistics":false}"#;
         check_parse(update, body, Ok(&changed));
         let mistyped = |field, why| Err(Mistyped(Invalid::new(field, why)).into());
         let rule = "must be an object of strings";
         check_parse(update, r#"{"customValues":{"a":1}}"#, mistyped("customValues", rule));
+        let rule = "must be true or false";
+        check_parse(update, r#"{"statistics":null}"#, mistyped("statistics", rule));
         check_parse(update, r#"{"credits":-1}"#, mistyped("credits", COUNT_RULE));
         let empty = Invalid::new("name", "must not be empty");
         check_parse(create_company, r#"{"name":" "}"#, Err(empty.into()));
