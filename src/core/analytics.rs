@@ -11,9 +11,10 @@ use super::context::Context;
 use super::error::Error;
 use super::handle::Links;
 use super::shared::Shared;
+use super::tenants::directory::Versioned;
 use super::tenants::viewer::Viewer;
 use crate::analytics::part::error::PartError;
-use crate::analytics::query::answer::Rows;
+use crate::analytics::query::answer::{ClickAnswer, Rows};
 use crate::analytics::query::calendar::{Granularity, Span};
 use crate::analytics::query::error::QueryError;
 use crate::analytics::query::facet::{Facet, FacetKey};
@@ -29,10 +30,11 @@ use crate::model::campaign::CampaignRef;
 use crate::model::id::Id;
 use crate::model::link::Link;
 use crate::model::tag::Tag;
+use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::table::keys;
 
 /// Longest time of one question. Past it, the question fails with [`Error::Busy`].
-const DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Most links of a tag or a campaign that a question reads.
 const LINKS_MAX: usize = 200_000;
@@ -116,7 +118,7 @@ pub struct AnalyticsView {
 }
 
 /// The links of a question.
-struct AskedLinks {
+pub(super) struct AskedLinks {
     scope: LinkScope,
     /// A time before their first click.
     since: Timestamp,
@@ -129,40 +131,47 @@ impl Links {
     /// link, tag or campaign, with [`Error::Busy`] past [`DEADLINE`], and with [`Error::NotReady`] until the details of
     /// before the start are read.
     pub async fn analytics(&self, context: &Context, query: AnalyticsQuery) -> Result<AnalyticsView, Error> {
-        if self.shared.analytics.is_none() {
-            let rule = "this server keeps totals only: `details = false` is set in [clicks], or the folder of details could not be used at the start (see the log of the server)";
-            return Err(Error::Rule(Invalid::new("analytics", rule)));
-        }
+        self.shared.check_details()?;
         let asking = context.clone();
         self.scanning(&context.tenant, move |shared, cancel| {
             // From here, so that the wait for other scans does not count.
             let end = Instant::now() + DEADLINE;
-            shared.answer(&asking, query, &|| cancel.is_set() || Instant::now() > end)
+            // Before the view: a question about a foreign link must cost no copy of the cells.
+            let asked = shared.asked_links(&asking, &query.about)?;
+            let tables = vec![Breakdown { by: query.by.clone(), limit: query.limit, offset: query.offset }];
+            let stops = || cancel.is_set() || Instant::now() > end;
+            let mut views = shared.answer(asking.now, asked, &query, tables, &stops)?;
+            views.pop().ok_or(Error::NotFound("analytics"))
         })
         .await
     }
 }
 
 impl Shared {
-    fn answer(
-        &self,
-        context: &Context,
-        query: AnalyticsQuery,
-        stops: &dyn Fn() -> bool,
-    ) -> Result<AnalyticsView, Error> {
-        let store = &self.analytics.as_ref().ok_or(Error::NotFound("analytics"))?.store;
-        // Before the view: a question about a foreign link must cost no copy of the cells.
-        let AskedLinks { scope, since, has_statistics } = self.asked_links(context, &query.about)?;
-        if !store.has_caught_up() {
-            // Numbers that are too low look like lost clicks.
-            return Err(Error::NotReady("click details of before the start are being read".to_owned()));
+    /// Fails if the operator keeps no details.
+    pub(super) fn check_details(&self) -> Result<(), Error> {
+        if self.analytics.is_some() {
+            return Ok(());
         }
-        let view = store.view();
-        let span = query.period.span(context.now, since, &query.zone);
+        let rule = "this server keeps totals only: `details = false` is set in [clicks], or the folder of details could not be used at the start (see the log of the server)";
+        Err(Error::Rule(Invalid::new("analytics", rule)))
+    }
+
+    /// Returns the answer for each table, from one pass over the cells.
+    pub(super) fn answer(
+        &self,
+        now: Timestamp,
+        asked: AskedLinks,
+        query: &AnalyticsQuery,
+        tables: Vec<Breakdown>,
+        stops: &dyn Fn() -> bool,
+    ) -> Result<Vec<AnalyticsView>, Error> {
+        let AskedLinks { scope, since, has_statistics } = asked;
+        let span = query.period.span(now, since, &query.zone);
         let span = span
             .ok_or_else(|| Invalid::new("from", "must be before `to` and now, in the years 1970 to 9998"))?;
         let granularity = query.granularity.unwrap_or_else(|| fitting(span));
-        check_rows(&query, span, granularity)?;
+        check_rows(query, span, granularity)?;
         // Only then are the clicks of the cells and those of the total the same ones.
         let is_whole =
             query.filters.is_empty() && query.period == Period::All && query.visits == Visits::Counted;
@@ -172,18 +181,50 @@ impl Shared {
             zone: query.zone.clone(),
             granularity,
             visits: query.visits,
-            filters: query.filters,
-            breakdowns: vec![Breakdown { by: query.by.clone(), limit: query.limit, offset: query.offset }],
+            filters: query.filters.clone(),
+            breakdowns: tables,
             compares: query.compares,
         };
+        let answered = self.computed(&question, stops)?;
+        let view = |(table, mut rows): (Breakdown, Rows)| {
+            if table.by.is_empty() {
+                // Nothing is left out of an answer without rows.
+                rows.other = ClickTotals::default();
+            }
+            let unattributed = match query.about {
+                About::Link(id) if is_whole => Some(self.total_of(id)?.saturating_sub(rows.total.clicks)),
+                _ => None,
+            };
+            Ok(AnalyticsView {
+                by: table.by,
+                links: self.short_urls(&rows)?,
+                rows,
+                span,
+                zone: query.zone.clone(),
+                granularity,
+                unattributed,
+                has_statistics,
+                as_of: now,
+            })
+        };
+        question.breakdowns.into_iter().zip(answered.breakdowns).map(view).collect()
+    }
+
+    /// Reads the cells of a question. Sets a damaged file aside.
+    fn computed(&self, question: &ClickQuestion, stops: &dyn Fn() -> bool) -> Result<ClickAnswer, Error> {
+        let store = &self.analytics.as_ref().ok_or(Error::NotFound("analytics"))?.store;
+        if !store.has_caught_up() {
+            // Numbers that are too low look like lost clicks.
+            return Err(Error::NotReady("click details of before the start are being read".to_owned()));
+        }
+        let view = store.view();
         let source = CellSource {
             parts: &view.parts,
             open: &view.open,
             campaign_of: &|row| self.campaign_of(row),
             is_cancelled: stops,
         };
-        let answered = answer(&source, &question);
-        let mut answered = answered.map_err(|error| match error {
+        answer(&source, question).map_err(|error| match error {
             QueryError::Part(at, error) => {
                 // A disk may read at the next try, and a later version can read its parts: both stay in place.
                 if let (Some(part), PartError::Damaged(_)) = (view.parts.get(at), &error) {
@@ -193,27 +234,30 @@ impl Shared {
             }
             QueryError::TooSlow => Error::Busy,
             other => Error::Rule(Invalid::new("analytics", other.to_string())),
-        })?;
-        let mut rows = answered.breakdowns.pop().unwrap_or_default();
-        if query.by.is_empty() {
-            // Nothing is left out of an answer without rows.
-            rows.other = ClickTotals::default();
-        }
-        let unattributed = match query.about {
-            About::Link(id) if is_whole => Some(self.total_of(id)?.saturating_sub(rows.total.clicks)),
-            _ => None,
-        };
-        let links = self.short_urls(&rows)?;
-        let (by, zone, as_of) = (query.by, query.zone, context.now);
-        Ok(AnalyticsView { by, rows, span, zone, granularity, unattributed, has_statistics, as_of, links })
+        })
     }
 
     /// Returns the links of a question. Fails if the caller sees no such object.
     fn asked_links(&self, context: &Context, about: &About) -> Result<AskedLinks, Error> {
-        let workspace = context.workspace.number;
+        let workspace = match about {
+            // Before the link is read, since a link of another tenant must look like a missing one.
+            About::Link(id) => self.workspace_in_sight(&Viewer::of(context), *id)?,
+            About::Workspace | About::Tag(_) | About::Campaign(_) => context.workspace.number,
+        };
+        self.links_within(workspace, about)
+    }
+
+    /// Returns the links of a question about a workspace. Fails if the workspace has no such object.
+    pub(super) fn links_within(
+        &self,
+        workspace: WorkspaceNumber,
+        about: &About,
+    ) -> Result<AskedLinks, Error> {
         let has_statistics = self.has_statistics(workspace);
+        let created_at = |versioned: &Versioned<Workspace>| versioned.record.created_at;
         // Not the first click of the server, which is no business of a tenant.
-        let since = context.workspace.created_at;
+        let since = self.directory.load().workspace(workspace).map(created_at);
+        let since = since.ok_or(Error::NotFound("workspace"))?;
         let listed = |field: &'static str, prefix: &[u8]| -> Result<AskedLinks, Error> {
             // One more than the limit, to notice that there are more.
             let keys = self.table.first_keys(prefix, LINKS_MAX + 1)?;
@@ -231,13 +275,11 @@ impl Shared {
                 Ok(AskedLinks { scope: LinkScope::Workspaces(vec![workspace.0]), since, has_statistics })
             }
             About::Link(id) => {
-                // Before the link is read, since a link of another tenant must look like a missing one.
-                let owner = self.workspace_in_sight(&Viewer::of(context), *id)?;
-                let link = self.table.link_by_id(owner, *id)?.ok_or(Error::NotFound("link"))?;
+                let link = self.table.link_by_id(workspace, *id)?.ok_or(Error::NotFound("link"))?;
                 Ok(AskedLinks {
-                    scope: LinkScope::Links(vec![link_row(owner, *id)]),
+                    scope: LinkScope::Links(vec![link_row(workspace, *id)]),
                     since: link.record.created_at.min(Timestamp::from_millis(id.millis())),
-                    has_statistics: link.record.options.statistics && self.has_statistics(owner),
+                    has_statistics: link.record.options.statistics && has_statistics,
                 })
             }
             About::Tag(id) => {
@@ -272,7 +314,7 @@ impl Shared {
         Some(referrer::campaign(format!("{parameters}&{query}").as_bytes()))
     }
 
-    fn short_url_of(&self, link: &Link) -> Box<str> {
+    pub(super) fn short_url_of(&self, link: &Link) -> Box<str> {
         // The domain may be deleted after its link was read; the link then has no URL.
         let directory = self.directory.load();
         let domain = directory.domain(link.domain);

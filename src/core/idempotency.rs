@@ -1,6 +1,7 @@
 //! Idempotency: the outcome of a POST with an `Idempotency-Key` is stored for a day, in the same Change as
 //! its effect. So neither a crash nor a lost response makes a repetition run twice.
 
+use super::click_shares::ClickShareView;
 use super::commit::{Committed, Effect};
 use super::context::Context;
 use super::error::Error;
@@ -45,6 +46,7 @@ pub enum Created {
     Campaign(CampaignView),
     Snapshot(SnapshotView),
     Share(ShareView),
+    ClickShare(ClickShareView),
     Import(Box<ImportView>),
 }
 
@@ -113,7 +115,7 @@ impl Core {
                 Created::Campaign(self.campaign_view(found.ok_or_else(gone)?.record)?)
             }
             StoredOutcome::Snapshot(id) => Created::Snapshot(self.snapshots().get(context, &id).await?),
-            StoredOutcome::Share(id) => Created::Share(self.snapshots().share_again(id).await?),
+            StoredOutcome::Share(id) => self.snapshots().share_again(id).await?,
             StoredOutcome::Import(id) => {
                 let Some(import) = self.snapshots().import_again(id).await? else {
                     // Nothing of the import is left and no rule rejected it, so the request may run again.

@@ -5,6 +5,7 @@ use url::Url;
 
 use crate::model::Invalid;
 use crate::model::domain::{Domain, HostName};
+use crate::model::id::Id;
 use crate::model::short_code::ShortCode;
 
 /// The parts of `public_url`.
@@ -72,6 +73,11 @@ impl Site {
             (None, Some(name)) => format!("https://{name}"),
             (None, None) => self.base.clone(),
         }
+    }
+
+    /// Returns the link that opens the page of a share.
+    pub fn share_link(&self, id: Id) -> String {
+        format!("{}/?share={id}", self.base)
     }
 
     /// Returns the short URL of a code.

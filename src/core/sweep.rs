@@ -1,5 +1,6 @@
 //! The sweep: removes what nothing needs any more. These are the remains of unfinished imports and snapshots,
-//! stored outcomes older than a day, and tombstones and expired keys past `links.tombstone_days`.
+//! stored outcomes older than a day, shares of statistics that show nothing any more, and tombstones and expired keys
+//! past `links.tombstone_days`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::log::{Position, Put};
 use crate::model::key::Reach;
 use crate::table::keys::{self, Kind};
-use crate::table::record::{OutcomeRecord, Stored, Tombstone};
+use crate::table::record::{OutcomeRecord, ShareRecord, Stored, Tombstone};
 
 /// Records removed per Change by the sweep.
 const REMOVALS_PER_CHANGE: usize = 1_024;
@@ -61,7 +62,7 @@ impl Core {
         }
     }
 
-    /// Removes the stored outcomes, tombstones and keys that have expired at `now`. Returns how many records were
+    /// Removes the stored outcomes, tombstones, shares of statistics and keys that have expired at `now`. Returns how many records were
     /// removed. A record that changes during the sweep stays.
     pub async fn sweep_expired(&self, now: Timestamp) -> Result<usize, Error> {
         let (expired, totals) = self.blocking(move |shared| shared.expired(now)).await?;
@@ -99,11 +100,11 @@ impl Core {
 }
 
 impl Shared {
-    /// Returns keys and revisions of the outcomes, tombstones and API keys that have expired at `now`, and the
+    /// Returns keys and revisions of the outcomes, tombstones, shares and API keys that have expired at `now`, and the
     /// removals of the totals that the links of these tombstones have left.
     fn expired(&self, now: Timestamp) -> Result<(Vec<(Bytes, Position)>, Vec<Put>), Error> {
         let kept = i64::from(self.settings.tombstone_days) * DAY_MILLIS;
-        let (mut expired, mut deleted) = (Vec::new(), BTreeSet::new());
+        let (mut expired, mut shares, mut deleted) = (Vec::new(), Vec::new(), BTreeSet::new());
         self.table.each_raw(&Kind::Outcome.prefix(), &mut |key, revision, value| {
             if is_over(&OutcomeRecord::decode(value)?, now) {
                 expired.push((Bytes::copy_from_slice(key), revision));
@@ -118,6 +119,19 @@ impl Shared {
             }
             Ok(())
         })?;
+        self.table.each_raw(&Kind::Share.prefix(), &mut |key, revision, value| {
+            // Shares of snapshots have no end.
+            if let ShareRecord::Clicks(share) = ShareRecord::decode(value)? {
+                shares.push((Bytes::copy_from_slice(key), revision, share));
+            }
+            Ok(())
+        })?;
+        // Behind the walk, which keeps the store open while it lasts.
+        for (key, revision, share) in shares {
+            if !self.is_open(&share, now.as_millis())? {
+                expired.push((key, revision));
+            }
+        }
         let directory = self.directory.load();
         for versioned in directory.keys_within(&Reach::Instance) {
             let Some(end) = versioned.record.expires_at.filter(|end| *end <= now) else { continue };

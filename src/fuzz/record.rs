@@ -6,14 +6,14 @@ use crate::model::campaign::Campaign;
 use crate::model::contact::ContactKey;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::key::ApiKey;
-use crate::model::snapshot::{Import, Share, Snapshot};
+use crate::model::snapshot::{Import, Snapshot};
 use crate::model::tag::Tag;
 use crate::model::webhook::WebhookSecret;
 use crate::model::workspace::{Company, Workspace};
 use crate::table::keys;
 use crate::table::record::{
-    AliasRecord, Applied, Cell, Chunk, FrozenId, LinkAt, Number, OutcomeRecord, Staged, Stored, TagName,
-    Tombstone, WaitingDeliveries, WorkMark, decode_clicks, encode_clicks,
+    AliasRecord, Applied, Cell, Chunk, FrozenId, LinkAt, Number, OutcomeRecord, ShareRecord, Staged, Stored,
+    TagName, Tombstone, WaitingDeliveries, WorkMark, decode_clicks, encode_clicks,
 };
 
 /// All kinds of records and keys.
@@ -33,7 +33,7 @@ static KINDS: &[fn(&[u8])] = &[
     stored::<Campaign>,
     stored::<Snapshot>,
     stored::<Chunk>,
-    stored::<Share>,
+    stored::<ShareRecord>,
     stored::<Import>,
     stored::<FrozenId>,
     stored::<WorkMark>,

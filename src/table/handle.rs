@@ -16,7 +16,7 @@ use super::error::{Error, StoreError};
 use super::found::{Found, decoded};
 use super::index;
 use super::keys::{self, Kind};
-use super::record::{self, AliasRecord, Applied, Cell, Corrupt, Number, Stored};
+use super::record::{self, AliasRecord, Applied, Cell, Corrupt, Number, ShareRecord, Stored};
 use super::settings::Settings;
 use super::staged::{self, ReadView};
 use super::store::{self, Store};
@@ -24,6 +24,7 @@ use super::waiters::{AppliedCallback, Waiters};
 use crate::clicks::counter;
 use crate::clock::Timestamp;
 use crate::log::Position;
+use crate::model::click_share::ClickShare;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::Link;
@@ -249,6 +250,32 @@ impl Table {
             workspace.map_or_else(|| Bytes::copy_from_slice(&Kind::Snapshot.prefix()), keys::snapshots_of);
         self.read(|store| {
             let pairs = store.prefix(&prefix).take(most);
+            pairs.map(|pair| pair.map(|_| 1)).sum()
+        })
+    }
+
+    /// Returns the shares of statistics of a workspace, in order of their ids.
+    pub fn click_shares_of(&self, workspace: WorkspaceNumber) -> Result<Vec<ClickShare>, Error> {
+        self.read(|store| {
+            let mut shares = Vec::new();
+            for pair in store.prefix(&keys::shares_of(workspace)) {
+                let (index, _) = pair?;
+                let Some(key) = keys::listed_share(&index) else { continue };
+                // As of snapshots: the entry is written first.
+                if let Some(Found { record: ShareRecord::Clicks(share), .. }) =
+                    decoded(store, &key, ShareRecord::decode)?
+                {
+                    shares.push(share);
+                }
+            }
+            Ok(shares)
+        })
+    }
+
+    /// Returns the number of shares of statistics of a workspace, not more than `most`.
+    pub fn click_share_count(&self, workspace: WorkspaceNumber, most: usize) -> Result<usize, Error> {
+        self.read(|store| {
+            let pairs = store.prefix(&keys::shares_of(workspace)).take(most);
             pairs.map(|pair| pair.map(|_| 1)).sum()
         })
     }

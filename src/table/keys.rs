@@ -94,6 +94,8 @@ kinds! {
     ListedByCampaign = b'C',
     /// Domain: number of links on it.
     DomainLinkCount = b'D',
+    /// Workspace, share id: nothing. Lists the shares of statistics of a workspace.
+    ShareOfWorkspace = b'E',
     /// Workspace, link id: [`index_value`] of a link with placeholders.
     Fillable = b'F',
     /// Workspace, tag id, link id: [`index_value`].
@@ -472,6 +474,21 @@ pub fn share(id: Id) -> Bytes {
     key(Kind::Share, &[&id.bits().to_be_bytes()])
 }
 
+/// Returns the key that lists a share of statistics in its workspace.
+pub(super) fn share_of_workspace(workspace: WorkspaceNumber, id: Id) -> Bytes {
+    key(Kind::ShareOfWorkspace, &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
+}
+
+/// Returns the prefix of the keys of [`share_of_workspace`] for one workspace.
+pub(super) fn shares_of(workspace: WorkspaceNumber) -> Bytes {
+    key(Kind::ShareOfWorkspace, &[&workspace.0.to_be_bytes()])
+}
+
+/// Returns the key of the share that a key of [`share_of_workspace`] lists.
+pub(super) fn listed_share(index: &[u8]) -> Option<Bytes> {
+    Some(share(parse_workspace_and_id(Kind::ShareOfWorkspace.rest(index)?)?.1))
+}
+
 /// Returns the key of an import.
 pub fn import(frozen: Id, id: Id) -> Bytes {
     // The content first: its imports are one range.
@@ -705,13 +722,13 @@ mod tests {
     #[test]
     fn kinds_have_their_bytes() {
         let bytes: Vec<u8> = Kind::ALL.iter().map(|kind| kind.byte()).collect();
-        assert_eq!(bytes, b"abcdefghijklmnopqrstuvwxyzABCDFGHIKLMNSTVW");
+        assert_eq!(bytes, b"abcdefghijklmnopqrstuvwxyzABCDEFGHIKLMNSTVW");
         let records: Vec<Kind> = Kind::records().collect();
         assert_eq!((records.len(), records.is_sorted()), (26, true));
         for kind in Kind::ALL {
             assert_eq!(Kind::of(&kind.prefix()), Some(*kind));
         }
-        assert_eq!((Kind::of(b""), Kind::of(b"E"), Kind::of(b"P")), (None, None, None));
+        assert_eq!((Kind::of(b""), Kind::of(b"J"), Kind::of(b"P")), (None, None, None));
     }
 
     /// The keys of a machine without a cluster are those of the first version.

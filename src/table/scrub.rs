@@ -133,7 +133,13 @@ impl Pass {
                 Cell::decode(key, bytes)?;
             }
             // A damaged chunk of the history counts as forgotten. The others have no checksum.
-            Some(Kind::History | Kind::LinkOwner | Kind::CampaignOwner | Kind::SnapshotOfWorkspace) => {}
+            Some(
+                Kind::History
+                | Kind::LinkOwner
+                | Kind::CampaignOwner
+                | Kind::SnapshotOfWorkspace
+                | Kind::ShareOfWorkspace,
+            ) => {}
             _ if key == keys::APPLIED || key == keys::INDEX_VERSION => {}
             _ => return Err(Corrupt::new("a key has an unknown kind").into()),
         }

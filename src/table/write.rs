@@ -15,12 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::error::Error;
-use super::found::decoded;
+use super::found::{Found, decoded};
 use super::history;
 use super::index;
 use super::keys::{self, Kind};
 use super::leaf::Edit;
-use super::record::{Applied, Cell, Number, Staged, Stored};
+use super::record::{Applied, Cell, Number, ShareRecord, Staged, Stored};
 use super::staged::{is_under_way, read};
 use super::store::Store;
 use super::totals::Totals;
@@ -383,6 +383,11 @@ fn derived_of(key: &[u8], value: &[u8]) -> Result<Option<(Bytes, Vec<u8>)>, Erro
         let Snapshot { workspace, id, .. } = Snapshot::decode(value)?;
         return Ok(Some((keys::snapshot_of_workspace(workspace, &id), Vec::new())));
     }
+    if Kind::of(key) == Some(Kind::Share)
+        && let ShareRecord::Clicks(share) = ShareRecord::decode(value)?
+    {
+        return Ok(Some((keys::share_of_workspace(share.workspace, share.id), Vec::new())));
+    }
     Ok(None)
 }
 
@@ -402,6 +407,11 @@ fn write_index(store: &Store, entry: &log::Entry) -> Result<(), Error> {
         && let Some(old) = decoded(store, key, Snapshot::decode)?
     {
         store.remove(&keys::snapshot_of_workspace(old.record.workspace, &old.record.id))?;
+    } else if Kind::of(key) == Some(Kind::Share)
+        && let Some(Found { record: ShareRecord::Clicks(old), .. }) =
+            decoded(store, key, ShareRecord::decode)?
+    {
+        store.remove(&keys::share_of_workspace(old.workspace, old.id))?;
     }
     Ok(())
 }

@@ -50,7 +50,7 @@ impl Visitor {
                 let share = root.and_then(|domain| share::requested_share(domain, visit.query));
                 return share.map_or_else(
                     || not_a_link.respond(self, self.unknown_host(&directory, visit.host)),
-                    |id| self.share(id),
+                    |id| self.share(id, visit),
                 );
             }
         };

@@ -53,10 +53,21 @@ const CONTEXT: &[u8] = b"waypost open 1";
 /// Returns whether one of the cookies proves that the right password was sent.
 pub(crate) fn is_open(link: &Link, cookies: &[HeaderValue], now: Timestamp) -> bool {
     let Some(hash) = &link.options.password else { return false };
+    has_proof(COOKIE, link.id, hash, cookies, now)
+}
+
+/// Returns whether one of the cookies of this name proves that the password of this hash was sent.
+pub(super) fn has_proof(
+    cookie: &str,
+    id: Id,
+    hash: &PasswordHash,
+    cookies: &[HeaderValue],
+    now: Timestamp,
+) -> bool {
     let lines = cookies.iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     // Several cookies may have the name, with different paths: one valid cookie is enough.
-    pairs.filter(|(name, _)| *name == COOKIE).any(|(_, value)| is_good(value, link.id, hash, now))
+    pairs.filter(|(name, _)| *name == cookie).any(|(_, value)| is_good(value, id, hash, now))
 }
 
 fn is_good(value: &str, link: Id, hash: &PasswordHash, now: Timestamp) -> bool {
@@ -76,15 +87,27 @@ pub(crate) fn cookie(
     is_secure: bool,
     now: Timestamp,
 ) -> HeaderValue {
+    proof(COOKIE, link, hash, path, is_secure, now)
+}
+
+/// Returns the `Set-Cookie` header that [`has_proof`] accepts. The name is a token of RFC 6265.
+pub(super) fn proof(
+    cookie: &str,
+    id: Id,
+    hash: &PasswordHash,
+    path: &str,
+    is_secure: bool,
+    now: Timestamp,
+) -> HeaderValue {
     let ends = now.as_millis() / 1_000 + OPEN_FOR;
-    let mac = URL_SAFE_NO_PAD.encode(sign(link, hash, ends).finalize().into_bytes());
+    let mac = URL_SAFE_NO_PAD.encode(sign(id, hash, ends).finalize().into_bytes());
     // Over http a browser would not store a `Secure` cookie, and the password would be asked for again.
     let secure = if is_secure { "; Secure" } else { "" };
     // As browsers send it.
     let path = escape::path(path);
     // `Lax` and not `Strict`: a visitor follows the link from another site, and must stay unlocked.
     let text =
-        format!("{COOKIE}={ends}.{mac}; Path={path}; Max-Age={OPEN_FOR}; HttpOnly; SameSite=Lax{secure}");
+        format!("{cookie}={ends}.{mac}; Path={path}; Max-Age={OPEN_FOR}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::try_from(text).expect("digits, base64 and what names a code hold no control")
 }
 

@@ -1,14 +1,99 @@
-//! `/?share=<id>` on the default domain: the page of a snapshot's share link. It has priority over the
+//! `/?share=<id>` on the default domain: the page of a share, of a snapshot or of statistics. It has priority over the
 //! domain's `rootUrl`.
+//!
+//! A share of statistics may have a password: its form, its limits of guesses and its cookie are those of links.
 
-use hyper::StatusCode;
+use std::future::Future;
+use std::net::IpAddr;
 
-use super::pages;
-use super::request::VisitResponse;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{COOKIE, HeaderValue, SET_COOKIE};
+use hyper::{Response, StatusCode};
+use jiff::tz::TimeZone;
+
+use super::home::home_of;
+use super::pages::{self, PasswordPrompt, ShownPeriod};
+use super::password;
+use super::request::{Visit, VisitResponse};
+use super::submission::{FormRejection, GET_AND_HEAD, not_allowed, rejection};
+use super::unlock::PasswordGuess;
 use super::visitor::Visitor;
+use crate::core::{Error, Period};
+use crate::model::click_share::ClickShare;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;
 use crate::model::snapshot::share_in;
+
+/// The periods of a page of statistics: the value of `interval`, and the name.
+const PERIODS: [(&str, &str, Period); 5] = [
+    ("7d", "7 days", Period::Days(7)),
+    ("30d", "30 days", Period::Days(30)),
+    ("90d", "90 days", Period::Days(90)),
+    ("365d", "365 days", Period::Days(365)),
+    ("all", "all", Period::All),
+];
+
+/// The place of the period that a page shows at first.
+const PERIOD_DEFAULT: usize = 1;
+
+/// Longest name of a time zone that is looked up, in bytes. The longest of the IANA database has 32.
+const ZONE_MAX: usize = 64;
+
+/// What a visit to a page of statistics asks for.
+struct PageRequest {
+    id: Id,
+    cookies: Vec<HeaderValue>,
+    /// A place in [`PERIODS`].
+    period: usize,
+    zone: TimeZone,
+    address: IpAddr,
+}
+
+impl PageRequest {
+    fn of(id: Id, visit: &Visit<'_>) -> PageRequest {
+        let query = visit.query.unwrap_or_default().as_bytes();
+        let value = |name: &str| url::form_urlencoded::parse(query).find(|(key, _)| key == name);
+        let period =
+            value("interval").and_then(|(_, text)| PERIODS.iter().position(|(name, ..)| *name == text));
+        // Short names only: the look-up compares with the names of all zones.
+        let zone = value("timezone").filter(|(_, name)| name.len() <= ZONE_MAX);
+        // A page and no error for what is wrong: a person may have shortened the address.
+        let zone =
+            zone.and_then(|(_, name)| TimeZone::get(&name).ok()).filter(|zone| zone.iana_name().is_some());
+        PageRequest {
+            id,
+            cookies: visit.headers.get_all(COOKIE).iter().cloned().collect(),
+            period: period.unwrap_or(PERIOD_DEFAULT),
+            zone: zone.unwrap_or(TimeZone::UTC),
+            address: visit.address(),
+        }
+    }
+
+    /// Returns the addresses of the page, one for each period.
+    fn periods(&self) -> Vec<ShownPeriod> {
+        let url = |interval: &str| {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            query.append_pair("share", &self.id.to_string()).append_pair("interval", interval);
+            // Not for UTC, which is the default.
+            if let Some(name) = self.zone.iana_name().filter(|_| self.zone != TimeZone::UTC) {
+                query.append_pair("timezone", name);
+            }
+            format!("/?{}", query.finish())
+        };
+        let shown = |(at, (interval, name, _)): (usize, &(&str, &'static str, Period))| ShownPeriod {
+            name,
+            url: url(interval),
+            is_shown: at == self.period,
+        };
+        PERIODS.iter().enumerate().map(shown).collect()
+    }
+
+    /// Returns the name of the cookie, one for each share: all have the same path.
+    fn cookie(&self) -> String {
+        format!("waypost_share_{}", self.id)
+    }
+}
 
 /// Returns the share that a visit to the root requests. What cannot be the id of a share requests none, since
 /// other sites append `share=facebook` to addresses.
@@ -19,19 +104,107 @@ pub(super) fn requested_share(domain: &Domain, query: Option<&str>) -> Option<Id
 
 impl Visitor {
     /// Answers with the page of a share, or with 404 if there is none.
-    pub(super) fn share(&self, id: Id) -> VisitResponse {
-        let snapshots = self.state.snapshots.clone();
+    pub(super) fn share(&self, id: Id, visit: &Visit<'_>) -> VisitResponse {
+        let (visitor, request) = (self.clone(), PageRequest::of(id, visit));
         VisitResponse::Later(Box::pin(async move {
-            match snapshots.share_page(id).await {
-                Ok(Some((share, url))) => pages::share(&share, &url),
+            match visitor.state.snapshots.share_page(id).await {
+                Ok(Some((share, url))) => return pages::share(&share, &url),
+                Ok(None) => {}
+                Err(error) => return unreadable(&error),
+            }
+            match visitor.links.click_share(id).await {
+                Ok(Some(share)) => visitor.show_statistics(&request, &share).await,
                 Ok(None) => pages::error(StatusCode::NOT_FOUND),
-                Err(error) => {
-                    tracing::debug!(%error, "the page of a share cannot be read");
-                    pages::unavailable()
-                }
+                Err(error) => unreadable(&error),
             }
         }))
     }
+
+    /// Answers the form for the password of a share of statistics. `form` reads the body.
+    pub(super) fn unlock_share<F>(&self, id: Id, visit: &Visit<'_>, form: F) -> VisitResponse
+    where
+        F: Future<Output = Result<Bytes, StatusCode>> + Send + 'static,
+    {
+        let (visitor, request) = (self.clone(), PageRequest::of(id, visit));
+        let rejection = rejection(visit.headers, visit.host);
+        VisitResponse::Later(Box::pin(async move {
+            match visitor.links.click_share(id).await {
+                Ok(Some(share)) => visitor.unlock_statistics(request, &share, rejection, form).await,
+                // As for a link: other shares have no form.
+                Ok(None) if rejection.is_some() => not_allowed(GET_AND_HEAD),
+                Ok(None) => pages::error(StatusCode::NOT_FOUND),
+                Err(error) => unreadable(&error),
+            }
+        }))
+    }
+
+    /// Returns the page of a share, or the form for its password.
+    async fn show_statistics(&self, request: &PageRequest, share: &ClickShare) -> Response<Full<Bytes>> {
+        let now = self.links.clock().now();
+        let is_open = |hash| password::has_proof(&request.cookie(), share.id, hash, &request.cookies, now);
+        if share.password.as_ref().is_none_or(is_open) {
+            return self.statistics(request, share).await;
+        }
+        self.ask_for_password(PasswordPrompt::First)
+    }
+
+    async fn unlock_statistics<F>(
+        &self,
+        request: PageRequest,
+        share: &ClickShare,
+        rejection: Option<FormRejection>,
+        form: F,
+    ) -> Response<Full<Bytes>>
+    where
+        F: Future<Output = Result<Bytes, StatusCode>> + Send,
+    {
+        let Some(hash) = &share.password else { return not_allowed(GET_AND_HEAD) };
+        match rejection {
+            None => {}
+            Some(FormRejection::Foreign) => return pages::foreign_form(),
+            Some(FormRejection::NoForm) => return pages::error(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        }
+        let form = match form.await {
+            Ok(form) => form,
+            Err(status) => return pages::error(status),
+        };
+        let guess = PasswordGuess { id: share.id, hash, address: request.address };
+        let check = |password| self.links.is_share_password(share, password);
+        if let Err(why) = self.guess(guess, &form, check).await {
+            return self.ask_for_password(why);
+        }
+        // The page itself and no redirect: where cookies are blocked, that would end at the form again.
+        let mut response = self.statistics(&request, share).await;
+        let is_secure = self.links.site().base_url().starts_with("https:");
+        let now = self.links.clock().now();
+        let cookie = password::proof(&request.cookie(), share.id, hash, "/", is_secure, now);
+        response.headers_mut().insert(SET_COOKIE, cookie);
+        response
+    }
+
+    fn ask_for_password(&self, why: PasswordPrompt) -> Response<Full<Bytes>> {
+        let directory = self.links.directory();
+        // The first start creates the default domain, and `requested_share` has found it.
+        let Some(domain) = directory.domain(DomainNumber::DEFAULT) else { return pages::unavailable() };
+        pages::password(why, self.links.schemes(), &home_of(domain, &self.links))
+    }
+
+    async fn statistics(&self, request: &PageRequest, share: &ClickShare) -> Response<Full<Bytes>> {
+        let (_, _, period) = &PERIODS[request.period];
+        match self.links.shared_statistics(share, period.clone(), request.zone.clone()).await {
+            Ok(statistics) => pages::statistics(&statistics, &request.periods()),
+            // Deleted since the share was read, or the operator keeps no details any more.
+            Err(Error::NotFound(_) | Error::Rule(_)) => pages::error(StatusCode::NOT_FOUND),
+            Err(error) => unreadable(&error),
+        }
+    }
+}
+
+/// Returns the response if the store cannot be read at the moment.
+fn unreadable(error: &Error) -> Response<Full<Bytes>> {
+    // Debug: any visitor can cause this line.
+    tracing::debug!(%error, "the page of a share cannot be read");
+    pages::unavailable()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::rule::{Evaluation, Verdict, VisitFacts};
 use super::rules::judge;
 use super::submission::{GET_AND_HEAD, Submission, not_allowed, rejection};
 use super::visitor::{LookupFailed, Visitor};
-use super::{pages, redirect, validity};
+use super::{pages, redirect, share, validity};
 use crate::cache::entry::{Action, Entry};
 use crate::core::CONTACT_PATH;
 use crate::model::domain::Domain;
@@ -63,8 +63,13 @@ impl Visitor {
                     (LinkAddress::Codes(Arc::clone(domain), shorter_codes(domain, visit.path)), "")
                 }
                 Err(NotALink::Unready) => return VisitResponse::Now(pages::unavailable()),
-                Err(NotALink::NoDomain | NotALink::Root(_)) => {
-                    return VisitResponse::Now(not_allowed(GET_AND_HEAD));
+                Err(not_a_link @ (NotALink::NoDomain | NotALink::Root(_))) => {
+                    let root = not_a_link.root().filter(|_| *visit.method == Method::POST);
+                    let share = root.and_then(|domain| share::requested_share(domain, visit.query));
+                    return share.map_or_else(
+                        || VisitResponse::Now(not_allowed(GET_AND_HEAD)),
+                        |id| self.unlock_share(id, visit, form),
+                    );
                 }
             }
         };

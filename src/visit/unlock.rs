@@ -3,6 +3,7 @@
 //! click itself.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,11 +21,23 @@ use super::visitor::Visitor;
 use crate::cache::entry::{Action, Entry};
 use crate::core::Error;
 use crate::model::domain::Domain;
-use crate::model::link::{PASSWORD_TEXT_MAX, Password};
+use crate::model::id::Id;
+use crate::model::link::{PASSWORD_TEXT_MAX, Password, PasswordHash};
 
 /// Largest form in bytes: a password in its longest spelling with every byte percent-encoded, and space for fields
 /// that password managers add. Past it: 413.
 pub const FORM_MAX: usize = 3 * PASSWORD_TEXT_MAX + 1024;
+
+/// A password that a visitor sends.
+#[derive(Clone, Copy)]
+pub(super) struct PasswordGuess<'a> {
+    /// The id of the link or share.
+    pub(super) id: Id,
+    /// The hash of its password.
+    pub(super) hash: &'a PasswordHash,
+    /// The address of the visitor.
+    pub(super) address: IpAddr,
+}
 
 impl Visitor {
     /// Checks the password that a visitor sends to the link `entry`, and follows the link. `form` reads the
@@ -63,38 +76,58 @@ impl Visitor {
         };
         let home = home_of(&domain, &self.links);
         let prompt = |why| pages::password(why, self.links.schemes(), &home);
-        // Not counted: no link can have such a password, so nothing was guessed.
-        let Some(password) = password_in(&form) else { return prompt(PasswordPrompt::Wrong) };
-        let (attempts, link) = (&self.state.attempts, &conditional.link);
-        let target = attempts.target(link.id, hash);
-        if let Err(Locked(left)) = attempts.begin(target, address, Instant::now()) {
-            // Rounded up, so that a client that waits exactly this time is not rejected again.
-            return prompt(PasswordPrompt::Locked { seconds: left.as_secs() + 1 });
-        }
-        match self.links.is_password(link, password).await {
-            Ok(false) => {
-                if attempts.locked(target, Instant::now()).is_some() {
-                    let link = link.id;
-                    tracing::warn!(%link, "guesses locked a link's password for up to an hour");
-                }
-                prompt(PasswordPrompt::Wrong)
-            }
-            Ok(true) => {
-                // A right password must not use up the attempts of its address.
-                attempts.take_back(target, address);
+        let link = &conditional.link;
+        let guess = PasswordGuess { id: link.id, hash, address };
+        match self.guess(guess, &form, |password| self.links.is_password(link, password)).await {
+            Ok(()) => {
                 let hash = hash.clone();
                 // The body may have taken seconds, and the link may have changed: it is loaded again.
                 self.resolve_and_follow(link_address, facts, Some(hash)).await
             }
+            Err(why) => prompt(why),
+        }
+    }
+
+    /// Checks the password in a form by `check`, within the limits of guesses. Fails with the reason for which the page
+    /// asks again.
+    pub(super) async fn guess<F>(
+        &self,
+        PasswordGuess { id, hash, address }: PasswordGuess<'_>,
+        form: &[u8],
+        check: impl FnOnce(Password) -> F,
+    ) -> Result<(), PasswordPrompt>
+    where
+        F: Future<Output = Result<bool, Error>>,
+    {
+        // Not counted: no link can have such a password, so nothing was guessed.
+        let password = password_in(form).ok_or(PasswordPrompt::Wrong)?;
+        let attempts = &self.state.attempts;
+        let target = attempts.target(id, hash);
+        if let Err(Locked(left)) = attempts.begin(target, address, Instant::now()) {
+            // Rounded up, so that a client that waits exactly this time is not rejected again.
+            return Err(PasswordPrompt::Locked { seconds: left.as_secs() + 1 });
+        }
+        match check(password).await {
+            Ok(false) => {
+                if attempts.locked(target, Instant::now()).is_some() {
+                    tracing::warn!(link = %id, "guesses locked a link's password for up to an hour");
+                }
+                Err(PasswordPrompt::Wrong)
+            }
+            Ok(true) => {
+                // A right password must not use up the attempts of its address.
+                attempts.take_back(target, address);
+                Ok(())
+            }
             // The password was not checked, so the attempt is not used up.
             Err(Error::Busy) => {
                 attempts.take_back(target, address);
-                prompt(PasswordPrompt::Busy)
+                Err(PasswordPrompt::Busy)
             }
             // The attempt stays counted, so that a broken hash cannot flood the log.
             Err(error) => {
                 tracing::warn!(%error, "a password could not be checked");
-                prompt(PasswordPrompt::Busy)
+                Err(PasswordPrompt::Busy)
             }
         }
     }

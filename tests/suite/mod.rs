@@ -20,6 +20,8 @@ mod cases;
 mod certificate_faults;
 mod certificate_time;
 mod certificates;
+/// Shares of statistics.
+mod click_shares;
 /// The commands that are clients of a server.
 mod click_backups;
 mod click_exports;

@@ -51,6 +51,9 @@ fn belongings(victim: &Tenant, client: &mut Client) -> BTreeMap<&'static str, St
         "campaignId": campaign, "tagIds": [ids["/api/v1/tags"]],
     });
     let link = make(client, "/api/v1/links", link, "/link/id");
+    let clicks = json!({"linkId": link});
+    let clicks = make(client, "/api/v1/analytics/shares", clicks, "/share/id");
+    ids.insert("/api/v1/analytics/shares", clicks);
     for path in ["/api/v1/links", "/links", "/api/links"] {
         ids.insert(path, link.clone());
     }

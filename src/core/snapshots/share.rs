@@ -5,10 +5,11 @@ use crate::core::commit::{Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Snapshots;
+use crate::core::idempotency::Created;
 use crate::model::id::{ForeignId, Id};
 use crate::model::snapshot::{Share, ShareKind, Snapshot, SnapshotKind};
-use crate::table::keys;
-use crate::table::record::{Stored, StoredOutcome};
+use crate::table::record::{ShareRecord, Stored, StoredOutcome};
+use crate::table::{Found, keys};
 
 /// The content of a share's page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,12 +69,14 @@ impl Snapshots {
     }
 
     /// Returns a share and its snapshot, or `None` if either does not exist.
-    pub(super) async fn find_share(
-        &self,
-        id: Id,
-    ) -> Result<Option<(crate::table::Found<Share>, crate::table::Found<Snapshot>)>, Error> {
+    pub(super) async fn find_share(&self, id: Id) -> Result<Option<(Found<Share>, Found<Snapshot>)>, Error> {
         self.blocking(move |shared| {
-            let Some(share) = shared.table.get::<Share>(&keys::share(id))? else { return Ok(None) };
+            let Some(Found { revision, record: ShareRecord::Snapshot(record) }) =
+                shared.table.get::<ShareRecord>(&keys::share(id))?
+            else {
+                return Ok(None);
+            };
+            let share = Found { revision, record };
             let snapshot = shared.table.get::<Snapshot>(&keys::snapshot(&share.record.snapshot))?;
             // A snapshot that was created later under the same id was not shared.
             let same = snapshot.filter(|snapshot| snapshot.record.frozen == share.record.frozen);
@@ -95,9 +98,12 @@ impl Snapshots {
         }))
     }
 
-    /// Returns a share, for a repeated request.
-    pub(in crate::core) async fn share_again(&self, id: Id) -> Result<ShareView, Error> {
-        let found = self.record::<Share>(keys::share(id)).await?;
-        found.map(|found| self.share_view(found.record)).ok_or(Error::NotFound("share"))
+    /// Returns a share of either kind, for a repeated request.
+    pub(in crate::core) async fn share_again(&self, id: Id) -> Result<Created, Error> {
+        let found = self.record::<ShareRecord>(keys::share(id)).await?;
+        match found.ok_or(Error::NotFound("share"))?.record {
+            ShareRecord::Snapshot(share) => Ok(Created::Share(self.share_view(share))),
+            ShareRecord::Clicks(share) => Ok(Created::ClickShare(self.shared.click_share_view(share))),
+        }
     }
 }

@@ -49,7 +49,7 @@ impl Snapshots {
     }
 
     pub(super) fn share_view(&self, share: Share) -> ShareView {
-        ShareView { url: format!("{}/?share={}", self.shared.site.base_url(), share.id), share }
+        ShareView { url: self.shared.site.share_link(share.id), share }
     }
 
     fn workspace_name(&self, number: WorkspaceNumber) -> ForeignId {

@@ -23,6 +23,7 @@ pub(in crate::core) enum Capped {
     Tags(WorkspaceNumber),
     Campaigns(WorkspaceNumber),
     Snapshots(WorkspaceNumber),
+    ClickShares(WorkspaceNumber),
     /// Bytes of records in memory: see [`super::growth`].
     Memory(Tenant),
 }

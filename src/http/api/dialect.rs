@@ -30,7 +30,7 @@ pub use crate::analytics::query::totals::ClickTotals;
 pub use crate::analytics::values::UtmName;
 pub use crate::core::{
     ANALYTICS_ROWS_MAX, About, AnalyticsQuery, AnalyticsView, Bulk, BulkView, CampaignPage, CampaignView,
-    Created, Cursor, DomainView, FailedRow, ImportView, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery,
+    ClickShareView, Created, Cursor, DomainView, FailedRow, ImportView, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery,
     LinkView, ListRange, Page, Paging, Period, ROWS_MAX, Rendered, ShareView, SnapshotView, Sort,
     WebhookSecretView, WorkspaceView, link_of_row,
 };
@@ -41,6 +41,7 @@ pub use crate::webhooks::Attempt;
 
 use crate::clock::Timestamp;
 use crate::http::api::query::Query;
+use crate::model::click_share::ClickShareDraft;
 use crate::model::campaign::{CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::domain::{DomainDraft, DomainEdit};
 use crate::model::id::{ForeignId, Id};
@@ -226,6 +227,9 @@ pub enum Command {
     UnlockPassword(Id),
     Deliveries(Id),
     Analytics(Box<AnalyticsQuery>, AnalyticsFormat),
+    ShareClicks(ClickShareDraft),
+    ClickShares,
+    RevokeClickShare(Id),
     Render {
         text: Box<str>,
         contact: Option<ForeignId>,
@@ -344,6 +348,10 @@ impl Command {
             | Command::UpdateTag(..)
             | Command::DeleteTag(_)
             | Command::CreateCampaign(_)
+            // Also the list: its links show statistics without a key, so also after the key is revoked.
+            | Command::ShareClicks(_)
+            | Command::ClickShares
+            | Command::RevokeClickShare(_)
             | Command::UpdateCampaign(..) => Scope::LinksWrite,
             Command::OfSnapshots(command) => command.scope(),
             // A domain that is added counts as verified, so it takes an admin.
@@ -376,6 +384,7 @@ impl Command {
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
             | Command::Analytics(..)
+            | Command::ClickShares
             | Command::Render { .. }
             | Command::Tags
             | Command::Campaigns(_)
@@ -400,6 +409,8 @@ impl Command {
             | Command::UpdateTag(..)
             | Command::DeleteTag(_)
             | Command::CreateCampaign(_)
+            | Command::ShareClicks(_)
+            | Command::RevokeClickShare(_)
             | Command::UpdateCampaign(..)
             | Command::CreateDomain(_)
             | Command::UpdateDomain(..)

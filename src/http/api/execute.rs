@@ -115,6 +115,11 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::Analytics(query, format) => {
             Reply::Analytics(Box::new(links.analytics(context, *query).await?), format)
         }
+        Command::ShareClicks(draft) => {
+            created(Created::ClickShare(links.share_clicks(context, draft).await?))
+        }
+        Command::ClickShares => Reply::ClickShares(links.click_shares(context).await?),
+        Command::RevokeClickShare(id) => done(links.revoke_click_share(context, id).await?),
         Command::Render { text, contact } => {
             Reply::Rendered(tenants.render(context, &text, contact.as_ref()).await?)
         }

@@ -13,6 +13,7 @@ mod entity;
 mod link;
 mod outcome;
 mod owner;
+mod share;
 mod snapshot;
 mod webhook;
 
@@ -27,6 +28,7 @@ pub use self::link::{LinkAt, Staged, Tombstone};
 pub use self::outcome::{OutcomeRecord, StoredBulk, StoredOutcome};
 pub(in crate::table) use self::owner::unchecked;
 pub use self::owner::{Owned, Owner};
+pub use self::share::ShareRecord;
 pub use self::snapshot::{Chunk, FrozenId, FrozenLink, WorkMark};
 pub use self::webhook::{WaitingDeliveries, WaitingDelivery};
 

@@ -21,6 +21,7 @@ mod pixels;
 mod preview;
 mod share;
 mod shown;
+mod statistics;
 mod tags;
 
 pub use self::cloaked::cloaked;
@@ -34,3 +35,4 @@ pub use self::pixels::pixels;
 pub use self::preview::preview;
 pub use self::share::share;
 pub use self::shown::{Shown, shown};
+pub use self::statistics::{ShownPeriod, statistics};

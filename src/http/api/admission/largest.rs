@@ -27,6 +27,9 @@ const CAMPAIGN_BYTES: usize = 2_400;
 /// ids of 64, and a text in a buffer of twice its length.
 const SNAPSHOT_BYTES: usize = 4 * 1024;
 
+/// Most bytes of one share of statistics as record, view and text: a hash, ids and its link.
+const CLICK_SHARE_BYTES: usize = 2 * 1_024;
+
 /// Most bytes of one domain or of the deliveries of one link: a few URLs of some KB.
 const SOME_ADDRESSES: usize = 128 * 1024;
 
@@ -78,6 +81,7 @@ pub(in crate::http::api) async fn largest(
         Command::Analytics(query, _) => ANALYTICS_ROW_BYTES * query.limit,
         // Their number is capped for each workspace, so the bound needs no look-up.
         Command::Tags => TAG_BYTES * crate::core::TAGS_MAX,
+        Command::ClickShares => CLICK_SHARE_BYTES * crate::core::CLICK_SHARES_MAX,
         Command::Campaigns(_) => CAMPAIGN_BYTES * crate::core::CAMPAIGNS_MAX,
         Command::Domain(_)
         | Command::CreateDomain(_)
@@ -114,6 +118,8 @@ pub(in crate::http::api) async fn largest(
         | Command::CreateTag { .. }
         | Command::UpdateTag(..)
         | Command::DeleteTag(_)
+        | Command::ShareClicks(_)
+        | Command::RevokeClickShare(_)
         | Command::CreateCampaign(_)
         | Command::Campaign(_)
         | Command::UpdateCampaign(..)

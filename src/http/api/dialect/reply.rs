@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::{
-    AnalyticsFormat, AnalyticsView, Attempt, CampaignPage, CampaignView, Created, DomainView, Explanation,
+    AnalyticsFormat, AnalyticsView, Attempt, CampaignPage, CampaignView, ClickShareView, Created, DomainView, Explanation,
     ImportView, KeyView, LinkView, Page, Rendered, ShareView, SnapshotView, WebhookSecretView, WorkspaceView,
 };
 use crate::json;
@@ -110,6 +110,7 @@ pub enum Reply {
     Explained(Box<Explanation>),
     Deliveries(Vec<Attempt>),
     Analytics(Box<AnalyticsView>, AnalyticsFormat),
+    ClickShares(Vec<ClickShareView>),
     Rendered(Rendered),
     Tags(Vec<Tag>),
     Tag(Tag),

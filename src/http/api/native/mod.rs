@@ -7,6 +7,7 @@
 
 mod analytics;
 mod campaigns;
+mod click_shares;
 mod domains;
 mod error;
 mod explain;
@@ -84,6 +85,10 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/api/v1/links/{id}/password-lock", BodyKind::None, |request| read(request, Command::UnlockPassword(links::id(request)?))),
     endpoint("GET", "/api/v1/links/{id}/deliveries", BodyKind::None, |request| read(request, Command::Deliveries(links::id(request)?))),
     endpoint("GET", "/api/v1/analytics", BodyKind::None, analytics::parse),
+    // Before `{what}`, which is any word.
+    endpoint("GET", "/api/v1/analytics/shares", BodyKind::None, |request| read(request, Command::ClickShares)),
+    endpoint("POST", "/api/v1/analytics/shares", BodyKind::Plain, |request| noted(request, click_shares::create, click_shares::NEW)),
+    endpoint("DELETE", "/api/v1/analytics/shares/{id}", BodyKind::None, |request| read(request, Command::RevokeClickShare(request.id("share")?))),
     endpoint("GET", "/api/v1/analytics/{what}", BodyKind::None, analytics::parse_by_name),
     endpoint("POST", "/api/v1/render", BodyKind::Plain, |request| noted(request, links::render, links::TEMPLATE)),
     endpoint("GET", "/api/v1/tags", BodyKind::None, |request| read(request, Command::Tags)),

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::analytics::{AnalyticsJson, csv};
 use super::campaigns::CampaignJson;
+use super::click_shares::ClickShareJson;
 use super::domains::DomainJson;
 use super::explain::ExplanationJson;
 use super::keys::KeyJson;
@@ -28,6 +29,7 @@ pub(super) fn reply(reply: &Reply) -> Body {
         Reply::Deliveries(all) => all_named("deliveries", all, DeliveryJson::of),
         Reply::Analytics(view, AnalyticsFormat::Json) => Body::ok(&AnalyticsJson::of(view)),
         Reply::Analytics(view, AnalyticsFormat::Csv) => csv(view),
+        Reply::ClickShares(all) => all_named("shares", all, ClickShareJson::of),
         Reply::Rendered(rendered) => Body::ok(&RenderedJson::of(rendered)),
         Reply::Tags(all) => all_named("tags", all, TagJson::of),
         Reply::Tag(tag) => named("tag", &TagJson::of(tag)),
@@ -63,6 +65,7 @@ fn created(created: &Created, secret: Option<&str>) -> Body {
         Created::WebhookSecret(secret) => new("webhookSecret", &SecretJson::of(secret)),
         Created::Campaign(campaign) => new("campaign", &CampaignJson::of(campaign)),
         Created::Snapshot(snapshot) => new("snapshot", &SnapshotJson::of(snapshot)),
+        Created::ClickShare(share) => new("share", &ClickShareJson::of(share)),
         Created::Share(share) => new("share", &ShareJson::of(share)),
         Created::Import(import) => {
             // The import continues after the response, and clients poll it by its id.

@@ -1,0 +1,101 @@
+//! Shares of statistics in the native dialect.
+
+use serde::Serialize;
+
+use crate::formats::waypost::draft::MASK;
+use crate::http::api::dialect::{
+    BadRequest, ClickShareView, Command, RequestParts, ScopedCommand, object, write,
+};
+use crate::json::{AsText, Field, Mistyped, Object};
+use crate::model::Invalid;
+use crate::model::click_share::{ClickShareDraft, SharedClicks};
+use crate::model::id::Id;
+use crate::model::link::Password;
+
+/// The fields of a new share.
+pub(super) const NEW: &[&[&str]] = &[&["linkId", "tagId", "password", "expiresAt", "workspaceId"]];
+
+/// Parses `POST /analytics/shares {linkId | tagId, password?, expiresAt?, workspaceId?}`.
+pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = object(request)?;
+    let password = match body.text("password")?.value() {
+        // It only stands for a hidden password.
+        Some(MASK) => return Err(Invalid::new("password", "must not be ********").into()),
+        Some(text) => Some(Password::parse(text)?),
+        None => None,
+    };
+    let draft = ClickShareDraft { of: of(&body)?, password, expires_at: body.end("expiresAt")?.value() };
+    write(request, &body, Command::ShareClicks(draft))
+}
+
+/// Returns what a new share shows.
+fn of(body: &Object) -> Result<SharedClicks, BadRequest> {
+    // As in a path: an id that no object can have is an object that does not exist.
+    let id = |text: &str, what| text.parse().map_err(|_| BadRequest::NotFound(what));
+    match (body.text("linkId")?, body.text("tagId")?) {
+        (Field::Value(_), Field::Value(_)) => {
+            Err(Invalid::new("tagId", "cannot be given together with linkId").into())
+        }
+        (Field::Value(link), _) => Ok(SharedClicks::Link(id(link, "link")?)),
+        (_, Field::Value(tag)) => Ok(SharedClicks::Tag(id(tag, "tag")?)),
+        _ => Err(Mistyped(Invalid::new("linkId", "is required, or tagId")).into()),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ClickShareJson<'a> {
+    id: AsText<Id>,
+    link_id: Option<AsText<Id>>,
+    tag_id: Option<AsText<Id>>,
+    share_link: &'a str,
+    password: Option<&'static str>,
+    expires_at: String,
+    created_at: String,
+}
+
+impl<'a> ClickShareJson<'a> {
+    pub(super) fn of(view: &'a ClickShareView) -> ClickShareJson<'a> {
+        let share = &view.share;
+        let (link_id, tag_id) = match share.of {
+            SharedClicks::Link(id) => (Some(AsText(id)), None),
+            SharedClicks::Tag(id) => (None, Some(AsText(id))),
+        };
+        ClickShareJson {
+            id: AsText(share.id),
+            link_id,
+            tag_id,
+            share_link: &view.url,
+            // Whether there is a password, and nothing of it.
+            password: share.password.as_ref().map(|_| MASK),
+            expires_at: share.expires_at.to_string(),
+            created_at: share.created_at.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::api::dialect::check_parse;
+
+    #[test]
+    fn shares() {
+        let id = "000000000000000000AB";
+        let share = |of: &str, expires_at: &str| {
+            format!(
+                "ShareClicks(ClickShareDraft {{ of: {of}({id}), password: None, expires_at: {expires_at} }})"
+            )
+        };
+        check_parse(create, &format!(r#"{{"linkId":"{id}"}}"#), Ok(&share("Link", "None")));
+        check_parse(create, &format!(r#"{{"tagId":"{id}","expiresAt":""}}"#), Ok(&share("Tag", "None")));
+        let rule = |field, why| Err(BadRequest::Rule(Invalid::new(field, why)));
+        let both = "cannot be given together with linkId";
+        check_parse(create, r#"{"linkId":"a","tagId":"b"}"#, rule("tagId", both));
+        let masked = format!(r#"{{"linkId":"{id}","password":"********"}}"#);
+        check_parse(create, &masked, rule("password", "must not be ********"));
+        check_parse(create, r#"{"linkId":"a"}"#, Err(BadRequest::NotFound("link")));
+        let missing = Invalid::new("linkId", "is required, or tagId");
+        check_parse(create, "{}", Err(BadRequest::Mistyped(missing)));
+    }
+}

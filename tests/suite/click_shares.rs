@@ -1,0 +1,258 @@
+//! Shares of statistics: a page for visitors without a key, which shows one link or tag and nothing else, for some time.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+use crate::support::http::{Answer, Client, text};
+use crate::support::native::new_key;
+use crate::support::process::poll;
+
+const SHARES: &str = "/api/v1/analytics/shares";
+
+fn start() -> TestApp {
+    TestApp::start_with(|config| config.clicks.flush_interval = Duration::from_millis(50))
+}
+
+/// Shares a link or tag. Returns the share.
+fn share(client: &mut Client, body: &Value) -> Value {
+    client.post(SHARES, body).expect(201, &body.to_string())["share"].clone()
+}
+
+/// Returns the path and query of a share's page.
+fn page_of(share: &Value) -> String {
+    format!("/?share={}", text(share, "id"))
+}
+
+/// Clicks a link and waits until the details are stored.
+fn click(app: &TestApp, code: &str, link: &Value, clicks: u64) {
+    app.visitor().send("GET", &format!("/{code}"), &[("referer", "https://news.test/a")], None);
+    let question = format!("/api/v1/analytics?linkId={}", text(link, "id"));
+    poll("the details", Duration::from_secs(10), || {
+        let answer = app.admin().get(&question).expect(200, "an answer");
+        Some(()).filter(|()| answer["total"]["clicks"] == clicks)
+    });
+}
+
+fn link(app: &TestApp, code: &str, more: &Value) -> Value {
+    let mut body =
+        json!({"url": format!("https://{code}.secret.test/"), "customSlug": code, "title": "A secret"});
+    body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+    app.admin().create(&body)
+}
+
+/// Sends a password to a share's page.
+fn unlock(visitor: &mut Client, page: &str, password: &str) -> Answer {
+    let form = format!("password={password}");
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    visitor.send("POST", page, &headers, Some(form.as_bytes()))
+}
+
+#[test]
+fn a_page_shows_the_clicks_of_its_link_and_nothing_else() {
+    let mut app = start();
+    let shown = link(&app, "shown", &json!({}));
+    let other = link(&app, "other", &json!({}));
+    click(&app, "shown", &shown, 1);
+    click(&app, "other", &other, 1);
+    click(&app, "other", &other, 2);
+    let shared = share(&mut app.admin(), &json!({"linkId": shown["id"]}));
+    assert_eq!((&shared["linkId"], &shared["tagId"]), (&shown["id"], &Value::Null));
+    let page = page_of(&shared);
+    assert_eq!(text(&shared, "shareLink"), format!("http://go.test{page}"));
+    let answer = app.visitor().get(&page);
+    let html = answer.text();
+    assert_eq!(answer.status, 200, "{html}");
+    assert!(html.contains("Clicks of http://go.test/shown"), "{html}");
+    assert!(html.contains("1 click by 1 daily visitor, from ") && html.contains("news.test"), "{html}");
+    // Neither what the link leads to nor other links.
+    for hidden in ["secret", "other"] {
+        assert!(!html.contains(hidden), "{hidden}: {html}");
+    }
+    for (name, value) in [("cache-control", "no-store"), ("x-robots-tag", "noindex")] {
+        assert_eq!(answer.header(name), Some(value));
+    }
+    // Other periods and zones; what is wrong is ignored, and never an error.
+    for more in
+        ["&interval=7d", "&interval=all&timezone=Asia/Kolkata", "&interval=x&timezone=Mars", "&timezone="]
+    {
+        let html = app.visitor().get(&format!("{page}{more}")).text();
+        assert!(html.contains("1 click by 1 daily visitor"), "{more}: {html}");
+    }
+    let html = app.visitor().get(&format!("{page}&interval=all&timezone=Asia/Kolkata")).text();
+    assert!(
+        html.contains("(Asia/Kolkata)") && html.contains("interval=7d&#38;timezone=Asia%2FKolkata"),
+        "{html}"
+    );
+    // The page has no form.
+    assert_eq!(unlock(&mut app.visitor(), &page, "x").status, 405);
+    // A share outlives a restart and its clicks; its id is no key.
+    app = app.restart();
+    assert_eq!(app.visitor().get(&page).status, 200);
+    let mut visitor = app.visitor().with_key(text(&shared, "id"));
+    assert_eq!(visitor.get("/api/v1/analytics").status, 401);
+    // Its link is no snapshot to import.
+    let import = json!({"shareId": shared["id"]});
+    app.admin().post("/api/v1/snapshots/import", &import).refuses(404, "share not found", "no snapshot");
+}
+
+#[test]
+fn a_page_shows_the_links_of_its_tag() {
+    let app = start();
+    let tag =
+        app.admin().post("/api/v1/tags", &json!({"name": "Fair <1>"})).expect(201, "a tag")["tag"].clone();
+    let tagged = link(&app, "tagged", &json!({"tagIds": [tag["id"]]}));
+    let other = link(&app, "other", &json!({}));
+    click(&app, "tagged", &tagged, 1);
+    click(&app, "other", &other, 1);
+    let shared = share(&mut app.admin(), &json!({"tagId": tag["id"]}));
+    let html = app.visitor().get(&page_of(&shared)).text();
+    assert!(html.contains("Clicks of Fair &#60;1&#62;") && html.contains("http://go.test/tagged"), "{html}");
+    assert!(html.contains("1 click by 1 daily visitor") && !html.contains("other"), "{html}");
+    app.admin().delete(&format!("/api/v1/tags/{}", text(&tag, "id"))).expect(200, "deleted");
+    assert_eq!(app.visitor().get(&page_of(&shared)).status, 404);
+}
+
+#[test]
+fn a_share_ends() {
+    let mut app = start();
+    let shown = link(&app, "shown", &json!({}));
+    let of_link = |more: Value| {
+        let mut body = json!({"linkId": shown["id"]});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+        body
+    };
+    let rows = [
+        (json!({"expiresAt": "2020-01-01"}), 422, "expiresAt: must be later than now"),
+        (json!({"expiresAt": "2099-01-01"}), 422, "expiresAt: must be at most five years from now"),
+        (json!({"tagId": shown["id"]}), 422, "tagId: cannot be given together with linkId"),
+        (json!({"password": "********"}), 422, "password: must not be ********"),
+        (json!({"linkId": null}), 400, "linkId: is required, or tagId"),
+        (json!({"linkId": "x"}), 404, "link not found"),
+        (json!({"linkId": null, "tagId": "00000000000000000000"}), 404, "tag not found"),
+    ];
+    for (body, status, why) in rows {
+        app.admin().post(SHARES, &of_link(body)).refuses(status, why, why);
+    }
+    let (by_time, revoked, kept) = (
+        share(&mut app.admin(), &of_link(json!({}))),
+        share(&mut app.admin(), &of_link(json!({}))),
+        share(&mut app.admin(), &of_link(json!({"expiresAt": "2027-06-01"}))),
+    );
+    let listed = |app: &TestApp| {
+        let list = app.admin().get(SHARES).expect(200, "a list");
+        let shares = list["shares"].as_array().expect("shares").iter();
+        shares.map(|share| text(share, "id").to_owned()).collect::<Vec<_>>()
+    };
+    let ids = |shares: &[&Value]| shares.iter().map(|share| text(share, "id").to_owned()).collect::<Vec<_>>();
+    assert_eq!(listed(&app), ids(&[&kept, &revoked, &by_time]));
+    let path = format!("{SHARES}/{}", text(&revoked, "id"));
+    app.admin().delete(&path).expect(200, "revoked");
+    app.admin().delete(&path).refuses(404, "share not found", "twice");
+    assert_eq!(app.visitor().get(&page_of(&revoked)).status, 404);
+    // 30 days without `expiresAt`. The share has ended before the sweep removes its record.
+    app.advance(Duration::from_hours(24 * 30));
+    assert_eq!(app.visitor().get(&page_of(&by_time)).status, 404);
+    assert_eq!(listed(&app), ids(&[&kept]));
+    assert_eq!(app.visitor().get(&page_of(&kept)).status, 200);
+    app = app.restart();
+    assert_eq!(app.visitor().get(&page_of(&kept)).status, 200);
+    app.admin().delete(&format!("/api/v1/links/{}", text(&shown, "id"))).expect(200, "deleted");
+    assert_eq!(app.visitor().get(&page_of(&kept)).status, 404);
+    assert_eq!(listed(&app), Vec::<String>::new());
+}
+
+#[test]
+fn a_password_is_asked_for_and_cannot_be_guessed() {
+    let app = start();
+    let shown = link(&app, "shown", &json!({}));
+    click(&app, "shown", &shown, 1);
+    let body = json!({"linkId": shown["id"], "password": "open sesame"});
+    let shared = share(&mut app.admin(), &body);
+    assert_eq!(shared["password"], "********");
+    let page = page_of(&shared);
+    let mut visitor = app.visitor();
+    let is_form =
+        |answer: &Answer| answer.text().contains("name=\"password\"") && !answer.text().contains("shown");
+    let answer = visitor.get(&page);
+    assert!(answer.status == 200 && is_form(&answer), "{}", answer.text());
+    let wrong = unlock(&mut visitor, &page, "close+sesame");
+    assert!(wrong.status == 403 && is_form(&wrong), "{}", wrong.text());
+    let right = unlock(&mut visitor, &page, "open+sesame");
+    assert!(right.status == 200 && right.text().contains("1 click by 1 daily visitor"), "{}", right.text());
+    let cookie = right.header("set-cookie").expect("a cookie").to_owned();
+    let name = format!("waypost_share_{}=", text(&shared, "id"));
+    assert!(
+        cookie.starts_with(&name) && cookie.ends_with("; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax"),
+        "{cookie}"
+    );
+    let cookie = cookie.split(';').next().expect("a pair");
+    let with_cookie = |page: &str| app.visitor().send("GET", page, &[("cookie", cookie)], None);
+    assert!(with_cookie(&page).text().contains("1 click by 1 daily visitor"));
+    // A cookie opens its own share.
+    let second = share(&mut app.admin(), &body);
+    assert!(is_form(&with_cookie(&page_of(&second))));
+    let stolen = cookie.replacen(text(&shared, "id"), text(&second, "id"), 1);
+    assert!(is_form(&app.visitor().send("GET", &page_of(&second), &[("cookie", &stolen)], None)));
+    // A form of another site, and a body that is no form.
+    let headers = [("content-type", "application/x-www-form-urlencoded"), ("origin", "https://evil.test")];
+    assert_eq!(app.visitor().send("POST", &page, &headers, Some(b"password=open+sesame")).status, 403);
+    assert_eq!(app.visitor().send("POST", &page, &[], Some(b"password=open+sesame")).status, 415);
+    // The limit of guesses is that of links: ten a minute for each address, and then the right one is refused as well.
+    for _ in 0..9 {
+        assert_eq!(unlock(&mut visitor, &page, "no").status, 403);
+    }
+    let locked = unlock(&mut visitor, &page, "open+sesame");
+    assert!(locked.status == 429 && locked.header("retry-after").is_some(), "{}", locked.text());
+    assert!(with_cookie(&page).text().contains("1 click"), "the cookie of the right one");
+    assert_eq!(unlock(&mut visitor, &page_of(&second), "no").status, 403, "another share has its own limit");
+}
+
+#[test]
+fn who_may_share() {
+    let app = start();
+    let mut admin = app.admin();
+    let shown = link(&app, "shown", &json!({}));
+    let made = admin.post("/api/v1/workspaces", &json!({"name": "Other"})).expect(201, "a workspace");
+    let other = json!({"scopes": ["links.write"], "workspaceId": made["workspace"]["id"]});
+    let other = new_key(&mut admin, &other);
+    let body = json!({"linkId": shown["id"]});
+    let shared = share(&mut admin, &body);
+    let path = format!("{SHARES}/{}", text(&shared, "id"));
+    let mut stranger = app.visitor().with_key(&other);
+    stranger.post(SHARES, &body).refuses(404, "link not found", "a foreign link");
+    stranger.delete(&path).refuses(404, "share not found", "a foreign share");
+    assert_eq!(stranger.get(SHARES).expect(200, "none")["shares"], json!([]));
+    // The list has links that need no key, so reading does not suffice.
+    let key = new_key(&mut admin, &json!({"scopes": ["links.readonly", "analytics.readonly"]}));
+    let mut reader = app.visitor().with_key(&key);
+    let why = "this key lacks the scope links.write";
+    reader.post(SHARES, &body).refuses(403, why, "a share");
+    reader.get(SHARES).refuses(403, why, "the list");
+    reader.delete(&path).refuses(403, why, "a revocation");
+    // A repeated request returns the same share.
+    let headers = [("idempotency-key", "k1"), ("content-type", "application/json")];
+    let bytes = body.to_string();
+    let ids = [0, 1].map(|_| {
+        let answer = admin.send("POST", SHARES, &headers, Some(bytes.as_bytes()));
+        text(&answer.expect(201, "a share")["share"], "id").to_owned()
+    });
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[test]
+fn a_workspace_has_a_thousand_shares() {
+    let app = start();
+    let shown = link(&app, "shown", &json!({}));
+    let body = json!({"linkId": shown["id"]});
+    let mut admin = app.admin();
+    let mut last = Value::Null;
+    for _ in 0..1_000 {
+        last = share(&mut admin, &body);
+    }
+    let why = "a workspace has at most 1000 shares of statistics";
+    admin.post(SHARES, &body).refuses(403, why, "one more");
+    admin.delete(&format!("{SHARES}/{}", text(&last, "id"))).expect(200, "one less");
+    share(&mut admin, &body);
+}
