@@ -2,7 +2,7 @@
 //! stored outcomes older than a day, shares of statistics that show nothing any more, and tombstones and expired keys
 //! past `links.tombstone_days`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use super::handle::Core;
 use super::idempotency::is_over;
 use super::shared::Shared;
 use super::tenants::keys::KEYS_MAX;
+use crate::analytics::tick::{LinkRow, link_row};
 use crate::clock::Timestamp;
 use crate::log::{Position, Put};
 use crate::model::key::Reach;
@@ -29,6 +30,10 @@ const LEFTOVERS_EVERY: Duration = Duration::from_mins(1);
 /// Every how many rounds the sweep looks for expired records: once an hour. Expired records are ignored even
 /// before they are removed.
 const EXPIRED_EVERY: u64 = 60;
+
+/// Every how many rounds the sweep looks for tombstones: once a day. The details of their links are in files that are
+/// written again as a whole.
+const DELETED_EVERY: u64 = 24 * EXPIRED_EVERY;
 
 /// How often the sweep checks at the start whether the store is loaded.
 const LOADED_POLL: Duration = Duration::from_millis(20);
@@ -54,7 +59,7 @@ impl Core {
             if round % EXPIRED_EVERY != 0 {
                 continue;
             }
-            match self.sweep_expired(self.shared.clock.now()).await {
+            match self.sweep(self.shared.clock.now(), round % DELETED_EVERY == 0).await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "expired records were removed"),
                 Err(error) => tracing::warn!(%error, "expired records could not be removed"),
@@ -62,10 +67,16 @@ impl Core {
         }
     }
 
-    /// Removes the stored outcomes, tombstones, shares of statistics and keys that have expired at `now`. Returns how many records were
-    /// removed. A record that changes during the sweep stays.
+    /// Removes the stored outcomes, tombstones, shares of statistics and keys that have expired at `now`. Returns how
+    /// many records were removed. A record that changes during the sweep stays.
     pub async fn sweep_expired(&self, now: Timestamp) -> Result<usize, Error> {
-        let (expired, totals) = self.blocking(move |shared| shared.expired(now)).await?;
+        self.sweep(now, true).await
+    }
+
+    /// Sweeps. Without `with_links`, tombstones stay.
+    async fn sweep(&self, now: Timestamp, with_links: bool) -> Result<usize, Error> {
+        let expired = self.blocking(move |shared| shared.expired(now, with_links)).await?;
+        let Expired { mut records, tombstones, totals, links } = expired;
         let mut removed = 0;
         // Before the tombstones, by which an interrupted sweep finds the totals again.
         for slice in totals.chunks(REMOVALS_PER_CHANGE) {
@@ -75,10 +86,25 @@ impl Core {
             self.commit_unasked(effect).await?;
             removed += slice.len();
         }
-        for slice in expired.chunks(REMOVALS_PER_CHANGE) {
+        // Before the tombstones as well, and for the same reason.
+        if self.forget_details(links).await? {
+            records.extend(tombstones);
+        }
+        for slice in records.chunks(REMOVALS_PER_CHANGE) {
             removed += self.remove_expired(slice.to_vec()).await?;
         }
         Ok(removed)
+    }
+
+    /// Removes the details of clicks of deleted links. Returns false if some may be left.
+    async fn forget_details(&self, links: BTreeSet<LinkRow>) -> Result<bool, Error> {
+        let analytics = self.shared.analytics.clone().filter(|_| !links.is_empty());
+        let Some(analytics) = analytics else { return Ok(true) };
+        let forgotten = self.blocking(move |_| Ok(analytics.store.forget(&links))).await?;
+        if let Err(error) = &forgotten {
+            tracing::warn!(%error, "details of deleted links could not be removed; they are tried again in a day");
+        }
+        Ok(forgotten.is_ok())
     }
 
     /// Removes the records that still have these revisions. Returns their number.
@@ -99,26 +125,34 @@ impl Core {
     }
 }
 
+/// What a sweep removes.
+#[derive(Default)]
+struct Expired {
+    /// Keys and revisions of outcomes, shares and API keys.
+    records: Vec<(Bytes, Position)>,
+    /// The same of tombstones.
+    tombstones: Vec<(Bytes, Position)>,
+    /// The removals of the totals that the links of the tombstones have left.
+    totals: Vec<Put>,
+    /// The links of the tombstones, which may have left details of clicks.
+    links: BTreeSet<LinkRow>,
+}
+
 impl Shared {
-    /// Returns keys and revisions of the outcomes, tombstones, shares and API keys that have expired at `now`, and the
-    /// removals of the totals that the links of these tombstones have left.
-    fn expired(&self, now: Timestamp) -> Result<(Vec<(Bytes, Position)>, Vec<Put>), Error> {
+    /// Returns what has expired at `now`, tombstones only `with_links`.
+    fn expired(&self, now: Timestamp, with_links: bool) -> Result<Expired, Error> {
         let kept = i64::from(self.settings.tombstone_days) * DAY_MILLIS;
-        let (mut expired, mut shares, mut deleted) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let (mut expired, mut shares) = (Vec::new(), Vec::new());
+        let mut found = Expired::default();
         self.table.each_raw(&Kind::Outcome.prefix(), &mut |key, revision, value| {
             if is_over(&OutcomeRecord::decode(value)?, now) {
                 expired.push((Bytes::copy_from_slice(key), revision));
             }
             Ok(())
         })?;
-        self.table.each_raw(&Kind::Tombstone.prefix(), &mut |key, revision, value| {
-            let tombstone = Tombstone::decode(value)?;
-            if now.as_millis() - tombstone.deleted_at.as_millis() > kept {
-                expired.push((Bytes::copy_from_slice(key), revision));
-                deleted.insert(tombstone.link.id);
-            }
-            Ok(())
-        })?;
+        if with_links {
+            self.add_deleted(&mut found, now.as_millis() - kept)?;
+        }
         self.table.each_raw(&Kind::Share.prefix(), &mut |key, revision, value| {
             // Shares of snapshots have no end.
             if let ShareRecord::Clicks(share) = ShareRecord::decode(value)? {
@@ -141,14 +175,29 @@ impl Shared {
                 expired.push((keys::api_key(versioned.record.id), versioned.revision));
             }
         }
-        let mut totals = Vec::new();
-        for id in deleted {
+        found.records = expired;
+        Ok(found)
+    }
+
+    /// Adds the tombstones from before an instant, and what their links have left.
+    fn add_deleted(&self, found: &mut Expired, before: i64) -> Result<(), Error> {
+        let mut deleted = BTreeMap::new();
+        self.table.each_raw(&Kind::Tombstone.prefix(), &mut |key, revision, value| {
+            let tombstone = Tombstone::decode(value)?;
+            if tombstone.deleted_at.as_millis() < before {
+                found.tombstones.push((Bytes::copy_from_slice(key), revision));
+                deleted.insert(tombstone.link.id, tombstone.link.workspace);
+            }
+            Ok(())
+        })?;
+        for (id, workspace) in deleted {
             // A visit that loaded the link during its deletion may have left a total. A link that an import
-            // has brought back since has a total of its own.
+            // has brought back since has a total and details of its own.
             if !self.is_there(id)? {
-                totals.extend(self.remove_totals(id)?);
+                found.totals.extend(self.remove_totals(id)?);
+                found.links.insert(link_row(workspace, id));
             }
         }
-        Ok((expired, totals))
+        Ok(())
     }
 }

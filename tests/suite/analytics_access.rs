@@ -155,3 +155,46 @@ fn a_workspace_without_statistics_has_no_details() {
     }
     app.admin().patch(&path, &json!({"statistics": "no"})).expect(400, "no flag");
 }
+
+/// With the tombstone of a link, its details leave the files, with all texts that only this link had.
+#[test]
+fn a_deleted_link_leaves_no_details() {
+    let mut app = start();
+    let mut admin = app.admin();
+    let gone = admin.create(&json!({"url": "https://e.test/", "customSlug": "gone"}));
+    let kept = admin.create(&json!({"url": "https://e.test/", "customSlug": "kept"}));
+    for (path, referrer) in [("/gone", "https://canary.test/"), ("/kept", "https://other.test/")] {
+        app.visitor().send("GET", path, &[("referer", referrer)], None);
+    }
+    ask_until(&mut admin, "", 2);
+    let id = text(&gone, "id");
+    admin.delete(&format!("/api/v1/links/{id}")).expect(200, "deleted");
+    // A restart writes the cells in memory as a part.
+    app = app.restart();
+    let folder = app.data_dir().join("clicks");
+    let holds = |text: &str| {
+        let files = std::fs::read_dir(&folder).expect("a folder").map(|file| file.expect("a file").path());
+        let parts = files.filter(|path| path.extension().is_some_and(|end| end == "part"));
+        parts
+            .filter(|path| {
+                let bytes = std::fs::read(path).expect("a part");
+                bytes.windows(text.len()).any(|window| window == text.as_bytes())
+            })
+            .count()
+    };
+    assert_eq!((holds("canary.test"), holds("other.test")), (1, 1));
+    // Deleted, and still in the sums of the workspace.
+    let rows = ask(&mut app.admin(), "groupBy=link&interval=all");
+    assert_eq!((&rows["rows"], &rows["total"]["clicks"]), (&json!(2), &json!(2)));
+    let sweep = |app: &TestApp| app.wait(app.app().core().sweep_expired(app.clock().now())).expect("swept");
+    app.advance(Duration::from_hours(24 * 30));
+    sweep(&app);
+    assert_eq!(holds("canary.test"), 1, "as long as the tombstone");
+    app.advance(Duration::from_secs(1));
+    sweep(&app);
+    assert_eq!((holds("canary.test"), holds("other.test")), (0, 1));
+    let rows = ask(&mut app.admin(), "groupBy=link&interval=all");
+    assert_eq!((&rows["rows"], &rows["analytics"][0]["linkId"]), (&json!(1), &kept["id"]));
+    app = app.restart();
+    assert_eq!(ask(&mut app.admin(), "interval=all")["total"]["clicks"], 1);
+}

@@ -1,6 +1,6 @@
 //! The store of click details: each click of the log is found once, whatever happens to the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use waypost::analytics::open::OpenCells;
 use waypost::analytics::part::reader::PartList;
 use waypost::analytics::ring::SIZE;
 use waypost::analytics::store::{ClickStore, HasRoom, IsKept, Keep, View};
-use waypost::analytics::tick::{Tick, link_row, parse_link_row};
+use waypost::analytics::tick::{LinkRow, Tick, link_row, parse_link_row};
 use waypost::clock::{Clock, Timestamp};
 use waypost::log::local::disk::Disk;
 use waypost::log::local::disk_guard::DiskGuard;
@@ -330,6 +330,92 @@ fn merges_drop_deleted_links_and_old_cells() {
     let again = written.store(&disk, keep).expect("it opens");
     again.settle(&is_kept).expect("nothing to do");
     assert!(clicks(&again.view()).is_empty());
+}
+
+/// Returns the rows of these links.
+fn rows_of(links: impl IntoIterator<Item = u128>) -> BTreeSet<LinkRow> {
+    let row =
+        |link: u128| link_row(WorkspaceNumber((link % 3).try_into().expect("small")), Id::from_bits(link));
+    links.into_iter().map(row).collect()
+}
+
+fn without(all: &Clicks, links: &[u128]) -> Clicks {
+    all.clone().into_iter().filter(|((link, ..), _)| !links.contains(link)).collect()
+}
+
+/// Parts of every level, and runs of today.
+#[test]
+fn the_cells_of_deleted_links_leave_all_parts() {
+    let (mut written, disk, mut chance) = (Written::new(), SimDisk::default(), Chance(11));
+    let store = written.store(&disk, KEEP).expect("it opens");
+    assert!(write_days(&mut written, &store, &mut chance));
+    written.pass(40 * 24 * HOUR);
+    store.settle(&all_links()).expect("merged into months");
+    assert!(write_days(&mut written, &store, &mut chance));
+    written.tick(&mut chance);
+    store.settle(&all_links()).expect("a run");
+    let (parts, bytes) = (store.status().parts, store.status().bytes);
+    assert!(parts > 3, "{parts}");
+    store.forget(&rows_of([99])).expect("nothing to do");
+    assert_eq!((store.status().bytes, clicks(&store.view())), (bytes, written.clicks.clone()));
+    store.forget(&rows_of([1, 4])).expect("forgotten");
+    let left = without(&written.clicks, &[1, 4]);
+    assert!(left.len() < written.clicks.len() && !left.is_empty());
+    assert_eq!(clicks(&store.view()), left);
+    assert!(store.status().bytes < bytes);
+    for part in &store.view().parts {
+        part.check().expect("a whole part");
+        part.for_each(PartList::Links, |row| {
+            assert!(![1, 4].contains(&parse_link_row(row).expect("a row").1.bits()), "in a list");
+        })
+        .expect("a list");
+    }
+    // The log still has some of the ticks, and no start reads them again.
+    let again = written.store(&disk, KEEP).expect("it opens");
+    again.settle(&all_links()).expect("nothing to do");
+    assert_eq!((clicks(&again.view()), names(&disk, ".unfinished")), (left, 0));
+    // Parts without any cell are parts.
+    again.forget(&rows_of(0..12)).expect("forgotten");
+    assert!(clicks(&again.view()).is_empty());
+    let before = written.clicks.clone();
+    written.tick(&mut chance);
+    let again = written.store(&disk, KEEP).expect("it opens");
+    again.settle(&all_links()).expect("merged");
+    let new: u64 = written.clicks.values().sum::<u64>() - before.values().sum::<u64>();
+    assert_eq!(clicks(&again.view()).values().sum::<u64>(), new);
+    written.pass(500 * 24 * HOUR);
+    again.settle(&all_links()).expect("coarser");
+    assert_eq!(clicks(&again.view()).values().sum::<u64>(), new);
+}
+
+/// Each sync is the last one once: a part has all cells of a link or none, and the next attempt removes the others.
+#[test]
+fn a_power_cut_while_links_are_forgotten_loses_no_other_click() {
+    let (mut written, whole, mut chance) = (Written::new(), SimDisk::default(), Chance(13));
+    let store = written.store(&whole, KEEP).expect("it opens");
+    assert!(write_days(&mut written, &store, &mut chance));
+    let (before, gone) = (whole.copy(), rows_of([2, 3]));
+    let syncs = {
+        let disk = before.copy();
+        let store = written.store(&disk, KEEP).expect("it opens");
+        let first = disk.syncs();
+        store.forget(&gone).expect("forgotten");
+        disk.syncs() - first
+    };
+    assert!(syncs >= 4, "{syncs}");
+    let left = without(&written.clicks, &[2, 3]);
+    for cut in 1..=syncs {
+        let disk = before.copy();
+        let store = written.store(&disk, KEEP).expect("it opens");
+        disk.plan(Plan { cut_at_sync: Some(disk.syncs() + cut), ..Plan::default() });
+        store.forget(&gone).expect_err("the power is off");
+        let disk = disk.after_power_cut(&mut Chance(cut));
+        let store = written.store(&disk, KEEP).expect("it opens");
+        store.settle(&all_links()).expect("it catches up");
+        assert_eq!(without(&clicks(&store.view()), &[2, 3]), left, "cut {cut}");
+        store.forget(&gone).expect("forgotten");
+        assert_eq!(clicks(&store.view()), left, "cut {cut}");
+    }
 }
 
 fn names(disk: &SimDisk, end: &str) -> usize {

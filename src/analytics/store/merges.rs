@@ -1,5 +1,6 @@
 //! The thread that merges parts. One merge at a time, on one core.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use crate::analytics::cell::TimeSlot;
 use crate::analytics::part::error::PartError;
 use crate::analytics::part::header::{PartHeader, PartLevel};
 use crate::analytics::part::merge::{MergeError, merge};
-use crate::analytics::part::reader::ClickPart;
+use crate::analytics::part::reader::{ClickPart, PartList};
 use crate::analytics::part::writer::PartWriter;
+use crate::analytics::tick::LinkRow;
 
 /// How long the thread waits for a new part before it looks at the clock: spans of time pass without clicks as well.
 const NAP: Duration = Duration::from_mins(1);
@@ -64,7 +66,7 @@ pub(super) fn step(shared: &Shared, is_kept: &IsKept) -> io::Result<bool> {
         }
         Some(MergePlan::Merge { parts: range, level, width }) => {
             let sources = &parts[range];
-            match merge_into(shared, sources, level, width, is_kept) {
+            match merge_into(shared, sources, level, width, &**is_kept) {
                 Ok(merged) => replace(shared, sources, Some(merged))?,
                 // Nothing is lost: the unfinished file was removed, and the sources are complete.
                 Err(MergeError::Stopped) => return Ok(false),
@@ -83,12 +85,51 @@ pub(super) fn step(shared: &Shared, is_kept: &IsKept) -> io::Result<bool> {
     }
 }
 
+/// Writes all parts with cells of these links again, without those cells. If it fails, some parts may still have them.
+pub(super) fn forget(shared: &Shared, links: &BTreeSet<LinkRow>) -> io::Result<()> {
+    let mut damaged = Vec::new();
+    {
+        // For all parts at once: a merge in between could move the cells to a part that was looked at.
+        let _alone = shared.maintenance.lock();
+        let parts = shared.cells.lock().parts.clone();
+        for stored in parts {
+            match forget_in(shared, &stored, links) {
+                Ok(()) => {}
+                Err(MergeError::Stopped) => return Err(io::ErrorKind::Interrupted.into()),
+                Err(MergeError::Write(error) | MergeError::Source(_, PartError::Io(error))) => {
+                    return Err(error);
+                }
+                Err(MergeError::Source(_, error)) => damaged.push((stored, error)),
+            }
+        }
+    }
+    // Without the lock, which this takes as well.
+    for (stored, error) in damaged {
+        shared.set_aside(&stored.part, &error);
+    }
+    Ok(())
+}
+
+fn forget_in(shared: &Shared, stored: &Arc<StoredPart>, links: &BTreeSet<LinkRow>) -> Result<(), MergeError> {
+    let is_kept = |row: &[u8]| !LinkRow::try_from(row).is_ok_and(|row| links.contains(&row));
+    let mut is_whole = true;
+    let read = stored.part.for_each(PartList::Links, |row| is_whole &= is_kept(row));
+    read.map_err(|error| MergeError::Source(0, error))?;
+    if !is_whole {
+        let source = std::slice::from_ref(stored);
+        // Of the same level, whose slots are not changed by a width of one.
+        let without = merge_into(shared, source, stored.header().level, 1, &is_kept)?;
+        replace(shared, source, Some(without))?;
+    }
+    Ok(())
+}
+
 fn merge_into(
     shared: &Shared,
     sources: &[Arc<StoredPart>],
     level: PartLevel,
     width: u32,
-    is_kept: &IsKept,
+    is_kept: &dyn Fn(&[u8]) -> bool,
 ) -> Result<StoredPart, MergeError> {
     let bytes = sources.iter().map(|stored| stored.bytes).sum();
     if !(shared.has_room)(bytes) {
@@ -109,7 +150,7 @@ fn merge_into(
     let parts: Vec<&ClickPart> = sources.iter().map(|stored| &*stored.part).collect();
     files::write(&*shared.disk, &header, |file| {
         let writer = PartWriter::new(file, &header)?;
-        merge(&parts, writer, coarser, |link| is_kept(link), &|| shared.is_stopping())
+        merge(&parts, writer, coarser, is_kept, &|| shared.is_stopping())
     })
 }
 

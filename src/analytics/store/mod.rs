@@ -16,6 +16,7 @@ mod sealer;
 mod shared;
 mod steady;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,7 +33,7 @@ use self::steady::SteadyTime;
 use super::cell::TimeSlot;
 use super::part::error::PartError;
 use super::part::reader::ClickPart;
-use super::tick::Tick;
+use super::tick::{LinkRow, Tick};
 use crate::clock::Clock;
 use crate::log::local::disk::Disk;
 use crate::log::{Log, Position};
@@ -185,6 +186,12 @@ impl ClickStore {
             parts: cells.parts.iter().map(|stored| Arc::clone(&stored.part)).collect(),
             open: cells.open.sorted(),
         }
+    }
+
+    /// Removes the cells of deleted links from all parts. Blocks, as long as writing these parts again takes. Cells in
+    /// memory stay: they are of the last hour, in which a deleted link has no clicks.
+    pub fn forget(&self, links: &BTreeSet<LinkRow>) -> io::Result<()> {
+        merges::forget(&self.0, links)
     }
 
     /// Sets a part aside that a reader found damaged. Its cells are missing from then on.
