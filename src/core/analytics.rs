@@ -131,6 +131,32 @@ impl Links {
     /// link, tag or campaign, with [`Error::Busy`] past [`DEADLINE`], and with [`Error::NotReady`] until the details of
     /// before the start are read.
     pub async fn analytics(&self, context: &Context, query: AnalyticsQuery) -> Result<AnalyticsView, Error> {
+        let by = vec![query.by.clone()];
+        let mut views = self.answer(context, query, by).await?;
+        views.pop().ok_or(Error::NotFound("analytics"))
+    }
+
+    /// Like [`Links::analytics`], with a table for each property of the question, or the total without any.
+    pub async fn analytics_tables(
+        &self,
+        context: &Context,
+        query: AnalyticsQuery,
+    ) -> Result<Vec<AnalyticsView>, Error> {
+        let by = if query.by.is_empty() {
+            vec![Vec::new()]
+        } else {
+            query.by.iter().map(|facet| vec![*facet]).collect()
+        };
+        self.answer(context, query, by).await
+    }
+
+    /// Returns a table for each of `tables`.
+    async fn answer(
+        &self,
+        context: &Context,
+        query: AnalyticsQuery,
+        tables: Vec<Vec<Facet>>,
+    ) -> Result<Vec<AnalyticsView>, Error> {
         self.shared.check_details()?;
         let asking = context.clone();
         self.scanning(&context.tenant, move |shared, cancel| {
@@ -138,10 +164,9 @@ impl Links {
             let end = Instant::now() + DEADLINE;
             // Before the view: a question about a foreign link must cost no copy of the cells.
             let asked = shared.asked_links(&asking, &query.about)?;
-            let tables = vec![Breakdown { by: query.by.clone(), limit: query.limit, offset: query.offset }];
+            let table = |by| Breakdown { by, limit: query.limit, offset: query.offset };
             let stops = || cancel.is_set() || Instant::now() > end;
-            let mut views = shared.answer(asking.now, asked, &query, tables, &stops)?;
-            views.pop().ok_or(Error::NotFound("analytics"))
+            shared.answer(asking.now, asked, &query, tables.into_iter().map(table).collect(), &stops)
         })
         .await
     }

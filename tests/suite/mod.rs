@@ -20,11 +20,11 @@ mod cases;
 mod certificate_faults;
 mod certificate_time;
 mod certificates;
-/// Shares of statistics.
-mod click_shares;
 /// The commands that are clients of a server.
 mod click_backups;
 mod click_exports;
+/// Shares of statistics.
+mod click_shares;
 mod click_store;
 mod client;
 /// Commands on files and data folders.

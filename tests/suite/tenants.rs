@@ -54,7 +54,7 @@ fn belongings(victim: &Tenant, client: &mut Client) -> BTreeMap<&'static str, St
     let clicks = json!({"linkId": link});
     let clicks = make(client, "/api/v1/analytics/shares", clicks, "/share/id");
     ids.insert("/api/v1/analytics/shares", clicks);
-    for path in ["/api/v1/links", "/links", "/api/links"] {
+    for path in ["/api/v1/links", "/links", "/api/links", "/api/analytics"] {
         ids.insert(path, link.clone());
     }
     ids.insert("/api/v1/campaigns", campaign.clone());

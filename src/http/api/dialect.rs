@@ -16,7 +16,7 @@ pub use self::error::{ApiError, ServerError, capitalised};
 pub(crate) use self::error::{NO_ENDPOINT, wrong_method};
 #[cfg(test)]
 pub(super) use self::parse::{TEST_ID, check_parse};
-pub use self::parse::{foreign_id, object, read, write};
+pub use self::parse::{foreign_id, instant_in, object, read, write, zone_in};
 pub use self::paths::{PathMatch, find};
 pub use self::reply::{Body, FromReply, JSON, Reply, show};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
@@ -30,8 +30,8 @@ pub use crate::analytics::query::totals::ClickTotals;
 pub use crate::analytics::values::UtmName;
 pub use crate::core::{
     ANALYTICS_ROWS_MAX, About, AnalyticsQuery, AnalyticsView, Bulk, BulkView, CampaignPage, CampaignView,
-    ClickShareView, Created, Cursor, DomainView, FailedRow, ImportView, KeyView, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery,
-    LinkView, ListRange, Page, Paging, Period, ROWS_MAX, Rendered, ShareView, SnapshotView, Sort,
+    ClickShareView, Created, Cursor, DomainView, FailedRow, ImportView, KeyView, LIMIT_DEFAULT, LIMIT_MAX,
+    LinkQuery, LinkView, ListRange, Page, Paging, Period, ROWS_MAX, Rendered, ShareView, SnapshotView, Sort,
     WebhookSecretView, WorkspaceView, link_of_row,
 };
 pub use crate::visit::explain::{ExplainRequest, ExplainedRule, Explanation};
@@ -41,8 +41,8 @@ pub use crate::webhooks::Attempt;
 
 use crate::clock::Timestamp;
 use crate::http::api::query::Query;
-use crate::model::click_share::ClickShareDraft;
 use crate::model::campaign::{CampaignDraft, CampaignEdit, CampaignRef};
+use crate::model::click_share::ClickShareDraft;
 use crate::model::domain::{DomainDraft, DomainEdit};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::{KeyDraft, Scope};
@@ -227,6 +227,8 @@ pub enum Command {
     UnlockPassword(Id),
     Deliveries(Id),
     Analytics(Box<AnalyticsQuery>, AnalyticsFormat),
+    /// A table for each property of the question, or the total without any.
+    AnalyticsTables(Box<AnalyticsQuery>),
     ShareClicks(ClickShareDraft),
     ClickShares,
     RevokeClickShare(Id),
@@ -336,7 +338,7 @@ impl Command {
             | Command::Campaign(_)
             | Command::Domains
             | Command::Domain(_) => Scope::LinksRead,
-            Command::Analytics(..) => Scope::AnalyticsRead,
+            Command::Analytics(..) | Command::AnalyticsTables(_) => Scope::AnalyticsRead,
             Command::CreateLink(_)
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
@@ -384,6 +386,7 @@ impl Command {
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
             | Command::Analytics(..)
+            | Command::AnalyticsTables(_)
             | Command::ClickShares
             | Command::Render { .. }
             | Command::Tags

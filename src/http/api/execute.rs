@@ -115,6 +115,9 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::Analytics(query, format) => {
             Reply::Analytics(Box::new(links.analytics(context, *query).await?), format)
         }
+        Command::AnalyticsTables(query) => {
+            Reply::AnalyticsTables(links.analytics_tables(context, *query).await?)
+        }
         Command::ShareClicks(draft) => {
             created(Created::ClickShare(links.share_clicks(context, draft).await?))
         }

@@ -79,6 +79,7 @@ pub(in crate::http::api) async fn largest(
         }
         Command::Analytics(query, _) if query.by == [Facet::Time] => ANALYTICS_TIME_BYTES * query.limit,
         Command::Analytics(query, _) => ANALYTICS_ROW_BYTES * query.limit,
+        Command::AnalyticsTables(query) => ANALYTICS_ROW_BYTES * query.limit * query.by.len().max(1),
         // Their number is capped for each workspace, so the bound needs no look-up.
         Command::Tags => TAG_BYTES * crate::core::TAGS_MAX,
         Command::ClickShares => CLICK_SHARE_BYTES * crate::core::CLICK_SHARES_MAX,

@@ -1,8 +1,13 @@
 //! How a request becomes a command, where dialects agree: `workspaceId` in query or body, and a
 //! body that is a JSON object.
 
+use jiff::tz::TimeZone;
+
 use super::{BadRequest, Command, RequestParts, ScopedCommand};
+use crate::clock::Timestamp;
+use crate::http::api::query::Query;
 use crate::json::{self, Object};
+use crate::model::Invalid;
 use crate::model::id::ForeignId;
 
 /// Returns a command without a body. The query may name its workspace.
@@ -33,6 +38,35 @@ pub fn object(request: &RequestParts<'_>) -> Result<Object, BadRequest> {
 /// Reads an id that may be a vendor's. Returns `None` if it is absent or null.
 pub fn foreign_id(body: &Object, name: &'static str) -> Result<Option<ForeignId>, BadRequest> {
     Ok(body.text(name)?.value().map(|id| ForeignId::parse(name, id)).transpose()?)
+}
+
+/// Returns the zone that a query names, UTC by default.
+pub fn zone_in(query: &Query<'_>, name: &'static str) -> Result<TimeZone, BadRequest> {
+    let Some(text) = query.text(name)? else { return Ok(TimeZone::UTC) };
+    // A zone without a name stands for an unknown one.
+    let found = TimeZone::get(text).ok().filter(|zone| zone.iana_name().is_some());
+    let rule = "must be a name of the IANA database, such as Europe/Berlin or Asia/Kolkata";
+    // A rule: the text could be parsed, and is no zone.
+    found.ok_or_else(|| BadRequest::Rule(Invalid::new(name, rule)))
+}
+
+/// Returns the instant that a query names. A date is its first moment in the zone.
+pub fn instant_in(
+    query: &Query<'_>,
+    name: &'static str,
+    zone: &TimeZone,
+) -> Result<Option<Timestamp>, BadRequest> {
+    let Some(text) = query.text(name)? else { return Ok(None) };
+    let of_date = || {
+        let date: jiff::civil::Date = text.parse().ok()?;
+        let start = date.to_zoned(zone.clone()).ok()?;
+        Some(Timestamp::from_millis(start.timestamp().as_millisecond()))
+    };
+    // By its length: a time without an offset could pass as a date, and lose its hours.
+    let is_date = text.len() == "2026-01-01".len();
+    let time = if is_date { of_date() } else { text.parse().ok() };
+    let rule = "must be a date such as 2026-11-01, or a time such as 2026-11-01T10:00:00Z";
+    time.map(Some).ok_or_else(|| BadRequest::Mistyped(Invalid::new(name, rule)))
 }
 
 /// The id in the path of [`check_parse`].

@@ -4,8 +4,9 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::{
-    AnalyticsFormat, AnalyticsView, Attempt, CampaignPage, CampaignView, ClickShareView, Created, DomainView, Explanation,
-    ImportView, KeyView, LinkView, Page, Rendered, ShareView, SnapshotView, WebhookSecretView, WorkspaceView,
+    AnalyticsFormat, AnalyticsView, Attempt, CampaignPage, CampaignView, ClickShareView, Created, DomainView,
+    Explanation, ImportView, KeyView, LinkView, Page, Rendered, ShareView, SnapshotView, WebhookSecretView,
+    WorkspaceView,
 };
 use crate::json;
 use crate::model::id::Id;
@@ -91,6 +92,7 @@ from_reply!(ShareView, Reply::Made(Created::Share(share), _) => share);
 from_reply!([SnapshotView], Reply::Snapshots(all) => all.as_slice());
 from_reply!([ImportView], Reply::Imports(all) => all.as_slice());
 from_reply!(ImportView, Reply::Import(import) => import);
+from_reply!([AnalyticsView], Reply::AnalyticsTables(all) => all.as_slice());
 from_reply!([Company], Reply::Companies(all) => all.as_slice());
 from_reply!(Id, Reply::LinkDeleted(id) => id);
 
@@ -110,6 +112,8 @@ pub enum Reply {
     Explained(Box<Explanation>),
     Deliveries(Vec<Attempt>),
     Analytics(Box<AnalyticsView>, AnalyticsFormat),
+    /// One view for each table.
+    AnalyticsTables(Vec<AnalyticsView>),
     ClickShares(Vec<ClickShareView>),
     Rendered(Rendered),
     Tags(Vec<Tag>),

@@ -121,6 +121,8 @@ fn sentence(invalid: &Invalid) -> String {
         "isActive" => "enabled",
         "domain" => "domainId",
         "tagIds" => "tags",
+        // Of a question about clicks.
+        "from" => "start",
         own => own,
     };
     format!("{field}: {why}")

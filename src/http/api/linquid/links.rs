@@ -98,7 +98,12 @@ pub(super) fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReque
 
 /// Returns the link in the path.
 pub(super) fn id(request: &RequestParts<'_>) -> Result<Id, BadRequest> {
-    let text = request.id.strip_prefix(PREFIX).unwrap_or(request.id);
+    id_in(request.id)
+}
+
+/// Returns the link of an id, with or without its prefix.
+pub(super) fn id_in(text: &str) -> Result<Id, BadRequest> {
+    let text = text.strip_prefix(PREFIX).unwrap_or(text);
     text.parse().map_err(|_| BadRequest::NotFound("link"))
 }
 

@@ -1,4 +1,4 @@
-//! Linquid's dialect: links and campaigns under `/api`, as the second generation of the vendor's pages defines
+//! Linquid's dialect: links, campaigns and statistics under `/api`, as the second generation of the vendor's pages defines
 //! them (docs/decisions.md A16-A18). Responses are `{"success": true, "data": ...}`, errors
 //! `{"success": false, "error": {"code", "message"}}`.
 //!
@@ -6,6 +6,7 @@
 //! pages are accepted where they have a meaning here (`description`, `enabled` on create, a short code in place
 //! of an id), and ignored otherwise.
 
+mod analytics;
 mod campaigns;
 mod error;
 mod links;
@@ -23,7 +24,7 @@ impl Dialect for Linquid {
     }
 
     fn claims(&self, path: &str) -> bool {
-        ["/api/links", "/api/campaigns"]
+        ["/api/links", "/api/campaigns", "/api/analytics"]
             .iter()
             // A whole segment: `/api/linksx` is no path of the vendor.
             .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
@@ -49,6 +50,9 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/api/campaigns", BodyKind::None, campaigns::list, |reply| show(reply, render::campaigns)),
     endpoint("GET", "/api/campaigns/{id}", BodyKind::None, |request| read(request, Command::Campaign(campaigns::id(request)?)), |reply| show(reply, render::campaign)),
     endpoint("PATCH", "/api/campaigns/{id}", BodyKind::Plain, campaigns::update, |reply| show(reply, render::campaign)),
+    // Before `{linkId}`: the vendor's word, which is no id.
+    endpoint("GET", "/api/analytics/workspace/{what}", BodyKind::None, analytics::of_workspace, |reply| show(reply, analytics::render)),
+    endpoint("GET", "/api/analytics/{linkId}/{what}", BodyKind::None, analytics::of_link, |reply| show(reply, analytics::render)),
 ];
 
 #[cfg(test)]
@@ -66,6 +70,7 @@ mod tests {
             ("/api/links/", true),
             ("/api/links/x/y", true),
             ("/api/campaigns", true),
+            ("/api/analytics/workspace/overview", true),
             ("/api/linksx", false),
             ("/api/v1/links", false),
             ("/links", false),

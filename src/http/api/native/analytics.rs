@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     ANALYTICS_ROWS_MAX, About, AnalyticsFormat, AnalyticsQuery, AnalyticsView, AnswerRow, BadRequest, Body,
     ClickTotals, Command, Facet, FacetFilter, FacetKey, Granularity, Period, QueryError, RequestParts, Rows,
-    ScopedCommand, UtmName, Visits, link_of_row, push_field, read,
+    ScopedCommand, UtmName, Visits, instant_in, link_of_row, push_field, read, zone_in,
 };
 use crate::http::api::query::Query;
 use crate::json::AsText;
@@ -111,7 +111,7 @@ fn question(
     let limit = number("limit", 1, ANALYTICS_ROWS_MAX as u64, limit_default)?;
     let offset = number("offset", 0, 1_000_000, 0)?;
     // Before the period, since a date is an instant only within a zone.
-    let zone = zone(query)?;
+    let zone = zone_in(query, "timezone")?;
     let asked = AnalyticsQuery {
         about: about(query)?,
         period: period(query, &zone)?,
@@ -191,19 +191,10 @@ fn about(query: &Query<'_>) -> Result<About, BadRequest> {
     }
 }
 
-fn zone(query: &Query<'_>) -> Result<TimeZone, BadRequest> {
-    let Some(name) = query.text("timezone")? else { return Ok(TimeZone::UTC) };
-    // A zone without a name stands for an unknown one.
-    let found = TimeZone::get(name).ok().filter(|zone| zone.iana_name().is_some());
-    found.ok_or_else(|| {
-        breaks("timezone", "must be a name of the IANA database, such as Europe/Berlin or Asia/Kolkata")
-    })
-}
-
 /// Returns the time of a question: `interval`, or `from` and `to`.
 fn period(query: &Query<'_>, zone: &TimeZone) -> Result<Period, BadRequest> {
     let interval = one_of(query, "interval", &INTERVALS)?;
-    let (from, to) = (time(query, "from", zone)?, time(query, "to", zone)?);
+    let (from, to) = (instant_in(query, "from", zone)?, instant_in(query, "to", zone)?);
     match (interval, from, to) {
         (Some(_), Some(_), _) | (Some(_), _, Some(_)) => {
             Err(breaks("interval", "must be given without `from` and `to`"))
@@ -215,23 +206,6 @@ fn period(query: &Query<'_>, zone: &TimeZone) -> Result<Period, BadRequest> {
         (None, None, Some(_)) => Err(breaks("from", "is required with `to`")),
         (None, None, None) => Ok(Period::Days(30)),
     }
-}
-
-/// Returns an instant. A date is its first moment in the zone of the question, also as `to`, which the period does not
-/// contain.
-fn time(query: &Query<'_>, name: &'static str, zone: &TimeZone) -> Result<Option<Timestamp>, BadRequest> {
-    let Some(text) = query.text(name)? else { return Ok(None) };
-    let of_date = || {
-        let date: jiff::civil::Date = text.parse().ok()?;
-        let start = date.to_zoned(zone.clone()).ok()?;
-        Some(Timestamp::from_millis(start.timestamp().as_millisecond()))
-    };
-    // By its length: a time without an offset could pass as a date, and lose its hours.
-    let is_date = text.len() == "2026-01-01".len();
-    let time = if is_date { of_date() } else { text.parse().ok() };
-    time.map(Some).ok_or_else(|| {
-        mistyped(name, "must be a date such as 2026-11-01, or a time such as 2026-11-01T10:00:00Z")
-    })
 }
 
 fn filters(query: &Query<'_>) -> Result<Vec<FacetFilter>, BadRequest> {

@@ -29,6 +29,8 @@ pub(super) fn reply(reply: &Reply) -> Body {
         Reply::Deliveries(all) => all_named("deliveries", all, DeliveryJson::of),
         Reply::Analytics(view, AnalyticsFormat::Json) => Body::ok(&AnalyticsJson::of(view)),
         Reply::Analytics(view, AnalyticsFormat::Csv) => csv(view),
+        // For another dialect.
+        Reply::AnalyticsTables(all) => all_named("tables", all, AnalyticsJson::of),
         Reply::ClickShares(all) => all_named("shares", all, ClickShareJson::of),
         Reply::Rendered(rendered) => Body::ok(&RenderedJson::of(rendered)),
         Reply::Tags(all) => all_named("tags", all, TagJson::of),

@@ -28,7 +28,11 @@ const DIALECT_FILES: &[&[&str]] = &[
         include_str!("native/campaigns.json"),
         include_str!("native/snapshots.json"),
     ],
-    &[include_str!("linquid/dialect.json"), include_str!("linquid/links.json")],
+    &[
+        include_str!("linquid/dialect.json"),
+        include_str!("linquid/links.json"),
+        include_str!("linquid/analytics.json"),
+    ],
     &[
         include_str!("highlevel/dialect.json"),
         include_str!("highlevel/links.json"),
