@@ -155,12 +155,15 @@ fn a_share_ends() {
     app.advance(Duration::from_hours(24 * 30));
     assert_eq!(app.visitor().get(&page_of(&by_time)).status, 404);
     assert_eq!(listed(&app), ids(&[&kept]));
+    let sweep = |app: &TestApp| app.wait(app.app().core().sweep_expired(app.clock().now())).expect("swept");
+    assert_eq!((sweep(&app), sweep(&app)), (1, 0), "the share that has ended");
     assert_eq!(app.visitor().get(&page_of(&kept)).status, 200);
     app = app.restart();
     assert_eq!(app.visitor().get(&page_of(&kept)).status, 200);
     app.admin().delete(&format!("/api/v1/links/{}", text(&shown, "id"))).expect(200, "deleted");
     assert_eq!(app.visitor().get(&page_of(&kept)).status, 404);
     assert_eq!(listed(&app), Vec::<String>::new());
+    assert_eq!((sweep(&app), sweep(&app)), (1, 0), "the share of a deleted link");
 }
 
 #[test]

@@ -8,14 +8,21 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Response, StatusCode};
+use jiff::tz::TimeZone;
 use scraper::{ElementRef, Html, Selector};
 use sha2::{Digest, Sha256};
 
 use super::layout::FOUNDATION;
 use super::{
-    DomainHome, PasswordPrompt, Shown, cloaked, confirm, denied, error, error_at, greeting, password, pixels,
-    preview, shown, tags, unavailable,
+    DomainHome, PasswordPrompt, Shown, ShownPeriod, cloaked, confirm, denied, error, error_at, greeting,
+    password, pixels, preview, shown, statistics, tags, unavailable,
 };
+use crate::analytics::query::answer::{AnswerRow, Rows};
+use crate::analytics::query::calendar::{Granularity, Span};
+use crate::analytics::query::facet::{Facet, FacetKey};
+use crate::analytics::query::totals::ClickTotals;
+use crate::clock::Timestamp;
+use crate::core::{AnalyticsView, SharedStatistics};
 use crate::model::destination::{Destination, ExtraSchemes, LinkType};
 use crate::model::link::{Edit, Options};
 
@@ -72,6 +79,57 @@ fn home() -> DomainHome {
     DomainHome { domain: "go.test".to_owned(), url: Some(DESTINATIONS[0].0.to_owned()) }
 }
 
+/// Returns the page of statistics of a tag with this name, of visits with this referrer.
+fn statistics_of(text: &str) -> Response<Full<Bytes>> {
+    let totals = ClickTotals { clicks: 2, visitors: 1 };
+    let table = |facet, key| AnalyticsView {
+        by: vec![facet],
+        rows: Rows {
+            rows: vec![AnswerRow { keys: vec![key], totals, previous: None }],
+            count: 1,
+            total: totals,
+            ..Rows::default()
+        },
+        span: Span { from: 0, to: 86_400_000 },
+        zone: TimeZone::UTC,
+        granularity: Granularity::Day,
+        unattributed: Some(1),
+        has_statistics: false,
+        as_of: Timestamp::from_millis(0),
+        links: BTreeMap::new(),
+    };
+    let tables = vec![
+        table(Facet::Time, FacetKey::Time(0)),
+        table(Facet::Referrer, FacetKey::Text(text.into())),
+        // Without a value there is nothing to show.
+        table(Facet::Os, FacetKey::None),
+    ];
+    let periods = [
+        ShownPeriod { name: "7 days", url: "/?share=x&interval=7d".to_owned(), is_shown: true },
+        ShownPeriod { name: "all", url: "/?share=x&interval=all".to_owned(), is_shown: false },
+    ];
+    statistics(&SharedStatistics { title: text.into(), tables }, &periods)
+}
+
+/// Visitors choose the referrers that a page of statistics shows.
+#[test]
+fn statistics_show_texts_literally() {
+    let harmless = shape(&parse(&text(statistics_of("news.example.com"))));
+    for title in TITLES {
+        let response = statistics_of(title);
+        assert_eq!(response.status(), StatusCode::OK);
+        let policy = response.headers()["content-security-policy"].to_str().expect("ASCII").to_owned();
+        assert!(policy.starts_with(&**FOUNDATION), "{policy}");
+        let page = parse(&text(response));
+        assert_eq!(shape(&page), harmless, "{title}");
+        let cells: Vec<String> = all(&page, "tbody th").iter().map(|cell| cell.text().collect()).collect();
+        assert_eq!(cells, ["1970-01-01", title]);
+        let heading: String = all(&page, "h1")[0].text().collect();
+        assert_eq!(heading, format!("Clicks of {title}"));
+        assert_eq!(attribute(&page, "a", "href"), "/?share=x&interval=all");
+    }
+}
+
 /// Returns all other pages, with their statuses.
 fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
     let status = |code| StatusCode::from_u16(code).expect("a valid status");
@@ -85,6 +143,7 @@ fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
     let without_url = DomainHome { url: None, ..home.clone() };
     pages.push((status(410), error_at(status(410), &without_url)));
     pages.push((status(200), greeting()));
+    pages.push((status(200), statistics_of(TITLES[0])));
     let to = DESTINATIONS[0].0;
     for what in [Shown::Destination(to), Shown::Expired(to), Shown::Limited, Shown::Protected] {
         pages.push((status(200), shown(SHORT, "/s", what, &home)));

@@ -118,7 +118,7 @@ pub(super) fn render(tables: &[AnalyticsView]) -> Body {
             })
         }
         [Facet::Time] => ok(&Series::of(first)),
-        [Facet::Device] => ok(&Devices { devices: rows(0), browsers: rows(1), systems: rows(2) }),
+        [Facet::Device] => ok(&DeviceTables { devices: rows(0), browsers: rows(1), systems: rows(2) }),
         _ => ok(&rows(0)),
     }
 }
@@ -188,7 +188,7 @@ fn timestamp(view: &AnalyticsView, key: Option<&FacetKey>) -> String {
 }
 
 #[derive(Serialize)]
-struct Devices {
+struct DeviceTables {
     #[serde(rename = "deviceData")]
     devices: Vec<TableRow>,
     #[serde(rename = "browserData")]
