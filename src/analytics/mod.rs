@@ -24,6 +24,7 @@ pub mod referrer;
 pub mod ring;
 pub mod store;
 pub mod tick;
+pub mod top;
 pub mod values;
 pub mod visitors;
 

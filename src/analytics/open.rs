@@ -7,9 +7,11 @@ use std::io;
 
 use ahash::RandomState;
 
-use crate::analytics::cell::{CellCounts, CellValues, ClickCell, TimeSlot};
+use crate::analytics::cell::{COUNTED, CellCounts, CellValues, ClickCell, Dimension, TimeSlot};
 use crate::analytics::part::writer::PartWriter;
-use crate::analytics::tick::{LinkRow, Tick};
+use crate::analytics::tick::{LinkRow, Tick, parse_link_row};
+use crate::model::id::Id;
+use crate::model::workspace::WorkspaceNumber;
 
 /// Cells that can still grow.
 #[derive(Debug, Default)]
@@ -84,6 +86,38 @@ impl OpenCells {
             cell.renumber(&texts);
             // A decoded tick has no place outside of its lists.
             self.count(links[cell.link as usize], cell.slot, cell.values, cell.counts);
+        }
+    }
+
+    /// Calls `each` with the place in `links`, the slot and the clicks of each cell of these links whose clicks count.
+    pub fn each_counted(&self, links: &[LinkRow], mut each: impl FnMut(usize, TimeSlot, u32)) {
+        let known = links.iter().enumerate().filter_map(|(at, link)| Some((*self.links.of.get(link)?, at)));
+        let places: HashMap<_, _, RandomState> = known.collect();
+        // Most pages have no link with a click of the last minutes.
+        if places.is_empty() {
+            return;
+        }
+        for ((link, slot, values), counts) in &self.cells {
+            if values[Dimension::Trigger as usize] & COUNTED != 0
+                && let Some(at) = places.get(link)
+            {
+                each(*at, *slot, counts.clicks);
+            }
+        }
+    }
+
+    /// Calls `each` with the link and the slot of each cell of a workspace whose clicks count.
+    pub fn each_of(&self, workspace: WorkspaceNumber, mut each: impl FnMut(Id, TimeSlot)) {
+        let links = self.links.of.iter().filter_map(|(row, number)| Some((*number, parse_link_row(row)?)));
+        let own =
+            links.filter(|(_, (owner, _))| *owner == workspace).map(|(number, (_, link))| (number, link));
+        let own: HashMap<u32, Id, RandomState> = own.collect();
+        for (link, slot, values) in self.cells.keys() {
+            if values[Dimension::Trigger as usize] & COUNTED != 0
+                && let Some(link) = own.get(link)
+            {
+                each(*link, *slot);
+            }
         }
     }
 

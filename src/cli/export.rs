@@ -187,6 +187,8 @@ impl Referenced {
             tags,
             creator: link.created_by.and_then(|id| self.keys.get(&id).cloned()),
             aliases,
+            // Not in a file: no import could bring the details of clicks.
+            recent: None,
             link,
         })
     }

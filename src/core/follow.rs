@@ -36,6 +36,8 @@ impl Observer for Core {
         // After the directory: loads from now on use it, and none may join a read that used the old one.
         self.shared.loader.forget_all();
         self.shared.cache.invalidate_where(|_| true);
+        // Of a table that was rebuilt, the observer has seen no totals.
+        self.shared.rankings.clear();
         self.learn_codes(table);
         // Last: from here on, what is not found does not exist, so all of the above must be in place.
         self.shared.is_loaded.store(true, Ordering::Release);
@@ -77,6 +79,10 @@ impl Observer for Core {
                 self.shared.loader.forget_all();
                 // Matches no entry: the walk only drops the codes that were cached as absent.
                 self.shared.cache.invalidate_where(|_| false);
+                // Its links came with their totals, before they were visible.
+                self.shared.rankings.clear();
+            } else if entry.put.is_clicks() {
+                self.shared.note_total(&entry.put);
             } else if Directory::concerns(&entry.put) {
                 // Copied once per Change: readers keep the old directory until the store below.
                 let directory = directory.get_or_insert_with(|| (**self.shared.directory.load()).clone());

@@ -17,6 +17,7 @@ use super::error::{BuildError, Error};
 use super::exclusive::{ExclusiveLock, assert_released};
 use super::links::codes::Generator;
 use super::links::loops::filled::FilledLinks;
+use super::links::rankings::Rankings;
 use super::pools::cpu_pool::{Cancel, CpuPool, Threads};
 use super::pools::hashing::Hasher;
 use super::pools::loader::LoadPool;
@@ -159,6 +160,7 @@ impl Core {
             snapshots: AtWork::default(),
             filled_links: FilledLinks::default(),
             folded_tags: FoldedWorkspaces::default(),
+            rankings: Rankings::default(),
             analytics: parts.analytics,
             is_loaded: AtomicBool::new(false),
         };

@@ -55,6 +55,6 @@ pub use self::tenants::campaigns::{CAMPAIGNS_MAX, Paging};
 pub use self::tenants::contacts::{CONTACT_PATH, Rendered};
 pub use self::tenants::tags::TAGS_MAX;
 pub use self::view::{
-    AliasView, BulkView, CampaignPage, CampaignView, DomainView, FailedRow, KeyView, LinkView,
+    AliasView, BulkView, CampaignPage, CampaignView, DomainView, FailedRow, KeyView, LinkView, RecentView,
     WebhookSecretView, WorkspaceView,
 };

@@ -13,6 +13,7 @@ use super::error::Error;
 use super::exclusive::ExclusiveLock;
 use super::links::codes::Generator;
 use super::links::loops::filled::FilledLinks;
+use super::links::rankings::Rankings;
 use super::pools::cpu_pool::{Cancel, CpuPool};
 use super::pools::hashing::Hasher;
 use super::pools::loader::LoadPool;
@@ -81,6 +82,8 @@ pub(in crate::core) struct Shared {
     /// Counts changes of links with placeholders, so that a change of custom values notices them.
     pub(in crate::core) filled_links: FilledLinks,
     pub(in crate::core) folded_tags: FoldedWorkspaces,
+    /// The links with the most clicks, of workspaces with many links.
+    pub(in crate::core) rankings: Rankings,
     /// The details of clicks. `None` if the operator keeps none.
     pub(in crate::core) analytics: Option<Arc<Analytics>>,
     /// Set once the directory is loaded. Before, nothing can be found, and every request fails with 503.

@@ -40,6 +40,17 @@ pub struct LinkView {
     pub creator: Option<Arc<ApiKey>>,
     /// Former short URLs that lead to the link.
     pub aliases: Vec<AliasView>,
+    /// `None` where no response shows it.
+    pub recent: Option<RecentView>,
+}
+
+/// The clicks of a link in the last days. Both are unknown if the operator keeps no details of clicks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecentView {
+    /// Clicks with details in the last 30 days, today included, by days of UTC.
+    pub clicks_30d: Option<u64>,
+    /// The start of the quarter of an hour of the latest click with details.
+    pub latest: Option<Timestamp>,
 }
 
 /// A former short URL of a link.
@@ -251,6 +262,7 @@ impl Shared {
             tags,
             creator,
             aliases,
+            recent: None,
             link,
         })
     }

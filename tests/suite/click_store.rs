@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use waypost::analytics::block::{CellBlock, CellFields};
-use waypost::analytics::cell::{CellCounts, CellValues, Dimension, TimeSlot};
+use waypost::analytics::cell::{COUNTED, CellCounts, CellValues, Dimension, TimeSlot};
 use waypost::analytics::open::OpenCells;
 use waypost::analytics::part::reader::PartList;
 use waypost::analytics::ring::SIZE;
-use waypost::analytics::store::{ClickStore, HasRoom, IsKept, Keep, View};
+use waypost::analytics::store::{ClickStore, HasRoom, IsKept, Keep, RecentClicks, RecentError, View};
 use waypost::analytics::tick::{LinkRow, Tick, link_row, parse_link_row};
 use waypost::clock::{Clock, Timestamp};
 use waypost::log::local::disk::Disk;
@@ -30,6 +30,13 @@ use crate::support::table::MemoryTable;
 const START: i64 = 1_795_824_000_000;
 
 pub(super) const HOUR: i64 = 3_600_000;
+
+/// The referrer of clicks that do not count.
+const UNCOUNTED: usize = 4;
+
+fn host_name(number: usize) -> String {
+    format!("h{number}.test")
+}
 
 pub(super) const KEEP: Keep =
     Keep { slots: Duration::from_hours(24 * 90), hours: Duration::from_hours(24 * 400), all: None };
@@ -78,14 +85,23 @@ impl Written {
 
     /// Writes one tick: clicks on some links, with some referrers. Returns its position.
     pub(super) fn tick(&mut self, chance: &mut Chance) -> Position {
-        let mut open = OpenCells::default();
         let slot = TimeSlot::of_millis(self.clock.now().as_millis());
-        for _ in 0..=chance.below(9) {
-            let (link, host) = (chance.below(12) as u128, format!("h{}.test", chance.below(5)));
+        let count = chance.below(9) + 1;
+        let clicks = (0..count).map(|_| (chance.below(12) as u128, slot, chance.below(5)));
+        self.write_clicks(clicks.collect::<Vec<_>>())
+    }
+
+    /// Writes one tick with these clicks: link, slot and referrer. Those with the referrer 4 do not count.
+    fn write_clicks(&mut self, clicks: impl IntoIterator<Item = (u128, TimeSlot, usize)>) -> Position {
+        let mut open = OpenCells::default();
+        for (link, slot, host) in clicks {
+            let counted = if host == UNCOUNTED { 0 } else { COUNTED };
+            let host = host_name(host);
             let row = link_row(WorkspaceNumber((link % 3).try_into().expect("small")), Id::from_bits(link));
             let (of_link, text) = (open.link(&row), open.text(host.as_bytes()));
             let mut values = CellValues::default();
             values[Dimension::Referrer as usize] = Dimension::Referrer.with_text(0, text);
+            values[Dimension::Trigger as usize] = counted;
             open.count(of_link, slot, values, CellCounts { clicks: 1, ..CellCounts::default() });
             *self.clicks.entry((link, slot.0, host)).or_default() += 1;
         }
@@ -157,6 +173,31 @@ pub(super) fn clicks(view: &View) -> Clicks {
     clicks
 }
 
+/// Returns the counted clicks of each of 13 links since a slot, and its latest slot.
+fn recent(clicks: &Clicks, since: TimeSlot) -> Vec<RecentClicks> {
+    let mut all = vec![RecentClicks::default(); 13];
+    for ((link, slot, host), count) in clicks {
+        if *host != host_name(UNCOUNTED) {
+            let recent = &mut all[usize::try_from(*link).expect("small")];
+            recent.clicks += if *slot >= since.0 { *count } else { 0 };
+            recent.latest = recent.latest.max(Some(TimeSlot(*slot)));
+        }
+    }
+    all
+}
+
+/// Returns the links of a workspace with a counted click, by one more than the slot of the latest.
+fn latest(clicks: &Clicks, workspace: u32) -> Vec<(u64, Id)> {
+    let mut latest = BTreeMap::new();
+    for ((link, slot, host), _) in clicks {
+        if *host != host_name(UNCOUNTED) && link % 3 == u128::from(workspace) {
+            let last = latest.entry(*link).or_insert(*slot);
+            *last = (*last).max(*slot);
+        }
+    }
+    latest.into_iter().map(|(link, slot)| (u64::from(slot) + 1, Id::from_bits(link))).collect()
+}
+
 /// Five days of clicks with merges of days in between.
 fn write_days(written: &mut Written, store: &ClickStore, chance: &mut Chance) -> bool {
     for _ in 0..5 {
@@ -225,6 +266,81 @@ fn a_clock_far_ahead_costs_neither_precision_nor_parts() {
     assert_ne!(clicks(&store.view()), written.clicks);
     let all = |clicks: &Clicks| clicks.values().sum::<u64>();
     assert_eq!(all(&clicks(&store.view())), all(&written.clicks));
+}
+
+/// Sums of single links agree with all cells, in memory and in parts of every level, for any first slot.
+#[test]
+fn recent_clicks_are_those_of_the_cells() {
+    let (mut written, disk) = (Written::new(), SimDisk::default());
+    let store = written.store(&disk, KEEP).expect("it opens");
+    let now = TimeSlot::of_millis(START).0;
+    // More blocks of one link than are read each time, and a link with visits that do not count only.
+    written.write_clicks((0..20_000).map(|n| (11, TimeSlot(now - n), n as usize % 5)));
+    written.write_clicks((0..5_000).map(|n| (12, TimeSlot(now - n), UNCOUNTED)));
+    assert!(write_days(&mut written, &store, &mut Chance(2)));
+    let mut links: Vec<_> =
+        (0..13).map(|n| link_row(WorkspaceNumber(n % 3), Id::from_bits(n.into()))).collect();
+    let bits = |row: &[u8]| usize::try_from(parse_link_row(row).expect("a row").1.bits()).expect("small");
+    // The rows of three workspaces come in another order than their ids.
+    links.sort_unstable();
+    for days in [0, 3, 30, 200] {
+        // Twice: the second time, the busy link is not read again.
+        for _ in 0..2 {
+            let since = TimeSlot::of_millis(written.clock.now().as_millis() - days * 24 * HOUR);
+            let want = recent(&written.clicks, since);
+            let found = store.recent(&links, since, &|| false).expect("it is read");
+            for (link, found) in links.iter().zip(found) {
+                assert_eq!(found, want[bits(link)], "{days} days of {}", bits(link));
+            }
+        }
+    }
+    assert!(matches!(store.recent(&links, TimeSlot(0), &|| true), Err(RecentError::TooSlow)));
+    // Links that no part has.
+    let missing =
+        [link_row(WorkspaceNumber(0), Id::from_bits(99)), link_row(WorkspaceNumber(9), Id::from_bits(1))];
+    assert_eq!(store.recent(&missing, TimeSlot(0), &|| false).expect("none"), [RecentClicks::default(); 2]);
+    written.write_clicks([(5, TimeSlot(now + 3_000), 0)]);
+    store.settle(&all_links()).expect("merged");
+    let want = recent(&written.clicks, TimeSlot(now));
+    let row = link_row(WorkspaceNumber(2), Id::from_bits(5));
+    assert_eq!(store.recent(&[row], TimeSlot(now), &|| false).expect("it is read"), [want[5]]);
+}
+
+/// The latest links of a workspace agree with all cells, however few are asked for and wherever their cells are.
+#[test]
+fn the_latest_links_are_those_of_the_cells() {
+    let (mut written, disk) = (Written::new(), SimDisk::default());
+    let store = written.store(&disk, KEEP).expect("it opens");
+    let now = TimeSlot::of_millis(START).0;
+    // Links of one workspace without a counted click, with one of long ago, and with more blocks than one.
+    written.write_clicks((0..10).map(|n| (102, TimeSlot(now - n), UNCOUNTED)));
+    written.write_clicks((0..3_000).map(|n| (300 + 3 * u128::from(n), TimeSlot(now - 500 - n), 0)));
+    written.write_clicks((0..6_000).map(|n| (105, TimeSlot(now - 9_000 - n), 1)));
+    assert!(write_days(&mut written, &store, &mut Chance(5)));
+    for open in [false, true] {
+        if open {
+            store.start(all_links()).expect("threads");
+            poll("the store has caught up", Duration::from_secs(10), || store.has_caught_up().then_some(()));
+            // Later than all parts, and in no part yet.
+            written.write_clicks([(105, TimeSlot(now + 2_000), 0), (3, TimeSlot(now + 2_001), UNCOUNTED)]);
+            let open_cells = || Some(()).filter(|()| store.status().open_cells > 0);
+            poll("the tick", Duration::from_secs(10), open_cells);
+        }
+        for workspace in 0..4 {
+            let mut want: Vec<(u64, Id)> = latest(&written.clicks, workspace);
+            want.sort_unstable_by(|a, b| b.cmp(a));
+            for keep in [1, 2, 5, 100, 2_900, 20_000] {
+                let top = store.latest(WorkspaceNumber(workspace), keep, &|| false).expect("it is read");
+                let mut found: Vec<_> = top.all().collect();
+                found.sort_unstable_by(|a, b| b.cmp(a));
+                let first = keep.min(want.len());
+                assert_eq!(found[..first.min(found.len())], want[..first], "{workspace} {keep} {open}");
+            }
+        }
+    }
+    assert!(matches!(store.latest(WorkspaceNumber(0), 9_999, &|| true), Err(RecentError::TooSlow)));
+    written.log.close();
+    store.stop();
 }
 
 /// Each sync of the folder of clicks is the last one once. Whatever the cut leaves, each click is found once.

@@ -266,7 +266,7 @@ fn n14_errors_name_the_remedy() {
         (&["link", "create", "https://e.test/", "--set", "x"], 2, "must be FIELD=VALUE"),
         (&["link", "create"], 2, "<URL>"),
         (&["link", "list", "--limit", "1000"], 1, "waypost: --limit: must be a whole number from 1 to 100"),
-        (&["link", "list", "--sort", "x"], 2, "newest, oldest, clicks, title"),
+        (&["link", "list", "--sort", "x"], 2, "newest, oldest, clicks, clicks30d, lastClick, title"),
         (&["link", "edit", "a"], 2, "no option names what to change"),
         (&["link", "delete", "a"], 2, "give --yes"),
         (

@@ -77,7 +77,9 @@ fn every_field_is_stored_and_returned() {
         "forwardPath": true, "countBots": true, "campaignId": null, "notes": "N",
     });
     // Apart, since the macro has a limit.
-    let more = json!({"countPixel": true, "statistics": false, "confirm": true, "aliases": []});
+    let more = json!({
+        "countPixel": true, "statistics": false, "confirm": true, "aliases": [], "clicks30d": 0, "lastClickAt": null,
+    });
     want.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
     assert_eq!(made, want);
     app = app.restart();

@@ -103,10 +103,19 @@ fn the_second_start_keeps_everything() {
     let server = fresh(folder.path()).start();
     let mut admin = server.visitor().with_key(key.trim_end());
     assert_eq!(fs::read_to_string(folder.path().join("admin.key")).expect("the key file"), key);
-    let found =
-        admin.get(&format!("/api/v1/links/{}", text(&made, "id"))).expect(200, "kept")["link"].clone();
+    // The details of before the start are read beside it.
+    let found = poll("the link", PATIENCE, || {
+        let found =
+            admin.get(&format!("/api/v1/links/{}", text(&made, "id"))).expect(200, "kept")["link"].take();
+        Some(found).filter(|link| !link["clicks30d"].is_null())
+    });
     let mut want = made.clone();
-    want["clickCount"] = json!(7);
+    assert!(found["lastClickAt"].is_string(), "{found}");
+    for (field, value) in
+        [("clickCount", &json!(7)), ("clicks30d", &json!(7)), ("lastClickAt", &found["lastClickAt"])]
+    {
+        want[field] = value.clone();
+    }
     assert_eq!(found, want);
     assert_eq!(server.visitor().get("/s").header("location"), Some("https://e.test/"));
     server.stop();

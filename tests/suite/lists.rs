@@ -125,7 +125,7 @@ fn t75_parameters_of_lists_are_checked() {
         ("page=0", "page: must be a whole number from 1 to 1000000000"),
         ("page=9223372036854775807", "page: must be a whole number from 1 to 1000000000"),
         ("cursor=garbage", "cursor: must be the nextCursor of an earlier response"),
-        ("sort=x", "sort: must be newest, oldest, clicks or title"),
+        ("sort=x", "sort: must be newest, oldest, clicks, clicks30d, lastClick or title"),
         ("isActive=1", "isActive: must be true or false"),
         ("tagId=x", "tagId: is not a tag's id"),
     ];

@@ -137,6 +137,7 @@ mod race;
 mod rate_limits;
 /// The README and the documents.
 mod readme;
+mod recent_clicks;
 /// Redirects.
 mod redirect;
 /// Errors of the native API.

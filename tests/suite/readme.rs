@@ -331,6 +331,8 @@ fn every_option_has_an_example_that_is_accepted() {
         "shortUrl",
         "domain",
         "clickCount",
+        "clicks30d",
+        "lastClickAt",
         "createdAt",
         "updatedAt",
         "tags",

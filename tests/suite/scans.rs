@@ -1,10 +1,13 @@
 //! Searches, filters and sorts: their limit of work, and how a client continues after it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
 use crate::support::http::{Client, text};
 use crate::support::native::LINKS;
+use crate::support::process::poll;
 
 /// The smallest bound that can be set.
 const SCAN_MAX: u64 = 1_000;
@@ -97,16 +100,80 @@ fn n18_sorts_cover_the_links_within_the_bound_and_plain_lists_are_not_cut() {
     let app = app();
     let mut admin = app.admin();
     fill(&mut admin, 1_400);
-    for sort in ["clicks", "title"] {
-        let page = admin.get(&format!("{LINKS}?sort={sort}&limit=10")).expect(200, sort);
-        let shown = (titles(&page).len(), &page["incomplete"], &page["nextCursor"], &page["total"]);
-        assert_eq!(shown, (10, &json!(true), &Value::Null, &json!(SCAN_MAX)), "{sort}");
+    for query in ["sort=title", "sort=clicks&isActive=true", "sort=clicks30d"] {
+        let page = admin.get(&format!("{LINKS}?{query}&limit=10")).expect(200, query);
+        let shown = (titles(&page).len(), &page["incomplete"], &page["nextCursor"]);
+        assert_eq!(shown, (10, &json!(true), &Value::Null), "{query}");
     }
     for target in [LINKS.to_owned(), format!("{LINKS}?page=9&limit=100")] {
         let page = admin.get(&target).expect(200, &target);
         assert_eq!((&page["total"], page.get("incomplete")), (&json!(1_400), None), "{target}");
         assert!(page["nextCursor"].is_string(), "{target}");
     }
+}
+
+/// The links with clicks, also of a workspace with more links than a search reads: the oldest link is the most clicked one.
+#[test]
+fn the_first_links_by_clicks_are_those_of_the_whole_workspace() {
+    let app = TestApp::start_with(|config| {
+        config.links.scan_max = SCAN_MAX;
+        config.clicks.flush_interval = Duration::from_millis(50);
+    });
+    let mut admin = app.admin();
+    let create = |admin: &mut Client, code: &str| {
+        text(&admin.create(&json!({"url": "https://e.test/", "customSlug": code, "title": code})), "id")
+            .to_owned()
+    };
+    let ids: Vec<String> = ["a", "b", "c"].map(|code| create(&mut admin, code)).into();
+    fill(&mut admin, COUNT);
+    let click = |code: &str, count: usize| {
+        (0..count).for_each(|_| drop(app.visitor().send("GET", &format!("/{code}"), &[], None)));
+    };
+    let order = |admin: &mut Client, query: &str| {
+        let page = admin.get(&format!("{LINKS}?{query}")).expect(200, query);
+        assert_eq!((page.get("incomplete"), &page["nextCursor"]), (None, &Value::Null), "{query}");
+        let total = &page["total"];
+        assert!(total.as_u64().is_some_and(|total| total >= COUNT as u64), "{query}: {total}");
+        titles(&page).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    click("a", 2);
+    click("b", 1);
+    // The first list reads all links, and the next ones do not: both show clicks that are in no log yet.
+    for _ in 0..2 {
+        assert_eq!(order(&mut admin, "sort=clicks&limit=4"), ["a", "b", "title 2499", "title 2498"]);
+    }
+    click("c", 3);
+    click("b", 2);
+    // Of equal clicks, the newest link is the first. A link without a click before is ranked once its total is stored.
+    poll("the clicks are stored", Duration::from_secs(10), || {
+        Some(order(&mut app.admin(), "sort=clicks&limit=3")).filter(|found| found == &["c", "b", "a"])
+    });
+    let last = |codes: [&str; 3]| {
+        poll("the latest clicks", Duration::from_secs(10), || {
+            Some(order(&mut app.admin(), "sort=lastClick&limit=3")).filter(|found| found == &codes)
+        });
+    };
+    last(["c", "b", "a"]);
+    // Pages have each link once, and meet the links without clicks where they begin.
+    for sort in ["clicks", "lastClick"] {
+        let mut seen = Vec::new();
+        for page in 1..=26 {
+            seen.extend(order(&mut admin, &format!("sort={sort}&limit=100&page={page}")));
+        }
+        let rest = (0..COUNT).rev().map(|n| format!("title {n}"));
+        let want: Vec<_> = ["c", "b", "a"].map(str::to_owned).into_iter().chain(rest).collect();
+        assert_eq!(seen, want, "{sort}");
+    }
+    // A new link takes its place, and a deleted one leaves it.
+    create(&mut admin, "d");
+    assert_eq!(order(&mut admin, "sort=clicks&limit=4"), ["c", "b", "a", "d"]);
+    click("d", 4);
+    poll("the link is ranked", Duration::from_secs(10), || {
+        Some(order(&mut app.admin(), "sort=clicks&limit=2")).filter(|found| found == &["d", "c"])
+    });
+    admin.delete(&format!("{LINKS}/{}", ids[2])).expect(200, "deleted");
+    assert_eq!(order(&mut admin, "sort=clicks&limit=4"), ["d", "b", "a", "title 2499"]);
+    last(["d", "b", "a"]);
 }
 
 #[test]

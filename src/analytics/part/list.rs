@@ -39,6 +39,11 @@ impl ListChunk {
         self.ends.push(self.bytes.len());
     }
 
+    /// Returns the number of entries.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Returns an entry by its place in the chunk.
     pub fn get(&self, at: usize) -> Option<&[u8]> {
         let end = *self.ends.get(at)?;

@@ -131,6 +131,31 @@ impl ClickPart {
         Ok((at, false))
     }
 
+    /// Returns the places of sorted entries in a list, `None` for one that the list does not have. Reads each chunk at
+    /// most once.
+    pub fn find_all(
+        &self,
+        list: PartList,
+        entries: &[impl AsRef<[u8]>],
+    ) -> Result<Vec<Option<u32>>, PartError> {
+        let index = self.list(list);
+        let (mut chunk, mut loaded) = (ListChunk::default(), None);
+        let mut find = |entry: &[u8]| -> Result<Option<u32>, PartError> {
+            let behind = partition_point(index.extents.len(), |chunk| index.first(chunk) <= entry);
+            let Some(number) = behind.checked_sub(1) else { return Ok(None) };
+            // Sorted entries come to each chunk in one run.
+            if loaded != Some(number) {
+                self.chunk(list, number, &mut chunk)?;
+                loaded = Some(number);
+            }
+            let at = partition_point(chunk.len(), |at| chunk.get(at).is_some_and(|other| other < entry));
+            let is_there = chunk.get(at) == Some(entry);
+            let too_long = |_| PartError::Damaged("a list is too long");
+            is_there.then(|| u32::try_from(number * CHUNK + at).map_err(too_long)).transpose()
+        };
+        entries.iter().map(|entry| find(entry.as_ref())).collect()
+    }
+
     /// Calls `each` with all entries of a list, in their order.
     pub fn for_each(&self, list: PartList, mut each: impl FnMut(&[u8])) -> Result<(), PartError> {
         for extent in &self.list(list).extents {

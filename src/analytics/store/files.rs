@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::busy::BusyLinks;
 use crate::analytics::part::error::PartError;
 use crate::analytics::part::header::PartHeader;
 use crate::analytics::part::reader::ClickPart;
@@ -54,6 +55,7 @@ pub(super) struct StoredPart {
     pub(super) name: String,
     pub(super) bytes: u64,
     pub(super) part: Arc<ClickPart>,
+    pub(super) busy: BusyLinks,
 }
 
 impl StoredPart {
@@ -145,7 +147,12 @@ pub(super) fn ordered<T>(mut parts: Vec<T>, header: impl Fn(&T) -> &PartHeader) 
 fn open_part(disk: &dyn Disk, name: &str) -> Result<StoredPart, PartError> {
     let file = disk.open(name)?;
     let bytes = file.size()?;
-    Ok(StoredPart { name: name.to_owned(), bytes, part: Arc::new(ClickPart::open(file)?) })
+    Ok(StoredPart {
+        name: name.to_owned(),
+        bytes,
+        part: Arc::new(ClickPart::open(file)?),
+        busy: BusyLinks::default(),
+    })
 }
 
 /// Writes a part: under another name until it is durable.
@@ -174,7 +181,7 @@ pub(super) fn write<E: From<io::Error>>(
     };
     // Read back at once: an index that cannot be read is an error now, and not at the next start.
     let part = ClickPart::open(file).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(StoredPart { name, bytes, part: Arc::new(part) })
+    Ok(StoredPart { name, bytes, part: Arc::new(part), busy: BusyLinks::default() })
 }
 
 /// Renames a damaged part, and reports it.

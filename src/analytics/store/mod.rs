@@ -8,10 +8,13 @@
 //! 3. Cells in memory and the list of parts change under one lock, so that a reader finds each cell once.
 
 mod archive;
+mod busy;
 mod files;
 mod follow;
+mod latest;
 mod merges;
 mod plan;
+mod recent;
 mod sealer;
 mod shared;
 mod steady;
@@ -24,9 +27,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex};
 
 pub use self::archive::{ArchivedPart, ClickArchive, Leftovers, PartFault};
+pub use self::busy::RecentClicks;
 pub use self::files::{FOLDER, is_of_a_copy};
 pub use self::follow::{FollowFailure, is_tick, key, tick_behind};
 pub use self::plan::Keep;
+pub use self::recent::RecentError;
 pub use self::shared::{HasRoom, IsKept};
 use self::shared::{HeldCells, Shared};
 use self::steady::SteadyTime;
@@ -34,9 +39,11 @@ use super::cell::TimeSlot;
 use super::part::error::PartError;
 use super::part::reader::ClickPart;
 use super::tick::{LinkRow, Tick};
+use super::top::TopLinks;
 use crate::clock::Clock;
 use crate::log::local::disk::Disk;
 use crate::log::{Log, Position};
+use crate::model::workspace::WorkspaceNumber;
 
 /// A handle to the cells, cheap to clone.
 #[derive(Clone, Debug)]
@@ -186,6 +193,28 @@ impl ClickStore {
             parts: cells.parts.iter().map(|stored| Arc::clone(&stored.part)).collect(),
             open: cells.open.sorted(),
         }
+    }
+
+    /// Returns the clicks of these links, which are sorted and each once, in their order: those from the slot `since` on,
+    /// and the latest one of all. `is_cancelled` is called for each block, so every few microseconds.
+    pub fn recent(
+        &self,
+        links: &[LinkRow],
+        since: TimeSlot,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<Vec<RecentClicks>, RecentError> {
+        self.0.recent(links, since, is_cancelled)
+    }
+
+    /// Returns the links of a workspace with the latest clicks, at least the first `keep` ones if there are as many. The
+    /// number of a link is one more than that of its slot. `is_cancelled` is called for each block.
+    pub fn latest(
+        &self,
+        workspace: WorkspaceNumber,
+        keep: usize,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<TopLinks, RecentError> {
+        self.0.latest(workspace, keep, is_cancelled)
     }
 
     /// Removes the cells of deleted links from all parts. Blocks, as long as writing these parts again takes. Cells in

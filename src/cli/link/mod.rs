@@ -102,6 +102,11 @@ enum ListOrder {
     Newest,
     Oldest,
     Clicks,
+    /// Clicks of the last 30 days.
+    #[value(name = "clicks30d")]
+    Recent,
+    #[value(name = "lastClick")]
+    LastClick,
     Title,
 }
 

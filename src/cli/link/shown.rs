@@ -11,11 +11,13 @@ use crate::formats::waypost::fields;
 use crate::model::link::RedirectStatus;
 
 /// The fields that every link shows, with their names here.
-const FIRST: [(&str, &str); 6] = [
+const FIRST: [(&str, &str); 8] = [
     ("short URL", "shortUrl"),
     ("destination", "url"),
     ("title", "title"),
     ("clicks", "clickCount"),
+    ("in 30 days", "clicks30d"),
+    ("last click", "lastClickAt"),
     ("created", "createdAt"),
     ("id", "id"),
 ];
@@ -97,19 +99,29 @@ type Column<'a> = (&'a str, Box<dyn Fn(&Value) -> String>);
 fn page_of(links: &[&Value], width: usize, now: Timestamp) -> String {
     let field = |name: &'static str| Box::new(move |link: &Value| text(&link[name])) as Box<_>;
     // The date alone.
-    let created = |link: &Value| text(&link["createdAt"]).chars().take(10).collect::<String>();
+    let date = |name: &'static str| {
+        Box::new(move |link: &Value| text(&link[name]).chars().take(10).collect::<String>()) as Box<_>
+    };
     let mut columns: Vec<Column<'_>> = vec![
         ("SHORT URL", field("shortUrl")),
         ("STATE", Box::new(move |link: &Value| state(link, now).to_owned())),
         ("(CLICKS)", field("clickCount")),
-        ("CREATED", Box::new(created)),
+        ("(30 DAYS)", field("clicks30d")),
+        ("LAST CLICK", date("lastClickAt")),
+        ("CREATED", date("createdAt")),
         ("DESTINATION", field("url")),
     ];
+    // A server without details of clicks knows neither.
+    for (name, field) in [("(30 DAYS)", "clicks30d"), ("LAST CLICK", "lastClickAt")] {
+        if links.iter().all(|link| link[field].is_null()) {
+            columns.retain(|(other, _)| *other != name);
+        }
+    }
     if links.iter().any(|link| !link["title"].is_null()) {
         columns.push(("TITLE", field("title")));
     }
     // The least important ones first. Short URL and destination always remain.
-    let mut less = ["TITLE", "CREATED", "(CLICKS)", "STATE"].into_iter();
+    let mut less = ["TITLE", "CREATED", "LAST CLICK", "(30 DAYS)", "(CLICKS)", "STATE"].into_iter();
     loop {
         let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
         let row = |link: &&Value| columns.iter().map(|(_, cell)| cell(link)).collect::<Vec<_>>();

@@ -1,6 +1,7 @@
 //! Lists of links: filtered, sorted, by page or by cursor.
 //!
-//! In the order of creation, a page costs the links that it shows and skips. Other orders and searches read
+//! In the order of creation, a page costs the links that it shows and skips. By clicks or by the latest click, the first
+//! links of a whole workspace are known: see [`super::ranked`]. Other orders and searches read
 //! the whole list, but keep only what the page needs. `links.scan_max` bounds their cost. A page that would
 //! cost more is marked `incomplete`, and in the order of creation its cursor continues where it ended.
 //!
@@ -10,7 +11,10 @@
 use std::cmp::Ordering;
 
 use super::query::{Cursor, LinkQuery, Page, Sort};
+use super::rankings::SORTED_DEPTH_MAX;
+use super::recent::RecentKey;
 use super::search::LinkSearch;
+use crate::analytics::store::RecentClicks;
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Links;
@@ -18,13 +22,10 @@ use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
 use crate::model::Invalid;
 use crate::model::domain::DomainNumber;
-use crate::model::id::Id;
+use crate::model::id::{ForeignId, Id};
 use crate::model::link::{Link, TITLE_MAX};
-use crate::model::workspace::WorkspaceNumber;
+use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::table::{Found, List, Order, ReadView, Scanned};
-
-/// Deepest row of a sorted list. The sort keys of all rows before it are in memory.
-const SORTED_DEPTH_MAX: u64 = 10_000;
 
 /// Rows that are collected beyond the depth of a sorted list before the surplus is dropped.
 const SORTED_SURPLUS: usize = 1_024;
@@ -32,6 +33,9 @@ const SORTED_SURPLUS: usize = 1_024;
 /// Bytes of one row while a list is sorted: without a title, and with the longest title.
 const RANKED_BYTES: usize = 64;
 const RANKED_TITLE_BYTES: usize = 64 + 4 * TITLE_MAX;
+
+/// Bytes of a match that waits for the clicks of its slice, for each row of a sorted list.
+const PENDING_BYTES: usize = 160;
 
 /// Most bytes of the links on one page, as [`listed_bytes`] counts them: 100 links of 5 KB each, where usual
 /// links have some 500 bytes. A page of longer links ends early and has a cursor for the rest. A request
@@ -51,7 +55,7 @@ const PER_LISTED_BYTE: usize = 3;
 const TAG_BYTES: usize = 4 * crate::model::tag::NAME_MAX + 96;
 
 /// Bytes of a link's numbers, dates and names in a list.
-const LISTED_FIXED: usize = 720;
+const LISTED_FIXED: usize = 800;
 
 /// Steps of one slice ([`crate::table::Table::scan`]): some 2 to 30 milliseconds, which another tenant's
 /// search waits for.
@@ -61,7 +65,7 @@ impl Links {
     /// Returns a page of the acting workspace's links.
     pub async fn list(&self, context: &Context, query: LinkQuery) -> Result<Page, Error> {
         let is_scan = query.is_scan();
-        let mut search = ListReader::new(context.workspace.number, query, self.shared.settings.scan_max);
+        let mut search = ListReader::new(&context.workspace, query, self.shared.settings.scan_max);
         // A page in the order of creation is read outside of the pool, unless it lies behind the many links
         // that an import has staged.
         if !is_scan {
@@ -94,6 +98,8 @@ impl LinkQuery {
         let row = match self.sort {
             Sort::Newest | Sort::Oldest => 0,
             Sort::Clicks => RANKED_BYTES,
+            // The matches of a slice wait for their clicks.
+            Sort::Recent | Sort::LastClick => RANKED_BYTES + PENDING_BYTES,
             Sort::Title => RANKED_TITLE_BYTES,
         };
         let depth = match self.at {
@@ -114,13 +120,13 @@ impl LinkQuery {
         let is_filtered = self.search.is_some() || self.domain.is_some() || self.is_active.is_some();
         // A tag or a campaign has a list of its own. With both, one of them is a filter.
         let is_both = self.tag.is_some() && self.campaign.is_some();
-        is_deep || is_filtered || is_both || matches!(self.sort, Sort::Clicks | Sort::Title)
+        is_deep || is_filtered || is_both || !self.sort.is_of_creation()
     }
 
     fn order(&self) -> Order {
         match self.sort {
             Sort::Oldest => Order::Oldest,
-            Sort::Newest | Sort::Clicks | Sort::Title => Order::Newest,
+            Sort::Newest | Sort::Clicks | Sort::Recent | Sort::LastClick | Sort::Title => Order::Newest,
         }
     }
 }
@@ -132,6 +138,13 @@ struct Filter {
     /// Set if the list is not the tag's own.
     tag: Option<Id>,
     is_active: Option<bool>,
+}
+
+impl ListSource {
+    /// Returns whether the list has all links of a workspace.
+    fn is_workspace(&self) -> bool {
+        self.list == List::All && self.filter.admits_all()
+    }
 }
 
 impl Filter {
@@ -167,6 +180,10 @@ struct ListReader {
     /// Steps that are left.
     steps: u64,
     gathered: Gathered,
+    /// The company of the workspace.
+    company: ForeignId,
+    /// The ranking that is built from the links.
+    ranking: Option<u64>,
 }
 
 /// The list that is read, and the filter on its links.
@@ -205,19 +222,28 @@ struct Gathered {
 }
 
 impl ListReader {
-    fn new(workspace: WorkspaceNumber, query: LinkQuery, steps: u64) -> Box<ListReader> {
+    fn new(workspace: &Workspace, query: LinkQuery, steps: u64) -> Box<ListReader> {
         let (after, skip) = match query.at {
             Cursor::After(id) => (Some(id), 0),
             // Pages count from 1.
             Cursor::Page(page) => (None, (page - 1).saturating_mul(query.limit as u64)),
         };
-        let part = match query.sort {
-            Sort::Newest | Sort::Oldest => ListPart::Page,
-            Sort::Clicks | Sort::Title => ListPart::Sorted,
-        };
+        let part = if query.sort.is_of_creation() { ListPart::Page } else { ListPart::Sorted };
         let gathered = Gathered { skip, ..Gathered::default() };
         let (source, view) = (None, ReadView::default());
-        Box::new(ListReader { workspace, query, source, view, part, after, steps, gathered })
+        let (company, workspace, ranking) = (workspace.company.clone(), workspace.number, None);
+        Box::new(ListReader {
+            workspace,
+            query,
+            source,
+            view,
+            part,
+            after,
+            steps,
+            gathered,
+            company,
+            ranking,
+        })
     }
 
     /// Reads one slice.
@@ -227,9 +253,20 @@ impl ListReader {
                 // Before any read: a page that lies too deep costs nothing.
                 self.query.depth()?;
             }
+            if self.query.sort.needs_details() && shared.analytics.is_none() {
+                let why =
+                    "must be newest, oldest, clicks or title here: this server keeps no details of clicks";
+                return Err(Invalid::new("sort", why).into());
+            }
             // Fixed at the first slice, so that all slices show the same imports.
             self.view = shared.table.view(self.workspace)?;
             self.source = shared.source(self.workspace, &self.query)?;
+            let is_known = self.part == ListPart::Sorted
+                && self.source.as_ref().is_some_and(ListSource::is_workspace)
+                && self.take_first(shared, cancel)?;
+            if let Some(source) = self.source.take_if(|_| is_known) {
+                return self.page(shared, &source, true).map(|page| SliceResult::Page(Box::new(page)));
+            }
         }
         let Some(source) = self.source.take() else {
             return Ok(SliceResult::Page(Box::new(empty(&self.query))));
@@ -262,6 +299,28 @@ impl ListReader {
         self.page(shared, &source, ended).map(|page| SliceResult::Page(Box::new(page)))
     }
 
+    /// Takes the first links of the whole workspace from where they are known. Returns false if all links must be read.
+    fn take_first(&mut self, shared: &Shared, cancel: &Cancel) -> Result<bool, Error> {
+        let depth = usize::try_from(self.query.depth()?).expect("at most 10,000");
+        let first = match self.query.sort {
+            Sort::Clicks if shared.needs_ranking(self.workspace)? => {
+                shared.first_by_clicks(self.workspace, depth, cancel)?
+            }
+            Sort::LastClick => Some(shared.first_by_last_click(self.workspace, depth, cancel)?),
+            _ => return Ok(false),
+        };
+        let Some(first) = first else {
+            self.ranking = Some(shared.rankings.begin(self.workspace, &self.company));
+            // All of them, once: the next lists need not read them.
+            self.steps = u64::MAX;
+            return Ok(false);
+        };
+        let ranked = |(number, id)| Ranked { number, title: None, id };
+        self.gathered.best = first.into_iter().map(ranked).collect();
+        self.gathered.total = shared.table.count(self.workspace, &List::All)?;
+        Ok(true)
+    }
+
     fn read(
         &mut self,
         shared: &Shared,
@@ -269,10 +328,12 @@ impl ListReader {
         cancel: &Cancel,
         steps: &mut u64,
     ) -> Result<Scanned, Error> {
-        let ListReader { workspace, query, view, part, after, gathered, .. } = self;
+        let ListReader { workspace, query, view, part, after, gathered, ranking, .. } = self;
         let order = query.order();
         // The callback can only stop the scan, so its error is returned afterwards.
         let mut failure = None;
+        // Ranked behind the slice, all at once: neighbours share the blocks of the details of their clicks.
+        let (mut pending, mut counted) = (Vec::new(), Vec::new());
         let mut each = |found: Found<Link>| {
             let link = found.record;
             // From the cursor on, the first part has counted.
@@ -288,8 +349,18 @@ impl ListReader {
                 // The table has the total of an unfiltered list, so reading ends with the page.
                 ListPart::Page => gathered.show(link, query.limit) || !source.filter.admits_all(),
                 ListPart::BeforeCursor => true,
+                ListPart::Sorted if query.sort.needs_details() => {
+                    pending.push(RecentKey::of_link(&link));
+                    true
+                }
                 ListPart::Sorted => match shared.rank(query.sort, &link) {
-                    Ok(ranked) => gathered.rank(ranked, query),
+                    Ok(ranked) => {
+                        // Most links of a large workspace have no click, and a ranking needs none of them.
+                        if ranking.is_some() && ranked.number > 0 {
+                            counted.push((ranked.number, ranked.id));
+                        }
+                        gathered.rank(ranked, query)
+                    }
                     Err(error) => {
                         failure = Some(error);
                         false
@@ -299,6 +370,16 @@ impl ListReader {
             goes_on && !cancel.is_set()
         };
         let scanned = shared.table.scan(view, *workspace, &source.list, order, *after, steps, &mut each)?;
+        for ranked in shared.rank_recent(query.sort, &pending, cancel)? {
+            gathered.rank(ranked, query);
+        }
+        if let Some(ranking) = ranking {
+            shared.rankings.add(*ranking, &counted);
+            // A read that was cancelled ends like one at the end of the list.
+            if scanned == Scanned::End && !cancel.is_set() {
+                shared.rankings.complete(*ranking);
+            }
+        }
         failure.map_or(Ok(scanned), Err)
     }
 
@@ -434,26 +515,42 @@ impl Shared {
         let clicks = if sort == Sort::Clicks { self.clicks_of(link)? } else { 0 };
         let title =
             (sort == Sort::Title).then(|| link.options.title.as_deref().map(str::to_lowercase)).flatten();
-        Ok(Ranked { clicks, title, id: link.id })
+        Ok(Ranked { number: clicks, title, id: link.id })
+    }
+
+    /// Returns the ranks of links by the details of their clicks.
+    fn rank_recent(&self, sort: Sort, links: &[RecentKey], cancel: &Cancel) -> Result<Vec<Ranked>, Error> {
+        let recent = self.recent_clicks(links, &|| cancel.is_set())?;
+        let rank = |(link, recent): (&RecentKey, RecentClicks)| Ranked {
+            number: match sort {
+                // By slot, as details have it: the time that is shown depends on the creation of the link.
+                Sort::LastClick => recent.latest.map_or(0, |slot| u64::from(slot.0) + 1),
+                _ => recent.clicks,
+            },
+            title: None,
+            id: link.id(),
+        };
+        Ok(links.iter().zip(recent).map(rank).collect())
     }
 }
 
 struct Ranked {
-    clicks: u64,
+    /// The number of the order: clicks, or the place of the latest one in time.
+    number: u64,
     title: Option<String>,
     id: Id,
 }
 
 impl Ranked {
-    /// Orders rows by most clicks, then by title with links without a title last, then by the newest.
+    /// Orders rows by most clicks or latest click, then by title with links without a title last, then by the newest.
     fn order(&self, other: &Ranked) -> Ordering {
-        let clicks = other.clicks.cmp(&self.clicks);
+        let numbers = other.number.cmp(&self.number);
         let titles = match (&self.title, &other.title) {
             (Some(ours), Some(theirs)) => ours.cmp(theirs),
             (ours, theirs) => theirs.is_some().cmp(&ours.is_some()),
         };
         // Ids sort by time. The last comparison makes the order the same on each page.
-        clicks.then(titles).then(other.id.cmp(&self.id))
+        numbers.then(titles).then(other.id.cmp(&self.id))
     }
 }
 

@@ -49,8 +49,24 @@ pub enum Sort {
     Oldest,
     /// Most clicks first, then the newest.
     Clicks,
+    /// Most clicks of the last 30 days first, then the newest.
+    Recent,
+    /// Latest click first, with links without one last, then the newest.
+    LastClick,
     /// By title, with links without a title last, then the newest.
     Title,
+}
+
+impl Sort {
+    /// Returns whether the order is that of the list, so that a page needs no other links.
+    pub fn is_of_creation(self) -> bool {
+        matches!(self, Sort::Newest | Sort::Oldest)
+    }
+
+    /// Returns whether the order needs the details of clicks.
+    pub(in crate::core) fn needs_details(self) -> bool {
+        matches!(self, Sort::Recent | Sort::LastClick)
+    }
 }
 
 /// A page of links.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::draft::MASK;
 use super::fields::{show_link_type, show_status, show_webhooks};
-use crate::core::{AliasView, LinkView};
+use crate::core::{AliasView, LinkView, RecentView};
 use crate::json::AsText;
 use crate::model::destination::Destination;
 use crate::model::id::{ForeignId, Id};
@@ -34,6 +34,8 @@ pub const READ_ONLY: &[&str] = &[
     "shortCode",
     "shortUrl",
     "clickCount",
+    "clicks30d",
+    "lastClickAt",
     "createdAt",
     "updatedAt",
     "tags",
@@ -58,6 +60,24 @@ pub struct Brief<'a> {
     created_at: String,
     tags: Vec<Tagging<'a>>,
     qr_code: Option<()>,
+    #[serde(flatten)]
+    recent: Option<RecentJson>,
+}
+
+/// The clicks of the last days. Absent in files.
+#[derive(Serialize)]
+struct RecentJson {
+    #[serde(rename = "clicks30d")]
+    clicks_30d: Option<u64>,
+    #[serde(rename = "lastClickAt")]
+    last_click_at: Option<String>,
+}
+
+impl RecentJson {
+    fn of(recent: RecentView) -> RecentJson {
+        let last_click_at = recent.latest.map(|latest| latest.to_string());
+        RecentJson { clicks_30d: recent.clicks_30d, last_click_at }
+    }
 }
 
 /// The vendor nests each tag.
@@ -84,6 +104,7 @@ impl<'a> Brief<'a> {
             created_at: view.link.created_at.to_string(),
             tags: view.tags.iter().map(|tag| Tagging { tag: TagJson::of(tag) }).collect(),
             qr_code: None,
+            recent: view.recent.map(RecentJson::of),
         }
     }
 }

@@ -75,6 +75,11 @@ pub trait Dialect: Sync {
         Vec::new()
     }
 
+    /// Returns whether links show their clicks of the last days, which are read for each response.
+    fn shows_recent_clicks(&self) -> bool {
+        false
+    }
+
     /// Returns the headers of a rate limit (docs/decisions.md A6): requests a minute, the number that is
     /// left, and the Unix second at which all are left again.
     fn rate_headers(&self, allowance: &Allowance, now: Timestamp) -> Vec<(HeaderName, HeaderValue)> {

@@ -82,6 +82,25 @@ pub(super) async fn execute(
     run(backend, context, command).await.map_err(|error| api_error(error, context))
 }
 
+/// Adds the clicks of the last days to the links of a reply, if its dialect shows them.
+pub(super) async fn with_recent(links: &Links, mut answered: Answered, shows_recent: bool) -> Answered {
+    if !shows_recent {
+        return answered;
+    }
+    let views = match &mut answered {
+        Answered::Reply(Reply::Link(link) | Reply::Changed(link) | Reply::Made(Created::Link(link), _)) => {
+            std::slice::from_mut(&mut **link)
+        }
+        Answered::Reply(Reply::Links(page)) => &mut page.links[..],
+        _ => return answered,
+    };
+    let recent = links.recent(views).await;
+    for (view, recent) in views.iter_mut().zip(recent) {
+        view.recent = Some(recent);
+    }
+    answered
+}
+
 async fn run(backend: &Backend, context: &Context, command: Command) -> Result<Answered, Error> {
     let Backend { links, tenants, snapshots, visitor, webhooks, certificates: _ } = backend;
     let created = |outcome| Reply::Made(outcome, None);

@@ -101,6 +101,8 @@ struct InFlight {
     version: Version,
     /// The length of its body.
     body: usize,
+    /// Whether links of the response show their clicks of the last days.
+    shows_recent: bool,
 }
 
 impl Api {
@@ -341,7 +343,8 @@ impl Api {
         let now = links.clock().now();
         let context =
             Context { key, reach, scopes, tenant, workspace, request, now, claim, client: Client::default() };
-        let in_flight = InFlight { slot, bulk, version: parts.version, body: body.len() };
+        let shows_recent = dialect.shows_recent_clicks();
+        let in_flight = InFlight { slot, bulk, version: parts.version, body: body.len(), shows_recent };
         // The command has what it needs of the body: a wait for room must not keep the rest.
         drop(body);
         // Boxed: a request that waits for its body would contain the rest as well.
@@ -356,7 +359,7 @@ impl Api {
         context: Context,
         command: Command,
         is_get: bool,
-        InFlight { slot, bulk, version, body }: InFlight,
+        InFlight { slot, bulk, version, body, shows_recent }: InFlight,
     ) -> Result<(Answered, Option<FairPermit>), ApiError> {
         let budget = &self.0.response_budget;
         let most = budget.most(&context.tenant);
@@ -367,15 +370,17 @@ impl Api {
         if is_get {
             // In the task of the connection: a client that hangs up cancels the read.
             let _slot = slot;
-            return Ok((self.0.commands.run(&context, command).await?, room));
+            let answered = self.0.commands.run(&context, command).await?;
+            return Ok((execute::with_recent(&self.0.backend.links, answered, shows_recent).await, room));
         }
         // In a task of its own: a client that hangs up must not stop a write between log, table and cache,
         // nor let a repeated request start beside it. Long work before the first write checks `client`.
         let _client = context.client.wait();
-        let commands = self.0.commands.clone();
+        let (commands, links) = (self.0.commands.clone(), self.0.backend.links.clone());
         let task = tokio::spawn(async move {
             let _until_done = (slot, bulk);
-            Ok((commands.run(&context, command).await?, room))
+            let answered = commands.run(&context, command).await?;
+            Ok((execute::with_recent(&links, answered, shows_recent).await, room))
         });
         match task.await {
             Ok(result) => result,

@@ -164,13 +164,17 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
         None | Some("newest") => Sort::Newest,
         Some("oldest") => Sort::Oldest,
         Some("clicks") => Sort::Clicks,
+        Some("clicks30d") => Sort::Recent,
+        Some("lastClick") => Sort::LastClick,
         Some("title") => Sort::Title,
-        Some(_) => return Err(mistyped("sort", "must be newest, oldest, clicks or title")),
+        Some(_) => {
+            return Err(mistyped("sort", "must be newest, oldest, clicks, clicks30d, lastClick or title"));
+        }
     };
     let at = match query.text("cursor")? {
         None => Cursor::Page(page.unwrap_or(1)),
         // Clicks and titles change between two pages. Ids do not.
-        Some(_) if !matches!(sort, Sort::Newest | Sort::Oldest) => {
+        Some(_) if !sort.is_of_creation() => {
             return Err(mistyped("cursor", "works only with sort newest or oldest"));
         }
         Some(cursor) => Cursor::After(
@@ -436,7 +440,7 @@ mod tests {
             ("page=9223372036854775807", "page: must be a whole number from 1 to 1000000000"),
             ("cursor=garbage", "cursor: must be the nextCursor of an earlier response"),
             ("cursor=00000000000000000001&sort=clicks", "cursor: works only with sort newest or oldest"),
-            ("sort=x", "sort: must be newest, oldest, clicks or title"),
+            ("sort=x", "sort: must be newest, oldest, clicks, clicks30d, lastClick or title"),
             ("isActive=1", "isActive: must be true or false"),
             ("tagId=x", "tagId: is not a tag's id"),
             ("limit=1&limit=2", "limit: must be given once"),

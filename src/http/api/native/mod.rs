@@ -50,6 +50,10 @@ impl Dialect for Native {
         error::render(error)
     }
 
+    fn shows_recent_clicks(&self) -> bool {
+        true
+    }
+
     fn query_warnings(&self, query: &Query<'_>) -> Vec<String> {
         parameters::warnings(query)
     }
