@@ -518,6 +518,10 @@ impl App {
 
     async fn close(mut self) {
         self.stop.send_replace(true);
+        if let Some(details) = &self.store.details {
+            // Before the drain, which waits for responses: those of listeners have no end of their own.
+            details.analytics.store.live().close();
+        }
         // The server first: the flusher must see the clicks of the last requests.
         if self.server.await.is_err() {
             tracing::error!("the server panicked");

@@ -17,6 +17,7 @@ pub mod cell;
 pub mod column;
 pub mod country;
 pub mod frequent;
+pub mod live;
 pub mod open;
 pub mod part;
 pub mod query;

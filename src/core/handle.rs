@@ -20,6 +20,7 @@ use super::links::loops::filled::FilledLinks;
 use super::links::rankings::Rankings;
 use super::pools::cpu_pool::{Cancel, CpuPool, Threads};
 use super::pools::hashing::Hasher;
+use super::pools::listeners;
 use super::pools::loader::LoadPool;
 use super::settings::Settings;
 use super::shared::Shared;
@@ -161,6 +162,7 @@ impl Core {
             filled_links: FilledLinks::default(),
             folded_tags: FoldedWorkspaces::default(),
             rankings: Rankings::default(),
+            listeners: listeners::places(),
             analytics: parts.analytics,
             is_loaded: AtomicBool::new(false),
         };

@@ -27,6 +27,7 @@ use super::tenants::secrets::EnvironmentKey;
 use crate::analytics::Analytics;
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::fair::FairSemaphore;
 use crate::log::{Log, Position};
 use crate::model::destination::ExtraSchemes;
 use crate::model::id::IdSource;
@@ -86,6 +87,8 @@ pub(in crate::core) struct Shared {
     pub(in crate::core) rankings: Rankings,
     /// The details of clicks. `None` if the operator keeps none.
     pub(in crate::core) analytics: Option<Arc<Analytics>>,
+    /// The places of listeners to clicks.
+    pub(in crate::core) listeners: FairSemaphore,
     /// Set once the directory is loaded. Before, nothing can be found, and every request fails with 503.
     pub(in crate::core) is_loaded: AtomicBool,
 }

@@ -95,6 +95,8 @@ mod limits;
 mod linquid;
 /// Lists of links, and creation in bulk.
 mod lists;
+/// Clicks of this moment as server-sent events.
+mod live;
 /// One process per data folder, and special files.
 mod locks;
 /// The contract of a log, for any engine.

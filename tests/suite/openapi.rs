@@ -379,6 +379,8 @@ const NATIVE: &[Row] = &[
     ("GET", "/api/v1/analytics?linkId=LINK&groupBy=time,hourOfWeek&timezone=Asia/Kolkata&q=x", "", 200, None),
     ("GET", "/api/v1/analytics?groupBy=time&interval=24h&device=mobile,tablet&referrer=-&limit=5", "", 200, None),
     ("GET", "/api/v1/analytics/summary?interval=7d", "", 200, None),
+    ("GET", "/api/v1/analytics/live", "", 200, None),
+    ("GET", "/api/v1/analytics/live?linkId=LINK", "", 422, None),
     ("GET", "/api/v1/analytics/nothing", "", 404, None),
     ("POST", "/api/v1/analytics/shares", r#"{"linkId":"LINK","password":"s3cret","expiresAt":null,"nonsense":1}"#, 201, Some(("CLICKSHARE", "/share/id"))),
     ("POST", "/api/v1/analytics/shares", r#"{"tagId":"TAG"}"#, 201, None),

@@ -37,6 +37,8 @@ const POOLS: &[Pool] = &[
            test: (CPU_POOL, "n18_a_tenant_holds_its_share_of_the_room_and_no_more") },
     Pool { file: "src/core/handle.rs", made: "CpuPool::new(&Threads::new(), SCANS_WAITING_MAX)", bounds: "scans",
            test: (CPU_POOL, "n18_a_tenant_holds_its_share_of_the_room_and_no_more") },
+    Pool { file: "src/core/pools/listeners.rs", made: "FairSemaphore::new(LISTENERS_MAX)", bounds: "listeners to clicks",
+           test: ("tests/suite/live.rs", "listeners_of_one_tenant_leave_places_to_others") },
     Pool { file: "src/core/pools/hashing.rs", made: "CpuPool::new(&threads, WAITING_MAX)", bounds: "hashing for visitors, and for keys",
            test: (CPU_POOL, "n18_a_tenant_holds_its_share_of_the_room_and_no_more") },
     Pool { file: "src/core/snapshots/at_work.rs", made: "FairSemaphore::new(AT_WORK_MAX)", bounds: "snapshots and imports at work",

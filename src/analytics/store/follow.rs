@@ -150,6 +150,10 @@ fn is_crowded(shared: &Shared) -> bool {
 fn apply(shared: &Shared, change: &Change) {
     // Decoded before the lock, which questions need as well.
     let ticks: Vec<_> = change.entries.iter().filter_map(|entry| tick_of(&entry.put)).collect();
+    // What a start reads from the log was clicked before it.
+    if shared.has_caught_up.load(Ordering::Acquire) {
+        ticks.iter().for_each(|(_, tick)| shared.live.add(tick, shared.clock.now()));
+    }
     add(shared, ticks, change.position);
 }
 

@@ -36,6 +36,7 @@ pub use self::shared::{HasRoom, IsKept};
 use self::shared::{HeldCells, Shared};
 use self::steady::SteadyTime;
 use super::cell::TimeSlot;
+use super::live::LiveClicks;
 use super::part::error::PartError;
 use super::part::reader::ClickPart;
 use super::tick::{LinkRow, Tick};
@@ -100,6 +101,7 @@ impl ClickStore {
             last_number: opened.last_number,
             ..HeldCells::default()
         };
+        let live = LiveClicks::new(clock.now());
         Ok(ClickStore(Arc::new(Shared {
             disk,
             log,
@@ -107,6 +109,7 @@ impl ClickStore {
             keep,
             has_room,
             cells: Mutex::new(cells),
+            live,
             maintenance: Mutex::new(steady),
             sealed: Condvar::new(),
             durable: AtomicU64::new(opened.durable.0),
@@ -160,6 +163,11 @@ impl ClickStore {
                 tracing::error!("a thread of the click store panicked");
             }
         }
+    }
+
+    /// Returns the clicks of this moment.
+    pub fn live(&self) -> &LiveClicks {
+        &self.0.live
     }
 
     /// Returns the last position of the log whose cells are in durable parts, [`Position::START`] until those of

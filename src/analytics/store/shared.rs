@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use super::files::{self, Mark, StoredPart};
 use super::plan::Keep;
 use super::steady::SteadyTime;
+use crate::analytics::live::LiveClicks;
 use crate::analytics::open::{self, OpenCells};
 use crate::analytics::part::error::PartError;
 use crate::analytics::part::header::{PartHeader, PartLevel};
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     pub(super) keep: Keep,
     pub(super) has_room: HasRoom,
     pub(super) cells: Mutex<HeldCells>,
+    /// The clicks of this moment.
+    pub(super) live: LiveClicks,
     /// The time of merges. Held while files are merged. Locked before `cells`.
     pub(super) maintenance: Mutex<SteadyTime>,
     /// Notified when a part was written, for merges.

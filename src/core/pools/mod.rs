@@ -3,4 +3,5 @@
 pub(super) mod cpu_pool;
 pub(super) mod hash_memory;
 pub(super) mod hashing;
+pub(super) mod listeners;
 pub(super) mod loader;

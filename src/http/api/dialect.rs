@@ -20,6 +20,7 @@ pub use self::parse::{foreign_id, instant_in, object, read, write, zone_in};
 pub use self::paths::{PathMatch, find};
 pub use self::reply::{Body, FromReply, JSON, Reply, show};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
+pub use crate::analytics::live::LiveMinutes;
 pub use crate::analytics::query::answer::{AnswerRow, Rows};
 pub use crate::analytics::query::calendar::Granularity;
 pub use crate::analytics::query::csv::push_field;
@@ -31,8 +32,8 @@ pub use crate::analytics::values::UtmName;
 pub use crate::core::{
     ANALYTICS_ROWS_MAX, About, AnalyticsQuery, AnalyticsView, Bulk, BulkView, CampaignPage, CampaignView,
     ClickShareView, Created, Cursor, DomainView, FailedRow, ImportView, KeyView, LIMIT_DEFAULT, LIMIT_MAX,
-    LinkQuery, LinkView, ListRange, Page, Paging, Period, ROWS_MAX, Rendered, ShareView, SnapshotView, Sort,
-    WebhookSecretView, WorkspaceView, link_of_row,
+    LinkQuery, LinkView, ListRange, LiveEvent, Page, Paging, Period, ROWS_MAX, Rendered, ShareView,
+    SnapshotView, Sort, WebhookSecretView, WorkspaceView, link_of_row,
 };
 pub use crate::visit::explain::{ExplainRequest, ExplainedRule, Explanation};
 
@@ -41,6 +42,7 @@ pub use crate::webhooks::Attempt;
 
 use crate::clock::Timestamp;
 use crate::http::api::query::Query;
+use crate::model::Invalid;
 use crate::model::campaign::{CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::click_share::ClickShareDraft;
 use crate::model::domain::{DomainDraft, DomainEdit};
@@ -237,6 +239,9 @@ pub enum Command {
     ShareClicks(ClickShareDraft),
     ClickShares,
     RevokeClickShare(Id),
+    LiveMinutes,
+    /// The clicks of this moment, of the acting workspace or of a link. Its response is a stream and not a [`Reply`].
+    Listen(Option<Id>, LiveFormat),
     Render {
         text: Box<str>,
         contact: Option<ForeignId>,
@@ -270,6 +275,9 @@ pub enum Command {
     RotateWebhookSecret(ForeignId),
     OfSnapshots(SnapshotCommand),
 }
+
+/// Renders an event of a stream. Returns true with the last one.
+pub type LiveFormat = fn(&LiveEvent) -> (String, bool);
 
 /// The format of an answer about clicks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,6 +320,19 @@ pub struct ImmutableFields {
 pub(crate) type NamedDomain = Option<Option<Box<str>>>;
 
 impl Command {
+    /// Returns the command for a client that takes no stream. Fails if there is none.
+    pub(crate) fn without_stream(self) -> Result<Command, BadRequest> {
+        match self {
+            Command::Listen(None, _) => Ok(Command::LiveMinutes),
+            Command::Listen(Some(_), _) => {
+                // The minutes of a link are counted while somebody listens.
+                let rule = "needs `Accept: text/event-stream` over HTTP/1.1 or later";
+                Err(BadRequest::Rule(Invalid::new("linkId", rule)))
+            }
+            other => Ok(other),
+        }
+    }
+
     /// Returns whether the command concerns what a company has, and so needs no workspace.
     pub(crate) fn is_of_company(&self) -> bool {
         matches!(
@@ -343,7 +364,9 @@ impl Command {
             | Command::Campaign(_)
             | Command::Domains
             | Command::Domain(_) => Scope::LinksRead,
-            Command::Analytics(..) | Command::AnalyticsTables(_) => Scope::AnalyticsRead,
+            Command::Analytics(..) | Command::AnalyticsTables(_) | Command::LiveMinutes | Command::Listen(..) => {
+                Scope::AnalyticsRead
+            }
             Command::CreateLink(_)
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
@@ -393,6 +416,8 @@ impl Command {
             | Command::Analytics(..)
             | Command::AnalyticsTables(_)
             | Command::ClickShares
+            | Command::LiveMinutes
+            | Command::Listen(..)
             | Command::Render { .. }
             | Command::Tags
             | Command::Campaigns(_)

@@ -5,7 +5,7 @@
 use hyper::StatusCode;
 
 use super::response::Payload;
-use super::{snapshots, streamed_list};
+use super::{live_stream, snapshots, streamed_list};
 use crate::certificates::Certificates;
 use crate::core::{Context, DomainView, Error, Links, Snapshots, Tenants};
 use crate::http::api::dialect::{
@@ -142,6 +142,10 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         }
         Command::ClickShares => Reply::ClickShares(links.click_shares(context).await?),
         Command::RevokeClickShare(id) => done(links.revoke_click_share(context, id).await?),
+        Command::LiveMinutes => Reply::LiveMinutes(links.live_minutes(context)?),
+        Command::Listen(link, format) => {
+            return Ok(Answered::List(live_stream::begin(links.listen(context, link).await?, format)));
+        }
         Command::Render { text, contact } => {
             Reply::Rendered(tenants.render(context, &text, contact.as_ref()).await?)
         }

@@ -13,6 +13,7 @@ pub(crate) mod execute;
 mod highlevel;
 mod idempotency;
 mod linquid;
+mod live_stream;
 pub mod native;
 mod once;
 pub mod openapi;
@@ -319,6 +320,9 @@ impl Api {
         };
         let request_parts = RequestParts { id, query: Query::parse(parts.uri.query()), body: &body };
         let mut scoped = (endpoint.parse)(&request_parts).map_err(ApiError::BadRequest)?;
+        if !live_stream::is_wanted(parts.version, &parts.headers) {
+            scoped.command = scoped.command.without_stream().map_err(ApiError::BadRequest)?;
+        }
         let mut warnings = std::mem::take(&mut scoped.warnings);
         warnings.extend(dialect.query_warnings(&request_parts.query));
         authorize::permit(&caller, &scoped.command)?;

@@ -113,7 +113,10 @@ pub(in crate::http::api) async fn largest(
         }
         // The URLs of the body as views, and again as text.
         Command::CreateBulk(bulk) => 2 * body + ROW_BYTES * bulk.rows.len(),
-        Command::DeleteLink(_)
+        // 60 numbers, and events that are sent one by one.
+        Command::LiveMinutes
+        | Command::Listen(..)
+        | Command::DeleteLink(_)
         | Command::LinkByCode(_, LinkAct::Delete | LinkAct::UnlockPassword)
         | Command::UnlockPassword(_)
         | Command::CreateTag { .. }

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::{
     AnalyticsFormat, AnalyticsView, Attempt, CampaignPage, CampaignView, ClickShareView, Created, DomainView,
-    Explanation, ImportView, KeyView, LinkView, Page, Rendered, ShareView, SnapshotView, WebhookSecretView,
-    WorkspaceView,
+    Explanation, ImportView, KeyView, LinkView, LiveMinutes, Page, Rendered, ShareView, SnapshotView,
+    WebhookSecretView, WorkspaceView,
 };
 use crate::json;
 use crate::model::id::Id;
@@ -115,6 +115,7 @@ pub enum Reply {
     /// One view for each table.
     AnalyticsTables(Vec<AnalyticsView>),
     ClickShares(Vec<ClickShareView>),
+    LiveMinutes(LiveMinutes),
     Rendered(Rendered),
     Tags(Vec<Tag>),
     Tag(Tag),

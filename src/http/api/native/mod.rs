@@ -14,6 +14,7 @@ mod explain;
 mod keys;
 mod link_lists;
 mod links;
+mod live;
 mod parameters;
 mod render;
 mod snapshots;
@@ -93,6 +94,7 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/api/v1/analytics/shares", BodyKind::None, |request| read(request, Command::ClickShares)),
     endpoint("POST", "/api/v1/analytics/shares", BodyKind::Plain, |request| noted(request, click_shares::create, click_shares::NEW)),
     endpoint("DELETE", "/api/v1/analytics/shares/{id}", BodyKind::None, |request| read(request, Command::RevokeClickShare(request.id("share")?))),
+    endpoint("GET", "/api/v1/analytics/live", BodyKind::None, live::parse),
     endpoint("GET", "/api/v1/analytics/{what}", BodyKind::None, analytics::parse_by_name),
     endpoint("POST", "/api/v1/render", BodyKind::Plain, |request| noted(request, links::render, links::TEMPLATE)),
     endpoint("GET", "/api/v1/tags", BodyKind::None, |request| read(request, Command::Tags)),

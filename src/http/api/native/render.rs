@@ -13,6 +13,7 @@ use super::domains::DomainJson;
 use super::explain::ExplanationJson;
 use super::keys::KeyJson;
 use super::link_lists::{BulkJson, Listing};
+use super::live::MinutesJson;
 use super::snapshots::{ImportJson, ShareJson, SnapshotJson, is_pending};
 use super::webhooks::{DeliveryJson, SecretJson};
 use super::workspaces::{CompanyJson, WorkspaceJson};
@@ -32,6 +33,7 @@ pub(super) fn reply(reply: &Reply) -> Body {
         // For another dialect.
         Reply::AnalyticsTables(all) => all_named("tables", all, AnalyticsJson::of),
         Reply::ClickShares(all) => all_named("shares", all, ClickShareJson::of),
+        Reply::LiveMinutes(minutes) => Body::ok(&MinutesJson::of(minutes)),
         Reply::Rendered(rendered) => Body::ok(&RenderedJson::of(rendered)),
         Reply::Tags(all) => all_named("tags", all, TagJson::of),
         Reply::Tag(tag) => named("tag", &TagJson::of(tag)),

@@ -1,0 +1,116 @@
+//! Listeners to the clicks of this moment: who may listen, how many at once, and when it ends.
+
+use std::time::Duration;
+
+use super::context::Context;
+use super::error::Error;
+use super::handle::{Core, Links};
+use super::tenants::caller::Credential;
+use super::tenants::viewer::Viewer;
+use crate::analytics::Analytics;
+use crate::analytics::live::{LiveListener, LiveMinutes, LiveScope};
+use crate::analytics::tick::link_row;
+use crate::clock::Timestamp;
+use crate::fair::FairPermit;
+use crate::model::id::Id;
+
+/// Time between two events of a listener.
+const EVENT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a listener gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LiveEvent {
+    /// Comes first, and at the beginning of each minute.
+    Minutes(LiveMinutes),
+    /// The clicks since the event before. Comes every second, also without clicks.
+    Second(Timestamp, u64),
+    /// The last event: the key was revoked or has expired.
+    KeyEnded,
+    /// The last event: the server stops.
+    Stopped,
+}
+
+/// The events of one listener.
+#[derive(Debug)]
+pub struct LiveStream {
+    core: Core,
+    listener: LiveListener,
+    key: Option<Credential>,
+    ticks: tokio::time::Interval,
+    /// The start of the present minute, `None` before the first event.
+    minute: Option<i64>,
+    /// Its place among all listeners: see [`super::pools::listeners`].
+    _place: FairPermit,
+}
+
+impl Links {
+    /// Returns the clicks of the acting workspace in each minute of the last hour.
+    pub fn live_minutes(&self, context: &Context) -> Result<LiveMinutes, Error> {
+        let analytics = self.details()?;
+        Ok(analytics.store.live().minutes(context.workspace.number, context.now))
+    }
+
+    /// Begins to listen to the clicks of the acting workspace or of one link. Fails with [`Error::NotFound`] if the caller
+    /// sees no such link, and with [`Error::Busy`] past the share of its tenant.
+    pub async fn listen(&self, context: &Context, link: Option<Id>) -> Result<LiveStream, Error> {
+        let analytics = self.details()?;
+        let place = self.shared.listeners.try_acquire(&context.tenant, 1).ok_or(Error::Busy)?;
+        let scope = match link {
+            None => LiveScope::Workspace(context.workspace.number),
+            Some(id) => {
+                let viewer = Viewer::of(context);
+                let find = move |shared: &super::shared::Shared| {
+                    let owner = shared.workspace_in_sight(&viewer, id)?;
+                    shared.table.link_by_id(owner, id)?.ok_or(Error::NotFound("link"))?;
+                    Ok(owner)
+                };
+                LiveScope::Link(link_row(self.blocking(find).await?, id))
+            }
+        };
+        let mut ticks = tokio::time::interval(EVENT_INTERVAL);
+        // A client that reads slowly gets the sum of the seconds that it missed.
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        Ok(LiveStream {
+            core: Core::clone(self),
+            listener: analytics.store.live().listen(scope, context.now),
+            key: context.key,
+            ticks,
+            minute: None,
+            _place: place,
+        })
+    }
+
+    fn details(&self) -> Result<&Analytics, Error> {
+        self.shared.check_details()?;
+        self.shared.analytics.as_deref().ok_or(Error::NotFound("analytics"))
+    }
+}
+
+impl LiveStream {
+    /// Waits for the next events. Nothing follows [`LiveEvent::KeyEnded`] and [`LiveEvent::Stopped`].
+    pub async fn next(&mut self) -> Vec<LiveEvent> {
+        tokio::select! {
+            // The stop first: a client that lags has a tick at once.
+            biased;
+            () = self.listener.closed() => return vec![LiveEvent::Stopped],
+            _ = self.ticks.tick() => {}
+        }
+        // Each second, since a connection may be open for days.
+        if self.core.shared.check_key(self.key).is_err() {
+            return vec![LiveEvent::KeyEnded];
+        }
+        let now = self.core.shared.clock.now();
+        let minute = now.as_millis().div_euclid(60_000);
+        let mut events = Vec::with_capacity(2);
+        let is_first = self.minute.is_none();
+        if self.minute.replace(minute) != Some(minute) {
+            events.push(LiveEvent::Minutes(self.listener.minutes(now)));
+        }
+        let clicks = self.listener.take();
+        // What came before the first event is in its minutes.
+        if !is_first {
+            events.push(LiveEvent::Second(now, clicks));
+        }
+        events
+    }
+}
