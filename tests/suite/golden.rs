@@ -58,8 +58,10 @@ fn remove_added(now: &mut Value, before: &Value) {
     match (now, before) {
         (Value::Object(now), Value::Object(before)) => {
             now.retain(|name, value| {
+                // Clicks of earlier versions had details, so that statistics are on.
                 let is_empty = matches!(value, Value::Null | Value::Bool(false))
-                    || value.as_array().is_some_and(Vec::is_empty);
+                    || value.as_array().is_some_and(Vec::is_empty)
+                    || (name == "statistics" && *value == true);
                 before.contains_key(name) || !is_empty
             });
             for (name, value) in now {
