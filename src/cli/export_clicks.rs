@@ -175,7 +175,7 @@ impl ClickLines<'_> {
         let time = Timestamp::from_millis(row.slot().start_millis()).to_string();
         let link = link.map(|id| id.to_string());
         let texts = [Some(&*time), Some(precision), id, link.as_deref(), Some(visits(row.visits()))];
-        let mut line = Line { format: self.format, text: &mut self.line };
+        let mut line = ClickLine { format: self.format, text: &mut self.line };
         BEFORE.into_iter().zip(texts).for_each(|(name, text)| line.text(name, text));
         for facet in facets() {
             match row.key(facet)? {
@@ -204,12 +204,12 @@ fn visits(visits: Visits) -> &'static str {
 }
 
 /// A line that is being built.
-struct Line<'a> {
+struct ClickLine<'a> {
     format: ClickFormat,
     text: &'a mut String,
 }
 
-impl Line<'_> {
+impl ClickLine<'_> {
     fn name(&mut self, name: &str) {
         let is_first = self.text.is_empty();
         match self.format {

@@ -84,7 +84,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("domain list", &[("List all domains:", "waypost domain list")]),
     (
         "export",
-        &[("Write all links to a file:", "waypost export --with-password-hashes --output links.jsonl")],
+        &[
+            ("Write all links to a file:", "waypost export --with-password-hashes --output links.jsonl"),
+            (
+                "Write the details of clicks for a spreadsheet:",
+                "waypost export --clicks --format csv --output clicks.csv",
+            ),
+        ],
     ),
     (
         "import",

@@ -333,6 +333,37 @@ fn a_damaged_part_is_named_and_left_out() {
     server.stop();
 }
 
+/// No link may have more details than clicks. A deleted link has no total any more, which is no damage.
+#[test]
+fn more_details_than_clicks_are_not_sound() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let ids = with_parts(&data, 2);
+    let server = plan(&data).start();
+    for code in ["c", "d", "e"] {
+        server.admin().create(&json!({"url": "https://e.test/", "customSlug": code}));
+    }
+    server.admin().delete(&format!("/api/v1/links/{}", ids[1])).expect(200, "deleted");
+    server.stop();
+    run(&data, &["verify"])
+        .with(0, &["2 files with details of clicks", "with the log, of 4 clicks", "sound"]);
+    // The cells of a part a second time, under positions that no part has.
+    let parts = parts_of(&data);
+    let mut bytes = fs::read(&parts[1]).expect("a part");
+    let to = u64::from_le_bytes(bytes[40..48].try_into().expect("eight bytes"));
+    bytes[32..40].copy_from_slice(&(to + 1).to_le_bytes());
+    bytes[40..48].copy_from_slice(&(to + 2).to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..48]).to_le_bytes();
+    bytes[48..52].copy_from_slice(&crc);
+    fs::write(data.join("clicks/again.part"), bytes).expect("written");
+    let too_many = format!("DAMAGED: the link {} has the details of 3 clicks, and its total is 2", ids[0]);
+    run(&data, &["verify"]).with(1, &["NOT SOUND", &too_many, "Links and totals are sound"]);
+    // The other link is deleted.
+    let backup = folder.path().join("backup");
+    run(&data, &["backup", &shown(&backup)]).with(0, &["verified"]);
+    run(&data, &["verify", &shown(&backup)]).with(1, &[&too_many]);
+}
+
 /// While the key of the day exists, nothing in a backup leads to an address: no address in any spelling, no key, and no
 /// hash under it.
 #[test]

@@ -115,6 +115,21 @@ impl Written {
         self.log.commit(Proposal { puts: vec![put], ..Proposal::default() }).wait().expect("written")
     }
 
+    /// Writes one tick with as many cells, each with a long text of its own.
+    pub(super) fn long_tick(&mut self, cells: u32) {
+        let mut open = OpenCells::default();
+        let slot = TimeSlot::of_millis(self.clock.now().as_millis());
+        let link = open.link(&link_row(WorkspaceNumber(1), Id::from_bits(self.number.into())));
+        for number in 0..cells {
+            let text = open.text(format!("{:0>200}", format!("{}.{number}.test", self.number)).as_bytes());
+            let mut values = CellValues::default();
+            values[Dimension::Referrer as usize] = Dimension::Referrer.with_text(0, text);
+            values[Dimension::Trigger as usize] = COUNTED;
+            open.count(link, slot, values, CellCounts { clicks: 1, ..CellCounts::default() });
+        }
+        self.write(&open);
+    }
+
     /// Writes one tick with as many cells, each of another link.
     fn wide_tick(&mut self, cells: u32) {
         let mut open = OpenCells::default();

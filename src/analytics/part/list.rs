@@ -44,6 +44,11 @@ impl ListChunk {
         self.ends.len()
     }
 
+    /// Returns the bytes that it takes in memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<usize>()
+    }
+
     /// Returns an entry by its place in the chunk.
     pub fn get(&self, at: usize) -> Option<&[u8]> {
         let end = *self.ends.get(at)?;

@@ -10,8 +10,8 @@ use crate::analytics::part::error::PartError;
 use crate::analytics::part::reader::ClickPart;
 use crate::analytics::tick::{LinkRow, Tick};
 
-/// Blocks whose texts are kept in memory together: some megabytes at most.
-const BLOCKS: usize = 64;
+/// Bytes of texts that are kept in memory: those of the last rows, which the next ones likely have as well.
+const TEXT_BYTES: usize = 8 << 20;
 
 /// What cells are read from.
 #[derive(Clone, Copy, Debug)]
@@ -41,13 +41,13 @@ pub fn each_row<E: From<PartError>>(
     let mut block = CellBlock::default();
     let all = segment.blocks_of(std::slice::from_ref(&(0..segment.links())));
     let mut lists = Lists::new(segment);
-    for (read, at) in all.into_iter().flatten().enumerate() {
-        if read % BLOCKS == 0 {
-            // Lists keep all texts that were read, and a part can have many.
-            lists = Lists::new(segment);
-        }
+    for at in all.into_iter().flatten() {
         segment.block(at, CellFields::ALL, &mut block)?;
         for cell in (0..block.len()).map(|at| block.cell(at)) {
+            if lists.text_bytes() > TEXT_BYTES {
+                // Lists keep all texts that were read, and a part can have millions.
+                lists = Lists::new(segment);
+            }
             let link = lists.link(cell.link)?;
             each(&mut CellRow { cell, link, lists: &mut lists })?;
         }

@@ -151,6 +151,8 @@ pub(super) struct Lists<'a> {
     segment: ScanSegment<'a>,
     /// Chunks of texts by their number. Texts are read in any order, so all chunks stay.
     texts: Vec<Option<ListChunk>>,
+    /// Bytes of these chunks.
+    text_bytes: usize,
     /// One chunk of links, and its number. Links are read in their order.
     links: ListChunk,
     links_number: Option<usize>,
@@ -159,7 +161,7 @@ pub(super) struct Lists<'a> {
 impl<'a> Lists<'a> {
     /// Creates the lists of a segment, and reads nothing.
     pub(super) fn new(segment: ScanSegment<'a>) -> Lists<'a> {
-        Lists { segment, texts: Vec::new(), links: ListChunk::default(), links_number: None }
+        Lists { segment, texts: Vec::new(), text_bytes: 0, links: ListChunk::default(), links_number: None }
     }
 
     /// Returns a text by its number.
@@ -179,10 +181,16 @@ impl<'a> Lists<'a> {
         if slot.is_none() {
             let mut decoded = ListChunk::default();
             self.segment.chunk(PartList::Texts, chunk, &mut decoded)?;
+            self.text_bytes += decoded.bytes();
             *slot = Some(decoded);
         }
         let text = slot.as_ref().and_then(|chunk| chunk.get(number as usize % CHUNK));
         text.ok_or(PartError::Damaged("a text is missing"))
+    }
+
+    /// Returns the bytes of the texts in memory.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text_bytes
     }
 
     /// Returns the row of a link by its number.
