@@ -82,7 +82,7 @@ pub struct Event {
     trigger: u8,
     /// The first two bytes of the `Accept-Language`.
     pub language: [u8; 2],
-    texts: Texts,
+    texts: TextSpan,
 }
 
 impl Event {
@@ -114,7 +114,7 @@ impl Event {
 
 /// Where the texts of an event are: the referrer, and the query behind it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Texts {
+struct TextSpan {
     /// The index of the first byte in [`CapturedEvents::texts`].
     start: u32,
     /// Bytes, 0 without a referrer, [`DROPPED`] if there was no room.
@@ -142,7 +142,7 @@ impl CapturedEvents {
     /// Returns the query of an event if it has UTM parameters, cut at [`TEXT_MAX`]; empty without one, `None` if it was
     /// dropped.
     pub fn query(&self, event: &Event) -> Option<&[u8]> {
-        let Texts { start, referrer, query } = event.texts;
+        let TextSpan { start, referrer, query } = event.texts;
         let before = if referrer == DROPPED { 0 } else { referrer };
         self.text(start as usize + usize::from(before), query)
     }
@@ -179,13 +179,13 @@ impl CapturedEvents {
     }
 
     /// Copies the texts of an event: the referrer, and the query if it has UTM parameters.
-    fn copy_texts(&mut self, referrer: Option<&[u8]>, query: Option<&str>) -> Texts {
+    fn copy_texts(&mut self, referrer: Option<&[u8]>, query: Option<&str>) -> TextSpan {
         let start = u32::try_from(self.texts.len()).expect("at most TEXTS_MAX");
         // The referrer first: `CapturedEvents::query` expects the query behind it.
         let referrer = referrer.map_or(0, |referrer| self.copy(referrer));
         // Most queries have no UTM parameter, and would only fill the buffer.
         let query = query.filter(|query| has_utm(query)).map_or(0, |query| self.copy(query.as_bytes()));
-        Texts { start, referrer, query }
+        TextSpan { start, referrer, query }
     }
 
     /// Copies a text. Returns its length, [`DROPPED`] if there is no room.
@@ -233,7 +233,7 @@ impl Capture {
         }
         // Most visits have neither, and skip all that concerns texts.
         let texts = match (facts.referrer, facts.query) {
-            (None, None) => Texts::default(),
+            (None, None) => TextSpan::default(),
             (referrer, query) => self.copy_texts(&mut buffer, referrer, query),
         };
         buffer.events.push(Event {
@@ -266,7 +266,12 @@ impl Capture {
     /// Copies the texts of an event, and starts a drain if there are many.
     // Not inlined: most visits have no texts, and would pay for its registers.
     #[inline(never)]
-    fn copy_texts(&self, buffer: &mut CapturedEvents, referrer: Option<&[u8]>, query: Option<&str>) -> Texts {
+    fn copy_texts(
+        &self,
+        buffer: &mut CapturedEvents,
+        referrer: Option<&[u8]>,
+        query: Option<&str>,
+    ) -> TextSpan {
         let before = buffer.texts.len();
         let texts = buffer.copy_texts(referrer, query);
         // Once per drain: later clicks find more bytes before them.
