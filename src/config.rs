@@ -398,6 +398,13 @@ impl Config {
         self.clicks.check().map_err(|bad| broken("clicks.", bad))?;
         self.limits.check().map_err(|bad| broken("limits.", bad))?;
         self.webhooks.check().map_err(|bad| broken("webhooks.", bad))?;
+        if let Some(name) = &self.clicks.country_header
+            && self.http.trusted_proxies.is_empty()
+        {
+            // Not ignored: the operator would wait for countries that never come.
+            let rule = "needs the proxies in `http.trusted_proxies`: any other client can send the header";
+            return Err(broken("clicks.", BadSetting::new("country_header", format!("{name:?}"), rule)));
+        }
         let top = |key: &'static str, value: String, rule: &'static str| {
             broken("", BadSetting::new(key, value, rule))
         };
@@ -563,7 +570,7 @@ mod tests {
 
     #[test]
     fn errors_name_file_key_value_and_rule() {
-        let rows: [(&str, &[(&str, &str)], &str); 13] = [
+        let rows: [(&str, &[(&str, &str)], &str); 15] = [
             (
                 "[http]\nmax_connections = 0\n",
                 &[],
@@ -611,6 +618,16 @@ mod tests {
                 "",
                 &[("WAYPOST_DATA_DIR", "~/x")],
                 "environment variable WAYPOST_DATA_DIR = \"~/x\": no shell replaces `~` here",
+            ),
+            (
+                "[clicks]\ncountry_header = \"CF IPCountry\"",
+                &[],
+                "`clicks.country_header` = \"CF IPCountry\": must be the name of a header, such as",
+            ),
+            (
+                "listen = \"0.0.0.0:80\"\nclicks.country_header = \"CF-IPCountry\"",
+                &[],
+                "`clicks.country_header` = \"CF-IPCountry\": needs the proxies in `http.trusted_proxies`",
             ),
             (
                 "",

@@ -13,13 +13,14 @@ use bytes::Bytes;
 
 use super::capture::{CapturedEvents, Event};
 use super::cell::{CellCounts, CellValues, Dimension, NAMED, OTHER_TEXT, TimeSlot};
-use super::country::{Countries, CountryCode, LoadedCountries};
+use super::country::{Countries, CountryCode, LoadedCountries, ProxyCountry};
 use super::frequent::Texts;
 use super::open::OpenCells;
 use super::referrer;
 use super::tick::{LinkRow, link_row};
 use super::values::{pack_letters, place_text};
 use super::visitors::Visitors;
+use crate::agents::classes::ClassField;
 use crate::agents::{AgentDetail, UserAgent};
 use crate::clock::Timestamp;
 
@@ -154,6 +155,26 @@ fn place_of(countries: &Countries, address: IpAddr) -> (Option<CountryCode>, Str
     (country, place.unwrap_or_default())
 }
 
+/// Returns country and place of an event: of the proxy's header, or else of the file.
+fn place(countries: &LoadedCountries, event: &Event) -> (Option<CountryCode>, String) {
+    // For each event: a large file may be loaded while events are absorbed.
+    let of_file = || {
+        let found = countries.load().as_ref().map(|countries| place_of(countries, event.address()));
+        found.unwrap_or_default()
+    };
+    let (country, place) = match event.country {
+        ProxyCountry::NotReported => of_file(),
+        // The proxy saw the connection. A guess by the address would contradict it.
+        ProxyCountry::Unknown => (None, String::new()),
+        ProxyCountry::Known(country) => {
+            let (same, place) = of_file();
+            // A city of the file that is in another country would be a row of the wrong one.
+            (Some(country), if same == Some(country) { place } else { String::new() })
+        }
+    };
+    (country, if event.is_private() { String::new() } else { place })
+}
+
 /// Builds cells from events.
 #[derive(Debug)]
 struct Builder {
@@ -191,8 +212,9 @@ impl Builder {
         let row: LinkRow = link_row(event.workspace(), event.link());
         let values = self.values(open, drained, event, is_own);
         let mut counts = CellCounts { clicks: 1, ..CellCounts::default() };
-        // Bots and prefetches are no visitors, and must not fill the filter.
-        if event.is_counted() {
+        // Bots and prefetches are no visitors, and must not fill the filter. A visitor who asks for privacy is not
+        // recognized.
+        if event.is_counted() && !event.is_private() {
             let first = self.visitors.visit(event.address(), event.agent_hash, &row);
             counts.visitors = first.of_link.into();
             counts.workspace_visitors = first.of_workspace.into();
@@ -219,9 +241,7 @@ impl Builder {
                 values[dimension as usize] = dimension.with_text(0, number);
             }
         };
-        // For each event: a large file may be loaded while events are absorbed.
-        let place = self.countries.load().as_ref().map(|countries| place_of(countries, event.address()));
-        let (country, place) = place.unwrap_or_default();
+        let (country, place) = place(&self.countries, event);
         text(Dimension::Place, Some(&place));
         // Most events have neither, and parsing allocates.
         let site = |from: &[u8]| {
@@ -236,6 +256,10 @@ impl Builder {
         values[Dimension::Agent as usize] =
             match UserAgent::of_bits(event.agent.into(), 0).map(UserAgent::detail) {
                 Some(AgentDetail::Bot(name)) => Dimension::Agent.with_text(NAMED, open.text(name.as_bytes())),
+                // Rare browsers and systems would tell a visitor from others.
+                Some(AgentDetail::Class(class)) if event.is_private() => {
+                    class.only(ClassField::Device).bits().into()
+                }
                 Some(AgentDetail::Class(class)) => class.bits().into(),
                 None => 0,
             };

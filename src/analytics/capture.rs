@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::cell::COUNTED;
+use super::cell::{COUNTED, OPENED_BY, PREFETCHED};
+use super::country::ProxyCountry;
 use crate::model::id::Id;
 use crate::model::workspace::WorkspaceNumber;
 
@@ -30,6 +31,21 @@ const TEXTS_ROOM: usize = 16 * 1024;
 
 /// Bytes of texts in a buffer that start a drain before its time.
 const TEXTS_MANY: usize = TEXTS_MAX / 4;
+
+/// The bit of [`Facts::trigger`] that is set if only coarse details of the visit may be kept. No cell has it.
+pub const PRIVATE: u32 = 1 << 5;
+
+/// The bits of [`Facts::trigger`] that cells have.
+const IN_CELLS: u32 = OPENED_BY | COUNTED | PREFETCHED;
+
+/// What is read of a visit beside the usual, as the operator chose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaptureSettings {
+    /// The name of the header in which trusted proxies report the country.
+    pub country_header: Option<String>,
+    /// Whether visitors who ask for privacy are [`PRIVATE`].
+    pub respects_gpc: bool,
+}
 
 /// The length of a text that was not copied, since the buffer has no room.
 const DROPPED: u16 = u16::MAX;
@@ -58,8 +74,10 @@ pub struct Facts<'a> {
     pub agent: u16,
     /// A hash of the User-Agent.
     pub agent_hash: u64,
-    /// The number of [`Dimension::Trigger`](super::cell::Dimension::Trigger).
+    /// The number of [`Dimension::Trigger`](super::cell::Dimension::Trigger), and [`PRIVATE`].
     pub trigger: u32,
+    /// What a trusted proxy reports.
+    pub country: ProxyCountry,
     /// The `Accept-Language` as sent.
     pub language: Option<&'a [u8]>,
     /// The `Referer` as sent.
@@ -80,6 +98,8 @@ pub struct Event {
     /// See [`Facts::agent_hash`].
     pub agent_hash: u64,
     trigger: u8,
+    /// See [`Facts::country`].
+    pub country: ProxyCountry,
     /// The first two bytes of the `Accept-Language`.
     pub language: [u8; 2],
     texts: TextSpan,
@@ -101,9 +121,14 @@ impl Event {
         self.address
     }
 
-    /// See [`Facts::trigger`].
+    /// Returns the number of the trigger, as cells have it.
     pub fn trigger(&self) -> u32 {
-        self.trigger.into()
+        u32::from(self.trigger) & IN_CELLS
+    }
+
+    /// Returns whether only coarse details may be kept, and no visitor may be recognized.
+    pub fn is_private(&self) -> bool {
+        u32::from(self.trigger) & PRIVATE != 0
     }
 
     /// Returns whether the click is in the total of its link.
@@ -209,16 +234,30 @@ pub struct Capture {
     /// Notified when a buffer has [`EVENTS_MANY`] events, or [`TEXTS_MANY`] bytes of texts.
     crowded: Notify,
     dropped: AtomicU64,
+    settings: CaptureSettings,
+    /// Whether the settings ask for more than the usual.
+    reads_more: bool,
 }
 
 impl Capture {
     /// Creates empty buffers for this number of threads.
-    pub fn new(threads: usize) -> Capture {
+    pub fn new(threads: usize, settings: CaptureSettings) -> Capture {
         // A power of two, since `push` masks the number of the thread.
         let buffers: Box<_> =
             (0..threads.next_power_of_two()).map(|_| Mutex::new(CapturedEvents::with_room())).collect();
         let spares = Mutex::new(buffers.iter().map(|_| CapturedEvents::with_room()).collect());
-        Capture { buffers, spares, crowded: Notify::new(), dropped: AtomicU64::new(0) }
+        let reads_more = settings.respects_gpc || settings.country_header.is_some();
+        Capture { buffers, spares, crowded: Notify::new(), dropped: AtomicU64::new(0), settings, reads_more }
+    }
+
+    /// Returns what is read of a visit.
+    pub fn settings(&self) -> &CaptureSettings {
+        &self.settings
+    }
+
+    /// Returns whether the settings ask for more than the usual. One flag for all of them: a plain redirect reads it.
+    pub fn reads_more(&self) -> bool {
+        self.reads_more
     }
 
     /// Captures a click. Allocates only while a buffer grows, and never waits for a drain.
@@ -242,7 +281,8 @@ impl Capture {
             address: facts.address,
             agent: facts.agent,
             agent_hash: facts.agent_hash,
-            trigger: u8::try_from(facts.trigger).expect("the trigger has five bits"),
+            trigger: u8::try_from(facts.trigger).expect("the trigger has six bits"),
+            country: facts.country,
             language: facts.language.map(letters).unwrap_or_default(),
             texts,
         });
@@ -355,6 +395,7 @@ mod tests {
             agent: 3,
             agent_hash: 9,
             trigger: 8,
+            country: ProxyCountry::NotReported,
             language: None,
             referrer: None,
             query: None,
@@ -385,7 +426,7 @@ mod tests {
 
     #[test]
     fn events_keep_their_texts() {
-        let capture = Capture::new(1);
+        let capture = Capture::new(1, CaptureSettings::default());
         capture.push(&Facts { referrer: Some(b"https://a.test/"), language: Some(b"de-AT"), ..facts(1) });
         capture.push(&Facts { query: Some("x=1"), language: Some(b"d"), ..facts(2) });
         // Both texts of one event, and an id of more than 64 bits.
@@ -419,7 +460,7 @@ mod tests {
 
     #[test]
     fn past_their_bounds_details_are_dropped_and_counted() {
-        let capture = Capture::new(1);
+        let capture = Capture::new(1, CaptureSettings::default());
         // Twice the limit, so that the bounds of one text and of all texts both apply.
         let long = [b'x'; 2 * TEXT_MAX];
         for n in 0..EVENTS_MAX + 3 {
@@ -438,7 +479,7 @@ mod tests {
     #[test]
     fn nothing_is_lost_or_doubled_while_draining() {
         // Fewer buffers than threads, so that pushes compete for a lock.
-        let capture = Capture::new(2);
+        let capture = Capture::new(2, CaptureSettings::default());
         let mut seen = vec![0; 4 * 10_000];
         std::thread::scope(|scope| {
             let pushers: Vec<_> = (0..4_u128)

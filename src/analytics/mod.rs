@@ -35,7 +35,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use self::aggregate::{Aggregator, WaitingTick};
-use self::capture::{Capture, CapturedEvents};
+use self::capture::{Capture, CaptureSettings, CapturedEvents};
 use self::country::LoadedCountries;
 use self::ring::Ring;
 use self::store::ClickStore;
@@ -75,10 +75,15 @@ impl Outgoing {
 
 impl Analytics {
     /// Creates the analytics of a server with this number of worker threads.
-    pub fn new(threads: usize, aggregator: Aggregator, store: ClickStore) -> Arc<Analytics> {
+    pub fn new(
+        threads: usize,
+        settings: CaptureSettings,
+        aggregator: Aggregator,
+        store: ClickStore,
+    ) -> Arc<Analytics> {
         let store_last = store.last_number();
         Arc::new(Analytics {
-            capture: Capture::new(threads),
+            capture: Capture::new(threads, settings),
             store,
             countries: aggregator.countries(),
             drains: tokio::sync::Mutex::default(),

@@ -8,6 +8,7 @@ use super::data_folder;
 use super::start_error::StartError;
 use crate::analytics::Analytics;
 use crate::analytics::aggregate::Aggregator;
+use crate::analytics::capture::CaptureSettings;
 use crate::analytics::country::{CountryCandidates, CountryWatch};
 use crate::analytics::store::{ClickStore, FOLDER as CLICKS_FOLDER};
 use crate::analytics::tick::parse_link_row;
@@ -99,5 +100,7 @@ fn try_open(
     let visitors = Visitors::open(settings, clock.now().as_millis())?;
     // More threads than cores cannot capture at once, so more buffers would save no wait.
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    Ok(Analytics::new(threads, Aggregator::new(visitors), store))
+    let country_header = config.clicks.country_header.clone();
+    let settings = CaptureSettings { country_header, respects_gpc: config.clicks.respect_gpc };
+    Ok(Analytics::new(threads, settings, Aggregator::new(visitors), store))
 }

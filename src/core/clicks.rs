@@ -46,12 +46,17 @@ pub struct Settings {
     pub keep: Duration,
     /// The file with the countries of addresses. Without it, `country.mmdb` in the data folder, or Debian's file.
     pub country_file: Option<PathBuf>,
+    /// The header in which trusted proxies report the country of a visitor, such as `CF-IPCountry`. It comes before the
+    /// file.
+    pub country_header: Option<String>,
     /// Whether the region and the city of a visitor are kept, if the file has them.
     pub places: bool,
     /// Where the key is by which visitors of the day are told apart.
     pub visitor_key: VisitorKey,
     /// Most bytes of memory for the visitors of the day. Past it, fewer visitors are counted than came.
     pub visitor_memory: usize,
+    /// Whether a visitor with `Sec-GPC: 1` or `DNT: 1` has coarse details only, and is not recognized within the day.
+    pub respect_gpc: bool,
 }
 
 /// Where the key is by which visitors of the day are told apart.
@@ -77,9 +82,11 @@ impl Default for Settings {
             keep_hours: 400 * DAY,
             keep: Duration::ZERO,
             country_file: None,
+            country_header: None,
             places: false,
             visitor_key: VisitorKey::default(),
             visitor_memory: MEMORY_DEFAULT,
+            respect_gpc: false,
         }
     }
 }
@@ -105,6 +112,13 @@ impl Settings {
         if !self.keep.is_zero() && self.keep < 2 * DAY {
             let rule = "must be \"0s\", which keeps details for ever, or at least \"2d\"";
             return Err(BadSetting::new("keep", shown(self.keep), rule));
+        }
+        if let Some(name) = &self.country_header
+            && (name.is_empty()
+                || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)))
+        {
+            let rule = "must be the name of a header, such as \"CF-IPCountry\"";
+            return Err(BadSetting::new("country_header", format!("{name:?}"), rule));
         }
         if !VISITOR_MEMORY.contains(&self.visitor_memory) {
             let rule = "must be from 262144 (256 KiB) to 1073741824 (1 GiB) bytes";

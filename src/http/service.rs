@@ -66,12 +66,12 @@ use crate::http::api::response::server_error;
 use crate::http::body::{self, BodyError, Content, HttpResponse};
 use crate::http::counts::{HttpCounts, RedirectCount};
 use crate::http::host;
-use crate::model::network::Networks;
 use crate::visit::host_misses::HostMisses;
+use crate::visit::peer::{self, TrustedProxies};
 use crate::visit::redirect::PlainRedirect;
 use crate::visit::unlock::FORM_MAX;
 use crate::visit::validity::LinkNotFound;
-use crate::visit::{Visit, VisitResponse, Visitor, pages, peer};
+use crate::visit::{Visit, VisitResponse, Visitor, pages};
 
 /// Longest request target in bytes, as in nginx and most reverse proxies. Past it: 414.
 const TARGET_MAX: usize = 8 * 1024;
@@ -108,7 +108,7 @@ struct Shared {
     description: Description,
     counts: Arc<HttpCounts>,
     body_timeout: Duration,
-    proxies: Networks,
+    proxies: TrustedProxies,
     /// `None` on a server without HTTPS.
     https: Option<HttpsPolicy>,
     misses: MissLimit,
@@ -129,7 +129,7 @@ impl Service {
         misses: u32,
     ) -> Service {
         let body_timeout = settings.body_timeout;
-        let proxies = settings.proxies().expect("the configuration was checked");
+        let proxies = visitor.trusted_proxies(settings.proxies().expect("the configuration was checked"));
         let (description, misses, probes) = (api.describe(), MissLimit::new(misses), MissLimit::new(misses));
         Service(Arc::new(Shared {
             visitor,
@@ -204,7 +204,8 @@ impl Connection {
     fn answer_plain<B: Body>(&self, request: &Request<B>) -> Option<ResponseFuture> {
         let Service(shared) = &self.service;
         let https = shared.https.as_ref().filter(|_| self.scheme == Scheme::Http)?;
-        let response = self.service.caught(|| https.answer_plain(request, self.peer, &shared.proxies));
+        let response =
+            self.service.caught(|| https.answer_plain(request, self.peer, &shared.proxies.networks));
         response.flatten().map(|response| self.counted(now(response), None))
     }
 
@@ -312,7 +313,7 @@ impl Service {
             // Scanners request these paths, so they count like unknown codes. `Route::Api` was returned
             // above.
             Route::Unknown | Route::Api => {
-                let peer = peer::of(peer, request.headers(), &self.0.proxies);
+                let peer = peer::of(peer, request.headers(), &self.0.proxies.networks);
                 let wait = self.0.misses.miss(peer, Instant::now());
                 wait.map_or_else(|| page(StatusCode::NOT_FOUND), too_many)
             }
@@ -322,7 +323,7 @@ impl Service {
 
     /// Responds to a request for health or readiness.
     fn probed(&self, route: Route, headers: &HeaderMap, peer: IpAddr) -> HttpResponse {
-        let peer = peer::of(peer, headers, &self.0.proxies);
+        let peer = peer::of(peer, headers, &self.0.proxies.networks);
         match self.0.probes.miss(peer, Instant::now()) {
             Some(wait) => too_many(wait),
             None if route == Route::Ready => self.0.ops.ready(),
@@ -333,7 +334,7 @@ impl Service {
     /// Responds to a request for metrics or the description, within the limits of its key or address.
     fn documented(&self, route: Route, headers: &HeaderMap, peer: IpAddr) -> HttpResponse {
         let Shared { ops, api, description, .. } = &*self.0;
-        let peer = peer::of(peer, headers, &self.0.proxies);
+        let peer = peer::of(peer, headers, &self.0.proxies.networks);
         // Also a public page is limited: each rendering of the metrics reads all parts.
         let is_for_operator = route == Route::Metrics && !ops.is_public;
         let rejected = if is_for_operator {
@@ -412,7 +413,7 @@ impl Service {
         B: Body<Data = Bytes> + Send + 'static,
     {
         let dialect = dialect_of(request.uri().path());
-        let peer = peer::of(peer, request.headers(), &self.0.proxies);
+        let peer = peer::of(peer, request.headers(), &self.0.proxies.networks);
         self.later(Box::pin(self.0.api.clone().respond(request, peer)), Some(dialect))
     }
 

@@ -35,9 +35,9 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::model::destination::LinkType;
     use crate::model::link::{Options, sample};
-    use crate::model::network::Networks;
     use crate::visit::Visit;
     use crate::visit::intent::Intent;
+    use crate::visit::peer::TrustedProxies;
     use crate::visit::rule::VisitFacts;
     use crate::visit::rule::tests::no_list;
 
@@ -69,7 +69,7 @@ mod tests {
         ];
         for (choosers, query, agent, want) in rows {
             let (headers, peer) = (HeaderMap::new(), IpAddr::from([192, 0, 2, 1]));
-            let (method, proxies) = (&Method::GET, &Networks::default());
+            let (method, proxies) = (&Method::GET, &TrustedProxies::default());
             let visit = Visit { method, host: "h", path: "/a", query, headers: &headers, peer, proxies };
             let facts = VisitFacts::new(Intent::Follow, agent, "", &visit);
             let now = Timestamp::from_millis(0);

@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use hyper::header::HeaderValue;
 
-use super::intent::{Head, Intent};
+use super::intent::{Head, Intent, is_private};
 use super::request::Visit;
 use super::rule::VisitFacts;
 use super::visitor::Visitor;
 use crate::agents::{Agent, UserAgent};
-use crate::analytics::capture::{Capture, Facts};
+use crate::analytics::capture::{Capture, Facts, PRIVATE};
 use crate::analytics::cell::{BY_LINK, BY_QR, COUNTED, PREFETCHED};
+use crate::analytics::country::ProxyCountry;
 use crate::cache::entry::Entry;
 use crate::clicks::counter::Counter;
 use crate::clicks::registry::Counters;
@@ -138,7 +139,29 @@ impl<'a> Click<'a> {
     // Inlined, like the functions below it: the compiler builds the event in its buffer, and not on the stack first.
     #[inline(always)]
     fn capture(&self, capture: &Capture, trigger: u32) {
-        capture.push(&self.facts(trigger));
+        // Few servers have such settings, and the plain redirects of all others pay for this test alone.
+        if capture.reads_more() {
+            self.capture_more(capture, trigger);
+        } else {
+            capture.push(&self.facts(trigger));
+        }
+    }
+
+    /// Like [`Click::capture`], with what the settings of the capture ask for.
+    #[cold]
+    #[inline(never)]
+    fn capture_more(&self, capture: &Capture, trigger: u32) {
+        let (country, asks_for_privacy) = match self.source {
+            ClickSource::Head(visit, ..) => (visit.country(), is_private(visit.headers)),
+            ClickSource::Facts(facts) => (facts.country, facts.is_private),
+        };
+        let mut facts = Facts { country, ..self.facts(trigger) };
+        if asks_for_privacy && capture.settings().respects_gpc {
+            facts.trigger |= PRIVATE;
+            // Left out here, so that they are not even in the buffer.
+            (facts.language, facts.referrer, facts.query) = (None, None, None);
+        }
+        capture.push(&facts);
     }
 
     /// Returns the facts for the analytics, with this trigger.
@@ -161,6 +184,7 @@ impl<'a> Click<'a> {
             agent: agent.bits(),
             agent_hash: agent.hash,
             trigger: trigger | if query.is_some_and(is_of_qr_code) { BY_QR } else { BY_LINK },
+            country: ProxyCountry::NotReported,
             language: language.map(HeaderValue::as_bytes),
             referrer: referrer.map(HeaderValue::as_bytes),
             query,
@@ -259,8 +283,8 @@ mod tests {
     use super::*;
     use crate::model::id::Id;
     use crate::model::link::sample;
-    use crate::model::network::Networks;
     use crate::visit::intent::Intent;
+    use crate::visit::peer::TrustedProxies;
 
     #[test]
     fn a_click_has_the_same_facts_from_a_head_and_from_a_visit_that_waited() {
@@ -269,7 +293,7 @@ mod tests {
         headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("de, en"));
         headers.insert(USER_AGENT, HeaderValue::from_static("curl/8"));
         let peer = IpAddr::from([192, 0, 2, 7]);
-        let (method, proxies) = (&Method::GET, &Networks::default());
+        let (method, proxies) = (&Method::GET, &TrustedProxies::default());
         let visit = Visit { method, host: "h", path: "/a", query: None, headers: &headers, peer, proxies };
         let facts = VisitFacts::new(Intent::Follow, Agent::Bot, "", &visit);
         let (counter, link) =

@@ -9,6 +9,7 @@ use hyper::{Method, StatusCode};
 
 use super::attempts::Locked;
 use super::intent::Intent;
+use super::peer::TrustedProxies;
 use super::request::Visit;
 use super::rule::{Evaluation, Presentation, Verdict, VisitFacts};
 use super::rules::{RULES, judge};
@@ -21,7 +22,6 @@ use crate::core::{Context, Error};
 use crate::model::domain::Domain;
 use crate::model::id::Id;
 use crate::model::link::Link;
-use crate::model::network::Networks;
 
 /// A hypothetical click.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Visitor {
         let headers = HeaderMap::new();
         // A request names no address.
         let peer = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-        let (method, proxies) = (&Method::GET, &Networks::default());
+        let (method, proxies) = (&Method::GET, &TrustedProxies::default());
         let visit = Visit { method, host: "", path: "", query, headers: &headers, peer, proxies };
         let facts = VisitFacts::new(Intent::Follow, agent, "", &visit);
         let now = request.at.unwrap_or(context.now);

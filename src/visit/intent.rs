@@ -40,6 +40,13 @@ impl Intent {
     }
 }
 
+/// Returns whether a visitor asks for privacy: no third party may be informed about the visit.
+pub(super) fn is_private(headers: &HeaderMap) -> bool {
+    // Only `1`: `DNT: 0` is a consent.
+    let is_one = |name: &str| headers.get(name).is_some_and(|value| value == "1");
+    is_one("sec-gpc") || is_one("dnt")
+}
+
 /// What a visit needs of its head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head<'a> {

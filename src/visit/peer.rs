@@ -11,7 +11,17 @@ use std::net::{IpAddr, SocketAddr};
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
 
+use crate::analytics::country::ProxyCountry;
 use crate::model::network::Networks;
+
+/// The proxies that the operator trusts, and what they report beside the address of a visitor.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies {
+    /// The proxies.
+    pub networks: Networks,
+    /// The header with the country of the visitor.
+    pub country_header: Option<HeaderName>,
+}
 
 /// The header with the addresses that proxies report.
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -35,6 +45,18 @@ pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     }
     // Each entry is of a trusted proxy: the first is the last known address.
     known
+}
+
+/// Returns the visitor's country, if the connection comes from a trusted proxy that reports it.
+pub fn country(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> ProxyCountry {
+    let Some(name) = &trusted.country_header else { return ProxyCountry::NotReported };
+    // Any other client can send the header.
+    if !trusted.networks.name(peer.to_canonical()) {
+        return ProxyCountry::NotReported;
+    }
+    // The last line, as for addresses: a proxy appends its own to those of the visitor.
+    let last = headers.get_all(name).iter().next_back();
+    last.map_or(ProxyCountry::NotReported, |value| ProxyCountry::of(value.as_bytes()))
 }
 
 /// Parses an address, with or without a port, since some proxies append the port.
@@ -119,6 +141,35 @@ mod tests {
         for (peer, lines, want) in rows {
             check(peer, lines, want);
         }
+    }
+
+    #[test]
+    fn only_trusted_proxies_report_countries() {
+        const NAME: HeaderName = HeaderName::from_static("cf-ipcountry");
+        let networks = Networks::parse(["10.0.0.0/8"]).expect("a network");
+        let trusted = TrustedProxies { networks: networks.clone(), country_header: Some(NAME) };
+        let of = |peer: [u8; 4], lines: &[&'static str], trusted: &TrustedProxies| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(NAME, HeaderValue::from_static(line));
+            }
+            country(peer.into(), &headers, trusted)
+        };
+        let (proxy, known) = ([10, 0, 0, 1], ProxyCountry::Known(*b"DE"));
+        assert_eq!(of(proxy, &["DE"], &trusted), known);
+        assert_eq!(of(proxy, &["FR", "de"], &trusted), known);
+        for unknown in ["XX", "T1", "", "Germany", "D", "DE,FR", "\u{ff}E"] {
+            let line = HeaderValue::from_bytes(unknown.as_bytes()).expect("a legal value");
+            let headers = HeaderMap::from_iter([(NAME, line)]);
+            assert_eq!(country(proxy.into(), &headers, &trusted), ProxyCountry::Unknown, "{unknown}");
+        }
+        assert_eq!(of(proxy, &[], &trusted), ProxyCountry::NotReported);
+        assert_eq!(of([192, 0, 2, 1], &["DE"], &trusted), ProxyCountry::NotReported, "a stranger");
+        let mapped = "::ffff:10.0.0.1".parse().expect("an address");
+        let headers = HeaderMap::from_iter([(NAME, HeaderValue::from_static("DE"))]);
+        assert_eq!(country(mapped, &headers, &trusted), known);
+        let unset = TrustedProxies { networks, country_header: None };
+        assert_eq!(of(proxy, &["DE"], &unset), ProxyCountry::NotReported);
     }
 
     proptest! {

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{HeaderMap, Method, Response};
 
-use super::peer;
+use super::peer::{self, TrustedProxies};
 use super::redirect::PlainRedirect;
-use crate::model::network::Networks;
+use crate::analytics::country::ProxyCountry;
 
 /// A visitor's request. Its target and its Host are already checked.
 #[derive(Clone, Copy, Debug)]
@@ -28,14 +28,19 @@ pub struct Visit<'a> {
     /// The address at the other end of the connection. IPv4 also if the socket is one of IPv6.
     pub peer: IpAddr,
     /// The proxies whose `X-Forwarded-For` is trusted.
-    pub proxies: &'a Networks,
+    pub proxies: &'a TrustedProxies,
 }
 
 impl Visit<'_> {
     /// Returns the visitor's address: behind trusted proxies, the address that they report. Reads
     /// headers, so a plain redirect does not call it.
     pub fn address(&self) -> IpAddr {
-        peer::of(self.peer, self.headers, self.proxies)
+        peer::of(self.peer, self.headers, &self.proxies.networks)
+    }
+
+    /// Returns the visitor's country, as a trusted proxy reports it.
+    pub fn country(&self) -> ProxyCountry {
+        peer::country(self.peer, self.headers, self.proxies)
     }
 }
 

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use hyper::header::{ACCEPT_LANGUAGE, COOKIE, HeaderValue, REFERER};
 
-use super::intent::Intent;
+use super::intent::{Intent, is_private};
 use super::request::Visit;
 use crate::agents::{Agent, UserAgent};
+use crate::analytics::country::ProxyCountry;
 use crate::cache::entry::Conditional;
 use crate::clock::Timestamp;
 use crate::core::deny_list::DenyList;
@@ -32,6 +33,8 @@ pub(super) struct VisitFacts {
     pub(super) language: Option<HeaderValue>,
     /// The visitor's address, as [`Visit::address`] returns it.
     pub(super) address: IpAddr,
+    /// The visitor's country, as [`Visit::country`] returns it.
+    pub(super) country: ProxyCountry,
     /// The contact, if the visit came by a contact link.
     pub(super) contact: Option<ForeignId>,
     /// The host, as [`Visitor::unknown_host`](super::Visitor::unknown_host) returns it.
@@ -51,8 +54,6 @@ impl VisitFacts {
         visit: &Visit<'_>,
     ) -> VisitFacts {
         let Visit { path, query, headers, .. } = *visit;
-        // Only `1`: `DNT: 0` is a consent.
-        let is_one = |name: &str| headers.get(name).is_some_and(|value| value == "1");
         VisitFacts {
             intent,
             agent: agent.into(),
@@ -64,9 +65,10 @@ impl VisitFacts {
             referrer: headers.get(REFERER).cloned(),
             language: headers.get(ACCEPT_LANGUAGE).cloned(),
             address: visit.address(),
+            country: visit.country(),
             contact: None,
             unknown_host: None,
-            is_private: is_one("sec-gpc") || is_one("dnt"),
+            is_private: is_private(headers),
             is_confirmed: false,
         }
     }
@@ -207,7 +209,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::model::link::{Edit, sample};
-    use crate::model::network::Networks;
+    use crate::visit::peer::TrustedProxies;
 
     pub(in crate::visit) fn now() -> Timestamp {
         Timestamp::from_millis(1_000_000)
@@ -241,7 +243,7 @@ pub(super) mod tests {
         headers: &HeaderMap,
     ) -> VisitFacts {
         let peer = IpAddr::from([192, 0, 2, 1]);
-        let (method, proxies) = (&Method::GET, &Networks::default());
+        let (method, proxies) = (&Method::GET, &TrustedProxies::default());
         VisitFacts::new(
             intent,
             agent,

@@ -7,12 +7,14 @@ use hyper::header::HeaderValue;
 
 use super::attempts::Attempts;
 use super::host_misses::HostMisses;
+use super::peer::TrustedProxies;
 use super::settings::Settings;
 use crate::agents::{Agents, UserAgent};
 use crate::cache::Lookup;
 use crate::cache::entry::Entry;
 use crate::core::{ClickLog, Core, Error, Links, Resolved, Snapshots, Tenants};
 use crate::model::domain::Domain;
+use crate::model::network::Networks;
 use crate::webhooks::Webhooks;
 
 /// Answers visits. A handle, cheap to clone.
@@ -61,6 +63,13 @@ impl Visitor {
     /// Returns the counts of requests for hosts that are no domain.
     pub fn host_misses(&self) -> &Arc<HostMisses> {
         &self.state.host_misses
+    }
+
+    /// Returns the proxies of these networks, and what is read of their headers.
+    pub fn trusted_proxies(&self, networks: Networks) -> TrustedProxies {
+        let name = self.links.capture().and_then(|capture| capture.settings().country_header.as_deref());
+        let country_header = name.map(|name| name.parse().expect("the configuration was checked"));
+        TrustedProxies { networks, country_header }
     }
 
     /// Returns what this User-Agent tells.

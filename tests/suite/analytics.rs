@@ -278,6 +278,99 @@ fn the_file_of_countries_is_loaded_when_it_changes() {
     assert_eq!(countries, of([("DE", 2), ("AT", 1)]));
 }
 
+/// Visits a plain link and one that waits with these headers. Returns the clicks by country.
+fn countries(proxies: &[&str], visits: &[&[(&str, &str)]]) -> BTreeMap<String, u64> {
+    let app = TestApp::start_with(|config| {
+        config.clicks.flush_interval = Duration::from_millis(50);
+        config.http.trusted_proxies = proxies.iter().copied().map(str::to_owned).collect();
+        config.clicks.country_header = Some("CF-IPCountry".to_owned());
+        let file = config.data_dir.join("country.mmdb");
+        std::fs::create_dir_all(&config.data_dir).expect("a folder");
+        std::fs::write(file, "127.0.0.0,127.0.0.255,CH\n192.0.2.0,192.0.2.255,AT\n").expect("room");
+    });
+    let mut admin = app.admin();
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "plain"}));
+    // Each click of a link with a limit may wait for a reservation.
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "few", "maxClicks": 1_000}));
+    poll("the file of countries", Duration::from_secs(20), || {
+        admin.get("/metrics").text().contains("waypost_country_ranges 2").then_some(())
+    });
+    for headers in visits {
+        for path in ["/plain", "/few"] {
+            visit(&mut app.visitor(), path, headers);
+        }
+    }
+    rows(&ask_until(&mut admin, "groupBy=country", 2 * visits.len() as u64), "country")
+}
+
+/// The header of a trusted proxy comes before the file, and that of any other client is ignored.
+#[test]
+fn a_trusted_proxy_reports_the_country() {
+    let from = ("x-forwarded-for", "192.0.2.7");
+    let visits: [&[(&str, &str)]; 7] = [
+        &[from, ("cf-ipcountry", "DE")],
+        &[from, ("cf-ipcountry", "de")],
+        // Those that the proxy does not know.
+        &[from, ("cf-ipcountry", "XX")],
+        &[from, ("cf-ipcountry", "T1")],
+        &[from, ("cf-ipcountry", "Germany")],
+        &[from],
+        &[from, ("cf-ipcountry", "FR"), ("cf-ipcountry", "DE")],
+    ];
+    let want = of([("DE", 6), ("null", 6), ("AT", 2)]);
+    assert_eq!(countries(&["127.0.0.0/8"], &visits), want);
+    assert_eq!(countries(&["192.0.2.99"], &visits), of([("CH", 14)]));
+}
+
+/// A visitor who asks for privacy has coarse details and is no visitor, whichever way the click takes.
+#[test]
+fn a_visitor_who_asks_for_privacy_has_coarse_details() {
+    for respects in [true, false] {
+        let app = TestApp::start_with(|config| {
+            config.clicks.flush_interval = Duration::from_millis(50);
+            config.clicks.respect_gpc = respects;
+        });
+        let mut admin = app.admin();
+        let link = admin.create(&json!({"url": "https://e.test/?utm_source=own", "customSlug": "plain"}));
+        admin.create(&json!({"url": "https://e.test/", "customSlug": "few", "maxClicks": 1_000}));
+        let signals = [("sec-gpc", "1"), ("dnt", "1"), ("dnt", "0")];
+        for (name, value) in signals {
+            for path in ["/plain?qr=1&utm_source=mail", "/few"] {
+                let headers = [
+                    ("user-agent", IPHONE),
+                    ("accept-language", "de"),
+                    ("referer", "https://www.news.test/x"),
+                    (name, value),
+                ];
+                visit(&mut app.visitor(), path, &headers);
+            }
+        }
+        let total = ask_until(&mut admin, "groupBy=device", 6);
+        assert_eq!(admin.clicks(text(&link, "id")), 3);
+        assert_eq!(rows(&total, "device"), of([("mobile", 6)]));
+        // Both links have the same visitor. Without the setting, the first visit of the day is that of a signal.
+        assert_eq!(total["total"]["visitors"], 1);
+        let (some, none) = if respects { (2, 4) } else { (6, 0) };
+        for (key, value) in
+            [("browser", "Safari"), ("os", "iOS"), ("language", "de"), ("referrer", "news.test")]
+        {
+            let found = rows(&ask(&mut admin, &format!("groupBy={key}")), key);
+            let mut want = of([(value, some)]);
+            want.extend((none > 0).then(|| ("null".to_owned(), none)));
+            assert_eq!(found, want, "{key}, {respects}");
+        }
+        // That of the link stands in for the one that the visitor brought.
+        let campaigns = rows(&ask(&mut admin, "groupBy=utmSource"), "utmSource");
+        let want = if respects {
+            of([("own", 2), ("mail", 1), ("null", 3)])
+        } else {
+            of([("mail", 3), ("null", 3)])
+        };
+        assert_eq!(campaigns, want);
+        assert_eq!(rows(&ask(&mut admin, "groupBy=trigger"), "trigger"), of([("qr", 3), ("link", 3)]));
+    }
+}
+
 /// A restart knows the visitors of the day, and a visitor of two days counts twice.
 #[test]
 fn visitors_are_counted_once_a_day() {

@@ -55,6 +55,8 @@ fn each_key_is_shown_at_its_default() {
     defaults.push(("links.denied_hosts".to_owned(), Value::String("denied-hosts.txt".to_owned())));
     // Unset by default: there is no file of countries.
     defaults.push(("clicks.country_file".to_owned(), Value::String("country.mmdb".to_owned())));
+    // Unset by default: any client could send the header.
+    defaults.push(("clicks.country_header".to_owned(), Value::String("CF-IPCountry".to_owned())));
     // Unset by default: the address follows `domain`, and there is no private authority.
     defaults.push(("https.listen".to_owned(), Value::String("[::]:443".to_owned())));
     defaults.push(("https.authority_roots".to_owned(), Value::String("authority.pem".to_owned())));
@@ -72,6 +74,7 @@ fn each_key_is_shown_at_its_default() {
     want.limits.company_requests_per_minute = Some(60_000);
     want.links.denied_hosts = Some("denied-hosts.txt".into());
     want.clicks.country_file = Some("country.mmdb".into());
+    want.clicks.country_header = Some("CF-IPCountry".into());
     want.https.listen = Some("[::]:443".parse::<std::net::SocketAddr>().expect("an address").into());
     want.https.authority_roots = Some("authority.pem".into());
     assert_eq!(config, want);

@@ -532,6 +532,30 @@ fn a_host_that_is_no_domain_is_named() {
 }
 
 #[test]
+fn the_sources_of_countries() {
+    let (_folder, data) = used();
+    doctor(&data).has("ok", "countries", "visitors have no countries: there is no file").ends(0);
+    let file = data.join("own.csv");
+    let with_file = || plan(&data).env("WAYPOST_CLICKS__COUNTRY_FILE", file.to_str().expect("a path"));
+    asked(with_file()).has("problem", "countries", "own.csv").ends(1);
+    fs::write(&file, "192.0.2.0,192.0.2.255,AT\n").expect("room");
+    let said = asked(with_file());
+    said.has("ok", "countries", "own.csv (csv) has 1 range and is 0 days old").ends(0);
+    let old = SystemTime::now() - Duration::from_hours(24 * 101);
+    File::options().write(true).open(&file).and_then(|file| file.set_modified(old)).expect("a time");
+    asked(with_file()).has("warning", "countries", "is 101 days old. Fetch a new one").ends(0);
+    // The proxies of this machine are trusted by default.
+    let with_header = plan(&data).env("WAYPOST_CLICKS__COUNTRY_HEADER", "CF-IPCountry");
+    asked(with_header).has(
+        "ok",
+        "countries",
+        "the header CF-IPCountry of the trusted proxies (127.0.0.0/8, ::1)",
+    );
+    let without = plan(&data).env("WAYPOST_CLICKS__DETAILS", "false");
+    assert!(!asked(without).text.contains("countries: "), "nothing keeps a country");
+}
+
+#[test]
 fn links_that_lead_back_here() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");

@@ -10,7 +10,8 @@ use crate::support::app::TestApp;
 use crate::support::https_app::HttpsApp;
 
 /// Names in prose that are spelt like names of the code.
-const PROPER_NAMES: [&str; 14] = [
+const PROPER_NAMES: [&str; 15] = [
+    "CloudFront",
     "CycloneDX",
     "GitHub",
     "HighLevel",

@@ -92,6 +92,12 @@ impl AgentClass {
         self.0 >> field.shift() & field.mask()
     }
 
+    /// Returns the class with one field alone.
+    #[must_use]
+    pub fn only(self, field: ClassField) -> AgentClass {
+        AgentClass::default().with(field, self.get(field))
+    }
+
     fn with(self, field: ClassField, number: u16) -> AgentClass {
         // Needs no mask: each field is set once at most, and a test bounds the numbers of the table.
         AgentClass(self.0 | number << field.shift())

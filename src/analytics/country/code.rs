@@ -17,6 +17,25 @@ const CODES: &[u8] =
 /// Bytes of a code in [`CODES`].
 const STEP: usize = 3;
 
+/// The country of a visitor, as a trusted proxy reports it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyCountry {
+    /// There is no header, or no trusted proxy.
+    #[default]
+    NotReported,
+    /// The proxy does not know, or the value is no country.
+    Unknown,
+    /// The country.
+    Known(CountryCode),
+}
+
+impl ProxyCountry {
+    /// Returns the country in the value of a header.
+    pub fn of(value: &[u8]) -> ProxyCountry {
+        header(value).map_or(ProxyCountry::Unknown, ProxyCountry::Known)
+    }
+}
+
 /// Returns the country in a header of a trusted proxy, such as `CF-IPCountry`.
 ///
 /// Proxies write `XX` or `ZZ` for an unknown country, and Cloudflare `T1` for Tor: these are none, as all that are in no

@@ -5,6 +5,7 @@
 //! warning. It is 2 if the configuration cannot be used.
 
 mod clicks;
+mod countries;
 mod deny_list;
 mod finding;
 mod folder;
@@ -64,6 +65,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
     let mut found = machine::configuration(&case);
     let (list_finding, deny_list) = deny_list::deny_list(&case);
     found.extend(list_finding);
+    found.extend(countries::countries(&case));
     found.extend(folder::data_folder(&case));
     found.extend(folder::disk_space(&case));
     found.extend(machine::descriptors(&case));
