@@ -18,7 +18,7 @@ use super::frequent::Texts;
 use super::open::OpenCells;
 use super::referrer;
 use super::tick::{LinkRow, link_row};
-use super::values::{pack_letters, place_text};
+use super::values::{pack_letters, path_text, place_text};
 use super::visitors::Visitors;
 use crate::agents::classes::ClassField;
 use crate::agents::{AgentDetail, UserAgent};
@@ -44,6 +44,7 @@ pub struct Aggregator {
     waiting: VecDeque<WaitingTick>,
     waiting_bytes: usize,
     dropped: u64,
+    dropped_misses: u64,
 }
 
 /// A tick that waits for the log.
@@ -69,6 +70,7 @@ impl Aggregator {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             dropped: 0,
+            dropped_misses: 0,
         }
     }
 
@@ -80,10 +82,12 @@ impl Aggregator {
         self.builder.begin(slot, now);
         for event in &drained.events {
             // Also for events of existing cells: a flood must not cost a look-up for each event.
-            if self.open.len() >= CELLS_MAX {
-                self.dropped += 1;
-            } else {
+            if self.open.len() < CELLS_MAX {
                 self.builder.add(&mut self.open, slot, drained, event, is_own);
+            } else if event.is_miss() {
+                self.dropped_misses += 1;
+            } else {
+                self.dropped += 1;
             }
         }
     }
@@ -136,6 +140,11 @@ impl Aggregator {
     /// Counts the clicks of a tick as dropped.
     pub fn discard(&mut self, tick: &WaitingTick) {
         self.dropped += tick.clicks;
+    }
+
+    /// Returns the number of visits without a link that were dropped here.
+    pub fn dropped_misses(&self) -> u64 {
+        self.dropped_misses
     }
 
     /// Returns the number of clicks whose details were dropped here.
@@ -210,7 +219,11 @@ impl Builder {
         is_own: &dyn Fn(&str) -> bool,
     ) {
         let row: LinkRow = link_row(event.workspace(), event.link());
-        let values = self.values(open, drained, event, is_own);
+        let values = if event.is_miss() {
+            self.values_of_miss(open, drained, event, is_own)
+        } else {
+            self.values(open, drained, event, is_own)
+        };
         let mut counts = CellCounts { clicks: 1, ..CellCounts::default() };
         // Bots and prefetches are no visitors, and must not fill the filter. A visitor who asks for privacy is not
         // recognized.
@@ -221,6 +234,27 @@ impl Builder {
         }
         let link = open.link(&row);
         open.count(link, slot, values, counts);
+    }
+
+    /// Returns the values of a visit that found no link.
+    fn values_of_miss(
+        &mut self,
+        open: &mut OpenCells,
+        drained: &CapturedEvents,
+        event: &Event,
+        is_own: &dyn Fn(&str) -> bool,
+    ) -> CellValues {
+        let path = drained.query(event).map(path_text);
+        let path = path.as_deref().map(str::as_bytes);
+        let kept = path.filter(|path| self.texts.keeps(event.workspace().0, Dimension::Path, path));
+        // Without a path nothing else: a flood of random paths is one cell in each quarter of an hour.
+        let mut values = match kept {
+            Some(_) => self.values(open, drained, event, is_own),
+            None => CellValues::default(),
+        };
+        values[Dimension::Path as usize] =
+            Dimension::Path.with_text(0, open.text(kept.unwrap_or(OTHER_TEXT)));
+        values
     }
 
     fn values(
@@ -251,7 +285,9 @@ impl Builder {
             if query.is_empty() { String::new() } else { referrer::campaign(query).text() }
         };
         text(Dimension::Referrer, drained.referrer(event).map(site).as_deref());
-        text(Dimension::Campaign, drained.query(event).map(campaign).as_deref());
+        if !event.is_miss() {
+            text(Dimension::Campaign, drained.query(event).map(campaign).as_deref());
+        }
         // The numbers of bots change with each list, so the log has their names.
         values[Dimension::Agent as usize] =
             match UserAgent::of_bits(event.agent.into(), 0).map(UserAgent::detail) {

@@ -35,6 +35,12 @@ const TEXTS_MANY: usize = TEXTS_MAX / 4;
 /// The bit of [`Facts::trigger`] that is set if only coarse details of the visit may be kept. No cell has it.
 pub const PRIVATE: u32 = 1 << 5;
 
+/// The bit of [`Facts::trigger`] of a visit that found no link. No cell has it, since such a visit has a path.
+const MISS: u32 = 1 << 6;
+
+/// Most visits without a link between two drains. Past it, they are dropped.
+const MISSES_MAX: usize = 4_096;
+
 /// The bits of [`Facts::trigger`] that cells have.
 const IN_CELLS: u32 = OPENED_BY | COUNTED | PREFETCHED;
 
@@ -124,6 +130,12 @@ impl Event {
     /// Returns the number of the trigger, as cells have it.
     pub fn trigger(&self) -> u32 {
         u32::from(self.trigger) & IN_CELLS
+    }
+
+    /// Returns whether the visit found no link. [`Event::link`] has the number of the domain then, and
+    /// [`CapturedEvents::query`] is the path.
+    pub fn is_miss(&self) -> bool {
+        u32::from(self.trigger) & MISS != 0
     }
 
     /// Returns whether only coarse details may be kept, and no visitor may be recognized.
@@ -229,11 +241,15 @@ impl CapturedEvents {
 #[derive(Debug)]
 pub struct Capture {
     buffers: Box<[Mutex<CapturedEvents>]>,
+    /// The visits of all threads that found no link. A buffer of their own: a flood of them must not take the room of
+    /// clicks.
+    misses: Mutex<CapturedEvents>,
     /// Empty buffers for the next drain, so that a redirect allocates none.
     spares: Mutex<Vec<CapturedEvents>>,
     /// Notified when a buffer has [`EVENTS_MANY`] events, or [`TEXTS_MANY`] bytes of texts.
     crowded: Notify,
     dropped: AtomicU64,
+    dropped_misses: AtomicU64,
     settings: CaptureSettings,
     /// Whether the settings ask for more than the usual.
     reads_more: bool,
@@ -247,7 +263,16 @@ impl Capture {
             (0..threads.next_power_of_two()).map(|_| Mutex::new(CapturedEvents::with_room())).collect();
         let spares = Mutex::new(buffers.iter().map(|_| CapturedEvents::with_room()).collect());
         let reads_more = settings.respects_gpc || settings.country_header.is_some();
-        Capture { buffers, spares, crowded: Notify::new(), dropped: AtomicU64::new(0), settings, reads_more }
+        Capture {
+            buffers,
+            misses: Mutex::new(CapturedEvents::with_room()),
+            spares,
+            crowded: Notify::new(),
+            dropped: AtomicU64::new(0),
+            dropped_misses: AtomicU64::new(0),
+            settings,
+            reads_more,
+        }
     }
 
     /// Returns what is read of a visit.
@@ -321,6 +346,30 @@ impl Capture {
         texts
     }
 
+    /// Captures a visit that found no link at this path. The bits of [`Facts::link`] are the number of the domain. Never
+    /// waits for a drain, and starts none.
+    pub fn push_miss(&self, facts: &Facts<'_>, path: &str) {
+        let mut buffer = self.misses.lock();
+        if buffer.events.len() >= MISSES_MAX {
+            self.dropped_misses.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let start = u32::try_from(buffer.texts.len()).expect("at most TEXTS_MAX");
+        let referrer = facts.referrer.map_or(0, |referrer| buffer.copy(referrer));
+        let path = buffer.copy(path.as_bytes());
+        buffer.events.push(Event {
+            link: facts.link.bits().to_ne_bytes(),
+            workspace: facts.workspace.0,
+            address: facts.address,
+            agent: facts.agent,
+            agent_hash: facts.agent_hash,
+            trigger: u8::try_from(facts.trigger | MISS).expect("seven bits"),
+            country: facts.country,
+            language: facts.language.map(letters).unwrap_or_default(),
+            texts: TextSpan { start, referrer, query: path },
+        });
+    }
+
     /// Waits until a buffer has so many events that the next drain should not wait for its time.
     pub async fn crowded(&self) {
         self.crowded.notified().await;
@@ -329,8 +378,8 @@ impl Capture {
     /// Takes the events of all buffers. A click whose [`Capture::push`] has returned is among them. The caller gives the
     /// buffers back.
     pub fn take(&self) -> Vec<CapturedEvents> {
-        let mut taken = Vec::with_capacity(self.buffers.len());
-        for buffer in &self.buffers {
+        let mut taken = Vec::with_capacity(self.buffers.len() + 1);
+        for buffer in self.buffers.iter().chain([&self.misses]) {
             // Allocated before the buffer is locked, so that no redirect waits for the allocator.
             let spare = self.spares.lock().pop().unwrap_or_else(CapturedEvents::with_room);
             taken.push(std::mem::replace(&mut *buffer.lock(), spare));
@@ -343,7 +392,7 @@ impl Capture {
         drained.clear();
         let mut spares = self.spares.lock();
         // Two drains at once need two sets of buffers; a third is not worth its memory.
-        if spares.len() < 2 * self.buffers.len() {
+        if spares.len() < 2 * (self.buffers.len() + 1) {
             spares.push(drained);
         }
     }
@@ -351,6 +400,11 @@ impl Capture {
     /// Returns the number of clicks whose details were dropped.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of visits without a link that were dropped.
+    pub fn dropped_misses(&self) -> u64 {
+        self.dropped_misses.load(Ordering::Relaxed)
     }
 }
 
@@ -473,6 +527,31 @@ mod tests {
         assert_eq!(with_text, TEXTS_MAX / TEXT_MAX);
         // The others say that their referrer is missing: none would be wrong.
         assert_eq!(all.iter().filter(|(_, text, ..)| text == "dropped").count(), EVENTS_MAX - with_text);
+    }
+
+    /// A flood of misses takes no room of clicks, and wakes no drain.
+    #[tokio::test]
+    async fn misses_have_a_bound_of_their_own() {
+        let capture = Capture::new(1, CaptureSettings::default());
+        let long = format!("/{}", "x".repeat(2 * TEXT_MAX));
+        for _ in 0..MISSES_MAX + 7 {
+            let facts = Facts { trigger: 0, referrer: Some(b"https://a.test/"), ..facts(5) };
+            capture.push_miss(&facts, &long);
+        }
+        capture.push(&facts(1));
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, capture.crowded()).await.is_err());
+        let taken = capture.take();
+        let (clicks, misses): (Vec<&Event>, Vec<_>) =
+            taken.iter().flat_map(|drained| &drained.events).partition(|event| !event.is_miss());
+        assert_eq!((clicks.len(), misses.len()), (1, MISSES_MAX));
+        assert_eq!((capture.dropped(), capture.dropped_misses()), (0, 7));
+        let drained = taken.last().expect("the misses");
+        let first = &drained.events[0];
+        assert_eq!((first.link().bits(), first.is_counted()), (5, false));
+        assert_eq!(drained.referrer(first), Some(&b"https://a.test/"[..]));
+        assert_eq!(drained.query(first), Some(&long.as_bytes()[..TEXT_MAX]));
+        // Past the room for texts they are counted without a path.
+        assert_eq!(drained.query(drained.events.last().expect("many")), None);
     }
 
     /// Each event is drained exactly once, whichever thread pushes it and whenever the drain comes.

@@ -151,6 +151,11 @@ impl Analytics {
     pub fn dropped(&self) -> u64 {
         self.capture.dropped() + self.aggregator.lock().dropped()
     }
+
+    /// Returns the number of visits without a link that were dropped.
+    pub fn dropped_misses(&self) -> u64 {
+        self.capture.dropped_misses() + self.aggregator.lock().dropped_misses()
+    }
 }
 
 /// What became of a tick.

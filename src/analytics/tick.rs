@@ -9,6 +9,7 @@
 use crate::analytics::block::{self, CELLS_MAX, CellBlock, CellFields};
 use crate::analytics::cell::{ClickCell, Dimension, TimeSlot};
 use crate::analytics::column::{BadColumn, read_varint, write_varint};
+use crate::model::domain::DomainNumber;
 use crate::model::id::Id;
 use crate::model::workspace::WorkspaceNumber;
 
@@ -38,6 +39,13 @@ pub fn parse_link_row(row: &[u8]) -> Option<(WorkspaceNumber, Id)> {
     let (workspace, link) = row.split_first_chunk()?;
     let link = u128::from_be_bytes(link.try_into().ok()?);
     Some((WorkspaceNumber(u32::from_be_bytes(*workspace)), Id::from_bits(link)))
+}
+
+/// Returns the domain of a row that stands for its visits without a link, `None` for a link: the id of a link has its time
+/// in the upper bytes, and the number of a domain has four bytes.
+pub fn domain_of_row(row: &[u8]) -> Option<DomainNumber> {
+    let (_, link) = parse_link_row(row)?;
+    u32::try_from(link.bits()).ok().map(DomainNumber)
 }
 
 /// The cells of one drain.
@@ -162,4 +170,21 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], BadColumn> 
 
 fn length(length: usize) -> u32 {
     u32::try_from(length).expect("a tick has at most 1 MB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_domains_are_told_from_those_of_links() {
+        let row = |id: u128| link_row(WorkspaceNumber(7), Id::from_bits(id));
+        assert_eq!(domain_of_row(&row(0)), Some(DomainNumber::DEFAULT));
+        assert_eq!(domain_of_row(&row(u32::MAX.into())), Some(DomainNumber(u32::MAX)));
+        // The first id that a clock of this century gives.
+        let link: Id = "0N8j3XJizQZNje4m70Rs".parse().expect("an id");
+        assert_eq!(domain_of_row(&link_row(WorkspaceNumber(7), link)), None);
+        assert_eq!(domain_of_row(&row(1 << 32)), None);
+        assert_eq!(domain_of_row(b"short"), None);
+    }
 }

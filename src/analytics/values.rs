@@ -37,6 +37,12 @@ pub fn place_levels(text: &str) -> [Option<&str>; 2] {
     [Some(region).filter(is_known), Some(text).filter(|city| *city != region).filter(is_known)]
 }
 
+/// Returns the text of a path: its first [`TEXT_MAX`] bytes.
+pub fn path_text(path: &[u8]) -> String {
+    // A capture may have cut a letter in two, which is behind the limit of a text.
+    clean(&String::from_utf8_lossy(path), TEXT_MAX)
+}
+
 /// A UTM parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

@@ -11,7 +11,7 @@ use crate::analytics::aggregate::Aggregator;
 use crate::analytics::capture::CaptureSettings;
 use crate::analytics::country::{CountryCandidates, CountryWatch};
 use crate::analytics::store::{ClickStore, FOLDER as CLICKS_FOLDER};
-use crate::analytics::tick::parse_link_row;
+use crate::analytics::tick::{domain_of_row, parse_link_row};
 use crate::analytics::visitors::{self, VisitorSettings, Visitors};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -19,7 +19,8 @@ use crate::core::clicks::VisitorKey;
 use crate::log::Log;
 use crate::log::local::disk::FsDisk;
 use crate::log::local::disk_guard::DiskGuard;
-use crate::table::Table;
+use crate::model::domain::Domain;
+use crate::table::{Table, keys};
 
 /// The details of clicks, and what they need at the start.
 #[derive(Debug)]
@@ -62,6 +63,9 @@ impl ClickDetails {
         let table = table.clone();
         let is_kept = move |row: &[u8]| {
             // What cannot be read is kept: the next merge asks again.
+            if let Some(domain) = domain_of_row(row) {
+                return !table.get::<Domain>(&keys::domain(domain)).is_ok_and(|found| found.is_none());
+            }
             parse_link_row(row)
                 .is_none_or(|(_, link)| !table.owner_of(link).is_ok_and(|owner| owner.is_none()))
         };

@@ -21,7 +21,7 @@ use crate::analytics::query::facet::{Facet, FacetKey};
 use crate::analytics::query::question::Visits;
 use crate::analytics::query::rows::{CellRow, RowSource, each_row};
 use crate::analytics::store::tick_behind;
-use crate::analytics::tick::parse_link_row;
+use crate::analytics::tick::{domain_of_row, parse_link_row};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::log::local::archive::Archive;
@@ -173,7 +173,8 @@ impl ClickLines<'_> {
         let (workspace, link) = parse_link_row(row.link()).unzip();
         let id = workspace.and_then(|number| self.workspaces.get(&number)).map(String::as_str);
         let time = Timestamp::from_millis(row.slot().start_millis()).to_string();
-        let link = link.map(|id| id.to_string());
+        // A miss belongs to a domain, whose number is no id.
+        let link = link.filter(|_| domain_of_row(row.link()).is_none()).map(|id| id.to_string());
         let texts = [Some(&*time), Some(precision), id, link.as_deref(), Some(visits(row.visits()))];
         let mut line = ClickLine { format: self.format, text: &mut self.line };
         BEFORE.into_iter().zip(texts).for_each(|(name, text)| line.text(name, text));

@@ -67,6 +67,7 @@ use crate::http::body::{self, BodyError, Content, HttpResponse};
 use crate::http::counts::{HttpCounts, RedirectCount};
 use crate::http::host;
 use crate::visit::host_misses::HostMisses;
+use crate::visit::miss::Miss;
 use crate::visit::peer::{self, TrustedProxies};
 use crate::visit::redirect::PlainRedirect;
 use crate::visit::unlock::FORM_MAX;
@@ -359,21 +360,39 @@ impl Service {
             VisitResponse::Now(response) if response.extensions().get::<LinkNotFound>().is_none() => {
                 now(response.map(Content::Whole))
             }
-            VisitResponse::Now(response) => now(self.limited(response, visit.address()).map(Content::Whole)),
+            VisitResponse::Now(response) => {
+                let response = self.limited(response, visit.address(), || self.0.visitor.miss(visit));
+                now(response.map(Content::Whole))
+            }
             // Whether it is a miss is known only with the response.
             VisitResponse::Later(response) => {
                 let (service, address) = (self.clone(), visit.address());
-                let response = async move { service.limited(response.await, address).map(Content::Whole) };
+                let miss = self.0.visitor.miss(visit).map(Miss::into_owned);
+                let response =
+                    async move { service.limited(response.await, address, move || miss).map(Content::Whole) };
                 self.later(Box::pin(response), None)
             }
         }
     }
 
-    /// Returns the response, or 429 if it is a miss and its address had too many.
-    fn limited(&self, response: Response<Full<Bytes>>, peer: IpAddr) -> Response<Full<Bytes>> {
-        let missed = response.extensions().get::<LinkNotFound>().is_some();
-        let wait = missed.then(|| self.0.misses.miss(peer, Instant::now())).flatten();
-        wait.map_or(response, pages::too_many)
+    /// Returns the response, or 429 if it is a miss and its address had too many. Any other miss is kept for the
+    /// analytics.
+    fn limited<'a>(
+        &self,
+        response: Response<Full<Bytes>>,
+        peer: IpAddr,
+        miss: impl FnOnce() -> Option<Miss<'a>>,
+    ) -> Response<Full<Bytes>> {
+        if response.extensions().get::<LinkNotFound>().is_none() {
+            return response;
+        }
+        if let Some(wait) = self.0.misses.miss(peer, Instant::now()) {
+            return pages::too_many(wait);
+        }
+        if let Some(miss) = miss() {
+            self.0.visitor.note_miss(&miss);
+        }
+        response
     }
 
     /// Responds to a visit with another method than GET and HEAD.

@@ -162,7 +162,7 @@ impl Visitor {
 
     /// Returns the domain of a host name. An IP address and `localhost` are the default domain, so that a new
     /// installation is reachable under any of its addresses.
-    fn domain<'a>(&self, directory: &'a Directory, host: &str) -> Option<&'a Arc<Domain>> {
+    pub(super) fn domain<'a>(&self, directory: &'a Directory, host: &str) -> Option<&'a Arc<Domain>> {
         if self.is_default_host(host) {
             return directory.domain(DomainNumber::DEFAULT);
         }

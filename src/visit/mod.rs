@@ -22,6 +22,7 @@ pub mod host_misses;
 pub mod intent;
 mod locate;
 mod loops;
+pub mod miss;
 pub mod pages;
 pub(crate) mod password;
 pub mod peer;

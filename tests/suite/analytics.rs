@@ -168,6 +168,10 @@ fn bad_questions_name_the_parameter_and_the_rule() {
         ("timezone=Etc/Unknown", "timezone: must be a name of the IANA database"),
         (&format!("country={many}"), "country: must have at most 200 values"),
         ("linkId=a&tagId=b", "linkId: must be the only one of"),
+        ("visits=misses&linkId=0N8j3XJizQZNje4m70Rs", "visits: must not be `misses` with linkId"),
+        ("visits=misses&groupBy=link,path", "groupBy: must not be `link` with `visits=misses`"),
+        ("groupBy=path", "path: needs `visits=misses`"),
+        ("visits=bots&path=/a", "path: needs `visits=misses`"),
     ];
     for (question, error) in rows {
         let answer = admin.get(&format!("/api/v1/analytics?{question}"));
@@ -177,6 +181,8 @@ fn bad_questions_name_the_parameter_and_the_rule() {
             "is required with",
             "must be after",
             "must be the only one",
+            "must not be `",
+            "needs `visits=misses`",
             "is no value",
             "must be one or two different names",
             "must have at most",
@@ -368,6 +374,119 @@ fn a_visitor_who_asks_for_privacy_has_coarse_details() {
         };
         assert_eq!(campaigns, want);
         assert_eq!(rows(&ask(&mut admin, "groupBy=trigger"), "trigger"), of([("qr", 3), ("link", 3)]));
+    }
+}
+
+/// Visits that found no link are counted by their path, for the workspace of their domain, and are no clicks.
+#[test]
+fn misses_are_counted_by_their_path() {
+    let mut app = start();
+    let mut admin = app.admin();
+    let made = admin.post("/api/v1/workspaces", &json!({"name": "Other"})).expect(201, "a workspace");
+    let workspace = text(&made["workspace"], "id").to_owned();
+    let reach = json!({"workspaceId": workspace, "scopes": ["analytics.readonly"]});
+    let key = new_key(&mut admin, &reach);
+    admin
+        .post("/api/v1/domains", &json!({"domain": "other.test", "workspaceId": workspace}))
+        .expect(201, "a domain");
+    let off = admin.create(&json!({"url": "https://e.test/", "customSlug": "off", "isActive": false}));
+    let mut visitor = app.visitor();
+    let person = [("user-agent", FIREFOX), ("referer", "https://www.news.test/x")];
+    for (path, headers) in [
+        // The first visit reads the table, and the second one knows that there is no link.
+        ("/nothing", &person[..]),
+        ("/nothing", &person[..]),
+        ("/nothing", &[("user-agent", GOOGLE)]),
+        ("/Nothing?token=secret", &[]),
+        ("/off", &[]),
+        ("/a/b/c", &[]),
+        ("/links/r/2/eyJ.of-a-person.x", &[]),
+        // None of these is a miss.
+        ("/nothing", &[("user-agent", FIREFOX), ("sec-purpose", "prefetch")]),
+        ("/admin", &[]),
+        ("/", &[]),
+    ] {
+        visit(&mut visitor, path, headers);
+    }
+    visitor.send("HEAD", "/nothing", &[], None);
+    visit(&mut app.visitor().at("other.test"), "/theirs", &[]);
+    visit(&mut app.visitor().at("nobody.test"), "/unknown", &[]);
+    let paths = [("/nothing", 3), ("/Nothing", 1), ("/off", 1), ("/a/b/c", 1), ("/links/r/2/", 1)];
+    for round in 0..2 {
+        let answer = ask_until(&mut admin, "visits=misses&groupBy=path", 7);
+        assert_eq!(rows(&answer, "path"), of(paths), "{round}");
+        assert_eq!(answer["total"]["visitors"], 0);
+        // Those of a domain are its owner's alone.
+        let mut other = app.visitor().with_key(&key);
+        assert_eq!(rows(&ask(&mut other, "visits=misses&groupBy=path"), "path"), of([("/theirs", 1)]));
+        // They are in no count of clicks.
+        for question in ["", "visits=bots", "visits=prefetches", "interval=all"] {
+            assert_eq!(ask(&mut admin, question)["total"]["clicks"], 0, "{question}");
+        }
+        assert_eq!(admin.clicks(text(&off, "id")), 0);
+        app = app.restart();
+        admin = app.admin();
+    }
+    let linked = ask(&mut admin, "visits=misses&groupBy=path,referrer&limit=1");
+    let first = json!({"path": "/nothing", "referrer": "news.test", "clicks": 2, "visitors": 0});
+    assert_eq!(linked["analytics"], json!([first]));
+    for (filter, clicks) in
+        [("agent=null", 6), ("agent=Googlebot", 1), ("path=/nothing", 3), ("path=-/nothing", 4)]
+    {
+        assert_eq!(
+            ask(&mut admin, &format!("visits=misses&{filter}"))["total"]["clicks"],
+            clicks,
+            "{filter}"
+        );
+    }
+}
+
+/// A visit that got 429 instead of the page for a miss is none.
+#[test]
+fn misses_past_their_limit_are_not_counted() {
+    let app = TestApp::start_with(|config| {
+        config.clicks.flush_interval = Duration::from_millis(50);
+        config.limits.misses_per_minute = 3;
+    });
+    let mut visitor = app.visitor();
+    for number in 0..6 {
+        let status = visitor.get("/limited").status;
+        assert_eq!(status, if number < 3 { 404 } else { 429 });
+    }
+    let answer = ask_until(&mut app.admin(), "visits=misses&groupBy=path", 3);
+    assert_eq!(rows(&answer, "path"), of([("/limited", 3)]));
+    // Those of the refused visits would come with a later drain.
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(ask(&mut app.admin(), "visits=misses")["total"]["clicks"], 3);
+}
+
+/// A flood of random paths has few names, and takes nothing from the details of clicks.
+#[test]
+fn a_flood_of_misses_stays_small() {
+    const FLOOD: u64 = 4_000;
+    let app = start();
+    let (mut admin, mut visitor) = (app.admin(), app.visitor());
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    // The known path comes before and amid the random ones.
+    for number in 0..FLOOD {
+        let path =
+            if number < 5 || number % 100 == 99 { "/known".to_owned() } else { format!("/r{number}x") };
+        let language = format!("{}-x", char::from(b'a' + u8::try_from(number % 26).expect("small")));
+        visit(&mut visitor, &path, &[("accept-language", &language)]);
+        if number % 100 == 0 {
+            visit(&mut visitor, "/a", &[("user-agent", FIREFOX)]);
+        }
+    }
+    let answer = ask_until(&mut admin, "visits=misses&groupBy=path&limit=10000", FLOOD);
+    let paths = rows(&answer, "path");
+    assert_eq!(paths["/known"], 5 + FLOOD / 100);
+    // The first ones fill the table, whose size bounds all others.
+    assert!(paths.len() < 1_100 && paths["other"] > FLOOD - 1_200, "{} names", paths.len());
+    let clicks = ask_until(&mut admin, "groupBy=browser", FLOOD / 100);
+    assert_eq!(rows(&clicks, "browser"), of([("Firefox", FLOOD / 100)]));
+    let metrics = admin.get("/metrics").text();
+    for name in ["click_details_dropped_total", "misses_dropped_total"] {
+        assert!(metrics.contains(&format!("waypost_{name} 0\n")), "{name}");
     }
 }
 

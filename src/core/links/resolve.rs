@@ -126,7 +126,7 @@ impl LinkReader for Shared {
 impl Shared {
     /// Returns whether details of clicks are captured in a workspace.
     pub(in crate::core) fn has_statistics(&self, number: WorkspaceNumber) -> bool {
-        self.directory.load().workspace(number).is_none_or(|versioned| versioned.record.statistics)
+        self.directory.load().has_statistics(number)
     }
 
     /// Compiles every destination of a link.

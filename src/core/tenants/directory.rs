@@ -382,6 +382,11 @@ impl Directory {
         Box::new(numbers.filter_map(|number| self.domain(*number)))
     }
 
+    /// Returns whether details of visits are kept for a workspace.
+    pub fn has_statistics(&self, number: WorkspaceNumber) -> bool {
+        self.workspace(number).is_none_or(|versioned| versioned.record.statistics)
+    }
+
     pub(in crate::core) fn workspace(&self, number: WorkspaceNumber) -> Option<&Versioned<Workspace>> {
         self.workspaces.get(&number)
     }

@@ -385,6 +385,11 @@ impl MetricSource for Arc<Analytics> {
                 "Counted clicks whose details are not kept, for want of memory or room on the disk",
                 self.dropped(),
             ),
+            Measure::counter(
+                "misses_dropped",
+                "Visits without a link that are in no count of misses, since too many came at once",
+                self.dropped_misses(),
+            ),
             Measure::gauge("click_details_parts", "Files with click details", status.parts as u64),
             Measure::gauge("click_details_bytes", "Bytes of those files", status.bytes),
             Measure::gauge(

@@ -124,7 +124,27 @@ fn question(
         offset: usize::try_from(offset).unwrap_or(usize::MAX),
         compares: one_of(query, "compare", &[("previous", true)])?.unwrap_or_default(),
     };
+    check_visits(&asked)?;
     read(request, Command::Analytics(Box::new(asked), format))
+}
+
+/// Fails if the question is about what such visits do not have. Its answer would be empty, and look like one without visits.
+fn check_visits(asked: &AnalyticsQuery) -> Result<(), BadRequest> {
+    let filters = |facet| asked.filters.iter().any(|filter| filter.facet == facet);
+    let is_of_misses = asked.visits == Visits::Misses;
+    if is_of_misses && asked.about != About::Workspace {
+        return Err(breaks(
+            "visits",
+            "must not be `misses` with linkId, tagId or campaignId: a miss found no link",
+        ));
+    }
+    if is_of_misses && asked.by.contains(&Facet::Link) {
+        return Err(breaks("groupBy", "must not be `link` with `visits=misses`: a miss found no link"));
+    }
+    if !is_of_misses && (asked.by.contains(&Facet::Path) || filters(Facet::Path)) {
+        return Err(breaks("path", "needs `visits=misses`: only a visit without a link has a path"));
+    }
+    Ok(())
 }
 
 fn mistyped(name: &'static str, rule: impl Into<String>) -> BadRequest {
