@@ -57,6 +57,11 @@ pub struct WaitingTick {
 }
 
 impl Aggregator {
+    /// Returns whether today has more visitors than its limit of memory is for.
+    pub fn visitors_are_estimates(&self) -> bool {
+        self.builder.visitors.is_estimate()
+    }
+
     /// Creates an aggregator that recognizes visitors by `visitors`.
     pub fn new(visitors: Visitors) -> Aggregator {
         Aggregator {

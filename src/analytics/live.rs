@@ -21,6 +21,9 @@ use crate::model::workspace::WorkspaceNumber;
 /// Minutes of a ring: one hour.
 pub const MINUTES: usize = 60;
 
+/// The same, for arithmetic with times.
+const MINUTES_I64: i64 = 60;
+
 /// Most workspaces with a ring: some 3 MB.
 const RINGS_MAX: usize = 8_192;
 
@@ -92,7 +95,7 @@ impl MinuteRing {
 
     /// Forgets minutes that are over for an hour.
     fn advance(&mut self, minute: i64) {
-        let passed = (minute - self.last).clamp(0, MINUTES as i64);
+        let passed = (minute - self.last).clamp(0, MINUTES_I64);
         for later in 1..=passed {
             self.clicks[place(self.last + later)] = 0;
         }
@@ -107,7 +110,7 @@ impl MinuteRing {
 
     fn minutes(&mut self, minute: i64, since: i64) -> LiveMinutes {
         self.advance(minute);
-        let first = self.last - MINUTES as i64 + 1;
+        let first = self.last - MINUTES_I64 + 1;
         let clicks =
             (first..=self.last).map(|minute| (minute >= since).then(|| self.clicks[place(minute)])).collect();
         LiveMinutes { from: Timestamp::from_millis(first * MINUTE), clicks }
@@ -115,7 +118,7 @@ impl MinuteRing {
 }
 
 fn place(minute: i64) -> usize {
-    usize::try_from(minute.rem_euclid(MINUTES as i64)).expect("below 60")
+    usize::try_from(minute.rem_euclid(MINUTES_I64)).expect("below 60")
 }
 
 fn minute_of(now: Timestamp) -> i64 {
@@ -201,7 +204,7 @@ impl LiveState {
     fn count(&mut self, workspace: u32, minute: i64, clicks: u64) {
         if self.rings.len() >= RINGS_MAX && !self.rings.contains_key(&workspace) {
             // A ring without a click for an hour is like none.
-            self.rings.retain(|_, ring| minute - ring.last < MINUTES as i64);
+            self.rings.retain(|_, ring| minute - ring.last < MINUTES_I64);
             // Any other one: what it had is unknown from here on.
             if self.rings.len() >= RINGS_MAX
                 && let Some(other) = self.rings.keys().next().copied()
@@ -352,7 +355,7 @@ mod tests {
         let most = u32::try_from(RINGS_MAX).expect("few");
         live.add(&clicks(0..most), at(0));
         // An hour later, all of them are idle, and nothing is lost.
-        live.add(&clicks(most..2 * most), at(MINUTES as i64));
+        live.add(&clicks(most..2 * most), at(MINUTES_I64));
         assert_eq!(live.minutes(WorkspaceNumber(most), at(60)).clicks.last(), Some(&Some(1)));
         live.add(&clicks(0..1), at(61));
         let minutes = live.minutes(WorkspaceNumber(most), at(62));

@@ -147,6 +147,11 @@ impl Analytics {
         self.aggregator.lock().agent_seed()
     }
 
+    /// Returns whether today has more visitors than its limit of memory is for.
+    pub fn visitors_are_estimates(&self) -> bool {
+        self.aggregator.lock().visitors_are_estimates()
+    }
+
     /// Returns the number of clicks whose details were dropped.
     pub fn dropped(&self) -> u64 {
         self.capture.dropped() + self.aggregator.lock().dropped()

@@ -153,8 +153,9 @@ struct ClickLines<'a> {
 
 /// Returns what lines have beside time, link and numbers: all that a question can group by and that is not derived.
 fn facets() -> impl Iterator<Item = Facet> {
-    let is_derived =
-        |facet: &Facet| matches!(facet, Facet::Time | Facet::HourOfWeek | Facet::Link | Facet::Continent);
+    let is_derived = |facet: &Facet| {
+        facet.is_of_link() || matches!(facet, Facet::Time | Facet::HourOfWeek | Facet::Continent)
+    };
     Facet::all().filter(move |facet| !is_derived(facet))
 }
 
@@ -182,8 +183,7 @@ impl ClickLines<'_> {
             match row.key(facet)? {
                 None | Some(FacetKey::None) => line.text(facet.name(), None),
                 Some(FacetKey::Number(number)) => line.number(facet.name(), number.into()),
-                // The levels of a place have tabs between them.
-                Some(key) => line.text(facet.name(), Some(&key.to_string().replace('\t', ", "))),
+                Some(key) => line.text(facet.name(), Some(&key.to_string())),
             }
         }
         let counts = row.counts();

@@ -10,6 +10,7 @@ use jiff::{ToSpan, Zoned};
 use super::context::Context;
 use super::error::Error;
 use super::handle::Links;
+use super::link_facets::{FacetNames, NamedFilter, by_single_tags};
 use super::shared::Shared;
 use super::tenants::directory::Versioned;
 use super::tenants::viewer::Viewer;
@@ -57,6 +58,8 @@ pub struct AnalyticsQuery {
     pub visits: Visits,
     /// A visit is in the answer if it passes all filters.
     pub filters: Vec<FacetFilter>,
+    /// Filters by names of the workspace.
+    pub named: Vec<NamedFilter>,
     /// What the rows are about, at most two.
     pub by: Vec<Facet>,
     /// The most rows, up to [`ROWS_MAX`].
@@ -115,11 +118,18 @@ pub struct AnalyticsView {
     pub as_of: Timestamp,
     /// The short URLs of the links in the rows.
     pub links: BTreeMap<Id, Box<str>>,
+    /// The names of the tags, campaigns and domains in the rows.
+    pub names: FacetNames,
+    /// Why some numbers are estimates. Empty if all are exact.
+    pub warnings: Vec<String>,
 }
 
 /// The links of a question.
 pub(super) struct AskedLinks {
+    workspace: WorkspaceNumber,
     scope: LinkScope,
+    /// Those by names.
+    filters: Vec<FacetFilter>,
     /// A time before their first click.
     since: Timestamp,
     /// [`AnalyticsView::has_statistics`].
@@ -163,7 +173,7 @@ impl Links {
             // From here, so that the wait for other scans does not count.
             let end = Instant::now() + DEADLINE;
             // Before the view: a question about a foreign link must cost no copy of the cells.
-            let asked = shared.asked_links(&asking, &query.about)?;
+            let asked = shared.asked_links(&asking, &query)?;
             let table = |by| Breakdown { by, limit: query.limit, offset: query.offset };
             let stops = || cancel.is_set() || Instant::now() > end;
             shared.answer(asking.now, asked, &query, tables.into_iter().map(table).collect(), &stops)
@@ -191,27 +201,31 @@ impl Shared {
         tables: Vec<Breakdown>,
         stops: &dyn Fn() -> bool,
     ) -> Result<Vec<AnalyticsView>, Error> {
-        let AskedLinks { scope, since, has_statistics } = asked;
+        let AskedLinks { workspace, scope, since, has_statistics, filters: named } = asked;
         let span = query.period.span(now, since, &query.zone);
         let span = span
             .ok_or_else(|| Invalid::new("from", "must be before `to` and now, in the years 1970 to 9998"))?;
         let granularity = query.granularity.unwrap_or_else(|| fitting(span));
         check_rows(query, span, granularity)?;
         // Only then are the clicks of the cells and those of the total the same ones.
-        let is_whole =
-            query.filters.is_empty() && query.period == Period::All && query.visits == Visits::Counted;
+        let filters = [query.filters.clone(), named].concat();
+        let is_whole = filters.is_empty() && query.period == Period::All && query.visits == Visits::Counted;
         let question = ClickQuestion {
             scope,
             span,
             zone: query.zone.clone(),
             granularity,
             visits: query.visits,
-            filters: query.filters.clone(),
-            breakdowns: tables,
+            filters,
+            breakdowns: tables.iter().map(with_all_tags).collect(),
             compares: query.compares,
         };
         let answered = self.computed(&question, stops)?;
+        let warnings = self.estimates(now, &answered.has_other, span);
         let view = |(table, mut rows): (Breakdown, Rows)| {
+            if let Some(at) = table.by.iter().position(|facet| *facet == Facet::Tag) {
+                rows = by_single_tags(&rows, at, table.offset, table.limit);
+            }
             if table.by.is_empty() {
                 // Nothing is left out of an answer without rows.
                 rows.other = ClickTotals::default();
@@ -221,8 +235,10 @@ impl Shared {
                 _ => None,
             };
             Ok(AnalyticsView {
+                names: self.facet_names(workspace, &table.by, &rows)?,
                 by: table.by,
                 links: self.short_urls(&rows)?,
+                warnings: warnings.clone(),
                 rows,
                 span,
                 zone: query.zone.clone(),
@@ -232,7 +248,26 @@ impl Shared {
                 as_of: now,
             })
         };
-        question.breakdowns.into_iter().zip(answered.breakdowns).map(view).collect()
+        tables.into_iter().zip(answered.breakdowns).map(view).collect()
+    }
+
+    /// Returns why numbers of an answer are estimates.
+    fn estimates(&self, now: Timestamp, has_other: &[Facet], span: Span) -> Vec<String> {
+        let too_low = |facet: &Facet| {
+            let name = facet.name();
+            format!("{name}: rare values were not kept and are in `other`, so other rows can be too low")
+        };
+        let mut warnings: Vec<_> = has_other.iter().map(too_low).collect();
+        let today = now.as_millis().div_euclid(DAY) * DAY;
+        // What earlier days had is not known any more.
+        let has_too_many = || self.analytics.as_ref().is_some_and(|details| details.visitors_are_estimates());
+        if span.to > today && has_too_many() {
+            warnings.push(
+                "visitors: more came today than clicks.visitor_memory is for, so their number is too low"
+                    .to_owned(),
+            );
+        }
+        warnings
     }
 
     /// Reads the cells of a question. Sets a damaged file aside.
@@ -247,6 +282,7 @@ impl Shared {
             parts: &view.parts,
             open: &view.open,
             campaign_of: &|row| self.campaign_of(row),
+            facts_of: &|row| self.facts_of(row),
             is_cancelled: stops,
         };
         answer(&source, question).map_err(|error| match error {
@@ -262,14 +298,23 @@ impl Shared {
         })
     }
 
-    /// Returns the links of a question. Fails if the caller sees no such object.
-    fn asked_links(&self, context: &Context, about: &About) -> Result<AskedLinks, Error> {
-        let workspace = match about {
+    /// Returns the links of a question. Fails if the caller sees no such object, or if a name of a filter is unknown.
+    fn asked_links(&self, context: &Context, query: &AnalyticsQuery) -> Result<AskedLinks, Error> {
+        let workspace = match &query.about {
             // Before the link is read, since a link of another tenant must look like a missing one.
             About::Link(id) => self.workspace_in_sight(&Viewer::of(context), *id)?,
             About::Workspace | About::Tag(_) | About::Campaign(_) => context.workspace.number,
         };
-        self.links_within(workspace, about)
+        let mut asked = self.links_within(workspace, &query.about)?;
+        for named in &query.named {
+            let filter = self.named_filter(context, named)?;
+            match links_of(&filter).filter(|_| matches!(asked.scope, LinkScope::Workspaces(_))) {
+                // Reads these links, and not those of the whole workspace.
+                Some(links) => asked.scope = LinkScope::Links(links),
+                None => asked.filters.push(filter),
+            }
+        }
+        Ok(asked)
     }
 
     /// Returns the links of a question about a workspace. Fails if the workspace has no such object.
@@ -278,7 +323,7 @@ impl Shared {
         workspace: WorkspaceNumber,
         about: &About,
     ) -> Result<AskedLinks, Error> {
-        let has_statistics = self.has_statistics(workspace);
+        let (has_statistics, filters) = (self.has_statistics(workspace), Vec::new());
         let created_at = |versioned: &Versioned<Workspace>| versioned.record.created_at;
         // Not the first click of the server, which is no business of a tenant.
         let since = self.directory.load().workspace(workspace).map(created_at);
@@ -293,15 +338,24 @@ impl Shared {
             let ids = keys.iter().filter_map(|key| key.last_chunk::<16>());
             // In the order of the ids, which is that of the rows.
             let rows = ids.map(|id| link_row(workspace, Id::from_bits(u128::from_be_bytes(*id)))).collect();
-            Ok(AskedLinks { scope: LinkScope::Links(rows), since, has_statistics })
+            Ok(AskedLinks {
+                workspace,
+                scope: LinkScope::Links(rows),
+                filters: Vec::new(),
+                since,
+                has_statistics,
+            })
         };
         match about {
             About::Workspace => {
-                Ok(AskedLinks { scope: LinkScope::Workspaces(vec![workspace.0]), since, has_statistics })
+                let scope = LinkScope::Workspaces(vec![workspace.0]);
+                Ok(AskedLinks { workspace, scope, filters, since, has_statistics })
             }
             About::Link(id) => {
                 let link = self.table.link_by_id(workspace, *id)?.ok_or(Error::NotFound("link"))?;
                 Ok(AskedLinks {
+                    workspace,
+                    filters,
                     scope: LinkScope::Links(vec![link_row(workspace, *id)]),
                     since: link.record.created_at.min(Timestamp::from_millis(id.millis())),
                     has_statistics: link.record.options.statistics && has_statistics,
@@ -358,6 +412,22 @@ impl Shared {
         }
         Ok(urls)
     }
+}
+
+/// Returns a table with all rows if it is by tags: those by single tags are made of them.
+fn with_all_tags(table: &Breakdown) -> Breakdown {
+    let is_by_tag = table.by.contains(&Facet::Tag);
+    let (limit, offset) = if is_by_tag { (usize::MAX, 0) } else { (table.limit, table.offset) };
+    Breakdown { by: table.by.clone(), limit, offset }
+}
+
+/// Returns the links of a filter that passes clicks of these links only.
+fn links_of(filter: &FacetFilter) -> Option<Vec<LinkRow>> {
+    let link = |key: &FacetKey| if let FacetKey::Link(row) = key { Some(*row) } else { None };
+    let mut links: Vec<_> = filter.keys.iter().map(link).collect::<Option<_>>()?;
+    links.sort_unstable();
+    links.dedup();
+    (!filter.excludes && !links.is_empty()).then_some(links)
 }
 
 impl Period {

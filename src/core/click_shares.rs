@@ -173,6 +173,7 @@ impl Links {
                 granularity: None,
                 visits: Visits::Counted,
                 filters: Vec::new(),
+                named: Vec::new(),
                 // Of an answer with one table.
                 by: vec![Facet::Time],
                 limit: PAGE_TIMES,

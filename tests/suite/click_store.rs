@@ -204,7 +204,7 @@ fn recent(clicks: &Clicks, since: TimeSlot) -> Vec<RecentClicks> {
 /// Returns the links of a workspace with a counted click, by one more than the slot of the latest.
 fn latest(clicks: &Clicks, workspace: u32) -> Vec<(u64, Id)> {
     let mut latest = BTreeMap::new();
-    for ((link, slot, host), _) in clicks {
+    for (link, slot, host) in clicks.keys() {
         if *host != host_name(UNCOUNTED) && link % 3 == u128::from(workspace) {
             let last = latest.entry(*link).or_insert(*slot);
             *last = (*last).max(*slot);

@@ -6,6 +6,8 @@ mod addresses;
 mod analytics;
 /// Who may ask about clicks, and which clicks have no details.
 mod analytics_access;
+/// Filters of questions about clicks, and rows by what links have.
+mod analytics_filters;
 /// Backups.
 mod backups;
 /// Bounds on what tenants keep.

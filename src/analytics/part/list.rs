@@ -40,7 +40,7 @@ impl ListChunk {
     }
 
     /// Returns the number of entries.
-    pub fn len(&self) -> usize {
+    pub fn entries(&self) -> usize {
         self.ends.len()
     }
 

@@ -148,7 +148,7 @@ impl ClickPart {
                 self.chunk(list, number, &mut chunk)?;
                 loaded = Some(number);
             }
-            let at = partition_point(chunk.len(), |at| chunk.get(at).is_some_and(|other| other < entry));
+            let at = partition_point(chunk.entries(), |at| chunk.get(at).is_some_and(|other| other < entry));
             let is_there = chunk.get(at) == Some(entry);
             let too_long = |_| PartError::Damaged("a list is too long");
             is_there.then(|| u32::try_from(number * CHUNK + at).map_err(too_long)).transpose()

@@ -13,6 +13,8 @@ use super::totals::ClickTotals;
 pub struct ClickAnswer {
     /// The rows of each breakdown of the question, in their order.
     pub breakdowns: Vec<Rows>,
+    /// The facets of the question with visits whose value was not kept, since there were too many.
+    pub has_other: Vec<Facet>,
 }
 
 /// The rows of a breakdown. The rows and `other` add up to `total`.

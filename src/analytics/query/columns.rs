@@ -1,10 +1,14 @@
 //! [`FacetColumn`]: a facet that a question names, with its keys and filters.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use ahash::RandomState;
 
 use super::calendar::Calendar;
 use super::continents::continent_of;
-use super::facet::{Facet, FacetKey, TRIGGERS};
+use super::facet::{Facet, FacetKey, LinkFacts, TRIGGERS};
 use super::keys::Keys;
 use super::question::FacetFilter;
 use super::segment::Lists;
@@ -21,6 +25,9 @@ use crate::analytics::values::{UtmName, UtmValues, letters, place_levels};
 // One below the mark of the translator for numbers without a key, which it must not equal.
 const INHERITED: u32 = u32::MAX - 1;
 
+/// Most links whose keys are kept: 10 MB.
+const LINKS_KEPT: usize = 262_144;
+
 /// A facet, and its keys over all parts.
 #[derive(Debug)]
 pub(super) struct FacetColumn {
@@ -32,6 +39,8 @@ pub(super) struct FacetColumn {
     translator: Option<Translator>,
     /// The numbers of the keys of the selected cells.
     numbers: Vec<u32>,
+    /// The numbers of the keys of links, for facets that follow from their records.
+    of_links: HashMap<LinkRow, u32, RandomState>,
 }
 
 /// What the numbers of a segment stand for.
@@ -42,6 +51,8 @@ pub(super) struct Meaning<'a> {
     pub(super) calendar: Option<&'a Calendar>,
     /// The campaign of a link.
     pub(super) campaign_of: &'a dyn Fn(&LinkRow) -> Option<UtmValues>,
+    /// What the facets of a link follow from.
+    pub(super) facts_of: &'a dyn Fn(&LinkRow) -> Option<LinkFacts>,
 }
 
 impl FacetColumn {
@@ -61,6 +72,7 @@ impl FacetColumn {
             passes: Vec::new(),
             translator,
             numbers: Vec::new(),
+            of_links: HashMap::default(),
         }
     }
 
@@ -128,7 +140,7 @@ impl FacetColumn {
         match self.facet {
             Facet::Time => self.load_buckets(meaning),
             Facet::HourOfWeek => self.load_hours(meaning),
-            Facet::Link => self.load_links(meaning),
+            Facet::Link | Facet::Tag | Facet::Campaign | Facet::Domain => self.load_links(meaning),
             Facet::Utm(parameter) => self.load_utm(parameter, block, selection, meaning),
             _ => self.load_values(meaning),
         }
@@ -160,11 +172,33 @@ impl FacetColumn {
         let mut numbers = std::mem::take(&mut self.numbers);
         for run in numbers.chunk_by_mut(|a, b| a == b) {
             let Some(link) = run.first() else { continue };
-            let key = FacetKey::Link(meaning.lists.link(*link)?);
-            run.fill(self.number(key));
+            let row = meaning.lists.link(*link)?;
+            run.fill(self.number_of_link(row, meaning));
         }
         self.numbers = numbers;
         Ok(())
+    }
+
+    /// Returns the number of the key of a link.
+    fn number_of_link(&mut self, row: LinkRow, meaning: &Meaning<'_>) -> u32 {
+        if self.facet == Facet::Link {
+            return self.number(FacetKey::Link(row));
+        }
+        // Each part has the link again, and its record is a read of the table.
+        if let Some(known) = self.of_links.get(&row) {
+            return *known;
+        }
+        let facts = (meaning.facts_of)(&row);
+        let number = self.number(facts.map_or(FacetKey::None, |facts| facts.key(self.facet)));
+        if self.of_links.len() < LINKS_KEPT {
+            self.of_links.insert(row, number);
+        }
+        number
+    }
+
+    /// Returns whether visits had values that were not kept.
+    pub(super) fn has_other(&self) -> bool {
+        self.facet.is_open() && self.keys.contains(&FacetKey::Other)
     }
 
     fn load_values(&mut self, meaning: &mut Meaning<'_>) -> Result<(), PartError> {
@@ -248,7 +282,13 @@ pub(super) fn key_of(
         Facet::Rule => choice(number >> 16),
         Facet::Variant => choice(number & 0xffff),
         // These are no values of a cell.
-        Facet::Time | Facet::HourOfWeek | Facet::Link | Facet::Utm(_) => FacetKey::None,
+        Facet::Time
+        | Facet::HourOfWeek
+        | Facet::Link
+        | Facet::Tag
+        | Facet::Campaign
+        | Facet::Domain
+        | Facet::Utm(_) => FacetKey::None,
     }))
 }
 
@@ -267,7 +307,15 @@ fn text(
     // Captured texts are UTF-8, and another one must not fail the whole answer.
     let text = String::from_utf8_lossy(text);
     let part = part(&text);
-    Ok(if part.is_empty() { FacetKey::None } else { FacetKey::text(part) })
+    if part.is_empty() {
+        return Ok(FacetKey::None);
+    }
+    // As answers show places, so that such a text can become a filter.
+    Ok(FacetKey::text(&if dimension == Dimension::Place {
+        Cow::Owned(part.replace('\t', ", "))
+    } else {
+        part.into()
+    }))
 }
 
 fn utm(parameter: UtmName, number: u32, lists: &mut Lists<'_>) -> Result<Option<FacetKey>, PartError> {

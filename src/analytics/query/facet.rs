@@ -9,6 +9,7 @@ use crate::analytics::block::CellField;
 use crate::analytics::cell::{BY_API, BY_LINK, BY_QR, Dimension};
 use crate::analytics::tick::LinkRow;
 use crate::analytics::values::{UtmName, letters, pack_letters};
+use crate::model::id::Id;
 
 /// What a question can group and filter by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,12 @@ pub enum Facet {
     /// Weekday and hour in the question's zone.
     HourOfWeek,
     Link,
+    /// The tags that the link has now. A link with several has one key with all of them.
+    Tag,
+    /// The campaign that the link is in now.
+    Campaign,
+    /// The domain of the link's short URL.
+    Domain,
     Country,
     Continent,
     Region,
@@ -43,10 +50,13 @@ pub enum Facet {
 }
 
 /// All facets with their names in the API.
-const NAMES: [(&str, Facet); 22] = [
+const NAMES: [(&str, Facet); 25] = [
     ("time", Facet::Time),
     ("hourOfWeek", Facet::HourOfWeek),
     ("link", Facet::Link),
+    ("tag", Facet::Tag),
+    ("campaign", Facet::Campaign),
+    ("domain", Facet::Domain),
     ("country", Facet::Country),
     ("continent", Facet::Continent),
     ("region", Facet::Region),
@@ -92,7 +102,7 @@ impl Facet {
     pub(super) fn field(self) -> CellField {
         match self {
             Facet::Time | Facet::HourOfWeek => CellField::Slot,
-            Facet::Link => CellField::Link,
+            Facet::Link | Facet::Tag | Facet::Campaign | Facet::Domain => CellField::Link,
             // A continent follows from its country, so cells have no column of it.
             Facet::Country | Facet::Continent => CellField::Value(Dimension::Country),
             Facet::Region | Facet::City => CellField::Value(Dimension::Place),
@@ -105,6 +115,17 @@ impl Facet {
             Facet::Rule | Facet::Variant => CellField::Value(Dimension::Choice),
             Facet::Path => CellField::Value(Dimension::Path),
         }
+    }
+
+    /// Returns whether its keys follow from the link alone.
+    pub fn is_of_link(self) -> bool {
+        self.field() == CellField::Link
+    }
+
+    /// Returns whether some of its values may be in [`FacetKey::Other`], since there were too many.
+    pub fn is_open(self) -> bool {
+        use Facet::{City, Path, Referrer, Region, Utm};
+        matches!(self, City | Path | Referrer | Region | Utm(_))
     }
 
     /// Returns whether its keys have an order in time. Rows are sorted by such keys first.
@@ -143,7 +164,10 @@ impl Facet {
     fn parse(self, text: &str) -> (Option<FacetKey>, &'static str) {
         match self {
             Facet::Time => (None, "the span of a question limits its time"),
-            Facet::Link => (None, "links are filtered by their ids"),
+            // Their names are in the table, which is not of this part.
+            Facet::Link | Facet::Tag | Facet::Campaign | Facet::Domain => {
+                (None, "links are filtered by their ids")
+            }
             Facet::Country => (pair(&text.to_ascii_uppercase()), "the two letters of ISO 3166-1, such as DE"),
             Facet::Language => (pair(&text.to_ascii_lowercase()), "two letters, such as de"),
             Facet::Continent => {
@@ -189,17 +213,49 @@ fn trigger(text: &str) -> Option<FacetKey> {
     TRIGGERS.iter().find(|(_, name)| *name == text).map(|(_, name)| FacetKey::text(name))
 }
 
+/// What the facets of links follow from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkFacts {
+    /// Its tags.
+    pub tags: Vec<Id>,
+    /// The id of its campaign.
+    pub campaign: Option<Box<str>>,
+    /// The number of its domain.
+    pub domain: u32,
+}
+
+impl LinkFacts {
+    /// Returns the key of a facet of links.
+    pub(super) fn key(self, facet: Facet) -> FacetKey {
+        match facet {
+            Facet::Tag if !self.tags.is_empty() => {
+                let mut tags = self.tags;
+                // One key for all orders of the same tags.
+                tags.sort_unstable();
+                FacetKey::Tags(tags.into())
+            }
+            Facet::Campaign => self.campaign.map_or(FacetKey::None, FacetKey::Text),
+            Facet::Domain => FacetKey::Number(self.domain),
+            _ => FacetKey::None,
+        }
+    }
+}
+
 /// A value of a facet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FacetKey {
     /// No value: an unknown country, a visit without a referrer, a person as an agent.
     None,
     /// The text of the facet. Country and continent: code in capitals. Language: code in lower case. Region
-    /// and city: the country and what is above them, with tabs between. Device, browser, system and trigger:
-    /// the name.
+    /// and city: the country and what is above them, with commas between. Device, browser, system and trigger:
+    /// the name. [`Facet::Campaign`]: its id.
     Text(Box<str>),
     /// [`Facet::Rule`] and [`Facet::Variant`], and a class or trigger of a later version.
+    ///
+    /// [`Facet::Domain`]: its number.
     Number(u32),
+    /// [`Facet::Tag`]: the tags of a link, at least one.
+    Tags(Box<[Id]>),
     /// [`Facet::Time`]: the first millisecond of the bucket, since 1970.
     Time(i64),
     /// [`Facet::HourOfWeek`]: 0 is Monday from 0:00, 167 is Sunday from 23:00.
@@ -226,6 +282,10 @@ impl fmt::Display for FacetKey {
             FacetKey::Number(number) => number.fmt(f),
             FacetKey::Time(millis) => millis.fmt(f),
             FacetKey::HourOfWeek(hour) => hour.fmt(f),
+            FacetKey::Tags(tags) => tags.iter().enumerate().try_for_each(|(at, tag)| {
+                let comma = if at > 0 { "," } else { "" };
+                write!(f, "{comma}{tag}")
+            }),
             FacetKey::Link(row) => row.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
             FacetKey::Other => f.write_str("other"),
         }
@@ -238,8 +298,10 @@ mod tests {
 
     #[test]
     fn every_facet_has_a_name() {
-        use Facet::{Agent, Browser, City, Continent, Country, Device, HourOfWeek, Language, Link, Os};
-        use Facet::{Path, Referrer, Region, Rule, Time, Trigger, Variant};
+        use Facet::{
+            Agent, Browser, Campaign, City, Continent, Country, Device, Domain, HourOfWeek, Language,
+        };
+        use Facet::{Link, Os, Path, Referrer, Region, Rule, Tag, Time, Trigger, Variant};
         for facet in Facet::all() {
             assert_eq!(Facet::of_name(facet.name()), Some(facet));
         }
@@ -248,6 +310,9 @@ mod tests {
             Time
             | HourOfWeek
             | Link
+            | Tag
+            | Campaign
+            | Domain
             | Country
             | Continent
             | Region
@@ -266,7 +331,7 @@ mod tests {
                 UtmName::Source | UtmName::Medium | UtmName::Campaign | UtmName::Term | UtmName::Content,
             ) => 1,
         };
-        assert_eq!(Facet::all().map(count).sum::<usize>(), 17 + 5);
+        assert_eq!(Facet::all().map(count).sum::<usize>(), 20 + 5);
         assert_eq!(Facet::of_name("Country"), None);
     }
 

@@ -28,6 +28,12 @@ impl Keys {
         (number, true)
     }
 
+    /// Returns whether a key has a number.
+    pub(super) fn contains(&self, key: &FacetKey) -> bool {
+        let hash = self.hasher.hash_one(key);
+        self.numbers.find(hash, |number| self.all[*number as usize] == *key).is_some()
+    }
+
     /// Returns a key by its number.
     pub(super) fn get(&self, number: u32) -> &FacetKey {
         &self.all[number as usize]

@@ -119,8 +119,8 @@ impl ClickQuestion {
     /// Returns the column of the visitors of a breakdown: those of links or of the workspace.
     pub(super) fn visitors(&self, breakdown: &Breakdown) -> CellField {
         // A filter that excludes links leaves most of a workspace, so the visitors of the workspace count.
-        let names_links = self.filters.iter().any(|filter| filter.facet == Facet::Link && !filter.excludes);
-        let is_by_link = breakdown.by.contains(&Facet::Link);
+        let names_links = self.filters.iter().any(|filter| filter.facet.is_of_link() && !filter.excludes);
+        let is_by_link = breakdown.by.iter().any(|facet| facet.is_of_link());
         let is_of_links = matches!(self.scope, LinkScope::Links(_));
         if names_links || is_by_link || is_of_links {
             CellField::Visitors
@@ -133,7 +133,14 @@ impl ClickQuestion {
 impl FacetFilter {
     /// Returns whether visits with this key pass.
     pub(super) fn passes(&self, key: &FacetKey) -> bool {
-        self.keys.binary_search(key).is_ok() != self.excludes
+        let has_one = match key {
+            // A filter names single tags, of which the link has one.
+            FacetKey::Tags(tags) => {
+                tags.iter().any(|tag| self.keys.binary_search(&FacetKey::Tags([*tag].into())).is_ok())
+            }
+            key => self.keys.binary_search(key).is_ok(),
+        };
+        has_one != self.excludes
     }
 
     /// Returns the filter with sorted keys, as [`FacetFilter::passes`] needs them.

@@ -7,7 +7,7 @@ use super::answer::{AnswerTable, ClickAnswer};
 use super::calendar::Calendar;
 use super::columns::{FacetColumn, Meaning};
 use super::error::QueryError;
-use super::facet::Facet;
+use super::facet::{Facet, LinkFacts};
 use super::question::{Breakdown, ClickQuestion, Visits};
 use super::segment::{Lists, ScanSegment};
 use super::selection::Selection;
@@ -29,6 +29,9 @@ pub struct CellSource<'a> {
     /// Returns the UTM parameters of a link. Called if the question is about them and a visit did not bring
     /// its own: once for each link of a block.
     pub campaign_of: &'a dyn Fn(&LinkRow) -> Option<UtmValues>,
+    /// Returns the tags, the campaign and the domain of a link, `None` if it does not exist. Called if the question is about
+    /// them: mostly once for each link.
+    pub facts_of: &'a dyn Fn(&LinkRow) -> Option<LinkFacts>,
     /// Returns whether the answer is not needed any longer, or its deadline passed. Called for each block, so
     /// every few dozen microseconds.
     pub is_cancelled: &'a dyn Fn() -> bool,
@@ -55,7 +58,9 @@ pub fn answer(source: &CellSource<'_>, question: &ClickQuestion) -> Result<Click
         previous: previous.as_ref().map(|sums| &sums[at]),
         starts,
     });
-    Ok(ClickAnswer { breakdowns: tables.map(|table| table.rows()).collect() })
+    let breakdowns = tables.map(|table| table.rows()).collect();
+    let has_other = scan.columns.iter().filter(|column| column.has_other()).map(FacetColumn::facet).collect();
+    Ok(ClickAnswer { breakdowns, has_other })
 }
 
 /// The state of a question.
@@ -150,7 +155,8 @@ impl<'a> CellScan<'a> {
         let plan = ScanPlan::new(self, segment, slots, &links);
         self.columns.iter_mut().for_each(FacetColumn::begin_segment);
         let lists = Lists::new(segment);
-        let mut meaning = Meaning { lists, calendar, campaign_of: self.source.campaign_of };
+        let CellSource { campaign_of, facts_of, .. } = *self.source;
+        let mut meaning = Meaning { lists, calendar, campaign_of, facts_of };
         for at in segment.blocks_of(&links).into_iter().flatten() {
             if (self.source.is_cancelled)() {
                 return Err(QueryError::TooSlow);

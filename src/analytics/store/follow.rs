@@ -152,7 +152,9 @@ fn apply(shared: &Shared, change: &Change) {
     let ticks: Vec<_> = change.entries.iter().filter_map(|entry| tick_of(&entry.put)).collect();
     // What a start reads from the log was clicked before it.
     if shared.has_caught_up.load(Ordering::Acquire) {
-        ticks.iter().for_each(|(_, tick)| shared.live.add(tick, shared.clock.now()));
+        for (_, tick) in &ticks {
+            shared.live.add(tick, shared.clock.now());
+        }
     }
     add(shared, ticks, change.position);
 }

@@ -97,7 +97,9 @@ impl Rankings {
     pub(super) fn add(&self, number: u64, links: &[(u64, Id)]) {
         let mut kept = self.kept.lock();
         if let Some(found) = kept.rankings.iter_mut().find(|ranking| ranking.number == number) {
-            links.iter().for_each(|(clicks, id)| found.links.set_if_absent(*id, *clicks));
+            for (clicks, id) in links {
+                found.links.set_if_absent(*id, *clicks);
+            }
         }
     }
 

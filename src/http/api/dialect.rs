@@ -32,8 +32,8 @@ pub use crate::analytics::values::UtmName;
 pub use crate::core::{
     ANALYTICS_ROWS_MAX, About, AnalyticsQuery, AnalyticsView, Bulk, BulkView, CampaignPage, CampaignView,
     ClickShareView, Created, Cursor, DomainView, FailedRow, ImportView, KeyView, LIMIT_DEFAULT, LIMIT_MAX,
-    LinkQuery, LinkView, ListRange, LiveEvent, Page, Paging, Period, ROWS_MAX, Rendered, ShareView,
-    SnapshotView, Sort, WebhookSecretView, WorkspaceView, link_of_row,
+    LinkQuery, LinkView, ListRange, LiveEvent, NamedFilter, Page, Paging, Period, ROWS_MAX, Rendered,
+    ShareView, SnapshotView, Sort, WebhookSecretView, WorkspaceView, link_of_row,
 };
 pub use crate::visit::explain::{ExplainRequest, ExplainedRule, Explanation};
 

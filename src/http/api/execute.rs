@@ -2,14 +2,12 @@
 //! file, `snapshots.rs` and `perform.rs` call the core for a command. Errors of the server are logged here,
 //! once, with their cause. No response contains a cause.
 
-use hyper::StatusCode;
-
 use super::response::Payload;
 use super::{live_stream, snapshots, streamed_list};
 use crate::certificates::Certificates;
 use crate::core::{Context, DomainView, Error, Links, Snapshots, Tenants};
 use crate::http::api::dialect::{
-    ApiError, BadRequest, CodeRef, Command, Created, Endpoint, ImmutableFields, LinkAct, LinkView,
+    ApiError, BadRequest, CodeRef, Command, Created, Endpoint, ImmutableFields, JSON, LinkAct, LinkView,
     NamedDomain, Reply, ServerError,
 };
 use crate::log::CommitError;
@@ -60,8 +58,9 @@ impl Answered {
     pub(super) fn render(self, endpoint: &Endpoint, warnings: &[String]) -> Result<Payload, ApiError> {
         let reply = match self {
             Answered::Reply(reply) => reply,
-            Answered::List(payload) => return Ok(payload),
+            Answered::List(payload) => return Ok(Payload { warnings: warnings.to_vec(), ..payload }),
         };
+        let warnings = [reply.warnings(), warnings].concat();
         let Some(body) = (endpoint.reply)(&reply) else {
             tracing::error!(
                 template = endpoint.template,
@@ -69,7 +68,9 @@ impl Answered {
             );
             return Err(ServerError::Internal.into());
         };
-        Ok(body.with_warnings(warnings).into())
+        // Only an object has a place for them.
+        let in_header = if body.kind == JSON { Vec::new() } else { warnings.clone() };
+        Ok(Payload { warnings: in_header, ..body.with_warnings(&warnings).into() })
     }
 }
 
@@ -119,7 +120,7 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::AllLinks(range, format) => {
             // The first batch is read here, so that an error still has a status of its own.
             let content = streamed_list::begin(links.stream(context, range), format).await?;
-            return Ok(Answered::List(Payload { status: StatusCode::OK, kind: format.kind, content }));
+            return Ok(Answered::List(Payload::new(format.kind, content)));
         }
         Command::Acting => Reply::Workspace(tenants.workspace(context, &context.workspace.id).await?),
         Command::UpdateLink { id, patch, fixed } => {
@@ -342,8 +343,8 @@ pub(super) fn api_error(error: Error, context: &Context) -> ApiError {
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
-    use hyper::Method;
     use hyper::header::CONTENT_TYPE;
+    use hyper::{Method, StatusCode};
 
     use super::*;
     use crate::http::api::dialect::{Body, BodyKind, Dialect, PathMatch, endpoint, find, show};

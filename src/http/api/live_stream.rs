@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use hyper::header::{ACCEPT, HeaderValue};
-use hyper::{HeaderMap, StatusCode, Version};
+use hyper::{HeaderMap, Version};
 use tokio::sync::mpsc::Sender;
 
 use super::response::Payload;
@@ -29,7 +29,7 @@ pub(super) fn is_wanted(version: Version, headers: &HeaderMap) -> bool {
 pub(super) fn begin(stream: LiveStream, format: LiveFormat) -> Payload {
     let (sender, content) = Content::streamed();
     tokio::spawn(feed(stream, format, sender));
-    Payload { status: StatusCode::OK, kind: EVENTS, content }
+    Payload::new(EVENTS, content)
 }
 
 async fn feed(mut stream: LiveStream, format: LiveFormat, sender: Sender<BodyChunk>) {

@@ -42,6 +42,13 @@ impl<'a> Query<'a> {
         Ok(value.map(|value| &**value).filter(|value| !value.is_empty()))
     }
 
+    /// Returns all values of this name that are not empty.
+    pub fn all(&self, name: &'static str) -> Vec<&str> {
+        self.known.borrow_mut().push(name);
+        let values = self.pairs.iter().filter(|(key, value)| key == name && !value.is_empty());
+        values.map(|(_, value)| &**value).collect()
+    }
+
     /// Returns the value of this name as a whole number from `min` to `max`.
     pub fn number(&self, name: &'static str, min: u64, max: u64) -> Result<Option<u64>, Mistyped> {
         let Some(text) = self.text(name)? else { return Ok(None) };
@@ -73,6 +80,7 @@ mod tests {
         assert_eq!(query.text("b"), Ok(Some("x y z")));
         assert_eq!(query.text("c"), Ok(None));
         assert_eq!(query.text("zz"), Ok(None));
+        assert_eq!((query.all("d"), query.all("c"), query.all("zz")), (vec!["1", "2"], vec![], vec![]));
         assert_eq!(query.text("d").map_err(|e| e.0.to_string()), Err("d: must be given once".to_owned()));
         assert_eq!(number("a"), Ok(Some(1)));
         for name in ["b", "e", "f", "g"] {

@@ -10,12 +10,16 @@ use hyper::{Response, StatusCode};
 
 use super::dialect::{ApiError, Body, Dialect, JSON, ServerError};
 use crate::http::body::{Content, HttpResponse};
+use crate::json;
 
 /// Responses longer than this release the unused capacity of their buffer before they are sent.
 const SHRINK_FROM: usize = 16 * 1024;
 
 /// The number of a request, as the log shows it.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The warnings about a request, as an array of JSON, in a response that is no object of JSON.
+pub(super) const WARNINGS: HeaderName = HeaderName::from_static("x-warnings");
 
 /// Status and body of a response.
 #[derive(Debug)]
@@ -24,6 +28,15 @@ pub(super) struct Payload {
     /// The `Content-Type`.
     pub(super) kind: &'static str,
     pub(super) content: Content,
+    /// What the response says about its request in a header, since its body has no place for it.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Payload {
+    /// Creates a response with 200.
+    pub(super) fn new(kind: &'static str, content: Content) -> Payload {
+        Payload { status: StatusCode::OK, kind, content, warnings: Vec::new() }
+    }
 }
 
 impl From<Body> for Payload {
@@ -32,7 +45,7 @@ impl From<Body> for Payload {
         if bytes.len() > SHRINK_FROM {
             bytes.shrink_to_fit();
         }
-        Payload { status, kind, content: Content::from(Bytes::from(bytes)) }
+        Payload { status, ..Payload::new(kind, Content::from(Bytes::from(bytes))) }
     }
 }
 
@@ -106,7 +119,7 @@ pub(in crate::http) fn server_error(dialect: &dyn Dialect, error: ServerError) -
     response_of(dialect.error(&error.into()).into())
 }
 
-fn response_of(Payload { status, kind, content }: Payload) -> HttpResponse {
+fn response_of(Payload { status, kind, content, warnings }: Payload) -> HttpResponse {
     let mut response = Response::new(content);
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -114,5 +127,9 @@ fn response_of(Payload { status, kind, content }: Payload) -> HttpResponse {
     // Responses depend on the key, and a cache could show them to another one.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // The texts are of ours, with names of parameters that look like names.
+    if let Some(value) = (!warnings.is_empty()).then(|| HeaderValue::try_from(json::to_bytes(&warnings))) {
+        headers.extend(value.ok().map(|value| (WARNINGS, value)));
+    }
     response
 }

@@ -97,6 +97,8 @@ fn statistics_of(text: &str) -> Response<Full<Bytes>> {
         has_statistics: false,
         as_of: Timestamp::from_millis(0),
         links: BTreeMap::new(),
+        names: BTreeMap::new(),
+        warnings: Vec::new(),
     };
     let tables = vec![
         table(Facet::Time, FacetKey::Time(0)),

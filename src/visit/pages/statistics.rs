@@ -118,9 +118,10 @@ fn name_of(view: &AnalyticsView, key: &FacetKey) -> String {
             let url = link_of_row(row).and_then(|id| view.links.get(&id));
             url.map_or_else(|| "a deleted link".to_owned(), ToString::to_string)
         }
-        // The parts of a place.
-        FacetKey::Text(text) => text.replace('\t', ", "),
-        FacetKey::Other | FacetKey::Number(_) | FacetKey::HourOfWeek(_) => key.to_string(),
+        FacetKey::Text(text) => text.to_string(),
+        FacetKey::Other | FacetKey::Tags(_) | FacetKey::Number(_) | FacetKey::HourOfWeek(_) => {
+            key.to_string()
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::analytics::query::facet::{Facet, FacetKey};
 use crate::analytics::query::question::{Breakdown, ClickQuestion, LinkScope, Visits};
 use crate::analytics::query::totals::ClickTotals;
 use crate::analytics::values::UtmName;
+use crate::model::id::Id;
 
 // Written out: a plain loop must not share the arithmetic that it checks.
 const SLOT: i64 = 900_000;
@@ -42,6 +43,16 @@ pub(super) fn key(facet: Facet, visit: &MadeVisit, zone: &TimeZone, granularity:
                 .expect("below 168"),
         ),
         Facet::Link => FacetKey::Link(data::row(visit.workspace, visit.link)),
+        // The facts of links as in `data::facts_of`, written out.
+        Facet::Tag | Facet::Campaign | Facet::Domain if visit.link == 8 => FacetKey::None,
+        Facet::Tag => match visit.link & 3 {
+            0 => FacetKey::None,
+            1 => FacetKey::Tags([Id::from_bits(7)].into()),
+            _ => FacetKey::Tags([7, 9].map(Id::from_bits).into()),
+        },
+        Facet::Campaign if visit.link & 1 == 0 => FacetKey::text("spring"),
+        Facet::Campaign => FacetKey::None,
+        Facet::Domain => FacetKey::Number(u32::from(visit.link % 3)),
         Facet::Country => text(COUNTRIES[visit.country].map(|(country, _)| country)),
         Facet::Continent => text(COUNTRIES[visit.country].map(|(_, continent)| continent)),
         Facet::Region => text(PLACES[visit.place].and_then(|(_, region, _)| region)),
@@ -126,8 +137,13 @@ fn is_in(visit: &MadeVisit, slots: &Range<u32>, question: &ClickQuestion) -> boo
         Visits::Misses => visit.path != 0,
     };
     let passes = question.filters.iter().all(|filter| {
-        filter.keys.contains(&key(filter.facet, visit, &question.zone, question.granularity))
-            != filter.excludes
+        let has_one = match key(filter.facet, visit, &question.zone, question.granularity) {
+            FacetKey::Tags(tags) => {
+                tags.iter().any(|tag| filter.keys.contains(&FacetKey::Tags([*tag].into())))
+            }
+            key => filter.keys.contains(&key),
+        };
+        has_one != filter.excludes
     });
     let slot = u32::try_from(visit.millis / SLOT).expect("in range");
     in_scope && is_of_kind && passes && slots.contains(&slot)
@@ -141,9 +157,10 @@ fn groups(
     question: &ClickQuestion,
     breakdown: &Breakdown,
 ) -> Groups {
-    let names_links = question.filters.iter().any(|filter| filter.facet == Facet::Link && !filter.excludes);
-    let of_links =
-        matches!(question.scope, LinkScope::Links(_)) || names_links || breakdown.by.contains(&Facet::Link);
+    let is_of_link = |facet| matches!(facet, Facet::Link | Facet::Tag | Facet::Campaign | Facet::Domain);
+    let names_links = question.filters.iter().any(|filter| is_of_link(filter.facet) && !filter.excludes);
+    let is_by_link = breakdown.by.iter().any(|facet| is_of_link(*facet));
+    let of_links = matches!(question.scope, LinkScope::Links(_)) || names_links || is_by_link;
     let mut groups = Groups::new();
     for visit in visits.iter().filter(|visit| is_in(visit, slots, question)) {
         let key = |facet: &Facet| key(*facet, visit, &question.zone, question.granularity);
@@ -207,5 +224,5 @@ fn rows(visits: &[MadeVisit], question: &ClickQuestion, breakdown: &Breakdown) -
 /// Returns the answer.
 pub(super) fn answer(visits: &[MadeVisit], question: &ClickQuestion) -> ClickAnswer {
     let rows = question.breakdowns.iter().map(|breakdown| rows(visits, question, breakdown));
-    ClickAnswer { breakdowns: rows.collect() }
+    ClickAnswer { breakdowns: rows.collect(), has_other: Vec::new() }
 }

@@ -11,8 +11,10 @@ use crate::analytics::part::header::{PartHeader, PartLevel};
 use crate::analytics::part::mem::Mem;
 use crate::analytics::part::reader::ClickPart;
 use crate::analytics::part::writer::PartWriter;
+use crate::analytics::query::facet::LinkFacts;
 use crate::analytics::tick::{LINK_BYTES, LinkRow, Tick};
 use crate::analytics::values::{UtmName, UtmValues, pack_letters};
+use crate::model::id::Id;
 
 /// The first millisecond of generated visits: 2026-03-06, before clocks change in America.
 pub(super) const FROM: i64 = 1_772_755_200_000;
@@ -27,10 +29,10 @@ pub(super) const COUNTRIES: [Option<(&str, &str)>; 5] =
 /// Text, region, city.
 pub(super) const PLACES: [Option<(&str, Option<&str>, Option<&str>)>; 5] = [
     None,
-    Some(("DE\tBayern\tUlm", Some("DE\tBayern"), Some("DE\tBayern\tUlm"))),
+    Some(("DE\tBayern\tUlm", Some("DE, Bayern"), Some("DE, Bayern, Ulm"))),
     // A region without a city, and a city without a region.
-    Some(("DE\tBayern\t", Some("DE\tBayern"), None)),
-    Some(("FR\t\tUlm", None, Some("FR\t\tUlm"))),
+    Some(("DE\tBayern\t", Some("DE, Bayern"), None)),
+    Some(("FR\t\tUlm", None, Some("FR, , Ulm"))),
     Some(("\0", Some("\0"), Some("\0"))),
 ];
 
@@ -101,6 +103,21 @@ pub(super) fn campaign_of(row: &LinkRow) -> Option<UtmValues> {
     let number = row[LINK_BYTES - 1] % 3;
     let campaign = UtmValues::default().with(UtmName::Source, &format!("own{number}"));
     (number > 0).then_some(if number == 1 { campaign } else { campaign.with(UtmName::Content, "link") })
+}
+
+/// Returns the tags, the campaign and the domain of a link. Some links have no record any more.
+pub(super) fn facts_of(row: &LinkRow) -> Option<LinkFacts> {
+    let number = row[LINK_BYTES - 1];
+    let tags: &[u128] = match number % 4 {
+        0 => &[],
+        1 => &[7],
+        // The same tags in two orders.
+        2 => &[7, 9],
+        _ => &[9, 7],
+    };
+    let tags = tags.iter().map(|bits| Id::from_bits(*bits)).collect();
+    let campaign = number.is_multiple_of(2).then(|| "spring".into());
+    (number != 8).then_some(LinkFacts { tags, campaign, domain: u32::from(number % 3) })
 }
 
 pub(super) fn visits() -> impl Strategy<Value = MadeVisit> {

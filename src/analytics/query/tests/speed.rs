@@ -108,7 +108,13 @@ fn cpu_millis() -> f64 {
 fn cells_a_second() {
     let (part, cells) = month(10_000_000);
     let (parts, open) = ([part], Tick::default());
-    let source = CellSource { parts: &parts, open: &open, campaign_of: &|_| None, is_cancelled: &|| false };
+    let source = CellSource {
+        parts: &parts,
+        open: &open,
+        campaign_of: &|_| None,
+        facts_of: &|_| None,
+        is_cancelled: &|| false,
+    };
     let top = |facets: &[Facet]| Breakdown { limit: 10, ..by(facets) };
     let days = Span { from: 0, to: 30 * 86_400_000 };
     let all = |breakdowns| ClickQuestion {

@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn payload(content: Content) -> Payload {
-        Payload { status: StatusCode::OK, kind: "text/plain", content }
+        Payload::new("text/plain", content)
     }
 
     fn render(result: Result<Payload, ApiError>, _: Option<String>) -> HttpResponse {

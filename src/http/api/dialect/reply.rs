@@ -96,6 +96,16 @@ from_reply!([AnalyticsView], Reply::AnalyticsTables(all) => all.as_slice());
 from_reply!([Company], Reply::Companies(all) => all.as_slice());
 from_reply!(Id, Reply::LinkDeleted(id) => id);
 
+impl Reply {
+    /// Returns why numbers of the reply are estimates.
+    pub(crate) fn warnings(&self) -> &[String] {
+        match self {
+            Reply::Analytics(view, _) => &view.warnings,
+            _ => &[],
+        }
+    }
+}
+
 /// What the core returns for a command.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // Each variant has the name of its object.

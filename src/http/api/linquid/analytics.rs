@@ -73,6 +73,7 @@ fn question(request: &RequestParts<'_>, about: About, what: &str) -> Result<Scop
         granularity: granularity(query)?,
         visits: Visits::Counted,
         filters: Vec::new(),
+        named: Vec::new(),
         by: tables.to_vec(),
         limit: usize::try_from(limit).unwrap_or(ANALYTICS_ROWS_MAX),
         offset: 0,

@@ -1,8 +1,4 @@
 //! Questions about clicks in the native dialect: `GET /analytics`.
-//!
-//! A filter is a parameter with the name of what it filters by: `country=DE,AT` passes two countries, `country=-US` all
-//! but one. `null` is no value, as in answers: `referrer=null` passes visits without a referrer, `referrer=-null` those
-//! with any.
 
 use std::fmt::Write as _;
 
@@ -11,11 +7,12 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use super::filters::filters;
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     ANALYTICS_ROWS_MAX, About, AnalyticsFormat, AnalyticsQuery, AnalyticsView, AnswerRow, BadRequest, Body,
-    ClickTotals, Command, Facet, FacetFilter, FacetKey, Granularity, Period, QueryError, RequestParts, Rows,
-    ScopedCommand, UtmName, Visits, instant_in, link_of_row, push_field, read, zone_in,
+    ClickTotals, Command, Facet, FacetKey, Granularity, Period, RequestParts, Rows, ScopedCommand, UtmName,
+    Visits, instant_in, link_of_row, push_field, read, zone_in,
 };
 use crate::http::api::query::Query;
 use crate::json::AsText;
@@ -27,9 +24,6 @@ const LIMIT_DEFAULT: u64 = 100;
 
 /// Rows of a whole week.
 const HOURS_OF_WEEK: u64 = 7 * 24;
-
-/// Most values of one filter.
-const VALUES_MAX: usize = 200;
 
 /// The values of `interval`.
 const INTERVALS: [(&str, Period); 9] = [
@@ -112,13 +106,15 @@ fn question(
     let offset = number("offset", 0, 1_000_000, 0)?;
     // Before the period, since a date is an instant only within a zone.
     let zone = zone_in(query, "timezone")?;
+    let (filters, named) = filters(query)?;
     let asked = AnalyticsQuery {
         about: about(query)?,
         period: period(query, &zone)?,
         zone,
         granularity: one_of(query, "granularity", &GRANULARITIES)?,
         visits: one_of(query, "visits", &VISITS)?.unwrap_or_default(),
-        filters: filters(query)?,
+        filters,
+        named,
         by,
         limit: usize::try_from(limit).unwrap_or(ANALYTICS_ROWS_MAX),
         offset: usize::try_from(offset).unwrap_or(usize::MAX),
@@ -152,7 +148,7 @@ fn mistyped(name: &'static str, rule: impl Into<String>) -> BadRequest {
 }
 
 /// Returns the error of a parameter that can be parsed, and has no such value or contradicts another one.
-fn breaks(name: &'static str, rule: impl Into<String>) -> BadRequest {
+pub(super) fn breaks(name: &'static str, rule: impl Into<String>) -> BadRequest {
     BadRequest::Rule(Invalid::new(name, rule.into()))
 }
 
@@ -228,36 +224,6 @@ fn period(query: &Query<'_>, zone: &TimeZone) -> Result<Period, BadRequest> {
     }
 }
 
-fn filters(query: &Query<'_>) -> Result<Vec<FacetFilter>, BadRequest> {
-    let mut filters = Vec::new();
-    for facet in Facet::all().filter(|facet| !matches!(facet, Facet::Time | Facet::Link)) {
-        let name = facet.name();
-        let Some(text) = query.text(name)? else { continue };
-        // One sign for the whole list, since a mix of both has no clear meaning.
-        let (excludes, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-        let values: Vec<_> = text.split(',').map(str::trim).collect();
-        // A client must not make one question cost as much as thousands.
-        if values.len() > VALUES_MAX {
-            return Err(breaks(name, format!("must have at most {VALUES_MAX} values")));
-        }
-        let key = |value: &&str| match *value {
-            "null" => Ok(FacetKey::None),
-            value => facet.key(value).map_err(|error| breaks(name, rule_of(&error))),
-        };
-        let keys = values.iter().map(key).collect::<Result<_, _>>()?;
-        filters.push(FacetFilter { facet, keys, excludes });
-    }
-    Ok(filters)
-}
-
-/// Returns the text of an error behind the name of the parameter.
-fn rule_of(error: &QueryError) -> String {
-    match error {
-        QueryError::Value { value, rule, .. } => format!("{value:?} is no value: it has {rule}"),
-        other => other.to_string(),
-    }
-}
-
 /// The answer as JSON.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -276,6 +242,8 @@ pub(super) struct AnalyticsJson<'a> {
     timezone: &'a str,
     granularity: &'static str,
     as_of: AsText<Timestamp>,
+    /// The reasons are in `warnings`.
+    is_estimate: bool,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -312,6 +280,7 @@ impl<'a> AnalyticsJson<'a> {
             timezone: view.zone.iana_name().unwrap_or("UTC"),
             granularity: name_of(view.granularity),
             as_of: AsText(view.as_of),
+            is_estimate: !view.warnings.is_empty(),
         }
     }
 }
@@ -323,6 +292,11 @@ impl Serialize for RowJson<'_> {
         let mut map = serializer.serialize_map(None)?;
         for (facet, key) in view.by.iter().zip(&row.keys) {
             match key {
+                _ if facet.is_of_link() && *facet != Facet::Link => {
+                    for (name, text) in named_columns(view, *facet, key) {
+                        map.serialize_entry(name, &text)?;
+                    }
+                }
                 FacetKey::Number(number) => map.serialize_entry(facet.name(), number)?,
                 FacetKey::HourOfWeek(hour) => map.serialize_entry(facet.name(), hour)?,
                 FacetKey::Link(link) => {
@@ -347,7 +321,12 @@ impl Serialize for RowJson<'_> {
 pub(super) fn csv(view: &AnalyticsView) -> Body {
     let mut out = String::new();
     for facet in &view.by {
-        out.push_str(if *facet == Facet::Link { "linkId,shortUrl" } else { facet.name() });
+        out.push_str(match facet {
+            Facet::Link => "linkId,shortUrl",
+            Facet::Tag => "tagId,tag",
+            Facet::Campaign => "campaignId,campaign",
+            other => other.name(),
+        });
         out.push(',');
     }
     out.push_str("clicks,visitors");
@@ -357,8 +336,8 @@ pub(super) fn csv(view: &AnalyticsView) -> Body {
     let whole = AnswerRow { keys: Vec::new(), totals: *total, previous: *previous };
     let rows = if view.by.is_empty() { std::slice::from_ref(&whole) } else { rows };
     for row in rows {
-        for key in &row.keys {
-            for text in columns(view, key) {
+        for (facet, key) in view.by.iter().zip(&row.keys) {
+            for text in columns(view, *facet, key) {
                 push_field(&mut out, &text);
                 out.push(',');
             }
@@ -378,22 +357,40 @@ fn push_counts(out: &mut String, ClickTotals { clicks, visitors }: ClickTotals) 
     let _ = write!(out, "{clicks},{visitors}");
 }
 
-fn columns(view: &AnalyticsView, key: &FacetKey) -> Vec<String> {
+/// Returns the members of a tag, a campaign or a domain: its id and its name. A deleted one has no name.
+fn named_columns(view: &AnalyticsView, facet: Facet, key: &FacetKey) -> Vec<(&'static str, Option<String>)> {
+    let name = view.names.get(&(facet.name(), key.clone())).map(ToString::to_string);
+    let id = || Some(key.to_string()).filter(|id| !id.is_empty());
+    match facet {
+        Facet::Tag => vec![("tagId", id()), ("tag", name)],
+        Facet::Campaign => vec![("campaignId", id()), ("campaign", name)],
+        // Its number is of this server only.
+        _ => vec![(facet.name(), name)],
+    }
+}
+
+fn columns(view: &AnalyticsView, facet: Facet, key: &FacetKey) -> Vec<String> {
+    if facet.is_of_link() && facet != Facet::Link {
+        let columns = named_columns(view, facet, key).into_iter();
+        return columns.map(|(_, text)| text.unwrap_or_default()).collect();
+    }
     let FacetKey::Link(link) = key else { return vec![text_of(view, key).unwrap_or_default()] };
     let id = link_of_row(link);
     let url = id.and_then(|id| view.links.get(&id)).map(ToString::to_string);
     vec![id.map(|id| id.to_string()).unwrap_or_default(), url.unwrap_or_default()]
 }
 
-/// Returns the text of a key, `None` for no value. The parts of a place have commas between them.
+/// Returns the text of a key, `None` for no value.
 fn text_of(view: &AnalyticsView, key: &FacetKey) -> Option<String> {
     match key {
         FacetKey::None => None,
         FacetKey::Time(millis) => Some(shown(view, *millis)),
-        FacetKey::Text(text) => Some(text.replace('\t', ", ")),
-        FacetKey::Other | FacetKey::Number(_) | FacetKey::HourOfWeek(_) | FacetKey::Link(_) => {
-            Some(key.to_string())
-        }
+        FacetKey::Text(text) => Some(text.to_string()),
+        FacetKey::Other
+        | FacetKey::Tags(_)
+        | FacetKey::Number(_)
+        | FacetKey::HourOfWeek(_)
+        | FacetKey::Link(_) => Some(key.to_string()),
     }
 }
 

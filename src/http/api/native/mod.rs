@@ -11,6 +11,7 @@ mod click_shares;
 mod domains;
 mod error;
 mod explain;
+mod filters;
 mod keys;
 mod link_lists;
 mod links;
