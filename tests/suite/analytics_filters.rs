@@ -38,7 +38,7 @@ fn app() -> (TestApp, [String; 2], String) {
         let mut visitor = app.visitor().at(host);
         for _ in 0..clicks {
             let headers: &[_] = if referrer.is_empty() { &[] } else { &[("referer", referrer)] };
-            assert_eq!(visitor.send("GET", &format!("/{code}"), headers, None).status, 301);
+            assert_eq!(visitor.send("GET", &format!("/{code}"), headers, None).status, 302);
         }
     }
     poll("all clicks", Duration::from_secs(10), || Some(()).filter(|()| total(&mut app.admin(), "") == 7));

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::filters::filters;
+use super::filters::{breaks, filters};
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     ANALYTICS_ROWS_MAX, About, AnalyticsFormat, AnalyticsQuery, AnalyticsView, AnswerRow, BadRequest, Body,
@@ -145,11 +145,6 @@ fn check_visits(asked: &AnalyticsQuery) -> Result<(), BadRequest> {
 
 fn mistyped(name: &'static str, rule: impl Into<String>) -> BadRequest {
     BadRequest::Mistyped(Invalid::new(name, rule.into()))
-}
-
-/// Returns the error of a parameter that can be parsed, and has no such value or contradicts another one.
-pub(super) fn breaks(name: &'static str, rule: impl Into<String>) -> BadRequest {
-    BadRequest::Rule(Invalid::new(name, rule.into()))
 }
 
 /// Returns the value of a parameter that has one of some names.

@@ -9,9 +9,9 @@
 
 use std::borrow::Cow;
 
-use super::analytics::breaks;
 use crate::http::api::dialect::{BadRequest, Facet, FacetFilter, FacetKey, NamedFilter, QueryError};
 use crate::http::api::query::Query;
+use crate::model::Invalid;
 
 /// Most values of one filter.
 const VALUES_MAX: usize = 200;
@@ -117,6 +117,11 @@ fn unquote(quoted: &str) -> Option<(String, &str)> {
             None => return Some((text, behind)),
         }
     }
+}
+
+/// Returns the error of a parameter that can be parsed, and has no such value or contradicts another one.
+pub(super) fn breaks(name: &'static str, rule: impl Into<String>) -> BadRequest {
+    BadRequest::Rule(Invalid::new(name, rule.into()))
 }
 
 /// Returns the text of an error behind the name of the parameter.
