@@ -17,7 +17,10 @@ use crate::model::workspace::WorkspaceNumber;
 const VERSION: u8 = 1;
 
 /// Bytes of a link: the number of its workspace and its id, big-endian, so that rows sort as their numbers do.
-pub const LINK_BYTES: usize = 4 + 16;
+pub const LINK_BYTES: usize = WORKSPACE_BYTES + 16;
+
+/// Bytes of a link's workspace, the first ones of its row.
+pub const WORKSPACE_BYTES: usize = 4;
 
 /// The longest text, in bytes: a host name has at most 253.
 pub const TEXT_MAX: usize = 253;
@@ -28,7 +31,7 @@ pub type LinkRow = [u8; LINK_BYTES];
 /// Returns the row of a link.
 pub fn link_row(workspace: WorkspaceNumber, link: Id) -> LinkRow {
     let mut row = [0; LINK_BYTES];
-    let (of_workspace, of_link) = row.split_at_mut(4);
+    let (of_workspace, of_link) = row.split_at_mut(WORKSPACE_BYTES);
     of_workspace.copy_from_slice(&workspace.0.to_be_bytes());
     of_link.copy_from_slice(&link.bits().to_be_bytes());
     row

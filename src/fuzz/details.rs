@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::input::Input;
 use crate::analytics::block::{CellBlock, CellFields};
-use crate::analytics::cell::{CellCounts, CellValues, ClickCell, Dimension, TimeSlot};
+use crate::analytics::cell::{COUNTED, CellCounts, CellValues, ClickCell, Dimension, TimeSlot};
 use crate::analytics::open::{self, OpenCells};
 use crate::analytics::part::header::{PartHeader, PartLevel};
 use crate::analytics::part::mem::Mem;
 use crate::analytics::part::reader::{ClickPart, PartList};
+use crate::analytics::part::summary::SummaryRule;
 use crate::analytics::part::writer::PartWriter;
-use crate::analytics::tick::{LinkRow, Tick};
+use crate::analytics::tick::{LinkRow, Tick, WORKSPACE_BYTES};
 
 /// Takes a tick or a block, as the first byte chooses.
 pub(super) fn details(data: &[u8]) {
@@ -62,12 +63,16 @@ fn written_part(input: &mut Input<'_>) {
         from: 1,
         to: 2,
     };
-    let writer = PartWriter::new(Arc::clone(&file) as _, &header).expect("memory");
+    // Tables for all scopes of two cells, in place of those with thousands.
+    let rule = SummaryRule { cells_min: 2, cells_each: 1 };
+    let writer = PartWriter::with_summaries(Arc::clone(&file) as _, &header, rule).expect("memory");
     let bytes = open::write(&tick, writer).expect("memory");
     let written = file.0.lock().clone();
     assert_eq!(written.len() as u64, bytes);
     let cells = cells_of(written.clone()).expect("a whole part");
     assert_eq!(cells, tick.cells);
+    let part = ClickPart::open(Arc::new(Mem(written.clone().into()))).expect("a whole part");
+    check_tables(&part, &cells);
     let mut damaged = written;
     let at = place % damaged.len();
     damaged[at] ^= mask;
@@ -86,6 +91,8 @@ fn clicks(input: &mut Input<'_>) -> OpenCells {
         let mut values = CellValues::default();
         values[Dimension::Country as usize] = input.byte().into();
         values[Dimension::Agent as usize] = input.byte().into();
+        // Tables have counted clicks only.
+        values[Dimension::Trigger as usize] = if row[19] & 1 == 0 { COUNTED } else { 0 };
         // One text in two columns of several bytes.
         let text = input.take(1).repeat(usize::from(input.byte() & 63));
         if !text.is_empty() {
@@ -116,4 +123,28 @@ fn cells_of(bytes: Vec<u8>) -> Option<Vec<ClickCell>> {
         cells.extend((0..block.len()).map(|at| block.cell(at)));
     }
     Some(cells)
+}
+
+/// Asserts that the tables of each workspace and link have the clicks of its counted cells.
+fn check_tables(part: &ClickPart, cells: &[ClickCell]) {
+    let rows: Vec<_> = (0..part.entries(PartList::Links))
+        .map(|link| part.entry(PartList::Links, link).expect("it was checked"))
+        .collect();
+    let mut block = CellBlock::default();
+    for scope in rows.iter().flat_map(|row| [&row[..WORKSPACE_BYTES], row]) {
+        let is_counted = |cell: &&ClickCell| {
+            rows[cell.link as usize].starts_with(scope)
+                && cell.values[Dimension::Trigger as usize] & COUNTED != 0
+        };
+        let clicks = |cell: &ClickCell| u64::from(cell.counts.clicks);
+        let want: u64 = cells.iter().filter(is_counted).map(clicks).sum();
+        for table in part.tables(scope) {
+            let mut found = 0;
+            for at in 0..table.blocks.len() {
+                part.table_block(table, at, CellFields::ALL, &mut block).expect("it was checked");
+                found += (0..block.len()).map(|at| clicks(&block.cell(at))).sum::<u64>();
+            }
+            assert_eq!(found, want, "{table:?}");
+        }
+    }
 }

@@ -601,7 +601,7 @@ fn a_part_of_a_later_version_stays() {
     store.settle(&all_links()).expect("written");
     let (name, _) = disk.files().into_iter().find(|(name, _)| name.ends_with("part")).expect("a part");
     disk.damage(&name, |bytes| {
-        bytes[4] = 2;
+        bytes[4] = 3;
         let crc = crc32c::crc32c(&bytes[..48]).to_le_bytes();
         bytes[48..52].copy_from_slice(&crc);
     });

@@ -6,8 +6,11 @@ use crate::analytics::cell::TimeSlot;
 /// `F5` and `FF` occur in no UTF-8 text, as in the files of the log.
 const MAGIC: [u8; 4] = [0xF5, b'W', 0xFF, b'A'];
 
-/// The only version so far.
-const VERSION: u8 = 1;
+/// The version of parts that are written.
+const VERSION: u8 = 2;
+
+/// The version of parts whose index has neither the slots of blocks nor tables. It is still read.
+const WITHOUT_SUMMARIES: u8 = 1;
 
 /// The span of a part, from which its merges follow.
 // The plan of merges compares levels, so they ascend. Their numbers are in files and never change.
@@ -93,6 +96,11 @@ impl PartHeader {
         out
     }
 
+    /// Returns whether the index of a part with this header has slots of blocks and tables.
+    pub fn has_summaries(bytes: &[u8; PartHeader::BYTES]) -> bool {
+        bytes[4] != WITHOUT_SUMMARIES
+    }
+
     /// Decodes a header.
     pub fn decode(bytes: &[u8; PartHeader::BYTES]) -> Result<PartHeader, PartError> {
         let (fields, crc) = bytes.split_at(PartHeader::BYTES - 4);
@@ -105,7 +113,7 @@ impl PartHeader {
             return Err(PartError::Damaged("its header has another checksum"));
         }
         // Every later version keeps length and checksum of the header, so that it is recognized here.
-        if bytes[4] != VERSION {
+        if !(WITHOUT_SUMMARIES..=VERSION).contains(&bytes[4]) {
             return Err(PartError::Newer(bytes[4]));
         }
         // A new level needs another version of the format, so an unknown one is damage.
@@ -146,9 +154,9 @@ mod tests {
     #[test]
     fn the_bytes_of_a_header() {
         let bytes = HEADER.encode();
-        // The bytes of version 1: the parts on all disks begin like this.
+        // The bytes of version 2: the parts on all disks begin like this.
         let golden =
-            "f557ff41010102000700000000000000000000000000000060000000bf0000000300000000000000840300000000000";
+            "f557ff41020102000700000000000000000000000000000060000000bf0000000300000000000000840300000000000";
         let hex = bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         assert!(hex.starts_with(golden), "{hex}");
         let bytes: [u8; PartHeader::BYTES] = bytes.try_into().expect("its length");
@@ -169,9 +177,9 @@ mod tests {
     #[test]
     fn a_later_version_is_named() {
         let mut bytes: [u8; PartHeader::BYTES] = HEADER.encode().try_into().expect("its length");
-        bytes[4] = 2;
+        bytes[4] = 3;
         let crc = crc32c::crc32c(&bytes[..PartHeader::BYTES - 4]).to_le_bytes();
         bytes[PartHeader::BYTES - 4..].copy_from_slice(&crc);
-        assert!(matches!(PartHeader::decode(&bytes), Err(PartError::Newer(2))));
+        assert!(matches!(PartHeader::decode(&bytes), Err(PartError::Newer(3))));
     }
 }

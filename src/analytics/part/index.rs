@@ -1,6 +1,8 @@
 //! [`Index`]: where the blocks of a part and the chunks of its lists are. It is in memory while the part is open.
 
 use super::error::PartError;
+use super::extent::Extent;
+use super::summary::{SUMMARIZED, SummaryTable, WIDTHS};
 use crate::analytics::column::{read_varint, write_varint};
 
 /// The last bytes of a part.
@@ -9,17 +11,6 @@ const TRAILER_BYTES: usize = 8 + 4 + 4 + 4;
 // The last byte differs from that of the header, which is therefore never read as a trailer.
 const TRAILER_MAGIC: [u8; 4] = [0xF5, b'W', 0xFF, b'E'];
 
-/// Where some bytes of the file are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
-    /// From the start of the file.
-    pub offset: u64,
-    /// Their number.
-    pub bytes: u32,
-    /// Their CRC-32C.
-    pub crc: u32,
-}
-
 /// Where a block is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockEntry {
@@ -27,6 +18,8 @@ pub struct BlockEntry {
     pub extent: Extent,
     /// The link of its first cell.
     pub link: u32,
+    /// The least and the greatest slot of its cells, less the first slot of the part.
+    pub slots: (u32, u32),
 }
 
 /// Where the chunks of a list are.
@@ -67,6 +60,8 @@ pub struct Index {
     pub links: ListIndex,
     /// The texts.
     pub texts: ListIndex,
+    /// The tables of large scopes, in the order in which the writer ended their scopes.
+    pub tables: Vec<SummaryTable>,
 }
 
 impl Index {
@@ -81,6 +76,9 @@ impl Index {
             // Blocks are sorted by link, so the difference is never negative.
             write_varint(&mut out, block.link - link);
             link = block.link;
+            let (first, last) = block.slots;
+            write_varint(&mut out, first);
+            write_varint(&mut out, last - first);
         }
         for list in [&self.links, &self.texts] {
             write_varint(&mut out, list.entries);
@@ -94,6 +92,7 @@ impl Index {
                 out.extend_from_slice(first);
             }
         }
+        self.encode_tables(&mut out);
         let (bytes, crc) = (length(out.len()), crc32c::crc32c(&out));
         // The trailer needs no checksum: a flipped bit contradicts the size, the index or the magic.
         out.extend_from_slice(&offset.to_le_bytes());
@@ -101,6 +100,21 @@ impl Index {
         out.extend_from_slice(&crc.to_le_bytes());
         out.extend_from_slice(&TRAILER_MAGIC);
         out
+    }
+
+    fn encode_tables(&self, out: &mut Vec<u8>) {
+        write_varint(out, length(self.tables.len()));
+        for SummaryTable { scope, dimension, width, blocks } in &self.tables {
+            write_varint(out, length(scope.len()));
+            out.extend_from_slice(scope);
+            out.push(*dimension as u8);
+            write_varint(out, *width);
+            write_varint(out, length(blocks.len()));
+            let mut extents = ExtentWriter::default();
+            for extent in blocks {
+                extents.write(out, *extent);
+            }
+        }
     }
 
     /// Returns where the index is in a file that ends with `trailer` and has `size` bytes.
@@ -120,8 +134,8 @@ impl Index {
     /// Bytes of the trailer.
     pub const TRAILER_BYTES: usize = TRAILER_BYTES;
 
-    /// Decodes an index whose checksum was compared.
-    pub fn decode(mut bytes: &[u8]) -> Result<Index, PartError> {
+    /// Decodes an index whose checksum was compared. That of version 1 has neither the slots of blocks nor tables.
+    pub fn decode(mut bytes: &[u8], has_summaries: bool) -> Result<Index, PartError> {
         let bytes = &mut bytes;
         let mut index = Index::default();
         let mut extents = ExtentReader::default();
@@ -129,7 +143,8 @@ impl Index {
         for _ in 0..read_varint(bytes)? {
             let extent = extents.read(bytes)?;
             link = link.checked_add(read_varint(bytes)?).ok_or(DAMAGED)?;
-            index.blocks.push(BlockEntry { extent, link });
+            let slots = if has_summaries { read_slots(bytes)? } else { ANY_SLOT };
+            index.blocks.push(BlockEntry { extent, link, slots });
         }
         for list in [&mut index.links, &mut index.texts] {
             list.entries = read_varint(bytes)?;
@@ -142,11 +157,40 @@ impl Index {
                 list.push(extent, first);
             }
         }
+        if has_summaries {
+            for _ in 0..read_varint(bytes)? {
+                index.tables.push(read_table(bytes)?);
+            }
+        }
         if bytes.is_empty() { Ok(index) } else { Err(DAMAGED) }
     }
 }
 
 const DAMAGED: PartError = PartError::Damaged("its index contradicts itself");
+
+/// The slots of a block of which they are not known.
+const ANY_SLOT: (u32, u32) = (0, u32::MAX);
+
+fn read_slots(bytes: &mut &[u8]) -> Result<(u32, u32), PartError> {
+    let first = read_varint(bytes)?;
+    let last = first.checked_add(read_varint(bytes)?).ok_or(DAMAGED)?;
+    Ok((first, last))
+}
+
+fn read_table(bytes: &mut &[u8]) -> Result<SummaryTable, PartError> {
+    let length = read_varint(bytes)? as usize;
+    let (scope, rest) = bytes.split_at_checked(length).ok_or(DAMAGED)?;
+    let (number, rest) = rest.split_first().ok_or(DAMAGED)?;
+    *bytes = rest;
+    let dimension = SUMMARIZED.into_iter().find(|dimension| *dimension as u8 == *number).ok_or(DAMAGED)?;
+    // A question divides by the width.
+    let width = Some(read_varint(bytes)?).filter(|width| WIDTHS.contains(width)).ok_or(DAMAGED)?;
+    let (mut blocks, mut extents) = (Vec::new(), ExtentReader::default());
+    for _ in 0..read_varint(bytes)? {
+        blocks.push(extents.read(bytes)?);
+    }
+    Ok(SummaryTable { scope: scope.into(), dimension, width, blocks })
+}
 
 fn length(length: usize) -> u32 {
     u32::try_from(length).expect("the writer bounds its parts")

@@ -4,9 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::error::PartError;
+use super::extent::Extent;
 use super::header::PartHeader;
-use super::index::{Extent, Index, ListIndex};
+use super::index::{Index, ListIndex};
 use super::list::{CHUNK, Entries, ListChunk};
+use super::summary::SummaryTable;
 use crate::analytics::block::{CellBlock, CellFields};
 use crate::log::local::disk::DiskFile;
 
@@ -34,22 +36,22 @@ impl ClickPart {
     /// Opens a part: reads its header and its index.
     pub fn open(file: Arc<dyn DiskFile>) -> Result<ClickPart, PartError> {
         let size = file.size()?;
-        let mut header = [0; PartHeader::BYTES];
+        let mut first = [0; PartHeader::BYTES];
         let mut trailer = [0; Index::TRAILER_BYTES];
         // Without this bound, the place of the trailer would underflow.
-        if size < (header.len() + trailer.len()) as u64 {
+        if size < (first.len() + trailer.len()) as u64 {
             return Err(PartError::Damaged("it is too short"));
         }
         // The header first: a later version may have another trailer and must be named as one.
-        read(&*file, &mut header, 0)?;
-        let header = PartHeader::decode(&header)?;
+        read(&*file, &mut first, 0)?;
+        let header = PartHeader::decode(&first)?;
         read(&*file, &mut trailer, size - Index::TRAILER_BYTES as u64)?;
         let extent = Index::extent(&trailer, size)?;
         // Before the read, which allocates this number of bytes.
         if extent.bytes > INDEX_MAX {
             return Err(PartError::Damaged("its index is too large"));
         }
-        let index = Index::decode(&read_extent(&*file, extent)?)?;
+        let index = Index::decode(&read_extent(&*file, extent)?, PartHeader::has_summaries(&first))?;
         Ok(ClickPart { file, header, index })
     }
 
@@ -75,6 +77,31 @@ impl ClickPart {
     /// Decodes these fields of a block.
     pub fn block(&self, at: usize, fields: CellFields, block: &mut CellBlock) -> Result<(), PartError> {
         let bytes = read_extent(&*self.file, self.index.blocks[at].extent)?;
+        Ok(block.decode(&bytes, fields, self.header.first)?)
+    }
+
+    /// Returns whether a block can have cells in this span of slots.
+    pub fn has_slots(&self, at: usize, slots: &Range<u32>) -> bool {
+        let (first, last) = self.index.blocks[at].slots;
+        let from = self.header.first.0;
+        // Saturating: a damaged index could name slots that do not exist.
+        from.saturating_add(first) < slots.end && slots.start <= from.saturating_add(last)
+    }
+
+    /// Returns the tables of a scope: the number of a workspace, or the row of a link.
+    pub fn tables(&self, scope: &[u8]) -> impl Iterator<Item = &SummaryTable> {
+        self.index.tables.iter().filter(move |table| *table.scope == *scope)
+    }
+
+    /// Decodes these fields of a block of a table.
+    pub fn table_block(
+        &self,
+        table: &SummaryTable,
+        at: usize,
+        fields: CellFields,
+        block: &mut CellBlock,
+    ) -> Result<(), PartError> {
+        let bytes = read_extent(&*self.file, table.blocks[at])?;
         Ok(block.decode(&bytes, fields, self.header.first)?)
     }
 
@@ -187,6 +214,14 @@ impl ClickPart {
                 return Err(PartError::Damaged("a cell has no link or no text"));
             }
         }
+        for table in &self.index.tables {
+            for at in 0..table.blocks.len() {
+                self.table_block(table, at, CellFields::ALL, &mut block)?;
+                if !(0..block.len()).all(|at| block.cell(at).knows(texts as usize)) {
+                    return Err(PartError::Damaged("a summary has no text"));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -245,6 +280,7 @@ mod tests {
     use crate::analytics::cell::{CellCounts, CellValues, Dimension, TimeSlot};
     use crate::analytics::part::header::PartLevel;
     use crate::analytics::part::mem::Mem;
+    use crate::analytics::part::merge::merge;
     use crate::analytics::part::writer::PartWriter;
 
     type Cells = BTreeMap<(Vec<u8>, TimeSlot, CellValues), CellCounts>;
@@ -335,6 +371,59 @@ mod tests {
                 prop_assert_eq!(found, of_link);
             }
         }
+    }
+
+    /// A part of version 1: seven visits of three links.
+    const VERSION_1: &str = "f557ff4101000000d6c57a8669397267344c06b275dff816fe721e00fe721e00\
+        02000000000000000700000000000000edae4b9d070501020001600300010003\
+        000100030001000c8101a12b18aa2e8180808008050102000204050102000302\
+        0b020300e5c801eeca0194000781010851100009030001000300010003000101\
+        05010201001505010200010a0014000000000000d113f979d0764b1b50d1b54e\
+        ce820a0ad7e9b926c8a287527db2080cfa98fb4deca82e0cc4fbb4b50009476f\
+        6f676c65626f7400106e6577732e6578616d706c652e636f6d04066c65747465\
+        7201340000000000000058f85740a30003018c0000000000000030cdb366a314\
+        000000000000d113f979d0764b1b50d1b54ece820301bc000000000000002553\
+        024cf309476f6f676c65626f74e1000000000000004c00000045ca36aff557ff\
+        45";
+
+    /// The same in the present version: the example of docs/format.md.
+    const VERSION_2: &str = "f557ff4102000000d6c57a8669397267344c06b275dff816fe721e00fe721e00\
+        02000000000000000700000000000000acc2b83d070501020001600300010003\
+        000100030001000c8101a12b18aa2e8180808008050102000204050102000302\
+        0b020300e5c801eeca0194000781010851100009030001000300010003000101\
+        05010201001505010200010a0014000000000000d113f979d0764b1b50d1b54e\
+        ce820a0ad7e9b926c8a287527db2080cfa98fb4deca82e0cc4fbb4b50009476f\
+        6f676c65626f7400106e6577732e6578616d706c652e636f6d04066c65747465\
+        7201340000000000000058f85740a300000003018c0000000000000030cdb366\
+        a314000000000000d113f979d0764b1b50d1b54ece820301bc00000000000000\
+        2553024cf309476f6f676c65626f7400e1000000000000004f000000e3070ebe\
+        f557ff45";
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<_> = text.chars().filter_map(|digit| digit.to_digit(16)).collect();
+        let pairs = digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).expect("two digits"));
+        pairs.collect()
+    }
+
+    #[test]
+    fn a_part_of_version_1_is_read_and_merged() {
+        let bytes = hex(VERSION_1);
+        assert_eq!(bytes.len(), 0x141);
+        let part = ClickPart::open(Arc::new(Mem(bytes.into()))).expect("a part");
+        part.check().expect("every byte decodes");
+        let cells = read_back(&part, 0..u32::MAX).expect("cells");
+        assert_eq!((cells.len(), part.entries(PartList::Texts)), (7, 3));
+        let slot = part.header().first.0;
+        // Any span can have cells of its blocks, since it does not know their slots.
+        assert!(part.has_slots(0, &(slot..slot + 1)) && part.has_slots(0, &(slot + 9..slot + 10)));
+        let file = Arc::new(Mem::default());
+        let writer = PartWriter::new(Arc::clone(&file) as _, part.header()).expect("written");
+        merge(&[&part], writer, |slot| slot, |_| true, &|| false).expect("merged");
+        assert_eq!(*file.0.lock(), hex(VERSION_2));
+        let merged = ClickPart::open(file).expect("a part");
+        assert_eq!(read_back(&merged, 0..u32::MAX).expect("cells"), cells);
+        // A part of the present version knows them.
+        assert!(merged.has_slots(0, &(slot..slot + 1)) && !merged.has_slots(0, &(slot + 1..slot + 9)));
     }
 
     #[test]

@@ -3,11 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
+use super::extent::Extent;
 use super::header::PartHeader;
-use super::index::{BlockEntry, Extent, Index, ListIndex};
+use super::index::{BlockEntry, Index, ListIndex};
 use super::list::{CHUNK, write_entry};
+use super::summary::{Summarizer, SummaryRule, SummaryTable};
 use crate::analytics::block::{self, CELLS_MAX};
 use crate::analytics::cell::{CellCounts, CellValues, ClickCell, TimeSlot};
+use crate::analytics::tick::WORKSPACE_BYTES;
 use crate::log::local::disk::DiskFile;
 
 /// Writes one part.
@@ -19,11 +22,23 @@ pub struct PartWriter {
     cells: Vec<ClickCell>,
     links: ListWriter,
     blocks: Vec<BlockEntry>,
+    /// The cells of the current workspace, and those of the current link.
+    scopes: [Summarizer; 2],
+    tables: Vec<SummaryTable>,
 }
 
 impl PartWriter {
     /// Begins a part in an empty file.
     pub fn new(file: Arc<dyn DiskFile>, header: &PartHeader) -> io::Result<PartWriter> {
+        PartWriter::with_summaries(file, header, SummaryRule::default())
+    }
+
+    /// Like [`PartWriter::new`], with another rule for tables.
+    pub fn with_summaries(
+        file: Arc<dyn DiskFile>,
+        header: &PartHeader,
+        rule: SummaryRule,
+    ) -> io::Result<PartWriter> {
         let bytes = header.encode();
         file.write_all_at(&bytes, 0)?;
         Ok(PartWriter {
@@ -33,6 +48,8 @@ impl PartWriter {
             cells: Vec::with_capacity(CELLS_MAX),
             links: ListWriter::default(),
             blocks: Vec::new(),
+            scopes: [(), ()].map(|()| Summarizer::new(rule, header.first, header.last)),
+            tables: Vec::new(),
         })
     }
 
@@ -49,7 +66,9 @@ impl PartWriter {
             let chunk = self.links.push(link);
             // At once, between two blocks: the list of a million links is never in memory.
             self.write_chunk(chunk)?;
+            self.end_scopes(link)?;
         }
+        self.scopes.iter_mut().for_each(|scope| scope.add(slot, values, counts));
         self.cells.push(ClickCell { link: self.links.index.entries - 1, slot, values, counts });
         if self.cells.len() == CELLS_MAX { self.write_block() } else { Ok(()) }
     }
@@ -57,12 +76,15 @@ impl PartWriter {
     /// Ends the part with its sorted texts, and makes it durable.
     pub fn finish<'a>(mut self, texts: impl IntoIterator<Item = &'a [u8]>) -> io::Result<u64> {
         self.write_block()?;
+        // No link is empty, so both scopes end.
+        self.end_scopes(&[])?;
         let chunk = self.links.take();
         self.write_chunk(chunk)?;
         let mut index = Index {
             blocks: std::mem::take(&mut self.blocks),
             links: std::mem::take(&mut self.links).index,
             texts: ListIndex::default(),
+            tables: std::mem::take(&mut self.tables),
         };
         for text in texts {
             let chunk = self.links.push(text);
@@ -83,11 +105,37 @@ impl PartWriter {
         // A block without cells is never written: a merge takes the first cell of each block.
         let Some(cell) = self.cells.first() else { return Ok(()) };
         let link = cell.link;
-        let mut bytes = Vec::new();
-        block::encode(&self.cells, self.first, &mut bytes);
-        let extent = self.write(&bytes)?;
-        self.blocks.push(BlockEntry { extent, link });
+        let offset = |cell: &ClickCell| cell.slot.0 - self.first.0;
+        let least = self.cells.iter().map(offset).min().unwrap_or_default();
+        let slots = (least, self.cells.iter().map(offset).max().unwrap_or_default());
+        let cells = std::mem::take(&mut self.cells);
+        let extent = self.write_cells(&cells)?;
+        self.blocks.push(BlockEntry { extent, link, slots });
+        self.cells = cells;
         self.cells.clear();
+        Ok(())
+    }
+
+    fn write_cells(&mut self, cells: &[ClickCell]) -> io::Result<Extent> {
+        let mut bytes = Vec::new();
+        block::encode(cells, self.first, &mut bytes);
+        self.write(&bytes)
+    }
+
+    /// Writes the tables of the scopes that end before `link`.
+    fn end_scopes(&mut self, link: &[u8]) -> io::Result<()> {
+        for (at, bytes) in [WORKSPACE_BYTES, link.len()].into_iter().enumerate() {
+            let scope = link.get(..bytes).unwrap_or_default();
+            if self.scopes[at].is_of(scope) {
+                continue;
+            }
+            // Taken out, since its cells are written by this writer.
+            let empty = Summarizer::new(SummaryRule::default(), self.first, self.first);
+            let mut summarizer = std::mem::replace(&mut self.scopes[at], empty);
+            let tables = summarizer.end(scope, |cells| self.write_cells(cells))?;
+            self.scopes[at] = summarizer;
+            self.tables.extend(tables);
+        }
         Ok(())
     }
 

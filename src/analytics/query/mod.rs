@@ -33,6 +33,7 @@ pub mod scan;
 mod segment;
 mod selection;
 mod sums;
+mod tables;
 pub mod totals;
 mod translator;
 

@@ -12,6 +12,7 @@ use super::question::{Breakdown, ClickQuestion, Visits};
 use super::segment::{Lists, ScanSegment};
 use super::selection::Selection;
 use super::sums::{Amounts, Sums};
+use super::tables::TablePlan;
 use crate::analytics::block::{CellBlock, CellField, CellFields};
 use crate::analytics::cell::{COUNTED, Dimension, NAMED, PREFETCHED};
 use crate::analytics::part::error::PartError;
@@ -149,29 +150,93 @@ impl<'a> CellScan<'a> {
         calendar: Option<&Calendar>,
         sums: &mut [Sums],
     ) -> Result<(), QueryError> {
-        let failed = |error| QueryError::Part(at, error);
-        // A link has another number in each part.
-        let links = segment.links_of(&self.question.scope).map_err(failed)?;
-        let plan = ScanPlan::new(self, segment, slots, &links);
         self.columns.iter_mut().for_each(FacetColumn::begin_segment);
         let lists = Lists::new(segment);
         let CellSource { campaign_of, facts_of, .. } = *self.source;
         let mut meaning = Meaning { lists, calendar, campaign_of, facts_of };
-        for at in segment.blocks_of(&links).into_iter().flatten() {
-            if (self.source.is_cancelled)() {
-                return Err(QueryError::TooSlow);
+        let failed = |error| match error {
+            ScanEnd::Part(error) => QueryError::Part(at, error),
+            ScanEnd::Cancelled => QueryError::TooSlow,
+            ScanEnd::TooLarge => QueryError::TooLarge,
+        };
+        let plan = match segment {
+            ScanSegment::Part(part) => {
+                TablePlan::new(part, self.question, slots, calendar).map(|plan| (part, plan))
             }
-            segment.block(at, plan.fields, &mut self.block).map_err(failed)?;
-            self.select(&plan, &mut meaning).map_err(failed)?;
-            if !self.selection.is_empty() {
-                self.add(&mut meaning, sums).map_err(failed)?;
-            }
-            // After each block, so a table exceeds its bound by at most 2,048 pairs.
-            if sums.iter().any(Sums::is_too_large) {
-                return Err(QueryError::TooLarge);
+            ScanSegment::Open(_) => None,
+        };
+        let Some((part, plan)) = plan else {
+            return self.cells(segment, slots, &mut meaning, sums).map_err(failed);
+        };
+        self.tables(part, &plan, &mut meaning, sums).map_err(failed)?;
+        let of_segment = segment.slots();
+        for edge in [slots.start..plan.slots.start, plan.slots.end..slots.end] {
+            let edge = edge.start.max(of_segment.start)..edge.end.min(of_segment.end);
+            if !edge.is_empty() {
+                self.cells(segment, &edge, &mut meaning, sums).map_err(failed)?;
             }
         }
         Ok(())
+    }
+
+    /// Adds the cells of a span of slots.
+    fn cells(
+        &mut self,
+        segment: ScanSegment<'_>,
+        slots: &Range<u32>,
+        meaning: &mut Meaning<'_>,
+        sums: &mut [Sums],
+    ) -> Result<(), ScanEnd> {
+        // A link has another number in each part.
+        let links = segment.links_of(&self.question.scope)?;
+        let plan = ScanPlan::new(self, segment, slots, &links);
+        let all: Vec<_> = (0..sums.len()).collect();
+        for at in segment.blocks_of(&links).into_iter().flatten() {
+            // Before the read: the blocks of a link with many clicks follow each other in time.
+            if plan.slots.is_some_and(|slots| !segment.has_slots(at, slots)) {
+                continue;
+            }
+            self.check()?;
+            segment.block(at, plan.fields, &mut self.block)?;
+            self.select(&plan, meaning)?;
+            self.add(&all, meaning, sums)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the counts of tables.
+    fn tables(
+        &mut self,
+        part: &ClickPart,
+        plan: &TablePlan<'_>,
+        meaning: &mut Meaning<'_>,
+        sums: &mut [Sums],
+    ) -> Result<(), ScanEnd> {
+        for (first, table) in plan.tables.iter().enumerate() {
+            let of = |at: &usize| plan.tables[*at].dimension == table.dimension;
+            // Device, browser and system have one table, which is read once.
+            if (0..first).any(|at| of(&at)) {
+                continue;
+            }
+            let breakdowns: Vec<_> = (first..plan.tables.len()).filter(of).collect();
+            // Slots are differences within a link.
+            let found = CellFields::BASE.with(CellField::Value(table.dimension));
+            let fields = self.visitors.iter().fold(found, |fields, field| fields.with(*field));
+            for at in 0..table.blocks.len() {
+                self.check()?;
+                part.table_block(table, at, fields, &mut self.block)?;
+                self.selection.fill(self.block.len());
+                let of_cells = self.block.column(CellField::Slot);
+                self.selection.keep(|at| plan.slots.contains(&of_cells[at]));
+                self.add(&breakdowns, meaning, sums)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails if the answer is not needed any longer.
+    fn check(&self) -> Result<(), ScanEnd> {
+        if (self.source.is_cancelled)() { Err(ScanEnd::Cancelled) } else { Ok(()) }
     }
 
     /// Selects the cells of the block that are in the answer.
@@ -196,13 +261,20 @@ impl<'a> CellScan<'a> {
         Ok(())
     }
 
-    /// Adds the selected cells to the sums.
-    fn add(&mut self, meaning: &mut Meaning<'_>, sums: &mut [Sums]) -> Result<(), PartError> {
-        let (block, selection) = (&self.block, &self.selection);
+    /// Adds the selected cells to the sums of some breakdowns.
+    fn add(
+        &mut self,
+        breakdowns: &[usize],
+        meaning: &mut Meaning<'_>,
+        sums: &mut [Sums],
+    ) -> Result<(), ScanEnd> {
+        let (block, selection, question) = (&self.block, &self.selection, self.question);
+        if selection.is_empty() {
+            return Ok(());
+        }
         for column in &mut self.columns {
             // A filter has loaded the keys of more cells than are left, so it is loaded once more.
-            let needs_it =
-                self.question.breakdowns.iter().any(|breakdown| breakdown.by.contains(&column.facet()));
+            let needs_it = breakdowns.iter().any(|at| question.breakdowns[*at].by.contains(&column.facet()));
             if needs_it {
                 column.load(block, selection, meaning)?;
             }
@@ -213,11 +285,9 @@ impl<'a> CellScan<'a> {
             self.counts.clear();
             selection.gather(block.column(*field), &mut self.counts);
             let amounts = Amounts { clicks: &self.clicks, visitors: &self.counts };
-            let tables = self.question.breakdowns.iter().zip(&mut *sums);
-            for (breakdown, sums) in
-                tables.filter(|(breakdown, _)| self.question.visitors(breakdown) == *field)
-            {
-                let mut places = self.places(breakdown);
+            let of_field = |at: &&usize| question.visitors(&question.breakdowns[**at]) == *field;
+            for at in breakdowns.iter().filter(of_field) {
+                let (mut places, sums) = (self.places(&question.breakdowns[*at]), &mut sums[*at]);
                 match (places.next(), places.next()) {
                     (Some(first), Some(second)) => {
                         let [first, second] = [first, second].map(|place| self.columns[place].numbers());
@@ -228,7 +298,21 @@ impl<'a> CellScan<'a> {
                 }
             }
         }
-        Ok(())
+        // After each block, so a table exceeds its bound by at most 2,048 pairs.
+        if sums.iter().any(Sums::is_too_large) { Err(ScanEnd::TooLarge) } else { Ok(()) }
+    }
+}
+
+/// Why a scan of a part ended early.
+enum ScanEnd {
+    Part(PartError),
+    Cancelled,
+    TooLarge,
+}
+
+impl From<PartError> for ScanEnd {
+    fn from(error: PartError) -> ScanEnd {
+        ScanEnd::Part(error)
     }
 }
 

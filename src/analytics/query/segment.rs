@@ -118,6 +118,15 @@ impl ScanSegment<'_> {
         blocks
     }
 
+    /// Returns whether a block can have cells in this span of slots.
+    pub(super) fn has_slots(self, at: usize, slots: &Range<u32>) -> bool {
+        match self {
+            ScanSegment::Part(part) => part.has_slots(at, slots),
+            // Open cells are few, and in no order of time.
+            ScanSegment::Open(_) => true,
+        }
+    }
+
     /// Decodes these fields of a block.
     pub(super) fn block(self, at: usize, fields: CellFields, block: &mut CellBlock) -> Result<(), PartError> {
         match self {

@@ -10,6 +10,7 @@ use crate::analytics::cell::{CellCounts, CellValues, ClickCell, Dimension, NAMED
 use crate::analytics::part::header::{PartHeader, PartLevel};
 use crate::analytics::part::mem::Mem;
 use crate::analytics::part::reader::ClickPart;
+use crate::analytics::part::summary::SummaryRule;
 use crate::analytics::part::writer::PartWriter;
 use crate::analytics::query::facet::LinkFacts;
 use crate::analytics::tick::{LINK_BYTES, LinkRow, Tick};
@@ -225,12 +226,18 @@ impl TestStore {
 }
 
 pub(super) fn part_bytes(visits: &[MadeVisit]) -> Vec<u8> {
+    // Tables for scopes of two cells, and none for those of one, so that questions read both.
+    part_bytes_with(visits, SummaryRule { cells_min: 2, cells_each: 1 })
+}
+
+/// Returns the bytes of a part with another rule for its tables.
+pub(super) fn part_bytes_with(visits: &[MadeVisit], rule: SummaryRule) -> Vec<u8> {
     let tick = tick(visits);
     let slots = || tick.cells.iter().map(|cell| cell.slot);
     let (first, last) = (slots().min().unwrap_or_default(), slots().max().unwrap_or_default());
     let header = PartHeader { level: PartLevel::Run, node: 0, log: 7, first, last, from: 1, to: 2 };
     let file = Arc::new(Mem::default());
-    let writer = PartWriter::new(Arc::clone(&file) as _, &header).expect("written");
+    let writer = PartWriter::with_summaries(Arc::clone(&file) as _, &header, rule).expect("written");
     crate::analytics::open::write(&tick, writer).expect("written");
     let bytes = file.0.lock();
     bytes.clone()
