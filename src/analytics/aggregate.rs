@@ -30,8 +30,9 @@ const CELLS_MAX: usize = 65_536;
 /// Slots of an hour.
 const SLOTS_OF_HOUR: u32 = 4;
 
-/// Most bytes of one tick. A Change has a tick and the totals of 8,192 links, and at most 1 MiB.
-const TICK_MAX: usize = 512 * 1024;
+/// Most bytes of the ticks of one Change, and of one tick. A Change has the totals of 8,192 links as well, and at most
+/// 1 MiB.
+pub(super) const TICKS_MAX: usize = 512 * 1024;
 
 /// Most bytes of ticks that wait for the log.
 const WAITING_MAX: usize = 8 * 1024 * 1024;
@@ -118,15 +119,15 @@ impl Aggregator {
         }
         let tick = std::mem::take(&mut self.open).sorted();
         // The log would reject a larger tick each time, and those behind it would wait for ever.
-        for piece in tick.pieces(TICK_MAX) {
+        for piece in tick.pieces(TICKS_MAX) {
             let clicks = piece.cells.iter().map(|cell| u64::from(cell.counts.clicks)).sum();
             self.put_back(WaitingTick { bytes: piece.encode().into(), clicks });
         }
     }
 
-    /// Returns the next tick for the log.
-    pub fn take_next(&mut self) -> Option<WaitingTick> {
-        let next = self.waiting.pop_front()?;
+    /// Returns the next tick for the log if it has at most this number of bytes.
+    pub fn take_next(&mut self, most: usize) -> Option<WaitingTick> {
+        let next = self.waiting.pop_front_if(|next| next.bytes.len() <= most)?;
         // Cannot underflow: the same length was added when the tick was queued.
         self.waiting_bytes -= next.bytes.len();
         Some(next)

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use self::aggregate::{Aggregator, WaitingTick};
+use self::aggregate::{Aggregator, TICKS_MAX, WaitingTick};
 use self::capture::{Capture, CaptureSettings, CapturedEvents};
 use self::country::LoadedCountries;
 use self::ring::Ring;
@@ -107,20 +107,25 @@ impl Analytics {
         self.aggregator.lock().cut();
     }
 
-    /// Returns the next tick for the log, `None` if there is none or if all keys are in use. The caller passes it to
-    /// [`Analytics::settle`].
-    pub fn next(&self) -> Option<Outgoing> {
+    /// Returns the next ticks for the log, as many as one Change has room for; none if no tick waits or all keys are in
+    /// use. The caller passes each to [`Analytics::settle`].
+    // Many ticks in one Change: what a second has in several Changes, a crash between them would cut.
+    pub fn next(&self) -> Vec<Outgoing> {
         // Read without a lock: an older value keeps a key in use for longer, and does no harm.
         let durable = self.store.durable();
-        let mut aggregator = self.aggregator.lock();
-        let tick = aggregator.take_next()?;
         // Lock order: aggregator, then ring, as in `settle`.
-        let Some(number) = self.ring.lock().take(durable) else {
-            // Always fits: its bytes were subtracted under the same lock.
-            aggregator.put_back(tick);
-            return None;
-        };
-        Some(Outgoing { number, tick })
+        let (mut aggregator, mut ring) = (self.aggregator.lock(), self.ring.lock());
+        let (mut ticks, mut room) = (Vec::new(), TICKS_MAX);
+        while let Some(tick) = aggregator.take_next(room) {
+            let Some(number) = ring.take(durable) else {
+                // Always fits: its bytes were subtracted under the same lock.
+                aggregator.put_back(tick);
+                break;
+            };
+            room -= tick.bytes.len();
+            ticks.push(Outgoing { number, tick });
+        }
+        ticks
     }
 
     /// Notes what became of a tick.

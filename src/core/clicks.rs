@@ -186,8 +186,8 @@ impl ClickLog {
             let slice = &drained_counters[at..clicked.min(at + TOTALS_PER_CHANGE)];
             // With the last totals: a tick has clicks of any link, and no more than the totals before it.
             let is_last = at + TOTALS_PER_CHANGE >= clicked;
-            let tick = if is_last { self.shared.next_tick() } else { None };
-            if let Err(error) = self.append(slice, tick).await {
+            let ticks = if is_last { self.shared.next_ticks() } else { Vec::new() };
+            if let Err(error) = self.append(slice, ticks).await {
                 // The Changes of earlier slices are in the log, so only the rest stays dirty.
                 counters.put_back(drained_counters.split_off(at));
                 written = Err(Error::Log(error));
@@ -195,10 +195,12 @@ impl ClickLog {
             }
         }
         // Details of more clicks than fit beside their totals, and those of visits that are not counted.
-        while written.is_ok()
-            && let Some(tick) = self.shared.next_tick()
-        {
-            written = self.append(&[], Some(tick)).await.map(|()| clicked).map_err(Error::Log);
+        while written.is_ok() {
+            let ticks = self.shared.next_ticks();
+            if ticks.is_empty() {
+                break;
+            }
+            written = self.append(&[], ticks).await.map(|()| clicked).map_err(Error::Log);
         }
         // Before the counters are dropped here, since they can be evicted from then on.
         let mut drained = self.shared.drained.lock();
@@ -221,19 +223,19 @@ impl ClickLog {
         }
     }
 
-    /// Writes the totals of some counters and a tick as one Change.
-    async fn append(&self, counters: &[Arc<Counter>], tick: Option<Outgoing>) -> Result<(), CommitError> {
-        let written = self.shared.append_totals(counters, tick.as_ref()).await;
-        if let (Some(analytics), Some(tick)) = (&self.shared.analytics, tick) {
-            analytics.settle(
-                tick,
-                match &written {
-                    Ok(position) => Fate::Written(*position),
-                    // The Change may be in the log, behind all that is there now. A second one would add its clicks again.
-                    Err(CommitError::Unknown) => Fate::Unknown(self.shared.log.position().next()),
-                    Err(_) => Fate::Rejected,
-                },
-            );
+    /// Writes the totals of some counters and some ticks as one Change.
+    async fn append(&self, counters: &[Arc<Counter>], ticks: Vec<Outgoing>) -> Result<(), CommitError> {
+        let written = self.shared.append_totals(counters, &ticks).await;
+        let fate = match &written {
+            Ok(position) => Fate::Written(*position),
+            // The Change may be in the log, behind all that is there now. A second one would add its clicks again.
+            Err(CommitError::Unknown) => Fate::Unknown(self.shared.log.position().next()),
+            Err(_) => Fate::Rejected,
+        };
+        if let Some(analytics) = &self.shared.analytics {
+            for tick in ticks {
+                analytics.settle(tick, fate);
+            }
         }
         written.map(|_| ())
     }
@@ -353,20 +355,21 @@ impl Shared {
         Ok(std::iter::once(self.node).chain(others).map(remove).collect())
     }
 
-    /// Returns the next tick for the log.
-    fn next_tick(&self) -> Option<Outgoing> {
-        self.analytics.as_ref()?.next()
+    /// Returns the next ticks for the log.
+    fn next_ticks(&self) -> Vec<Outgoing> {
+        self.analytics.as_ref().map(|analytics| analytics.next()).unwrap_or_default()
     }
 
-    fn append_totals(&self, counters: &[Arc<Counter>], tick: Option<&Outgoing>) -> Pending {
+    fn append_totals(&self, counters: &[Arc<Counter>], ticks: &[Outgoing]) -> Pending {
         let _order = self.totals.lock();
         // Checked under the lock: a deletion that committed before has removed the total, which must not be
         // written again.
         let kept: Vec<_> = counters.iter().filter(|counter| !counter.is_retired()).cloned().collect();
         let totals = self.cache.counters().tally(&kept).into_iter().map(|(id, own)| self.put_total(id, own));
-        let tick =
-            tick.map(|tick| Put { key: keys::tick(self.node, tick.number), value: Some(tick.value()) });
-        self.log.commit(Proposal { puts: totals.chain(tick).collect(), ..Proposal::default() })
+        let ticks = ticks
+            .iter()
+            .map(|tick| Put { key: keys::tick(self.node, tick.number), value: Some(tick.value()) });
+        self.log.commit(Proposal { puts: totals.chain(ticks).collect(), ..Proposal::default() })
     }
 
     /// Returns all counted clicks of a link, including those that are not in the log yet.

@@ -98,7 +98,8 @@ fn click(address: SocketAddr, links: usize, end: Instant, mut watch: impl FnMut(
     (redirected, other)
 }
 
-fn metric(server: &Server, name: &str) -> u64 {
+/// Returns the value of a metric without labels.
+pub(crate) fn metric(server: &Server, name: &str) -> u64 {
     let text = server.client().get("/metrics").body;
     let text = String::from_utf8_lossy(&text).into_owned();
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

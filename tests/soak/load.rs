@@ -52,18 +52,28 @@ pub(crate) fn hammer(
     count: usize,
     path: impl Fn(usize) -> String + Sync,
 ) -> HashMap<u16, u64> {
+    hammer_with(address, connections, count, |n| request(&path(n)))
+}
+
+/// Like [`hammer`], with whole requests.
+pub(crate) fn hammer_with(
+    address: SocketAddr,
+    connections: usize,
+    count: usize,
+    request: impl Fn(usize) -> String + Sync,
+) -> HashMap<u16, u64> {
     let each = count / connections;
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..connections)
             .map(|connection| {
-                let path = &path;
+                let request = &request;
                 scope.spawn(move || {
                     let mut found = HashMap::new();
                     let mut stream = TcpStream::connect(address).expect("accepted");
                     for at in (0..each).step_by(BATCH) {
                         let batch = BATCH.min(each - at);
                         let bytes: String =
-                            (at..at + batch).map(|n| request(&path(connection * each + n))).collect();
+                            (at..at + batch).map(|n| request(connection * each + n)).collect();
                         stream.write_all(bytes.as_bytes()).expect("sent");
                         take(&mut stream, batch, &mut found);
                     }

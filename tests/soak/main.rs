@@ -10,6 +10,7 @@ use std::time::Instant;
 
 mod attacks;
 mod client;
+mod details;
 mod faults;
 mod footprint;
 mod goaway;
@@ -17,6 +18,7 @@ mod hashing;
 mod https;
 mod kills;
 mod load;
+mod month;
 mod overload;
 mod restarts;
 mod server;
@@ -24,6 +26,7 @@ mod slow;
 mod support;
 mod time;
 mod unread;
+mod visitors;
 
 /// Rows of the table.
 pub(crate) struct Report {
@@ -78,6 +81,10 @@ const PARTS: &[Part] = &[
     ("https", attacks::e13_attacks_by_fifty_at_once),
     ("https", goaway::e14_requests_over_the_end_of_connections),
     ("https", https::e20_the_size_of_the_binary),
+    ("details", details::c1_details_agree_with_totals),
+    ("stall", details::c3_the_disk_stands_still),
+    ("month", month::c4_a_month_of_clicks),
+    ("visitors", visitors::c7_visitors_of_a_day),
     ("time", time::t103_the_systems_clock_jumps),
     ("unread", unread::n01_a_thousand_unread_answers),
 ];
