@@ -41,6 +41,10 @@ class Work:
         self.count += 1
         return os.path.join(self.folder, f"{self.count}-{name}")
 
+    def free(self):
+        """Returns the free bytes of the disk."""
+        return shutil.disk_usage(self.folder).free
+
     def start(self, command, environment=None, stdout=None):
         """Starts a child. Its output goes to a file of its own, or to `stdout`."""
         if self.is_closed:

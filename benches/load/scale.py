@@ -3,7 +3,6 @@ binary). The full form has millions of links; the quick form prints its smaller 
 
 import os
 import re
-import shutil
 import socket
 import time
 
@@ -46,7 +45,7 @@ class Stores:
 
     def _import(self, count):
         work, build = self.run.work, self.run.build
-        free = shutil.disk_usage(work.folder).free
+        free = work.free()
         if free < count * DISK_PER_LINK:
             need = f"{count:,} links need {count * DISK_PER_LINK / 1e9:.0f} GB of disk"
             raise Failed(f"{need}, {free / 1e9:.0f} are free")

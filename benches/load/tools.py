@@ -23,6 +23,9 @@ PACKAGES = {
     "openssl": "openssl",
     "valgrind": "valgrind",
     "unshare": "util-linux",
+    "mariadbd": "mariadb-server",
+    "mariadb": "mariadb-client",
+    "php": "php-cli php-mysql",
 }
 BUILD_PACKAGES = {"cc": "gcc libc6-dev"}
 
@@ -69,7 +72,7 @@ def _install(packages):
 
 
 class Build:
-    """The release build of Waypost, of bare hyper and of the pace of the log, and their folder."""
+    """The release build of Waypost, of bare hyper and of the pace of the log and of the clicks, and their folder."""
 
     def __init__(self):
         cargo = ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"]
@@ -79,10 +82,12 @@ class Build:
         self.waypost = os.path.join(release, "waypost")
         self.bare_hyper = os.path.join(release, "examples", "bare_hyper")
         self.log_pace = os.path.join(release, "examples", "log_pace")
+        self.click_data = os.path.join(release, "examples", "click_data")
         print("building", file=sys.stderr)
         # Two builds: the dependencies of the examples would change the binary of
         # `cargo build --release`.
-        for what in (["--bin", "waypost"], ["--example", "bare_hyper", "--example", "log_pace"]):
+        examples = ["--example", "bare_hyper", "--example", "log_pace", "--example", "click_data"]
+        for what in (["--bin", "waypost"], examples):
             command = ["cargo", "build", "--locked", "--release", "--quiet", *what]
             if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
                 raise Failed("the build failed")

@@ -10,7 +10,7 @@ use crate::support::app::TestApp;
 use crate::support::https_app::HttpsApp;
 
 /// Names in prose that are spelt like names of the code.
-const PROPER_NAMES: [&str; 15] = [
+const PROPER_NAMES: [&str; 16] = [
     "CloudFront",
     "CycloneDX",
     "GitHub",
@@ -18,6 +18,7 @@ const PROPER_NAMES: [&str; 15] = [
     "JavaScript",
     "KiB",
     "LinkedIn",
+    "MariaDB",
     "MaxMind",
     "MiB",
     "OpenAPI",
