@@ -61,7 +61,9 @@ fn remove_added(now: &mut Value, before: &Value) {
                 // Clicks of earlier versions had details, so that statistics are on.
                 let is_empty = matches!(value, Value::Null | Value::Bool(false))
                     || value.as_array().is_some_and(Vec::is_empty)
-                    || (name == "statistics" && *value == true);
+                    || (name == "statistics" && *value == true)
+                    // The folders are of days before there were details.
+                    || (name == "clicks30d" && *value == 0);
                 before.contains_key(name) || !is_empty
             });
             for (name, value) in now {

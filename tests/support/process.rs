@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -164,13 +164,13 @@ impl Plan {
         if self.listens {
             self.command.env("WAYPOST_LISTEN", &self.listen);
         }
-        let child = self
-            .command
-            .stdin(Stdio::null())
-            .stdout(file("stdout"))
-            .stderr(file("stderr"))
-            .spawn()
-            .expect("the binary starts");
+        let command = self.command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
+        // A copy of the binary is busy for a moment if another test started a process while it was written: the child
+        // has its open file until it runs its own program.
+        let child = poll("the binary", PATIENCE, || match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => None,
+            child => Some(child.expect("the binary starts")),
+        });
         Process { child, output, address: None, sockets: Sockets::default() }
     }
 
