@@ -121,7 +121,7 @@ impl Aggregator {
         // The log would reject a larger tick each time, and those behind it would wait for ever.
         for piece in tick.pieces(TICKS_MAX) {
             let clicks = piece.cells.iter().map(|cell| u64::from(cell.counts.clicks)).sum();
-            self.put_back(WaitingTick { bytes: piece.encode().into(), clicks });
+            self.queue(WaitingTick { bytes: piece.encode().into(), clicks }, VecDeque::push_back);
         }
     }
 
@@ -133,13 +133,17 @@ impl Aggregator {
         Some(next)
     }
 
-    /// Queues a tick that the log has rejected, or drops it if too many bytes wait.
+    /// Puts the tick back that was taken last, or drops it if too many bytes wait.
     pub fn put_back(&mut self, tick: WaitingTick) {
+        self.queue(tick, VecDeque::push_front);
+    }
+
+    fn queue(&mut self, tick: WaitingTick, push: fn(&mut VecDeque<WaitingTick>, WaitingTick)) {
         if self.waiting_bytes + tick.bytes.len() > WAITING_MAX {
             self.discard(&tick);
         } else {
             self.waiting_bytes += tick.bytes.len();
-            self.waiting.push_back(tick);
+            push(&mut self.waiting, tick);
         }
     }
 

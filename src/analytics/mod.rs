@@ -108,7 +108,7 @@ impl Analytics {
     }
 
     /// Returns the next ticks for the log, as many as one Change has room for; none if no tick waits or all keys are in
-    /// use. The caller passes each to [`Analytics::settle`].
+    /// use. The caller passes them to [`Analytics::settle`].
     // Many ticks in one Change: what a second has in several Changes, a crash between them would cut.
     pub fn next(&self) -> Vec<Outgoing> {
         // Read without a lock: an older value keeps a key in use for longer, and does no harm.
@@ -128,23 +128,24 @@ impl Analytics {
         ticks
     }
 
-    /// Notes what became of a tick.
-    pub fn settle(&self, outgoing: Outgoing, fate: Fate) {
-        let mut aggregator = self.aggregator.lock();
-        let position = match fate {
-            Fate::Written(position) => position,
-            Fate::Rejected => {
-                aggregator.put_back(outgoing.tick);
-                // Under this key, the log has at most an older tick, whose cells are in a part.
-                Position::START
+    /// Notes what became of the ticks of one Change, in the order in which [`Analytics::next`] has returned them.
+    pub fn settle(&self, ticks: Vec<Outgoing>, fate: Fate) {
+        let (mut aggregator, mut ring) = (self.aggregator.lock(), self.ring.lock());
+        // The last one first, so that the next try has the same numbers and the same order.
+        for Outgoing { number, tick } in ticks.into_iter().rev() {
+            match fate {
+                Fate::Written(position) => ring.settle(number, position),
+                Fate::Rejected => {
+                    aggregator.put_back(tick);
+                    ring.reject(number);
+                }
+                Fate::Unknown(position) => {
+                    // A second write would count the clicks twice if the log has the first one.
+                    aggregator.discard(&tick);
+                    ring.settle(number, position);
+                }
             }
-            Fate::Unknown(position) => {
-                // A second write would count the clicks twice if the log has the first one.
-                aggregator.discard(&outgoing.tick);
-                position
-            }
-        };
-        self.ring.lock().settle(outgoing.number, position);
+        }
     }
 
     /// Returns the seed for hashes of User-Agents, by which visitors are told apart.

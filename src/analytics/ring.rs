@@ -60,9 +60,19 @@ impl Ring {
         Some(number)
     }
 
-    /// Notes the position of a tick in the log; [`Position::START`] for a tick that the log has rejected.
+    /// Notes the position of a tick in the log.
     pub fn settle(&mut self, number: u8, position: Position) {
         self.positions[usize::from(number)] = position;
+    }
+
+    /// Notes that the log has rejected a tick. If its number was the last one, it is the next one again: a full disk
+    /// rejects several ticks a second, and no part is written that would free the keys of earlier ticks.
+    pub fn reject(&mut self, number: u8) {
+        // Under this key, the log has at most an older tick, whose cells are in a part.
+        self.positions[usize::from(number)] = Position::START;
+        if self.next == number.wrapping_add(1) {
+            self.next = number;
+        }
     }
 }
 
@@ -84,13 +94,38 @@ mod tests {
         // On its way, however far parts are durable.
         assert_eq!(ring.take(Position(20)), Some(1));
         // Rejected: from here on, only number 0 blocks the ring.
-        ring.settle(1, Position::START);
-        for number in 2..=255 {
+        ring.reject(1);
+        for number in 1..=255 {
             assert_eq!(ring.take(Position(9_999)), Some(number));
         }
         assert_eq!(ring.take(Position(9_999)), None, "the first is still on its way");
         ring.settle(0, Position(9_998));
         assert_eq!((ring.take(Position(9_997)), ring.take(Position(9_999))), (None, Some(0)));
+    }
+
+    #[test]
+    fn a_full_disk_uses_up_no_key() {
+        let mut ring = Ring::default();
+        let last = ring.take(Position::START).expect("unused");
+        ring.settle(last, Position(10));
+        // Each second one more tick waits, and all are tried and rejected.
+        for waiting in 1..100 {
+            let taken: Vec<_> = (0..waiting).map_while(|_| ring.take(Position(9))).collect();
+            assert_eq!(taken.len(), waiting, "the only tick in the log blocks its own key alone");
+            taken.into_iter().rev().for_each(|number| ring.reject(number));
+        }
+        assert_eq!(ring.take(Position(9)), Some(last + 1), "no number is skipped");
+    }
+
+    #[test]
+    fn a_rejected_number_before_others_is_free_at_its_next_turn() {
+        let mut ring = Ring::default();
+        let (first, second) = (ring.take(Position::START), ring.take(Position::START));
+        assert_eq!((first, second), (Some(0), Some(1)));
+        ring.reject(0);
+        ring.settle(1, Position(5));
+        let rest: Vec<_> = std::iter::from_fn(|| ring.take(Position::START)).collect();
+        assert_eq!((rest[0], rest.len()), (2, SIZE - 1), "all but the key of the second");
     }
 
     #[test]

@@ -233,9 +233,7 @@ impl ClickLog {
             Err(_) => Fate::Rejected,
         };
         if let Some(analytics) = &self.shared.analytics {
-            for tick in ticks {
-                analytics.settle(tick, fate);
-            }
+            analytics.settle(ticks, fate);
         }
         written.map(|_| ())
     }

@@ -651,6 +651,30 @@ fn questions_wait_until_the_details_of_before_the_start_are_read() {
     assert!(admin.get("/metrics").text().contains("waypost_click_details_ready 1\n"));
 }
 
+/// A full disk rejects all that waits again in each drain. That must not use up the keys of ticks: nothing would free
+/// them before the next part, up to an hour later.
+#[test]
+fn details_resume_after_a_full_disk() {
+    let faults = Faults::default();
+    let app =
+        TestApp::start_ill(|config| config.clicks.flush_interval = Duration::from_millis(50), &faults, true);
+    let mut admin = app.admin();
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    let mut visitor = app.visitor();
+    visit(&mut visitor, "/a", &[]);
+    ask_until(&mut admin, "", 1);
+    faults.set(Some(Fault::Full));
+    // Each drain adds a tick: with 40, more than 256 are rejected in all.
+    for _ in 0..40 {
+        visit(&mut visitor, "/a", &[]);
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    faults.set(None);
+    visit(&mut visitor, "/a", &[]);
+    ask_until(&mut admin, "", 42);
+    assert!(admin.get("/metrics").text().contains("waypost_click_details_dropped_total 0\n"));
+}
+
 /// A folder that cannot be used costs the details, loudly, and no click.
 #[test]
 fn a_folder_that_cannot_be_used_is_reported() {
