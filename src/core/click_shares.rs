@@ -41,11 +41,24 @@ pub struct ClickShareView {
     pub url: String,
 }
 
+/// What a page of statistics is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The type has the doc.
+pub enum SharedTitle {
+    Link {
+        title: Option<Box<str>>,
+        /// Its short URL.
+        url: Box<str>,
+    },
+    /// The name of a tag.
+    Tag(Box<str>),
+}
+
 /// The content of a page of statistics.
 #[derive(Clone, Debug)]
 pub struct SharedStatistics {
-    /// The short URL of the link, or the name of the tag.
-    pub title: Box<str>,
+    /// What the page is about.
+    pub title: SharedTitle,
     /// The tables, the first one by time.
     pub tables: Vec<AnalyticsView>,
 }
@@ -214,17 +227,18 @@ impl Shared {
         ClickShareView { url: self.site.share_link(share.id), share }
     }
 
-    /// Returns the short URL of a link, or the name of a tag. Fails with [`Error::NotFound`] if the workspace has no such
+    /// Returns the title and short URL of a link, or the name of a tag. Fails with [`Error::NotFound`] if the workspace has no such
     /// object.
-    fn title_of(&self, workspace: WorkspaceNumber, of: SharedClicks) -> Result<Box<str>, Error> {
+    fn title_of(&self, workspace: WorkspaceNumber, of: SharedClicks) -> Result<SharedTitle, Error> {
         match of {
             SharedClicks::Link(id) => {
                 let link = self.table.link_by_id(workspace, id)?.ok_or(Error::NotFound("link"))?;
-                Ok(self.short_url_of(&link.record))
+                let url = self.short_url_of(&link.record);
+                Ok(SharedTitle::Link { title: link.record.options.title, url })
             }
             SharedClicks::Tag(id) => {
                 let tag = self.table.get::<Tag>(&keys::tag(workspace, id))?;
-                Ok(tag.ok_or(Error::NotFound("tag"))?.record.name)
+                Ok(SharedTitle::Tag(tag.ok_or(Error::NotFound("tag"))?.record.name))
             }
         }
     }

@@ -34,7 +34,7 @@ mod view;
 pub use self::analytics::{
     About, AnalyticsQuery, AnalyticsView, Period, ROWS_MAX as ANALYTICS_ROWS_MAX, link_of as link_of_row,
 };
-pub use self::click_shares::{CLICK_SHARES_MAX, ClickShareView, SharedStatistics};
+pub use self::click_shares::{CLICK_SHARES_MAX, ClickShareView, SharedStatistics, SharedTitle};
 pub use self::context::{Claim, Client, Context};
 pub use self::error::{BuildError, Error};
 pub use self::handle::{ClickLog, Core, Links, Parts, Snapshots, Tenants};

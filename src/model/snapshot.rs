@@ -3,6 +3,7 @@
 
 use crate::clock::Timestamp;
 use crate::model::id::{ForeignId, Id};
+use crate::model::short_code::trimmed;
 use crate::model::workspace::{WorkspaceNumber, check_name, check_relationship_number};
 use crate::model::{Invalid, plain_text};
 
@@ -280,9 +281,32 @@ pub fn share_id(field: &'static str, text: &str) -> Result<Id, Invalid> {
     id.trim().parse().map_err(|_| reject())
 }
 
-/// Returns the id of the share in the query of a share link, whose pairs are decoded.
-pub fn share_in<N: AsRef<str>, V: AsRef<str>>(mut pairs: impl Iterator<Item = (N, V)>) -> Option<Id> {
-    pairs.find_map(|(name, value)| if name.as_ref() == "share" { value.as_ref().parse().ok() } else { None })
+/// A share that an address names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedShare {
+    /// By its id.
+    Id(Id),
+    /// By a text that was likely part of an id, and that no share can have.
+    Broken,
+}
+
+/// Returns the share that the query of an address names, whose pairs are decoded. The first id counts. Without an id,
+/// letters and digits are a broken one, and all else is no share: other sites append `share=facebook` to addresses.
+pub fn share_in<N: AsRef<str>, V: AsRef<str>>(pairs: impl Iterator<Item = (N, V)>) -> Option<NamedShare> {
+    let mut named = None;
+    for (_, value) in pairs.filter(|(name, _)| name.as_ref() == "share") {
+        let value = value.as_ref();
+        // The sentence around an address may have ended.
+        let value = trimmed(value, true).unwrap_or(value);
+        if let Ok(id) = value.parse() {
+            return Some(NamedShare::Id(id));
+        }
+        let has_digit = value.bytes().any(|byte| byte.is_ascii_digit());
+        if has_digit && value.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            named = Some(NamedShare::Broken);
+        }
+    }
+    named
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::click::{Click, ClickOutcome};
 use super::home::home_of;
 use super::intent::{Head, Intent};
 use super::locate::{AddressedLink, LinkAddress, NotALink, shorter_codes};
-use super::pages::PasswordPrompt;
+use super::pages::{PasswordPrompt, Protected};
 use super::redirect::PlainRedirect;
 use super::request::{Visit, VisitResponse};
 use super::rule::{Evaluation, Presentation, Verdict, VisitFacts};
@@ -50,7 +50,7 @@ impl Visitor {
                 let share = root.and_then(|domain| share::requested_share(domain, visit.query));
                 return share.map_or_else(
                     || not_a_link.respond(self, self.unknown_host(&directory, visit.host)),
-                    |id| self.share(id, visit),
+                    |named| self.share(named, visit),
                 );
             }
         };
@@ -282,7 +282,8 @@ impl Visitor {
                 pages::preview(options, &self.links.site().short_url(domain, link.shown_code()))
             }
             Verdict::PasswordRequired => {
-                pages::password(PasswordPrompt::First, self.links.schemes(), &home_of(domain, &self.links))
+                let home = home_of(domain, &self.links);
+                pages::password(Protected::Link, PasswordPrompt::First, self.links.schemes(), &home)
             }
             Verdict::ConfirmationRequired => {
                 pages::confirm(options, StatusCode::OK, self.links.schemes(), &home_of(domain, &self.links))

@@ -13,7 +13,7 @@ use hyper::{Response, StatusCode};
 use jiff::tz::TimeZone;
 
 use super::home::home_of;
-use super::pages::{self, PasswordPrompt, ShownPeriod};
+use super::pages::{self, PasswordPrompt, Protected, ShownPeriod};
 use super::password;
 use super::request::{Visit, VisitResponse};
 use super::submission::{FormRejection, GET_AND_HEAD, not_allowed, rejection};
@@ -23,7 +23,7 @@ use crate::core::{Error, Period};
 use crate::model::click_share::ClickShare;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;
-use crate::model::snapshot::share_in;
+use crate::model::snapshot::{NamedShare, share_in};
 
 /// The periods of a page of statistics: the value of `interval`, and the name.
 const PERIODS: [(&str, &str, Period); 5] = [
@@ -47,6 +47,8 @@ struct PageRequest {
     /// A place in [`PERIODS`].
     period: usize,
     zone: TimeZone,
+    /// Whether the address names a zone that does not exist.
+    is_zone_unknown: bool,
     address: IpAddr,
 }
 
@@ -56,15 +58,14 @@ impl PageRequest {
         let value = |name: &str| url::form_urlencoded::parse(query).find(|(key, _)| key == name);
         let period =
             value("interval").and_then(|(_, text)| PERIODS.iter().position(|(name, ..)| *name == text));
-        // Short names only: the look-up compares with the names of all zones.
-        let zone = value("timezone").filter(|(_, name)| name.len() <= ZONE_MAX);
         // A page and no error for what is wrong: a person may have shortened the address.
-        let zone =
-            zone.and_then(|(_, name)| TimeZone::get(&name).ok()).filter(|zone| zone.iana_name().is_some());
+        let named = value("timezone").map(|(_, name)| name).filter(|name| !name.is_empty());
+        let zone = named.as_deref().and_then(zone);
         PageRequest {
             id,
             cookies: visit.headers.get_all(COOKIE).iter().cloned().collect(),
             period: period.unwrap_or(PERIOD_DEFAULT),
+            is_zone_unknown: named.is_some() && zone.is_none(),
             zone: zone.unwrap_or(TimeZone::UTC),
             address: visit.address(),
         }
@@ -95,16 +96,23 @@ impl PageRequest {
     }
 }
 
-/// Returns the share that a visit to the root requests. What cannot be the id of a share requests none, since
-/// other sites append `share=facebook` to addresses.
-pub(super) fn requested_share(domain: &Domain, query: Option<&str>) -> Option<Id> {
+/// Returns the zone of a name of the IANA database.
+fn zone(name: &str) -> Option<TimeZone> {
+    // Short names only: the look-up compares with the names of all zones.
+    let name = Some(name).filter(|name| name.len() <= ZONE_MAX)?;
+    TimeZone::get(name).ok().filter(|zone| zone.iana_name().is_some())
+}
+
+/// Returns the share that a visit to the root requests.
+pub(super) fn requested_share(domain: &Domain, query: Option<&str>) -> Option<NamedShare> {
     let query = query.filter(|_| domain.number == DomainNumber::DEFAULT)?;
     share_in(url::form_urlencoded::parse(query.as_bytes()))
 }
 
 impl Visitor {
     /// Answers with the page of a share, or with 404 if there is none.
-    pub(super) fn share(&self, id: Id, visit: &Visit<'_>) -> VisitResponse {
+    pub(super) fn share(&self, named: NamedShare, visit: &Visit<'_>) -> VisitResponse {
+        let NamedShare::Id(id) = named else { return VisitResponse::Now(pages::no_share()) };
         let (visitor, request) = (self.clone(), PageRequest::of(id, visit));
         VisitResponse::Later(Box::pin(async move {
             match visitor.state.snapshots.share_page(id).await {
@@ -114,17 +122,18 @@ impl Visitor {
             }
             match visitor.links.click_share(id).await {
                 Ok(Some(share)) => visitor.show_statistics(&request, &share).await,
-                Ok(None) => pages::error(StatusCode::NOT_FOUND),
+                Ok(None) => pages::no_share(),
                 Err(error) => unreadable(&error),
             }
         }))
     }
 
     /// Answers the form for the password of a share of statistics. `form` reads the body.
-    pub(super) fn unlock_share<F>(&self, id: Id, visit: &Visit<'_>, form: F) -> VisitResponse
+    pub(super) fn unlock_share<F>(&self, named: NamedShare, visit: &Visit<'_>, form: F) -> VisitResponse
     where
         F: Future<Output = Result<Bytes, StatusCode>> + Send + 'static,
     {
+        let NamedShare::Id(id) = named else { return VisitResponse::Now(pages::no_share()) };
         let (visitor, request) = (self.clone(), PageRequest::of(id, visit));
         let rejection = rejection(visit.headers, visit.host);
         VisitResponse::Later(Box::pin(async move {
@@ -132,7 +141,7 @@ impl Visitor {
                 Ok(Some(share)) => visitor.unlock_statistics(request, &share, rejection, form).await,
                 // As for a link: other shares have no form.
                 Ok(None) if rejection.is_some() => not_allowed(GET_AND_HEAD),
-                Ok(None) => pages::error(StatusCode::NOT_FOUND),
+                Ok(None) => pages::no_share(),
                 Err(error) => unreadable(&error),
             }
         }))
@@ -186,15 +195,15 @@ impl Visitor {
         let directory = self.links.directory();
         // The first start creates the default domain, and `requested_share` has found it.
         let Some(domain) = directory.domain(DomainNumber::DEFAULT) else { return pages::unavailable() };
-        pages::password(why, self.links.schemes(), &home_of(domain, &self.links))
+        pages::password(Protected::Statistics, why, self.links.schemes(), &home_of(domain, &self.links))
     }
 
     async fn statistics(&self, request: &PageRequest, share: &ClickShare) -> Response<Full<Bytes>> {
         let (_, _, period) = &PERIODS[request.period];
         match self.links.shared_statistics(share, period.clone(), request.zone.clone()).await {
-            Ok(statistics) => pages::statistics(&statistics, &request.periods()),
+            Ok(statistics) => pages::statistics(&statistics, &request.periods(), request.is_zone_unknown),
             // Deleted since the share was read, or the operator keeps no details any more.
-            Err(Error::NotFound(_) | Error::Rule(_)) => pages::error(StatusCode::NOT_FOUND),
+            Err(Error::NotFound(_) | Error::Rule(_)) => pages::no_share(),
             Err(error) => unreadable(&error),
         }
     }
@@ -221,13 +230,22 @@ mod tests {
         let id = Id::from_bits(7);
         let known = format!("a=b&share={id}");
         let twice = format!("share=facebook&{known}");
+        let (sentence, cut) = (format!("{known}.%E2%80%9D"), &known[..known.len() - 1]);
+        let (longer, both) = (format!("{known}7"), format!("share=0N88&{known}"));
+        let (id, broken) = (Some(NamedShare::Id(id)), Some(NamedShare::Broken));
         let rows = [
-            (0, Some(known.as_str()), Some(id)),
+            (0, Some(known.as_str()), id),
+            (0, Some(sentence.as_str()), id),
+            (0, Some(both.as_str()), id),
+            (0, Some(cut), broken),
+            (0, Some(longer.as_str()), broken),
+            (1, Some(cut), None),
             (0, Some("share=facebook"), None),
+            (0, Some("share=google-plus-1"), None),
             (0, Some("share=twitter&x=1"), None),
             (0, Some("share="), None),
             // The first id counts, wherever it is.
-            (0, Some(twice.as_str()), Some(id)),
+            (0, Some(twice.as_str()), id),
             // The name must be whole.
             (0, Some("shared=1"), None),
             (0, None, None),

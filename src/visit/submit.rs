@@ -68,7 +68,7 @@ impl Visitor {
                     let share = root.and_then(|domain| share::requested_share(domain, visit.query));
                     return share.map_or_else(
                         || VisitResponse::Now(not_allowed(GET_AND_HEAD)),
-                        |id| self.unlock_share(id, visit, form),
+                        |named| self.unlock_share(named, visit, form),
                     );
                 }
             }

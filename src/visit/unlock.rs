@@ -13,7 +13,7 @@ use hyper::{Response, StatusCode};
 
 use super::attempts::Locked;
 use super::home::home_of;
-use super::pages::{self, PasswordPrompt};
+use super::pages::{self, PasswordPrompt, Protected};
 use super::rule::{Evaluation, Verdict};
 use super::rules::judge;
 use super::submission::{FormRejection, GET_AND_HEAD, Submission, not_allowed};
@@ -75,7 +75,7 @@ impl Visitor {
             Err(status) => return pages::error(status),
         };
         let home = home_of(&domain, &self.links);
-        let prompt = |why| pages::password(why, self.links.schemes(), &home);
+        let prompt = |why| pages::password(Protected::Link, why, self.links.schemes(), &home);
         let link = &conditional.link;
         let guess = PasswordGuess { id: link.id, hash, address };
         match self.guess(guess, &form, |password| self.links.is_password(link, password)).await {

@@ -185,10 +185,20 @@ async fn here(request: Request<Incoming>, elsewhere: String) -> Response<Full<By
                 if body == "password=open+sesame" {
                     found(&to("/"))
                 } else {
-                    pages::password(pages::PasswordPrompt::Wrong, &ExtraSchemes::default(), &home())
+                    pages::password(
+                        pages::Protected::Link,
+                        pages::PasswordPrompt::Wrong,
+                        &ExtraSchemes::default(),
+                        &home(),
+                    )
                 }
             } else {
-                pages::password(pages::PasswordPrompt::First, &ExtraSchemes::default(), &home())
+                pages::password(
+                    pages::Protected::Link,
+                    pages::PasswordPrompt::First,
+                    &ExtraSchemes::default(),
+                    &home(),
+                )
             };
             if path == "/strict" {
                 let strict = HeaderValue::from_static("form-action 'self'");

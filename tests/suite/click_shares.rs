@@ -37,7 +37,7 @@ fn click(app: &TestApp, code: &str, link: &Value, clicks: u64) {
 
 fn link(app: &TestApp, code: &str, more: &Value) -> Value {
     let mut body =
-        json!({"url": format!("https://{code}.secret.test/"), "customSlug": code, "title": "A secret"});
+        json!({"url": format!("https://{code}.secret.test/"), "customSlug": code, "title": "A title"});
     body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
     app.admin().create(&body)
 }
@@ -64,7 +64,7 @@ fn a_page_shows_the_clicks_of_its_link_and_nothing_else() {
     let answer = app.visitor().get(&page);
     let html = answer.text();
     assert_eq!(answer.status, 200, "{html}");
-    assert!(html.contains("Clicks of http://go.test/shown"), "{html}");
+    assert!(html.contains("<h1>Clicks of A title</h1>\n<p>http://go.test/shown</p>"), "{html}");
     assert!(html.contains("1 click by 1 daily visitor, from ") && html.contains("news.test"), "{html}");
     // Neither what the link leads to nor other links.
     for hidden in ["secret", "other"] {
@@ -73,12 +73,13 @@ fn a_page_shows_the_clicks_of_its_link_and_nothing_else() {
     for (name, value) in [("cache-control", "no-store"), ("x-robots-tag", "noindex")] {
         assert_eq!(answer.header(name), Some(value));
     }
-    // Other periods and zones; what is wrong is ignored, and never an error.
+    // Other periods and zones; what is wrong is never an error.
     for more in
         ["&interval=7d", "&interval=all&timezone=Asia/Kolkata", "&interval=x&timezone=Mars", "&timezone="]
     {
         let html = app.visitor().get(&format!("{page}{more}")).text();
         assert!(html.contains("1 click by 1 daily visitor"), "{more}: {html}");
+        assert_eq!(html.contains("time zone in the address is unknown"), more.contains("Mars"), "{more}");
     }
     let html = app.visitor().get(&format!("{page}&interval=all&timezone=Asia/Kolkata")).text();
     assert!(
@@ -108,7 +109,11 @@ fn a_page_shows_the_links_of_its_tag() {
     click(&app, "other", &other, 1);
     let shared = share(&mut app.admin(), &json!({"tagId": tag["id"]}));
     let html = app.visitor().get(&page_of(&shared)).text();
-    assert!(html.contains("Clicks of Fair &#60;1&#62;") && html.contains("http://go.test/tagged"), "{html}");
+    assert!(
+        html.contains("Clicks of links with the tag Fair &#60;1&#62;")
+            && html.contains("http://go.test/tagged"),
+        "{html}"
+    );
     assert!(html.contains("1 click by 1 daily visitor") && !html.contains("other"), "{html}");
     app.admin().delete(&format!("/api/v1/tags/{}", text(&tag, "id"))).expect(200, "deleted");
     assert_eq!(app.visitor().get(&page_of(&shared)).status, 404);
@@ -150,10 +155,22 @@ fn a_share_ends() {
     let path = format!("{SHARES}/{}", text(&revoked, "id"));
     app.admin().delete(&path).expect(200, "revoked");
     app.admin().delete(&path).refuses(404, "share not found", "twice");
-    assert_eq!(app.visitor().get(&page_of(&revoked)).status, 404);
+    let ended = |app: &TestApp, page: &str| {
+        let answer = app.visitor().get(page);
+        let html = answer.text();
+        let says = "This statistics page has ended, or its address is not complete.";
+        assert!(answer.status == 404 && html.contains(says), "{page}: {html}");
+    };
+    ended(&app, &page_of(&revoked));
+    // A part of the address, and the end of a sentence behind it.
+    let whole = page_of(&kept);
+    ended(&app, &whole[..whole.len() - 1]);
+    ended(&app, &format!("{whole}7"));
+    assert_eq!(app.visitor().get(&format!("{whole}.%E2%80%9D")).status, 200);
+    assert_eq!(unlock(&mut app.visitor(), &whole[..whole.len() - 1], "x").status, 404);
     // 30 days without `expiresAt`. The share has ended before the sweep removes its record.
     app.advance(Duration::from_hours(24 * 30));
-    assert_eq!(app.visitor().get(&page_of(&by_time)).status, 404);
+    ended(&app, &page_of(&by_time));
     assert_eq!(listed(&app), ids(&[&kept]));
     let sweep = |app: &TestApp| app.wait(app.app().core().sweep_expired(app.clock().now())).expect("swept");
     assert_eq!((sweep(&app), sweep(&app)), (1, 0), "the share that has ended");
@@ -180,6 +197,15 @@ fn a_password_is_asked_for_and_cannot_be_guessed() {
         |answer: &Answer| answer.text().contains("name=\"password\"") && !answer.text().contains("shown");
     let answer = visitor.get(&page);
     assert!(answer.status == 200 && is_form(&answer), "{}", answer.text());
+    assert!(answer.text().contains("enter the password to see the statistics"), "{}", answer.text());
+    assert!(answer.text().contains("<button type=\"submit\">Show</button>"), "{}", answer.text());
+    // No text is no password, as in every field that may be null.
+    let open = share(&mut app.admin(), &json!({"linkId": shown["id"], "password": ""}));
+    assert_eq!(open["password"], Value::Null);
+    assert!(app.visitor().get(&page_of(&open)).text().contains("1 click by 1 daily visitor"));
+    let unknown = json!({"linkId": shown["id"], "passwort": "x"});
+    let answer = app.admin().post(SHARES, &unknown).expect(201, "an unknown field");
+    assert!(answer["warnings"].to_string().contains("passwort"), "{answer}");
     let wrong = unlock(&mut visitor, &page, "close+sesame");
     assert!(wrong.status == 403 && is_form(&wrong), "{}", wrong.text());
     let right = unlock(&mut visitor, &page, "open+sesame");

@@ -438,7 +438,7 @@ fn m1_neither_misses_nor_loops_change() {
     assert_eq!(visitor.get("/via").status, 508);
 }
 
-/// Other sites append `share=` to addresses. Only the id of a share requests one.
+/// Other sites append `share=` to addresses. Only what looks like the id of a share requests one.
 #[test]
 fn f18_what_cannot_be_a_share_is_the_root() {
     let app = TestApp::start();
@@ -447,7 +447,15 @@ fn f18_what_cannot_be_a_share_is_the_root() {
     let default = format!("/api/v1/domains/{}", text(&domains["domains"][0], "id"));
     admin.patch(&default, &json!({"rootUrl": "https://e.test/home"})).expect(200, "a root");
     let mut visitor = app.visitor();
-    for query in ["share=facebook", "share=twitter", "utm_source=x&share=reddit", "share=", "share", "x=1"] {
+    for query in [
+        "share=facebook",
+        "share=twitter",
+        "utm_source=x&share=reddit",
+        "share=google-plus-1",
+        "share=",
+        "share",
+        "x=1",
+    ] {
         let path = format!("/?{query}");
         assert_eq!(way(&visitor.get(&path)), (302, Some("https://e.test/home")), "{query}");
         assert_eq!(visitor.head(&path).status, 302, "{query}");

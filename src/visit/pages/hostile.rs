@@ -14,15 +14,15 @@ use sha2::{Digest, Sha256};
 
 use super::layout::FOUNDATION;
 use super::{
-    DomainHome, PasswordPrompt, Shown, ShownPeriod, cloaked, confirm, denied, error, error_at, greeting,
-    password, pixels, preview, shown, statistics, tags, unavailable,
+    DomainHome, PasswordPrompt, Protected, Shown, ShownPeriod, cloaked, confirm, denied, error, error_at,
+    greeting, no_share, password, pixels, preview, shown, statistics, tags, unavailable,
 };
 use crate::analytics::query::answer::{AnswerRow, Rows};
 use crate::analytics::query::calendar::{Granularity, Span};
 use crate::analytics::query::facet::{Facet, FacetKey};
 use crate::analytics::query::totals::ClickTotals;
 use crate::clock::Timestamp;
-use crate::core::{AnalyticsView, SharedStatistics};
+use crate::core::{AnalyticsView, SharedStatistics, SharedTitle};
 use crate::model::destination::{Destination, ExtraSchemes, LinkType};
 use crate::model::link::{Edit, Options};
 
@@ -81,6 +81,10 @@ fn home() -> DomainHome {
 
 /// Returns the page of statistics of a tag with this name, of visits with this referrer.
 fn statistics_of(text: &str) -> Response<Full<Bytes>> {
+    statistics_page(SharedTitle::Tag(text.into()), text)
+}
+
+fn statistics_page(title: SharedTitle, referrer: &str) -> Response<Full<Bytes>> {
     let totals = ClickTotals { clicks: 2, visitors: 1 };
     let table = |facet, key| AnalyticsView {
         by: vec![facet],
@@ -100,9 +104,22 @@ fn statistics_of(text: &str) -> Response<Full<Bytes>> {
         names: BTreeMap::new(),
         warnings: Vec::new(),
     };
+    let row = |key, clicks| AnswerRow {
+        keys: vec![key],
+        totals: ClickTotals { clicks, visitors: clicks },
+        previous: None,
+    };
+    let mut by_time = table(Facet::Time, FacetKey::Time(2 * 86_400_000));
+    // The first click was on the second day.
+    by_time.rows.rows.insert(0, row(FacetKey::Time(0), 0));
+    by_time.rows.rows.insert(1, row(FacetKey::Time(86_400_000), 40));
+    by_time.rows.rows.push(row(FacetKey::Time(3 * 86_400_000), 0));
+    let mut by_site = table(Facet::Referrer, FacetKey::Text(referrer.into()));
+    by_site.rows.rows.push(row(FacetKey::None, 1));
     let tables = vec![
-        table(Facet::Time, FacetKey::Time(0)),
-        table(Facet::Referrer, FacetKey::Text(text.into())),
+        by_time,
+        by_site,
+        table(Facet::Trigger, FacetKey::Text("qr".into())),
         // Without a value there is nothing to show.
         table(Facet::Os, FacetKey::None),
     ];
@@ -110,7 +127,29 @@ fn statistics_of(text: &str) -> Response<Full<Bytes>> {
         ShownPeriod { name: "7 days", url: "/?share=x&interval=7d".to_owned(), is_shown: true },
         ShownPeriod { name: "all", url: "/?share=x&interval=all".to_owned(), is_shown: false },
     ];
-    statistics(&SharedStatistics { title: text.into(), tables }, &periods)
+    statistics(&SharedStatistics { title, tables }, &periods, true)
+}
+
+#[test]
+fn statistics_have_names_and_bars() {
+    let title = SharedTitle::Link { title: Some("Our fair".into()), url: SHORT.into() };
+    let html = text(statistics_page(title, "news.example.com"));
+    let page = parse(&html);
+    let texts = |selector: &str| -> Vec<String> {
+        all(&page, selector).iter().map(|element| element.text().collect()).collect()
+    };
+    assert_eq!(texts("h1"), ["Clicks of Our fair"]);
+    assert_eq!(texts("h1 + p"), [SHORT]);
+    assert_eq!(texts("thead th:first-child"), ["Day", "From the site", "Link or QR code"]);
+    let names =
+        ["1970-01-02", "1970-01-03", "1970-01-04", "news.example.com", "direct or unknown", "QR code"];
+    assert_eq!(texts("tbody th"), names);
+    let bars: Vec<_> = all(&page, "rect").iter().filter_map(|bar| bar.attr("width")).collect();
+    assert_eq!(bars, ["100%", "5%", "0%", "100%", "50%", "100%"]);
+    assert!(html.contains("The time zone in the address is unknown, so days are those of UTC."), "{html}");
+    assert!(html.contains("Statistics for new clicks are switched off."), "{html}");
+    let untitled = text(statistics_page(SharedTitle::Link { title: None, url: SHORT.into() }, "x"));
+    assert!(untitled.contains(&format!("<h1>Clicks of {SHORT}</h1>\n<p>2 clicks")), "{untitled}");
 }
 
 /// Visitors choose the referrers that a page of statistics shows.
@@ -125,9 +164,9 @@ fn statistics_show_texts_literally() {
         let page = parse(&text(response));
         assert_eq!(shape(&page), harmless, "{title}");
         let cells: Vec<String> = all(&page, "tbody th").iter().map(|cell| cell.text().collect()).collect();
-        assert_eq!(cells, ["1970-01-01", title]);
+        assert_eq!(cells[3], title);
         let heading: String = all(&page, "h1")[0].text().collect();
-        assert_eq!(heading, format!("Clicks of {title}"));
+        assert_eq!(heading, format!("Clicks of links with the tag {title}"));
         assert_eq!(attribute(&page, "a", "href"), "/?share=x&interval=all");
     }
 }
@@ -139,6 +178,7 @@ fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
     let mut pages: Vec<_> = errors.into_iter().map(|code| (status(code), error(status(code)))).collect();
     let home = home();
     pages.push((status(404), error_at(status(404), &home)));
+    pages.push((status(404), no_share()));
     for host in [Some(TITLES[0]), Some("xn--bse-sna.example"), None] {
         pages.push((status(403), denied(host, &home)));
     }
@@ -157,7 +197,9 @@ fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
         (429, PasswordPrompt::Locked { seconds: 90 }),
         (503, PasswordPrompt::Busy),
     ] {
-        pages.push((status(code), password(prompt, &ExtraSchemes::default(), &home)));
+        for what in [Protected::Link, Protected::Statistics] {
+            pages.push((status(code), password(what, prompt, &ExtraSchemes::default(), &home)));
+        }
     }
     pages
 }
@@ -342,8 +384,14 @@ fn t62_policies_word_for_word() {
     assert_eq!(more(error(StatusCode::NOT_FOUND)), "form-action 'self'");
     let extra = ExtraSchemes::new(vec!["sip".to_owned(), "app".to_owned()]).expect("schemes");
     let form = "form-action 'self' https: http: mailto: tel: sms:";
-    assert_eq!(more(password(PasswordPrompt::First, &ExtraSchemes::default(), &home())), form);
-    assert_eq!(more(password(PasswordPrompt::First, &extra, &home())), format!("{form} sip: app:"));
+    assert_eq!(
+        more(password(Protected::Link, PasswordPrompt::First, &ExtraSchemes::default(), &home())),
+        form
+    );
+    assert_eq!(
+        more(password(Protected::Link, PasswordPrompt::First, &extra, &home())),
+        format!("{form} sip: app:")
+    );
     let options = link("T", "sip:a@b.test", LinkType::Url);
     assert_eq!(more(confirm(&options, StatusCode::OK, &extra, &home())), format!("{form} sip: app:"));
     let frames = [
@@ -473,7 +521,7 @@ fn a_password_form_is_one_field_that_posts_here() {
         (PasswordPrompt::Busy, "again in a moment", Some("5")),
     ];
     for (prompt, says, retry) in rows {
-        let response = password(prompt, &ExtraSchemes::default(), &home());
+        let response = password(Protected::Link, prompt, &ExtraSchemes::default(), &home());
         let after = response.headers().get("retry-after").map(|value| value.to_str().expect("ASCII"));
         assert_eq!(after, retry, "{prompt:?}");
         let html = text(response);

@@ -37,6 +37,7 @@ static NOTICES: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
 #[derive(Clone, Copy)]
 enum Notice {
     NotFound,
+    NoShare,
     Gone,
     Robot,
     ForeignForm,
@@ -53,8 +54,9 @@ enum Notice {
 
 impl Notice {
     /// In declaration order: [`NOTICES`] is indexed by `Notice as usize`.
-    const ALL: [Notice; 13] = [
+    const ALL: [Notice; 14] = [
         Notice::NotFound,
+        Notice::NoShare,
         Notice::Gone,
         Notice::Robot,
         Notice::ForeignForm,
@@ -70,10 +72,15 @@ impl Notice {
     ];
 }
 
-/// Returns the page for an error status. The page of 403 is for robots; [`foreign_form`] has a page of its
-/// own.
+/// Returns the page for an error status. The page of 403 is for robots; [`foreign_form`] and [`no_share`] have
+/// pages of their own.
 pub fn error(status: StatusCode) -> Response<Full<Bytes>> {
     respond(status, NOTICES[notice(status) as usize].clone(), POLICY.clone())
+}
+
+/// Returns the page of a share that has ended or never was: 404. It does not say which, and is the same for all.
+pub fn no_share() -> Response<Full<Bytes>> {
+    respond(StatusCode::NOT_FOUND, NOTICES[Notice::NoShare as usize].clone(), POLICY.clone())
 }
 
 /// Like [`error`], with the domain of the link.

@@ -1,4 +1,4 @@
-//! The page that asks for a link's password. It shows nothing of the link but its domain, not even its title: a
+//! The page that asks for the password of a link, or of a share of statistics. It shows nothing of the link but its domain, not even its title: a
 //! visitor without the password learns only that the link has one.
 //!
 //! The form posts to its own URL, so that code and query are kept. Two headers differ from other pages', both
@@ -48,16 +48,30 @@ pub enum PasswordPrompt {
     Busy,
 }
 
+/// What a password opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The type has the doc.
+pub enum Protected {
+    Link,
+    Statistics,
+}
+
 #[derive(Template)]
 #[template(path = "password.html")]
 struct Form<'a> {
+    what: Protected,
     prompt: PasswordPrompt,
     home: &'a DomainHome,
 }
 
 /// Returns the page: 200 for the first, 403 for a wrong password, 429 and 503 with `Retry-After` if the
 /// password was not checked. `schemes` are those of the configuration.
-pub fn password(prompt: PasswordPrompt, schemes: &ExtraSchemes, home: &DomainHome) -> Response<Full<Bytes>> {
+pub fn password(
+    what: Protected,
+    prompt: PasswordPrompt,
+    schemes: &ExtraSchemes,
+    home: &DomainHome,
+) -> Response<Full<Bytes>> {
     let (status, retry) = match prompt {
         PasswordPrompt::First => (StatusCode::OK, None),
         PasswordPrompt::Wrong => (StatusCode::FORBIDDEN, None),
@@ -66,7 +80,7 @@ pub fn password(prompt: PasswordPrompt, schemes: &ExtraSchemes, home: &DomainHom
         }
         PasswordPrompt::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_SECONDS)),
     };
-    let mut response = page(status, &Form { prompt, home }, policy(&form_action(schemes)));
+    let mut response = page(status, &Form { what, prompt, home }, policy(&form_action(schemes)));
     let headers = response.headers_mut();
     // Replaces `no-referrer`, which every other page has; see the head of this file.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));

@@ -1,5 +1,5 @@
-//! The page of a share of statistics: the clicks of a link or tag, as tables. It has no script and no chart, and shows
-//! nothing else of the link or tag.
+//! The page of a share of statistics: the clicks of a link or tag, as tables with bars. It has no script, and shows
+//! nothing else of the link or tag but its title or name.
 
 use askama::Template;
 use bytes::Bytes;
@@ -8,10 +8,12 @@ use hyper::{Response, StatusCode};
 use jiff::Timestamp as Instant;
 
 use super::layout::{POLICY, page};
+use crate::analytics::query::answer::AnswerRow;
 use crate::analytics::query::calendar::Granularity;
 use crate::analytics::query::facet::{Facet, FacetKey};
 use crate::analytics::query::totals::ClickTotals;
-use crate::core::{AnalyticsView, SharedStatistics, link_of_row};
+use crate::analytics::values::UtmName;
+use crate::core::{AnalyticsView, SharedStatistics, SharedTitle, link_of_row};
 
 /// A period that the page offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +28,12 @@ pub struct ShownPeriod {
 #[derive(Template)]
 #[template(path = "statistics.html")]
 struct StatisticsPage<'a> {
-    title: &'a str,
+    title: &'a SharedTitle,
     total: ClickTotals,
     from: String,
     to: String,
     zone: &'a str,
+    is_zone_unknown: bool,
     unattributed: Option<u64>,
     has_statistics: bool,
     periods: &'a [ShownPeriod],
@@ -45,10 +48,16 @@ struct ShownTable {
 struct ShownRow {
     name: String,
     totals: ClickTotals,
+    /// The length of the bar, in percent of the longest of the table.
+    bar: u64,
 }
 
-/// Returns the page.
-pub fn statistics(statistics: &SharedStatistics, periods: &[ShownPeriod]) -> Response<Full<Bytes>> {
+/// Returns the page. `is_zone_unknown`: the address names a time zone that does not exist.
+pub fn statistics(
+    statistics: &SharedStatistics,
+    periods: &[ShownPeriod],
+    is_zone_unknown: bool,
+) -> Response<Full<Bytes>> {
     let SharedStatistics { title, tables } = statistics;
     let Some(first) = tables.first() else {
         // The first table is the one by time, which every page has.
@@ -61,6 +70,7 @@ pub fn statistics(statistics: &SharedStatistics, periods: &[ShownPeriod]) -> Res
         // The end is no part of the time: its last moment is.
         to: time(first, first.span.to - 1, "%Y-%m-%d"),
         zone: first.zone.iana_name().unwrap_or("UTC"),
+        is_zone_unknown,
         unattributed: first.unattributed.filter(|clicks| *clicks > 0),
         has_statistics: first.has_statistics,
         periods,
@@ -70,26 +80,38 @@ pub fn statistics(statistics: &SharedStatistics, periods: &[ShownPeriod]) -> Res
 }
 
 impl ShownTable {
-    /// Returns a table, `None` for one that has only clicks without a value.
+    /// Returns a table, `None` for one that has only clicks without a value. Rows by time begin at the first click.
     fn of(view: &AnalyticsView) -> Option<ShownTable> {
         let facet = *view.by.first()?;
-        let key_of = |row: &crate::analytics::query::answer::AnswerRow| row.keys.first().cloned();
+        let key_of = |row: &AnswerRow| row.keys.first().cloned();
         let rows = &view.rows;
         if rows.rows.iter().all(|row| key_of(row).is_none_or(|key| key == FacetKey::None)) {
             return None;
         }
-        let named = |row| Some(ShownRow { name: name_of(view, &key_of(row)?), totals: row.totals });
-        let mut shown: Vec<ShownRow> = rows.rows.iter().filter_map(named).collect();
+        let named = |row| Some((name_of(view, facet, &key_of(row)?), row.totals));
+        // Years of zeros would hide the rows that say something.
+        let is_before = |row: &&AnswerRow| facet == Facet::Time && row.totals.clicks == 0;
+        let mut shown: Vec<_> = rows.rows.iter().skip_while(is_before).filter_map(named).collect();
         if rows.other.clicks > 0 {
-            shown.push(ShownRow { name: "all others".to_owned(), totals: rows.other });
+            shown.push(("all others".to_owned(), rows.other));
         }
-        Some(ShownTable { name: heading(facet), rows: shown })
+        let most = shown.iter().map(|(_, totals)| totals.clicks).max()?.max(1);
+        // Rounded up: a single click has a bar that can be seen.
+        let bar = |clicks: u64| clicks.saturating_mul(100).div_ceil(most);
+        let rows = shown.into_iter().map(|(name, totals)| ShownRow { name, totals, bar: bar(totals.clicks) });
+        Some(ShownTable { name: heading(facet, view.granularity), rows: rows.collect() })
     }
 }
 
-fn heading(facet: Facet) -> &'static str {
+fn heading(facet: Facet, granularity: Granularity) -> &'static str {
     match facet {
-        Facet::Time => "Time",
+        Facet::Time => match granularity {
+            Granularity::Quarter => "15 minutes from",
+            Granularity::Hour => "Hour from",
+            Granularity::Day => "Day",
+            Granularity::Week => "Week from",
+            Granularity::Month => "Month",
+        },
         Facet::Link => "Link",
         Facet::Referrer => "From the site",
         Facet::Country => "Country",
@@ -97,15 +119,24 @@ fn heading(facet: Facet) -> &'static str {
         Facet::Browser => "Browser",
         Facet::Os => "System",
         Facet::Language => "Language",
-        Facet::Trigger => "By",
-        // Others are on no page, except the two campaign parameters, whose names are known to people who set them.
+        Facet::Trigger => "Link or QR code",
+        Facet::Utm(UtmName::Source) => "Source (utm_source)",
+        Facet::Utm(UtmName::Campaign) => "Campaign (utm_campaign)",
+        // On no page.
         other => other.name(),
     }
 }
 
-fn name_of(view: &AnalyticsView, key: &FacetKey) -> String {
+fn name_of(view: &AnalyticsView, facet: Facet, key: &FacetKey) -> String {
     match key {
-        FacetKey::None => "none".to_owned(),
+        FacetKey::None => match facet {
+            // Apps send no referrer, and neither do many sites.
+            Facet::Referrer => "direct or unknown",
+            // Most links have no parameter: nothing is missing.
+            Facet::Utm(_) => "none",
+            _ => "unknown",
+        }
+        .to_owned(),
         FacetKey::Time(millis) => {
             let format = match view.granularity {
                 Granularity::Quarter | Granularity::Hour => "%Y-%m-%d %H:%M",
@@ -118,10 +149,21 @@ fn name_of(view: &AnalyticsView, key: &FacetKey) -> String {
             let url = link_of_row(row).and_then(|id| view.links.get(&id));
             url.map_or_else(|| "a deleted link".to_owned(), ToString::to_string)
         }
+        FacetKey::Text(text) if facet == Facet::Trigger => trigger(text).to_owned(),
         FacetKey::Text(text) => text.to_string(),
         FacetKey::Other | FacetKey::Tags(_) | FacetKey::Number(_) | FacetKey::HourOfWeek(_) => {
             key.to_string()
         }
+    }
+}
+
+/// Returns the words for a value of [`Facet::Trigger`].
+fn trigger(name: &str) -> &str {
+    match name {
+        "link" => "Link",
+        "qr" => "QR code",
+        "api" => "API",
+        other => other,
     }
 }
 
