@@ -94,12 +94,13 @@ impl Links {
             })
             .await?;
         // After the checks: a hash takes some 20 ms of a core.
-        let password = self.hash(context, draft.password).await?;
+        let (password, timezone) = (self.hash(context, draft.password).await?, draft.timezone);
         let mut made = None;
         let committed = self
             .commit_new(context, |next_id| {
                 let id = next_id();
-                let share = ClickShare { id, workspace, of, password, expires_at, created_at: context.now };
+                let created_at = context.now;
+                let share = ClickShare { id, workspace, of, password, expires_at, created_at, timezone };
                 let mut effect = Effect::default();
                 // Without the revision of the link: the share of a link that is deleted at this moment shows nothing.
                 effect.create(keys::share(id), ShareRecord::Clicks(share.clone()).encode());

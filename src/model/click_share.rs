@@ -37,6 +37,8 @@ pub struct ClickShare {
     /// From this time on, the share shows nothing.
     pub expires_at: Timestamp,
     pub created_at: Timestamp,
+    /// The name of the time zone of the page's days. `None`: UTC.
+    pub timezone: Option<Box<str>>,
 }
 
 /// A share that is to be created.
@@ -47,6 +49,8 @@ pub struct ClickShareDraft {
     pub password: Option<Password>,
     /// `None`: 30 days from now.
     pub expires_at: Option<Timestamp>,
+    /// The name of a time zone that exists. `None`: UTC.
+    pub timezone: Option<Box<str>>,
 }
 
 impl ClickShareDraft {
@@ -74,7 +78,7 @@ mod tests {
         let end = |expires_at: Option<i64>| {
             let of = SharedClicks::Link(Id::from_bits(1));
             let expires_at = expires_at.map(Timestamp::from_millis);
-            let end = ClickShareDraft { of, password: None, expires_at }.end(now);
+            let end = ClickShareDraft { of, password: None, expires_at, timezone: None }.end(now);
             end.map(Timestamp::as_millis).map_err(|error| error.to_string())
         };
         assert_eq!(end(None), Ok(2_592_001_000));

@@ -46,7 +46,8 @@ struct PageRequest {
     cookies: Vec<HeaderValue>,
     /// A place in [`PERIODS`].
     period: usize,
-    zone: TimeZone,
+    /// That of the address.
+    zone: Option<TimeZone>,
     /// Whether the address names a zone that does not exist.
     is_zone_unknown: bool,
     address: IpAddr,
@@ -66,7 +67,7 @@ impl PageRequest {
             cookies: visit.headers.get_all(COOKIE).iter().cloned().collect(),
             period: period.unwrap_or(PERIOD_DEFAULT),
             is_zone_unknown: named.is_some() && zone.is_none(),
-            zone: zone.unwrap_or(TimeZone::UTC),
+            zone,
             address: visit.address(),
         }
     }
@@ -76,8 +77,8 @@ impl PageRequest {
         let url = |interval: &str| {
             let mut query = url::form_urlencoded::Serializer::new(String::new());
             query.append_pair("share", &self.id.to_string()).append_pair("interval", interval);
-            // Not for UTC, which is the default.
-            if let Some(name) = self.zone.iana_name().filter(|_| self.zone != TimeZone::UTC) {
+            // Only if it was given: the share has one of its own.
+            if let Some(name) = self.zone.as_ref().and_then(TimeZone::iana_name) {
                 query.append_pair("timezone", name);
             }
             format!("/?{}", query.finish())
@@ -200,7 +201,9 @@ impl Visitor {
 
     async fn statistics(&self, request: &PageRequest, share: &ClickShare) -> Response<Full<Bytes>> {
         let (_, _, period) = &PERIODS[request.period];
-        match self.links.shared_statistics(share, period.clone(), request.zone.clone()).await {
+        let of_share = || share.timezone.as_deref().and_then(zone);
+        let zone = request.zone.clone().or_else(of_share).unwrap_or(TimeZone::UTC);
+        match self.links.shared_statistics(share, period.clone(), zone).await {
             Ok(statistics) => pages::statistics(&statistics, &request.periods(), request.is_zone_unknown),
             // Deleted since the share was read, or the operator keeps no details any more.
             Err(Error::NotFound(_) | Error::Rule(_)) => pages::no_share(),

@@ -86,6 +86,14 @@ fn a_page_shows_the_clicks_of_its_link_and_nothing_else() {
         html.contains("(Asia/Kolkata)") && html.contains("interval=7d&#38;timezone=Asia%2FKolkata"),
         "{html}"
     );
+    // The share may have a zone, which that of the address replaces.
+    let zoned = json!({"linkId": shown["id"], "timezone": "Asia/Kolkata"});
+    let zoned = share(&mut app.admin(), &zoned);
+    assert_eq!((text(&shared, "timezone"), text(&zoned, "timezone")), ("UTC", "Asia/Kolkata"));
+    let html = app.visitor().get(&page_of(&zoned)).text();
+    assert!(html.contains("(Asia/Kolkata)") && !html.contains("timezone="), "{html}");
+    let html = app.visitor().get(&format!("{}&timezone=UTC", page_of(&zoned))).text();
+    assert!(html.contains("(UTC)") && html.contains("interval=7d&#38;timezone=UTC"), "{html}");
     // The page has no form.
     assert_eq!(unlock(&mut app.visitor(), &page, "x").status, 405);
     // A share outlives a restart and its clicks; its id is no key.
@@ -133,6 +141,11 @@ fn a_share_ends() {
         (json!({"expiresAt": "2099-01-01"}), 422, "expiresAt: must be at most five years from now"),
         (json!({"tagId": shown["id"]}), 422, "tagId: cannot be given together with linkId"),
         (json!({"password": "********"}), 422, "password: must not be ********"),
+        (
+            json!({"timezone": "Mars"}),
+            422,
+            "timezone: must be a name of the IANA database, such as Europe/Berlin or Asia/Kolkata",
+        ),
         (json!({"linkId": null}), 400, "linkId: is required, or tagId"),
         (json!({"linkId": "x"}), 404, "link not found"),
         (json!({"linkId": null, "tagId": "00000000000000000000"}), 404, "tag not found"),

@@ -16,7 +16,7 @@ pub use self::error::{ApiError, ServerError, capitalised};
 pub(crate) use self::error::{NO_ENDPOINT, wrong_method};
 #[cfg(test)]
 pub(super) use self::parse::{TEST_ID, check_parse};
-pub use self::parse::{foreign_id, instant_in, object, read, write, zone_in};
+pub use self::parse::{foreign_id, instant_in, object, read, write, zone_in, zone_of};
 pub use self::paths::{PathMatch, find};
 pub use self::reply::{Body, FromReply, JSON, Reply, show};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};

@@ -1,5 +1,6 @@
 //! [`ShareRecord`]: a share of a snapshot, or of statistics. Both have their ids in one kind of link, so they are
-//! records of one kind. The version of the record tells them apart: 1 is a share of a snapshot.
+//! records of one kind. The version of the record tells them apart: 1 is a share of a snapshot, 2 one of statistics, and
+//! 3 one of statistics with a time zone.
 
 use serde::{Deserialize, Serialize};
 
@@ -37,13 +38,20 @@ struct ClickShareV2 {
     created_at: i64,
 }
 
+/// Version 3 of the record: a share of statistics with a time zone. Others stay at version 2.
+#[derive(Serialize, Deserialize)]
+struct ClickShareV3 {
+    share: ClickShareV2,
+    timezone: Box<str>,
+}
+
 impl Stored for ShareRecord {
     fn encode(&self) -> Vec<u8> {
         let share = match self {
             ShareRecord::Snapshot(share) => return share.encode(),
             ShareRecord::Clicks(share) => share,
         };
-        let ClickShare { id, workspace, of, password, expires_at, created_at } = share;
+        let ClickShare { id, workspace, of, password, expires_at, created_at, timezone } = share;
         let stored = ClickShareV2 {
             id: id.bits(),
             workspace: workspace.0,
@@ -55,15 +63,23 @@ impl Stored for ShareRecord {
             expires_at: expires_at.as_millis(),
             created_at: created_at.as_millis(),
         };
-        write(2, &stored)
+        match timezone {
+            None => write(2, &stored),
+            Some(timezone) => write(3, &ClickShareV3 { share: stored, timezone: timezone.clone() }),
+        }
     }
 
     fn decode(bytes: &[u8]) -> Result<ShareRecord, Corrupt> {
-        let (2, rest) = version(bytes)? else {
+        let (stored, timezone) = match version(bytes)? {
+            (2, rest) => (read(rest)?, None),
+            (3, rest) => {
+                let ClickShareV3 { share, timezone } = read(rest)?;
+                (share, Some(timezone))
+            }
             // It also has the error about versions that nothing reads.
-            return Share::decode(bytes).map(ShareRecord::Snapshot);
+            _ => return Share::decode(bytes).map(ShareRecord::Snapshot),
         };
-        let ClickShareV2 { id, workspace, of, password, expires_at, created_at } = read(rest)?;
+        let ClickShareV2 { id, workspace, of, password, expires_at, created_at } = stored;
         Ok(ShareRecord::Clicks(ClickShare {
             id: Id::from_bits(id),
             workspace: WorkspaceNumber(workspace),
@@ -74,6 +90,7 @@ impl Stored for ShareRecord {
             password: password.map(PasswordHash::from_stored),
             expires_at: Timestamp::from_millis(expires_at),
             created_at: Timestamp::from_millis(created_at),
+            timezone,
         }))
     }
 }
@@ -94,7 +111,9 @@ mod tests {
             password: Some(PasswordHash::from_stored("$a".into())),
             expires_at: Timestamp::from_millis(6),
             created_at: Timestamp::from_millis(5),
+            timezone: None,
         };
+        let with_zone = ClickShare { timezone: Some("ab".into()), ..clicks.clone() };
         let of_link =
             ClickShare { of: SharedClicks::Link(Id::from_bits(9)), password: None, ..clicks.clone() };
         let of_snapshot = Share {
@@ -107,6 +126,7 @@ mod tests {
         };
         let rows = [
             (ShareRecord::Clicks(clicks), vec![2, 8, 3, 1, 7, 1, 2, b'$', b'a', 12, 10]),
+            (ShareRecord::Clicks(with_zone), vec![3, 8, 3, 1, 7, 1, 2, b'$', b'a', 12, 10, 2, b'a', b'b']),
             (ShareRecord::Clicks(of_link), vec![2, 8, 3, 0, 9, 0, 12, 10]),
             (ShareRecord::Snapshot(of_snapshot), vec![1, 8, 2, b's', b'1', 7, 0, 0, 10]),
         ];
@@ -116,7 +136,7 @@ mod tests {
             assert_eq!(ShareRecord::decode(&bytes).expect("a share").encode(), bytes);
             assert_eq!(format!("{:?}", ShareRecord::decode(&bytes).ok()), format!("{:?}", Some(share)));
         }
-        let error = ShareRecord::decode(&[3, 8]).expect_err("no version 3");
-        assert_eq!(error.to_string(), "not a record: a share of version 3, written by a newer Waypost");
+        let error = ShareRecord::decode(&[4, 8]).expect_err("no version 4");
+        assert_eq!(error.to_string(), "not a record: a share of version 4, written by a newer Waypost");
     }
 }

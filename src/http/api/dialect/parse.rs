@@ -42,7 +42,11 @@ pub fn foreign_id(body: &Object, name: &'static str) -> Result<Option<ForeignId>
 
 /// Returns the zone that a query names, UTC by default.
 pub fn zone_in(query: &Query<'_>, name: &'static str) -> Result<TimeZone, BadRequest> {
-    let Some(text) = query.text(name)? else { return Ok(TimeZone::UTC) };
+    query.text(name)?.map_or(Ok(TimeZone::UTC), |text| zone_of(text, name))
+}
+
+/// Returns the zone of a name of the IANA database. `name` is that of the field.
+pub fn zone_of(text: &str, name: &'static str) -> Result<TimeZone, BadRequest> {
     // A zone without a name stands for an unknown one.
     let found = TimeZone::get(text).ok().filter(|zone| zone.iana_name().is_some());
     let rule = "must be a name of the IANA database, such as Europe/Berlin or Asia/Kolkata";

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::formats::waypost::draft::MASK;
 use crate::http::api::dialect::{
-    BadRequest, ClickShareView, Command, RequestParts, ScopedCommand, object, write,
+    BadRequest, ClickShareView, Command, RequestParts, ScopedCommand, object, write, zone_of,
 };
 use crate::json::{AsText, Field, Mistyped, Object};
 use crate::model::Invalid;
@@ -13,9 +13,10 @@ use crate::model::id::Id;
 use crate::model::link::Password;
 
 /// The fields of a new share.
-pub(super) const NEW: &[&[&str]] = &[&["linkId", "tagId", "password", "expiresAt", "workspaceId"]];
+pub(super) const NEW: &[&[&str]] =
+    &[&["linkId", "tagId", "password", "expiresAt", "timezone", "workspaceId"]];
 
-/// Parses `POST /analytics/shares {linkId | tagId, password?, expiresAt?, workspaceId?}`.
+/// Parses `POST /analytics/shares {linkId | tagId, password?, expiresAt?, timezone?, workspaceId?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
     let password = match body.text("password")?.value() {
@@ -24,7 +25,13 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
         Some(text) => Some(Password::parse(text)?),
         None => None,
     };
-    let draft = ClickShareDraft { of: of(&body)?, password, expires_at: body.end("expiresAt")?.value() };
+    let zone = body.text("timezone")?.value().map(|text| zone_of(text, "timezone")).transpose()?;
+    let draft = ClickShareDraft {
+        of: of(&body)?,
+        password,
+        expires_at: body.end("expiresAt")?.value(),
+        timezone: zone.as_ref().and_then(|zone| zone.iana_name()).map(Into::into),
+    };
     write(request, &body, Command::ShareClicks(draft))
 }
 
@@ -51,6 +58,7 @@ pub(super) struct ClickShareJson<'a> {
     share_link: &'a str,
     password: Option<&'static str>,
     expires_at: String,
+    timezone: &'a str,
     created_at: String,
 }
 
@@ -69,6 +77,7 @@ impl<'a> ClickShareJson<'a> {
             // Whether there is a password, and nothing of it.
             password: share.password.as_ref().map(|_| MASK),
             expires_at: share.expires_at.to_string(),
+            timezone: share.timezone.as_deref().unwrap_or("UTC"),
             created_at: share.created_at.to_string(),
         }
     }
@@ -84,7 +93,7 @@ mod tests {
         let id = "000000000000000000AB";
         let share = |of: &str, expires_at: &str| {
             format!(
-                "ShareClicks(ClickShareDraft {{ of: {of}({id}), password: None, expires_at: {expires_at} }})"
+                "ShareClicks(ClickShareDraft {{ of: {of}({id}), password: None, expires_at: {expires_at}, timezone: None }})"
             )
         };
         check_parse(create, &format!(r#"{{"linkId":"{id}"}}"#), Ok(&share("Link", "None")));
@@ -94,6 +103,9 @@ mod tests {
         check_parse(create, r#"{"linkId":"a","tagId":"b"}"#, rule("tagId", both));
         let masked = format!(r#"{{"linkId":"{id}","password":"********"}}"#);
         check_parse(create, &masked, rule("password", "must not be ********"));
+        let zone = "must be a name of the IANA database, such as Europe/Berlin or Asia/Kolkata";
+        let on_mars = format!(r#"{{"linkId":"{id}","timezone":"Mars"}}"#);
+        check_parse(create, &on_mars, rule("timezone", zone));
         check_parse(create, r#"{"linkId":"a"}"#, Err(BadRequest::NotFound("link")));
         let missing = Invalid::new("linkId", "is required, or tagId");
         check_parse(create, "{}", Err(BadRequest::Mistyped(missing)));
