@@ -200,12 +200,12 @@ impl<'a> Click<'a> {
     }
 }
 
-/// Returns whether a query says that the link was opened by its QR code: `qr` or `qr=1`, as the first parameter or a
-/// later one.
+/// Returns whether a query says that the link was opened by its QR code: `qr`, `qr=1` or `qr=true`, as the first
+/// parameter or a later one.
 // Not inlined: most visits have no query, and would pay for its registers.
 #[inline(never)]
 fn is_of_qr_code(query: &str) -> bool {
-    query.split('&').any(|parameter| matches!(parameter, "qr" | "qr=1"))
+    query.split('&').any(|parameter| matches!(parameter, "qr" | "qr=1" | "qr=true"))
 }
 
 impl Visitor {
@@ -312,10 +312,10 @@ mod tests {
 
     #[test]
     fn the_query_of_a_qr_code() {
-        for query in ["qr", "qr=1", "a=b&qr=1", "qr&a"] {
+        for query in ["qr", "qr=1", "qr=true", "a=b&qr=1", "qr&a"] {
             assert!(is_of_qr_code(query), "{query}");
         }
-        for query in ["", "qr=0", "qrx", "aqr=1", "a=qr"] {
+        for query in ["", "qr=0", "qr=false", "qrx", "aqr=1", "a=qr"] {
             assert!(!is_of_qr_code(query), "{query}");
         }
     }
