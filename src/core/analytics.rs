@@ -122,6 +122,8 @@ pub struct AnalyticsView {
     pub names: FacetNames,
     /// Why some numbers are estimates. Empty if all are exact.
     pub warnings: Vec<String>,
+    /// What the server lacks for this question.
+    pub notes: Vec<String>,
 }
 
 /// The links of a question.
@@ -222,6 +224,7 @@ impl Shared {
         };
         let answered = self.computed(&question, stops)?;
         let warnings = self.estimates(now, &answered.has_other, span);
+        let notes = self.lacking(query);
         let view = |(table, mut rows): (Breakdown, Rows)| {
             if let Some(at) = table.by.iter().position(|facet| *facet == Facet::Tag) {
                 rows = by_single_tags(&rows, at, table.offset, table.limit);
@@ -239,6 +242,7 @@ impl Shared {
                 by: table.by,
                 links: self.short_urls(&rows)?,
                 warnings: warnings.clone(),
+                notes: notes.clone(),
                 rows,
                 span,
                 zone: query.zone.clone(),
@@ -249,6 +253,28 @@ impl Shared {
             })
         };
         tables.into_iter().zip(answered.breakdowns).map(view).collect()
+    }
+
+    /// Returns what the server lacks for a question about countries or places: without a source of them, an answer looks
+    /// like visits from nowhere.
+    fn lacking(&self, query: &AnalyticsQuery) -> Vec<String> {
+        let Some(details) = &self.analytics else { return Vec::new() };
+        let countries = details.countries.load();
+        let has_places = countries.as_ref().is_some_and(|countries| countries.source().has_places);
+        let has_countries = countries.is_some() || details.capture.settings().country_header.is_some();
+        let mut asked = query.by.iter().copied().chain(query.filters.iter().map(|filter| filter.facet));
+        let lacks = asked.find_map(|facet| match facet {
+            Facet::Country | Facet::Continent if !has_countries => Some(format!(
+                "{}: this server has no file or header of countries, so new clicks have none",
+                facet.name()
+            )),
+            Facet::Region | Facet::City if !has_places => Some(format!(
+                "{}: this server keeps no places, so new clicks have none (`clicks.places`)",
+                facet.name()
+            )),
+            _ => None,
+        });
+        lacks.into_iter().collect()
     }
 
     /// Returns why numbers of an answer are estimates.
@@ -308,6 +334,7 @@ impl Shared {
         let mut asked = self.links_within(workspace, &query.about)?;
         for named in &query.named {
             let filter = self.named_filter(context, named)?;
+            asked.has_statistics &= self.link_has_statistics(&filter)?;
             match links_of(&filter).filter(|_| matches!(asked.scope, LinkScope::Workspaces(_))) {
                 // Reads these links, and not those of the whole workspace.
                 Some(links) => asked.scope = LinkScope::Links(links),
@@ -370,6 +397,14 @@ impl Shared {
                 listed("campaignId", &keys::list_of_campaign(workspace, &campaign.record.id))
             }
         }
+    }
+
+    /// Returns false if a filter passes one link only, whose option turns its statistics off.
+    fn link_has_statistics(&self, filter: &FacetFilter) -> Result<bool, Error> {
+        let links = links_of(filter).unwrap_or_default();
+        let [row] = links[..] else { return Ok(true) };
+        let Some((workspace, id)) = parse_link_row(&row) else { return Ok(true) };
+        Ok(self.table.link_by_id(workspace, id)?.is_none_or(|link| link.record.options.statistics))
     }
 
     /// Returns all clicks of a link, or 0 if it does not exist any more.
@@ -449,8 +484,10 @@ impl Period {
             Period::All => first.as_millis().min(now.as_millis()).div_euclid(DAY) * DAY,
             Period::Between(from, until) => {
                 let to = until.map_or(to, Timestamp::as_millis);
+                // Also with an end: a time that has not begun is a mistake, and its answer would look like one without clicks.
+                let has_begun = from <= &now;
                 return Some(Span { from: from.as_millis(), to })
-                    .filter(|span| span.from < span.to && span.from >= 0);
+                    .filter(|span| has_begun && span.from < span.to && span.from >= 0);
             }
         };
         // A period of many years may begin before 1970, and no slot does.

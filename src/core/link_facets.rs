@@ -54,16 +54,25 @@ impl Shared {
         let (found, what) = match facet {
             Facet::Tag => (self.tag_key(workspace, text)?, "tag with this id or name"),
             Facet::Campaign => (self.campaign_key(workspace, text)?, "campaign with this id or name"),
-            // A domain of another tenant must look like a missing one, so both match nothing.
+            // A domain of another tenant is unknown, like a missing one.
             Facet::Domain => {
-                let number = self.domain_by_name(&self.directory.load(), text);
-                (Some(FacetKey::Number(number.map_or(u32::MAX, |number| number.0))), "")
+                let choice = DomainChoice::Name(text.into());
+                let found = self.domain_within_reach(context, &choice, &Viewer::of(context));
+                (found.ok().map(|domain| FacetKey::Number(domain.record.number.0)), "domain with this name")
             }
             _ => (self.link_key(context, text)?, "link with this id or code"),
         };
         let rule =
             || Invalid::new(facet.name(), format!("{text:?} is no value: this workspace has no {what}"));
         found.ok_or_else(|| Error::Rule(rule()))
+    }
+
+    /// Returns the row of a link of the acting workspace: by its id, its code, or domain and code with a slash between.
+    pub(super) fn link_named(&self, context: &Context, text: &str) -> Result<LinkRow, Error> {
+        match self.key_of_name(context, Facet::Link, text)? {
+            FacetKey::Link(row) => Ok(row),
+            _ => Err(Error::NotFound("link")),
+        }
     }
 
     fn tag_key(&self, workspace: WorkspaceNumber, text: &str) -> Result<Option<FacetKey>, Error> {

@@ -17,6 +17,17 @@ use crate::model::id::Id;
 /// Time between two events of a listener.
 const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The links whose clicks a listener gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LiveLinks {
+    /// Those of the acting workspace.
+    All,
+    /// One, by its id.
+    Link(Id),
+    /// One of the acting workspace, by its id, its code, or domain and code with a slash between.
+    Named(Box<str>),
+}
+
 /// What a listener gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LiveEvent {
@@ -51,13 +62,19 @@ impl Links {
     }
 
     /// Begins to listen to the clicks of the acting workspace or of one link. Fails with [`Error::NotFound`] if the caller
-    /// sees no such link, and with [`Error::Busy`] past the share of its tenant.
-    pub async fn listen(&self, context: &Context, link: Option<Id>) -> Result<LiveStream, Error> {
+    /// sees no such link, with [`Error::Rule`] if its workspace has none of this name, and with [`Error::Busy`] past the
+    /// share of its tenant.
+    pub async fn listen(&self, context: &Context, links: LiveLinks) -> Result<LiveStream, Error> {
         let analytics = self.details()?;
         let place = self.shared.listeners.try_acquire(&context.tenant, 1).ok_or(Error::Busy)?;
-        let scope = match link {
-            None => LiveScope::Workspace(context.workspace.number),
-            Some(id) => {
+        let scope = match links {
+            LiveLinks::All => LiveScope::Workspace(context.workspace.number),
+            LiveLinks::Named(text) => {
+                let asking = context.clone();
+                let find = move |shared: &super::shared::Shared| shared.link_named(&asking, &text);
+                LiveScope::Link(self.blocking(find).await?)
+            }
+            LiveLinks::Link(id) => {
                 let viewer = Viewer::of(context);
                 let find = move |shared: &super::shared::Shared| {
                     let owner = shared.workspace_in_sight(&viewer, id)?;

@@ -45,7 +45,7 @@ pub use self::links::import::{Import, Imported, OnConflict};
 pub use self::links::list::LINK_BYTES_MAX;
 pub use self::links::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, Sort};
 pub use self::links::stream::{LinkStream, ListRange, STREAM_BYTES_MAX};
-pub use self::live::{LiveEvent, LiveStream};
+pub use self::live::{LiveEvent, LiveLinks, LiveStream};
 pub use self::pools::cpu_pool::heavy_threads;
 pub use self::pools::loader::Resolved;
 pub use self::settings::Settings;

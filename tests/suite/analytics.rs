@@ -149,8 +149,20 @@ fn bad_questions_name_the_parameter_and_the_rule() {
     let many = vec!["DE"; 201].join(",");
     let rows = [
         ("groupBy=colour", "groupBy: must be one or two different names of total"),
-        ("groupBy=os,os", "groupBy: must be one or two different names"),
-        ("groupBy=os,device,link", "groupBy: must be one or two different names"),
+        ("groupBy=os,os", "groupBy: must be two different properties"),
+        ("groupBy=os,device,link", "groupBy: must be at most two properties"),
+        (
+            "groupBy=day",
+            "groupBy: day is no property, did you mean time? It must be one or two different names of total",
+        ),
+        ("groupBy=browsr,os", "groupBy: browsr is no property, did you mean browser?"),
+        ("from=2999-01-01", "from: must be before `to` and now"),
+        ("from=2999-01-01&to=2999-02-01", "from: must be before `to` and now"),
+        ("linkId=", "linkId: must not be empty: give an id, or leave the parameter out"),
+        ("tagId=", "tagId: must not be empty"),
+        ("campaignId=", "campaignId: must not be empty"),
+        ("link=", "link: must not be empty: give a value, or leave the parameter out"),
+        ("country=DE&country=", "country: must not be empty"),
         ("timezone=Mars", "timezone: must be a name of the IANA database"),
         ("interval=1y", "interval: must be 24h, today, 7d"),
         ("interval=7d&from=2026-01-01", "interval: must be given without `from` and `to`"),
@@ -164,7 +176,12 @@ fn bad_questions_name_the_parameter_and_the_rule() {
         ("limit=0", "limit: must be a whole number from 1 to 10000"),
         ("offset=-1", "offset: must be a whole number from 0"),
         ("country=Germany", "country: \"Germany\" is no value: it has the two letters of ISO 3166-1"),
-        ("browser=Mosaic", "browser: \"Mosaic\" is no value"),
+        ("browser=Mosaic", "browser: \"Mosaic\" is no value: it has a name that `groupBy=browser` shows"),
+        (
+            "device=phone",
+            "device: \"phone\" is no value: it has desktop, mobile, tablet, tv, console or headset",
+        ),
+        ("trigger=fax", "trigger: \"fax\" is no value: it has link or qr"),
         ("timezone=Etc/Unknown", "timezone: must be a name of the IANA database"),
         (&format!("country={many}"), "country: must have at most 200 values"),
         ("linkId=a&tagId=b", "linkId: must be the only one of"),
@@ -185,6 +202,11 @@ fn bad_questions_name_the_parameter_and_the_rule() {
             "needs `visits=misses`",
             "is no value",
             "must be one or two different names",
+            "must be two different properties",
+            "must be at most two properties",
+            "is no property",
+            "must be before `to` and now",
+            "must not be empty",
             "must have at most",
             "a name of the IANA database",
         ];
@@ -193,7 +215,10 @@ fn bad_questions_name_the_parameter_and_the_rule() {
         assert!(text(&body, "error").starts_with(error), "{question}: {body}");
     }
     for (question, what) in [
-        ("linkId=nothing", "link not found"),
+        (
+            "linkId=nothing",
+            "link not found: an id is needed here; by code, it is /api/v1/analytics?link=CODE",
+        ),
         ("linkId=0N8j3XJizQZNje4m70Rs", "link not found"),
         ("tagId=0N8j3XJizQZNje4m70Rs", "tag not found"),
         ("campaignId=nothing", "campaign not found"),

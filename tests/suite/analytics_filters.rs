@@ -73,8 +73,6 @@ fn links_are_filtered_by_what_they_have() {
         ("campaign=null".to_owned(), 6),
         ("domain=d.test".to_owned(), 4),
         ("domain=-d.test".to_owned(), 3),
-        // As in lists: a domain of another tenant and none are alike.
-        ("domain=unheard-of.test".to_owned(), 0),
         ("link=a".to_owned(), 1),
         ("link=a,go.test/b".to_owned(), 3),
         ("link=d.test/c&link=a".to_owned(), 5),
@@ -96,6 +94,10 @@ fn links_are_filtered_by_what_they_have() {
         ("tag=autumn", "tag: \"autumn\" is no value: this workspace has no tag with this id or name"),
         ("campaign=x", "campaign: \"x\" is no value: this workspace has no campaign with this id or name"),
         ("link=c", "link: \"c\" is no value: this workspace has no link with this id or code"),
+        (
+            "domain=unheard-of.test",
+            "domain: \"unheard-of.test\" is no value: this workspace has no domain with this name",
+        ),
         ("referrer=%22a", "referrer: has a quote that does not end, or a text behind its end"),
     ];
     for (query, rule) in rules {
@@ -143,9 +145,14 @@ fn names_of_other_workspaces_are_unknown() {
     let other = text(&made["workspace"], "id").to_owned();
     let key = new_key(&mut admin, &json!({"scopes": ["analytics.readonly"], "workspaceId": other}));
     let mut stranger = app.visitor().with_key(&key);
-    for query in
-        [format!("tag={spring}"), "campaign=sale".to_owned(), format!("link={first}"), "link=a".to_owned()]
-    {
+    let domain = "domain=d.test".to_owned();
+    for query in [
+        domain,
+        format!("tag={spring}"),
+        "campaign=sale".to_owned(),
+        format!("link={first}"),
+        "link=a".to_owned(),
+    ] {
         let (name, value) = query.split_once('=').expect("a pair");
         let answer = stranger.get(&format!("{PATH}?{query}"));
         assert_eq!(answer.status, 422, "{query}: {}", answer.text());
@@ -154,4 +161,46 @@ fn names_of_other_workspaces_are_unknown() {
         assert_eq!(answer.text(), alike, "{query}");
     }
     assert_eq!(total(&mut stranger, "domain=go.test"), 0);
+}
+
+/// A link whose statistics are off says so, however the question names it.
+#[test]
+fn the_state_of_a_link_by_its_code() {
+    let (app, _, first) = app();
+    let mut admin = app.admin();
+    let path = format!("/api/v1/links/{first}");
+    admin.patch(&path, &json!({"statistics": false})).expect(200, "statistics are off");
+    for (query, has_statistics) in [
+        (format!("linkId={first}"), false),
+        ("link=a".to_owned(), false),
+        (format!("link={first}"), false),
+        ("link=b".to_owned(), true),
+        ("link=a,b".to_owned(), true),
+        ("link=-a".to_owned(), true),
+        (String::new(), true),
+    ] {
+        assert_eq!(ask(&mut admin, &query)["statistics"], json!(has_statistics), "{query}");
+    }
+}
+
+/// Without a source of countries, rows by country look like visits from nowhere.
+#[test]
+fn missing_countries_are_a_warning() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let missing = folder.path().join("country.mmdb");
+    let app = TestApp::start_with(|config| config.clicks.country_file = Some(missing.clone()));
+    let mut admin = app.admin();
+    let no_countries = "this server has no file or header of countries, so new clicks have none";
+    let no_places = "this server keeps no places, so new clicks have none (`clicks.places`)";
+    for (query, want) in [
+        ("groupBy=country", json!([format!("country: {no_countries}")])),
+        ("groupBy=os&continent=EU", json!([format!("continent: {no_countries}")])),
+        ("groupBy=time,city", json!([format!("city: {no_places}")])),
+        ("groupBy=os", Value::Null),
+    ] {
+        let answer = ask(&mut admin, query);
+        assert_eq!((&answer["warnings"], &answer["isEstimate"]), (&want, &json!(false)), "{query}");
+    }
+    let app = TestApp::start_with(|config| config.clicks.country_header = Some("CF-IPCountry".to_owned()));
+    assert_eq!(ask(&mut app.admin(), "groupBy=country")["warnings"], Value::Null);
 }

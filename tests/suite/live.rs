@@ -100,7 +100,8 @@ fn clicks_are_heard_within_seconds() {
     link(&mut admin, "b");
     let mut all = Listener::open(&app, KEY, "");
     let mut one = Listener::open(&app, KEY, &format!("?linkId={first}"));
-    for listener in [&mut all, &mut one] {
+    let mut named = Listener::open(&app, KEY, "?link=a");
+    for listener in [&mut all, &mut one, &mut named] {
         assert_eq!(listener.status(), 200);
         assert!(listener.seen.to_lowercase().contains("\r\ncontent-type: text/event-stream\r\n"));
         let (name, data) = listener.event().expect("the minutes");
@@ -119,6 +120,7 @@ fn clicks_are_heard_within_seconds() {
     app.visitor().send("GET", "/a", &[("user-agent", "Googlebot/2.1")], None);
     all.hears(5);
     one.hears(3);
+    named.hears(3);
     // Also without clicks, an event comes every second.
     let begun = Instant::now();
     for _ in 0..2 {
@@ -223,8 +225,21 @@ fn what_cannot_be_heard_is_an_error() {
         assert_eq!(Listener::open(&app, KEY, query).status(), status, "{query}");
     }
     assert_eq!(Listener::open(&app, "wp_wrong", "").status(), 401);
-    let rule = "linkId: needs `Accept: text/event-stream` over HTTP/1.1 or later";
-    admin.get(&format!("{LIVE}?linkId={id}")).refuses(422, rule, "no stream");
+    for (name, value) in [("linkId", id.as_str()), ("link", "a")] {
+        let rule = format!("{name}: needs `Accept: text/event-stream` over HTTP/1.1 or later");
+        admin.get(&format!("{LIVE}?{name}={value}")).refuses(422, &rule, "no stream");
+    }
+    // What the stream cannot apply would look like applied.
+    for name in ["tagId", "campaignId", "tag", "country", "device", "visits"] {
+        let rule = format!(
+            "{name}: is no filter of live clicks: they are those of the workspace, or of one link with `linkId` or `link`"
+        );
+        admin.get(&format!("{LIVE}?{name}=x")).refuses(422, &rule, name);
+        assert_eq!(Listener::open(&app, KEY, &format!("?{name}=x")).status(), 422, "{name}");
+    }
+    for query in ["?link=", "?linkId=", "?link=nothing"] {
+        assert_eq!(Listener::open(&app, KEY, query).status(), 422, "{query}");
+    }
     // HTTP/1.0 has no chunks.
     let old = format!(
         "GET {LIVE} HTTP/1.0\r\nHost: {HOST}\r\nAuthorization: Bearer {KEY}\r\nAccept: text/event-stream\r\n\r\n"

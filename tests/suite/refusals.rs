@@ -282,7 +282,7 @@ fn unknown_methods_and_paths() {
     }
     // A code in place of an id.
     for (method, path) in [("GET", ""), ("DELETE", ""), ("GET", "/explain"), ("GET", "/deliveries")] {
-        let why = "link not found: this path takes an id; by code, it is /api/v1/links/by-code/CODE";
+        let why = "link not found: an id is needed here; by code, it is /api/v1/links/by-code/CODE";
         admin.send(method, &format!("/api/v1/links/promo{path}"), &[], None).refuses(404, why, path);
     }
 }

@@ -56,6 +56,11 @@ impl ClassField {
         }
     }
 
+    /// Returns all names, in the order of their numbers.
+    pub fn names(self) -> Vec<&'static str> {
+        (1..=self.mask()).filter_map(|number| self.name_of(number)).collect()
+    }
+
     /// Returns the name of a number, `None` if it has none: 0, and those of later versions.
     pub fn name_of(self, number: u16) -> Option<&'static str> {
         CLASSES.rows.iter().find(|row| row.field == self && row.number == number).map(|row| row.name)

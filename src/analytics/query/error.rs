@@ -1,5 +1,7 @@
 //! [`QueryError`]: why a question has no answer.
 
+use std::borrow::Cow;
+
 use crate::analytics::part::error::PartError;
 
 /// Why a question has no answer.
@@ -16,7 +18,7 @@ pub enum QueryError {
         /// The value.
         value: String,
         /// What values are.
-        rule: &'static str,
+        rule: Cow<'static, str>,
     },
     /// The part at this place of the source cannot be read. If the part is damaged, the caller sets it aside.
     #[error("part {0}: {1}")]

@@ -1,5 +1,6 @@
 //! [`Facet`]: what a question can group and filter by, and [`FacetKey`]: a value of it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::continents;
@@ -161,8 +162,8 @@ impl Facet {
     }
 
     /// Returns the key of a text, and what texts the facet has.
-    fn parse(self, text: &str) -> (Option<FacetKey>, &'static str) {
-        match self {
+    fn parse(self, text: &str) -> (Option<FacetKey>, Cow<'static, str>) {
+        let (key, rule) = match self {
             Facet::Time => (None, "the span of a question limits its time"),
             // Their names are in the table, which is not of this part.
             Facet::Link | Facet::Tag | Facet::Campaign | Facet::Domain => {
@@ -173,10 +174,9 @@ impl Facet {
             Facet::Continent => {
                 (continents::continent(text).map(FacetKey::text), "AF, AN, AS, EU, NA, OC or SA")
             }
-            Facet::Device | Facet::Browser | Facet::Os => {
-                (self.class_key(text), "a name that answers contain")
-            }
-            Facet::Trigger => (trigger(text), "link, qr or api"),
+            Facet::Device | Facet::Browser | Facet::Os => return self.class_key(text),
+            // No visit is of a call of the API so far, so the rule does not name it.
+            Facet::Trigger => (trigger(text), "link or qr"),
             Facet::Rule | Facet::Variant => (choice(text), "a number from 1 to 65535"),
             Facet::HourOfWeek => {
                 let hour = text.parse().ok().filter(|hour| *hour < HOURS_OF_WEEK);
@@ -187,15 +187,26 @@ impl Facet {
             Facet::Region | Facet::City | Facet::Agent | Facet::Utm(_) | Facet::Path => {
                 (Some(FacetKey::text(text)), "")
             }
-        }
+        };
+        (key, rule.into())
     }
 
-    fn class_key(self, text: &str) -> Option<FacetKey> {
-        let field = self.class()?;
+    /// Returns the key of a class of persons, and the names of all classes, or where they are if they are many.
+    fn class_key(self, text: &str) -> (Option<FacetKey>, Cow<'static, str>) {
+        let Some(field) = self.class() else { return (None, "".into()) };
         // Spelt as in answers, since a filter compares keys.
-        field.number_of(text).and_then(|number| field.name_of(number)).map(FacetKey::text)
+        let key = field.number_of(text).and_then(|number| field.name_of(number)).map(FacetKey::text);
+        let names = field.names();
+        let rule = match &names[..] {
+            [first @ .., last] if names.len() <= NAMES_MAX => format!("{} or {last}", first.join(", ")),
+            _ => format!("a name that `groupBy={}` shows", self.name()),
+        };
+        (key, rule.into())
     }
 }
+
+/// Most names of classes that an error lists.
+const NAMES_MAX: usize = 20;
 
 /// Hours of a week.
 const HOURS_OF_WEEK: u8 = 7 * 24;

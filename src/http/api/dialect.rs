@@ -32,8 +32,8 @@ pub use crate::analytics::values::UtmName;
 pub use crate::core::{
     ANALYTICS_ROWS_MAX, About, AnalyticsQuery, AnalyticsView, Bulk, BulkView, CampaignPage, CampaignView,
     ClickShareView, Created, Cursor, DomainView, FailedRow, ImportView, KeyView, LIMIT_DEFAULT, LIMIT_MAX,
-    LinkQuery, LinkView, ListRange, LiveEvent, NamedFilter, Page, Paging, Period, ROWS_MAX, Rendered,
-    ShareView, SnapshotView, Sort, WebhookSecretView, WorkspaceView, link_of_row,
+    LinkQuery, LinkView, ListRange, LiveEvent, LiveLinks, NamedFilter, Page, Paging, Period, ROWS_MAX,
+    Rendered, ShareView, SnapshotView, Sort, WebhookSecretView, WorkspaceView, link_of_row,
 };
 pub use crate::visit::explain::{ExplainRequest, ExplainedRule, Explanation};
 
@@ -240,8 +240,8 @@ pub enum Command {
     ClickShares,
     RevokeClickShare(Id),
     LiveMinutes,
-    /// The clicks of this moment, of the acting workspace or of a link. Its response is a stream and not a [`Reply`].
-    Listen(Option<Id>, LiveFormat),
+    /// The clicks of this moment. Its response is a stream and not a [`Reply`].
+    Listen(LiveLinks, LiveFormat),
     Render {
         text: Box<str>,
         contact: Option<ForeignId>,
@@ -322,15 +322,15 @@ pub(crate) type NamedDomain = Option<Option<Box<str>>>;
 impl Command {
     /// Returns the command for a client that takes no stream. Fails if there is none.
     pub(crate) fn without_stream(self) -> Result<Command, BadRequest> {
-        match self {
-            Command::Listen(None, _) => Ok(Command::LiveMinutes),
-            Command::Listen(Some(_), _) => {
-                // The minutes of a link are counted while somebody listens.
-                let rule = "needs `Accept: text/event-stream` over HTTP/1.1 or later";
-                Err(BadRequest::Rule(Invalid::new("linkId", rule)))
-            }
-            other => Ok(other),
-        }
+        let name = match self {
+            Command::Listen(LiveLinks::All, _) => return Ok(Command::LiveMinutes),
+            Command::Listen(LiveLinks::Link(_), _) => "linkId",
+            Command::Listen(LiveLinks::Named(_), _) => "link",
+            other => return Ok(other),
+        };
+        // The minutes of a link are counted while somebody listens.
+        let rule = "needs `Accept: text/event-stream` over HTTP/1.1 or later";
+        Err(BadRequest::Rule(Invalid::new(name, rule)))
     }
 
     /// Returns whether the command concerns what a company has, and so needs no workspace.

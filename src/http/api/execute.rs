@@ -60,7 +60,7 @@ impl Answered {
             Answered::Reply(reply) => reply,
             Answered::List(payload) => return Ok(Payload { warnings: warnings.to_vec(), ..payload }),
         };
-        let warnings = [reply.warnings(), warnings].concat();
+        let warnings = [&reply.warnings()[..], warnings].concat();
         let Some(body) = (endpoint.reply)(&reply) else {
             tracing::error!(
                 template = endpoint.template,

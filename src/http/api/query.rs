@@ -42,6 +42,16 @@ impl<'a> Query<'a> {
         Ok(value.map(|value| &**value).filter(|value| !value.is_empty()))
     }
 
+    /// Returns whether the query has this name, with any value.
+    pub fn has(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(key, _)| key == name)
+    }
+
+    /// Returns whether the query has this name without a value.
+    pub fn is_blank(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(key, value)| key == name && value.is_empty())
+    }
+
     /// Returns all values of this name that are not empty.
     pub fn all(&self, name: &'static str) -> Vec<&str> {
         self.known.borrow_mut().push(name);
@@ -80,6 +90,10 @@ mod tests {
         assert_eq!(query.text("b"), Ok(Some("x y z")));
         assert_eq!(query.text("c"), Ok(None));
         assert_eq!(query.text("zz"), Ok(None));
+        assert_eq!(
+            ["a", "c", "zz"].map(|name| (query.has(name), query.is_blank(name))),
+            [(true, false), (true, true), (false, false)]
+        );
         assert_eq!((query.all("d"), query.all("c"), query.all("zz")), (vec!["1", "2"], vec![], vec![]));
         assert_eq!(query.text("d").map_err(|e| e.0.to_string()), Err("d: must be given once".to_owned()));
         assert_eq!(number("a"), Ok(Some(1)));

@@ -103,6 +103,7 @@ fn statistics_page(title: SharedTitle, referrer: &str) -> Response<Full<Bytes>> 
         links: BTreeMap::new(),
         names: BTreeMap::new(),
         warnings: Vec::new(),
+        notes: Vec::new(),
     };
     let row = |key, clicks| AnswerRow {
         keys: vec![key],

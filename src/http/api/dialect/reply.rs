@@ -97,11 +97,11 @@ from_reply!([Company], Reply::Companies(all) => all.as_slice());
 from_reply!(Id, Reply::LinkDeleted(id) => id);
 
 impl Reply {
-    /// Returns why numbers of the reply are estimates.
-    pub(crate) fn warnings(&self) -> &[String] {
+    /// Returns why numbers of the reply are estimates, and what the server lacks for it.
+    pub(crate) fn warnings(&self) -> Vec<String> {
         match self {
-            Reply::Analytics(view, _) => &view.warnings,
-            _ => &[],
+            Reply::Analytics(view, _) => [&view.warnings[..], &view.notes].concat(),
+            _ => Vec::new(),
         }
     }
 }

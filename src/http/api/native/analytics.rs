@@ -7,15 +7,16 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::filters::{breaks, filters};
+use super::filters::{breaks, filled, filters};
 use crate::clock::Timestamp;
+use crate::formats::waypost::known::likely;
 use crate::http::api::dialect::{
     ANALYTICS_ROWS_MAX, About, AnalyticsFormat, AnalyticsQuery, AnalyticsView, AnswerRow, BadRequest, Body,
     ClickTotals, Command, Facet, FacetKey, Granularity, Period, RequestParts, Rows, ScopedCommand, UtmName,
     Visits, instant_in, link_of_row, push_field, read, zone_in,
 };
 use crate::http::api::query::Query;
-use crate::json::AsText;
+use crate::json::{AsText, looks_like_a_field};
 use crate::model::Invalid;
 use crate::model::id::ForeignId;
 
@@ -174,15 +175,56 @@ fn facets(query: &Query<'_>) -> Result<Vec<Facet>, BadRequest> {
     let Some(text) = query.text("groupBy")? else { return Ok(Vec::new()) };
     // `total` is the answer without groups, so it adds none.
     let names: Vec<_> = text.split(',').map(str::trim).filter(|name| *name != "total").collect();
-    let facets: Option<Vec<_>> = names.iter().map(|name| Facet::of_name(name)).collect();
-    let is_twice = |facets: &[Facet]| facets.len() > 2 || (facets.len() == 2 && facets[0] == facets[1]);
-    facets.filter(|facets| !is_twice(facets)).ok_or_else(|| {
-        let known: Vec<_> = std::iter::once("total").chain(Facet::all().map(Facet::name)).collect();
-        breaks("groupBy", format!("must be one or two different names of {}", listed(&known)))
-    })
+    let facet = |name: &&str| Facet::of_name(name).ok_or_else(|| unknown_facet(name));
+    let facets: Vec<_> = names.iter().map(facet).collect::<Result<_, _>>()?;
+    match facets[..] {
+        [_, _, _, ..] => Err(breaks("groupBy", "must be at most two properties")),
+        [first, second] if first == second => Err(breaks("groupBy", "must be two different properties")),
+        _ => Ok(facets),
+    }
+}
+
+/// Words of users and of other programs for properties, in lower case.
+const SYNONYMS: &[(&str, &[&str])] = &[
+    ("hour", &["time"]),
+    ("day", &["time"]),
+    ("date", &["time"]),
+    ("week", &["time"]),
+    ("month", &["time"]),
+    ("weekday", &["hourOfWeek"]),
+    ("dayofweek", &["hourOfWeek"]),
+    ("linkid", &["link"]),
+    ("code", &["link"]),
+    ("shorturl", &["link"]),
+    ("tagid", &["tag"]),
+    ("campaignid", &["campaign"]),
+    ("countrycode", &["country"]),
+    ("platform", &["os"]),
+    ("system", &["os"]),
+    ("bot", &["agent"]),
+    ("useragent", &["agent"]),
+    ("referer", &["referrer"]),
+    ("source", &["utmSource"]),
+    ("medium", &["utmMedium"]),
+    ("qr", &["trigger"]),
+];
+
+/// Returns the error of a name that no property has, with the one that it likely means.
+fn unknown_facet(name: &str) -> BadRequest {
+    let known: Vec<_> = std::iter::once("total").chain(Facet::all().map(Facet::name)).collect();
+    // Any other text may be a secret at the wrong place.
+    let meant = Some(name).filter(|name| looks_like_a_field(name)).and_then(|name| {
+        let meant = likely(name, &[&known], SYNONYMS)?;
+        Some(format!("{name} is no property, did you mean {meant}? It "))
+    });
+    let hint = meant.unwrap_or_default();
+    breaks("groupBy", format!("{hint}must be one or two different names of {}", listed(&known)))
 }
 
 fn about(query: &Query<'_>) -> Result<About, BadRequest> {
+    for name in ["linkId", "tagId", "campaignId"] {
+        filled(query, name, "an id")?;
+    }
     let link = query.text("linkId")?;
     let tag = query.text("tagId")?;
     let campaign = query.text("campaignId")?;
@@ -190,7 +232,10 @@ fn about(query: &Query<'_>) -> Result<About, BadRequest> {
     let id = |text: &str, what| text.parse().map_err(|_| BadRequest::NotFound(what));
     match (link, tag, campaign) {
         (None, None, None) => Ok(About::Workspace),
-        (Some(link), None, None) => Ok(About::Link(id(link, "link")?)),
+        (Some(link), None, None) => {
+            let by_code = |_| BadRequest::CodeForId("/api/v1/analytics?link=CODE");
+            Ok(About::Link(link.parse().map_err(by_code)?))
+        }
         (None, Some(tag), None) => Ok(About::Tag(id(tag, "tag")?)),
         (None, None, Some(campaign)) => {
             let id =
@@ -231,7 +276,7 @@ pub(super) struct AnalyticsJson<'a> {
     unattributed: Option<u64>,
     /// Whether details of new clicks are kept.
     statistics: bool,
-    previous: Option<TotalsJson>,
+    previous: Option<EarlierJson>,
     from: String,
     to: String,
     timezone: &'a str,
@@ -245,6 +290,23 @@ pub(super) struct AnalyticsJson<'a> {
 struct TotalsJson {
     clicks: u64,
     visitors: u64,
+}
+
+/// The total of the time before, and this time.
+#[derive(Serialize)]
+struct EarlierJson {
+    clicks: u64,
+    visitors: u64,
+    from: String,
+    to: String,
+}
+
+impl EarlierJson {
+    fn of(view: &AnalyticsView, totals: ClickTotals) -> EarlierJson {
+        let span = view.span.previous(&view.zone);
+        let ClickTotals { clicks, visitors } = totals;
+        EarlierJson { clicks, visitors, from: shown(view, span.from), to: shown(view, span.to) }
+    }
 }
 
 impl From<ClickTotals> for TotalsJson {
@@ -268,7 +330,7 @@ impl<'a> AnalyticsJson<'a> {
             rows: view.rows.count,
             unattributed: view.unattributed,
             statistics: view.has_statistics,
-            previous: view.rows.previous.map(TotalsJson::from),
+            previous: view.rows.previous.map(|totals| EarlierJson::of(view, totals)),
             from: shown(view, view.span.from),
             to: shown(view, view.span.to),
             // Zones without a name were rejected by `zone`.

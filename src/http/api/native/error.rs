@@ -34,7 +34,7 @@ fn words(error: &ApiError) -> (StatusCode, String) {
         | ApiError::AlreadyDeleted(what) => (StatusCode::NOT_FOUND, format!("{what} not found")),
         // The id of a link and its code look alike, and both occur in short URLs and answers.
         ApiError::BadRequest(BadRequest::CodeForId(path)) => {
-            (StatusCode::NOT_FOUND, format!("link not found: this path takes an id; by code, it is {path}"))
+            (StatusCode::NOT_FOUND, format!("link not found: an id is needed here; by code, it is {path}"))
         }
         ApiError::BadScheme(why) => fixed(StatusCode::UNAUTHORIZED, why),
         ApiError::NoKey => (StatusCode::UNAUTHORIZED, format!("the API key is missing: send it as `Authorization: Bearer KEY`; {FIRST_KEY}")),

@@ -42,6 +42,7 @@ pub(super) fn filters(query: &Query<'_>) -> Result<(Vec<FacetFilter>, Vec<NamedF
 fn lists<'a>(query: &'a Query<'_>, facet: Facet) -> Result<[Vec<FilterValue<'a>>; 2], BadRequest> {
     let name = facet.name();
     let mut lists = [Vec::new(), Vec::new()];
+    filled(query, name, "a value")?;
     for text in query.all(name) {
         // One sign for the whole list, since a mix of both has no clear meaning.
         let (excludes, text) = text.strip_prefix('-').map_or((0, text), |rest| (1, rest));
@@ -53,6 +54,15 @@ fn lists<'a>(query: &'a Query<'_>, facet: Facet) -> Result<[Vec<FilterValue<'a>>
         }
     }
     Ok(lists)
+}
+
+/// Fails if a parameter has no value. `what` is what it needs. A script whose variable is empty must not get the numbers of
+/// the whole workspace.
+pub(super) fn filled(query: &Query<'_>, name: &'static str, what: &str) -> Result<(), BadRequest> {
+    if query.is_blank(name) {
+        return Err(breaks(name, format!("must not be empty: give {what}, or leave the parameter out")));
+    }
+    Ok(())
 }
 
 /// A value as it was written.
@@ -188,6 +198,9 @@ mod tests {
         );
         // A closed set has no other values.
         assert!(super::filters(&Query::parse(Some("device=other"))).is_err());
+        for blank in ["device=", "tag=", "referrer=a.test&referrer="] {
+            assert!(super::filters(&Query::parse(Some(blank))).is_err(), "{blank}");
+        }
         let many = format!("country={}&country=DE", vec!["DE"; VALUES_MAX].join(","));
         assert!(super::filters(&Query::parse(Some(&many))).is_err());
     }

@@ -388,7 +388,7 @@ mod tests {
         check_rejected("PATCH", LINK, r#"{"isActive":null}"#, 400, "isActive: must be true or false");
         check_rejected("PATCH", LINK, r#"{"url":null}"#, 400, "url: must be a string");
         check_rejected("PATCH", LINK, r#"{"tagIds":null}"#, 400, "tagIds: must be an array of strings");
-        let by_code = "link not found: this path takes an id; by code, it is /api/v1/links/by-code/CODE";
+        let by_code = "link not found: an id is needed here; by code, it is /api/v1/links/by-code/CODE";
         check_rejected("PATCH", "/api/v1/links/x", "{}", 404, by_code);
         check_rejected("PATCH", "/api/v1/links/%00", "{}", 404, "link not found");
     }

@@ -5,16 +5,39 @@
 
 use serde::Serialize;
 
+use super::filters::{breaks, filled};
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
-    BadRequest, Command, LiveEvent, LiveMinutes, RequestParts, ScopedCommand, read,
+    BadRequest, Command, Facet, LiveEvent, LiveLinks, LiveMinutes, RequestParts, ScopedCommand, read,
 };
 use crate::json::{self, AsText};
 
 /// Parses `GET /analytics/live`.
 pub(super) fn parse(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let link = request.query.text("linkId")?.map(|id| id.parse().map_err(|_| BadRequest::NotFound("link")));
-    read(request, Command::Listen(link.transpose()?, event))
+    let query = &request.query;
+    for name in ["linkId", "link"] {
+        filled(query, name, "a link")?;
+    }
+    // A stream that ignores a filter looks like one that applies it.
+    let filters = Facet::all().filter(|facet| *facet != Facet::Link).map(Facet::name);
+    for name in filters.chain(["tagId", "campaignId", "visits"]) {
+        if query.has(name) {
+            return Err(breaks(
+                name,
+                "is no filter of live clicks: they are those of the workspace, or of one link with `linkId` or `link`",
+            ));
+        }
+    }
+    let links = match (query.text("linkId")?, query.text("link")?) {
+        (None, None) => LiveLinks::All,
+        (Some(id), None) => {
+            let by_code = |_| BadRequest::CodeForId("/api/v1/analytics/live?link=CODE");
+            LiveLinks::Link(id.parse().map_err(by_code)?)
+        }
+        (None, Some(name)) => LiveLinks::Named(name.into()),
+        (Some(_), Some(_)) => return Err(breaks("link", "must be given without `linkId`")),
+    };
+    read(request, Command::Listen(links, event))
 }
 
 /// The last hour by minutes.
@@ -75,10 +98,23 @@ mod tests {
             parse(&RequestParts { id: "", query, body: &[] }).map(|scoped| (scoped.workspace, scoped.command))
         };
         let link = "0N88vwqp0EUhFT57aXBu";
-        assert!(matches!(parsed("workspaceId=w"), Ok((Some(_), Command::Listen(None, _)))));
+        assert!(matches!(parsed("workspaceId=w"), Ok((Some(_), Command::Listen(LiveLinks::All, _)))));
         let (_, of_link) = parsed("linkId=0N88vwqp0EUhFT57aXBu").expect("a link");
-        assert!(matches!(of_link, Command::Listen(Some(id), _) if id.to_string() == link));
-        assert!(matches!(parsed("linkId=fair"), Err(BadRequest::NotFound("link"))));
+        assert!(matches!(of_link, Command::Listen(LiveLinks::Link(id), _) if id.to_string() == link));
+        assert!(matches!(parsed("linkId=fair"), Err(BadRequest::CodeForId(_))));
+        let (_, of_code) = parsed("link=go.test/fair").expect("a name");
+        assert!(matches!(of_code, Command::Listen(LiveLinks::Named(name), _) if *name == *"go.test/fair"));
+        for query in [
+            "linkId=",
+            "link=",
+            "link=a&linkId=0N88vwqp0EUhFT57aXBu",
+            "tagId=x",
+            "tag=a",
+            "country=",
+            "time=x",
+        ] {
+            assert!(matches!(parsed(query), Err(BadRequest::Rule(_))), "{query}");
+        }
         let (_, of_workspace) = parsed("").expect("no parameters");
         assert!(matches!(of_workspace.without_stream(), Ok(Command::LiveMinutes)));
         let error = of_link.without_stream().expect_err("no minutes");
