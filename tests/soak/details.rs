@@ -97,10 +97,12 @@ impl Click {
             AGENTS[self.0 / LINKS % 4].0
         );
         if referrer != "null" {
-            head += &format!("Referer: https://{referrer}/a/page\r\n");
+            head.push_str("Referer: https://");
+            head.push_str(&referrer);
+            head.push_str("/a/page\r\n");
         }
         if language != "null" {
-            head += &format!("Accept-Language: {language}-XX,{language};q=0.9\r\n");
+            head.push_str(&["Accept-Language: ", &language, "-XX,", &language, ";q=0.9\r\n"].concat());
         }
         head + "\r\n"
     }
@@ -391,6 +393,8 @@ pub(crate) fn c3_the_disk_stands_still(report: &mut Report) {
         over.store(true, Ordering::Relaxed);
         disturbed
     });
+    // An open file would keep its blocks.
+    drop(file);
     fs::remove_file(&filler).expect("removed");
     state.judge(report, &mut server, &format!("the disk is full for {full} s"), disturbed);
     let referrers = rate(&server, seconds(many), true);

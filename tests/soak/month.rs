@@ -179,7 +179,7 @@ fn merges(report: &mut Report, data: &Path, size: &Size, plain_start: Duration, 
         "C4",
         "memory with the merges over that without details",
         "<= 45 MB",
-        &format!("{grown} MB: {} and {} KB", most, plain_memory),
+        &format!("{grown} MB: {most} and {plain_memory} KB"),
         grown <= 45,
     );
     for _ in 1..STARTS {

@@ -158,7 +158,7 @@ fn patterns(planted: &[Ipv6Addr], key: Option<&[u8]>) -> Vec<Vec<u8>> {
         if let Some(secret) = secret {
             // A visitor without a User-Agent, as `DayKey::visitor` hashes it.
             let subject =
-                [[1].as_slice(), &(network as u128).wrapping_shl(64).to_be_bytes(), &[0; 8]].concat();
+                [[1].as_slice(), &u128::from(network).wrapping_shl(64).to_be_bytes(), &[0; 8]].concat();
             let hash = SipHasher13::new_with_key(&secret).hash(&subject);
             all.extend([hash.to_be_bytes().to_vec(), hash.to_le_bytes().to_vec()]);
         }
@@ -254,7 +254,10 @@ fn written(report: &mut Report, data: &Path, planted: &[Ipv6Addr]) {
     let clicks = server.client().get("/api/v1/links?search=v0").json()["links"][0]["clickCount"].as_u64();
     server.stop();
     // strace prints each byte as `\x20`.
-    let printed = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    let printed = |bytes: Vec<u8>| {
+        let bytes: Vec<_> = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+        bytes.concat()
+    };
     let searched =
         AhoCorasick::new(patterns(planted, None).into_iter().map(printed)).expect("short patterns");
     let text = fs::read(&traced).expect("a trace");

@@ -31,7 +31,9 @@ const PANELS: [Facet; 7] =
 pub(crate) fn ask(data: &Path) -> Result<(), Box<dyn Error>> {
     let disk = FsDisk::read_only(&data.join(FOLDER))?;
     let mut parts = Vec::new();
-    for name in disk.list()?.iter().filter(|name| name.ends_with(".part")) {
+    for name in
+        disk.list()?.iter().filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "part"))
+    {
         parts.push(Arc::new(ClickPart::open(disk.open(name)?)?));
     }
     let links = ranked(&parts)?;
@@ -55,7 +57,7 @@ pub(crate) fn ask(data: &Path) -> Result<(), Box<dyn Error>> {
         for _ in 0..TRIES {
             let began = cpu();
             let found = answer(&source, &question)?;
-            best = best.min((cpu() - began).as_secs_f64() * 1e3);
+            best = best.min(cpu().saturating_sub(began).as_secs_f64() * 1e3);
             clicks = found.breakdowns.first().map_or(0, |rows| rows.total.clicks);
         }
         writeln!(std::io::stdout(), "{name:34} {best:9.2} ms {clicks:12} clicks")?;

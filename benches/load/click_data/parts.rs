@@ -116,7 +116,12 @@ impl Output {
 
     /// Returns the number of parts and their bytes.
     fn sizes(&self) -> Result<(usize, u64), Box<dyn Error>> {
-        let names: Vec<_> = self.disk.list()?.into_iter().filter(|name| name.ends_with(".part")).collect();
+        let names: Vec<_> = self
+            .disk
+            .list()?
+            .into_iter()
+            .filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "part"))
+            .collect();
         let mut bytes = 0;
         for name in &names {
             bytes += self.disk.open(name)?.size()?;

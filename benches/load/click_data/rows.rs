@@ -23,7 +23,8 @@ pub(crate) fn print(traffic: &Traffic) -> Result<(), Box<dyn Error>> {
             while done < Month::until(clicks, hour + 1) {
                 let (visit, link) = (visits.draw(), traffic.link(ranks.next()));
                 // Any second of the quarter, and another address for each.
-                let millis = i64::from(first + visit.quarter) * SLOT + (done * 7_919 % 900) as i64 * 1_000;
+                let millis =
+                    i64::from(first + visit.quarter) * SLOT + (done * 7_919 % 900).cast_signed() * 1_000;
                 let time = Timestamp::from_millis(millis).to_string();
                 let (date, clock) = (&time[..10], &time[11..19]);
                 let referrer =

@@ -121,6 +121,7 @@ impl ClickStore {
             is_stopping: AtomicBool::new(false),
             damaged: AtomicU64::new(opened.damaged),
             failed_seals: AtomicU64::new(0),
+            is_part_wanted: AtomicBool::new(false),
             is_unwritten: AtomicBool::new(false),
             threads: Mutex::default(),
         })))
@@ -176,6 +177,11 @@ impl ClickStore {
         let are_keys_free = self.0.are_keys_free.load(Ordering::Acquire);
         // `START` admits only keys that the ring knows to be unused.
         if are_keys_free { Position(self.0.durable.load(Ordering::Acquire)) } else { Position::START }
+    }
+
+    /// Asks for a part before its time: no key of the ring is free.
+    pub fn ask_for_part(&self) {
+        self.0.is_part_wanted.store(true, Ordering::Relaxed);
     }
 
     /// Returns the number of the last tick that is in a durable part: see [`Ring::behind`](super::ring::Ring::behind).

@@ -38,9 +38,12 @@ impl Sealer {
         shared.has_caught_up.store(has_caught_up, Ordering::Release);
         // Once after the start: from then on, every key of the ring may be used again.
         let is_first = has_caught_up && !shared.are_keys_free.load(Ordering::Relaxed);
-        let is_due = is_first || shared.is_full() || self.sealed.elapsed() >= SEAL_AGE;
+        let is_wanted = shared.is_part_wanted.load(Ordering::Relaxed);
+        let is_due = is_first || is_wanted || shared.is_full() || self.sealed.elapsed() >= SEAL_AGE;
         // Not at each Change: each try sorts all cells in memory.
         if is_due && self.failed.is_none_or(|at| at.elapsed() >= RETRY) {
+            // Before the part: what is asked for meanwhile may need the next one.
+            shared.is_part_wanted.store(false, Ordering::Relaxed);
             self.seal(shared);
         }
     }

@@ -64,6 +64,8 @@ pub(super) struct Shared {
     pub(super) damaged: AtomicU64,
     /// The number of tries to write cells that failed.
     pub(super) failed_seals: AtomicU64,
+    /// Whether a part is wanted before its time.
+    pub(super) is_part_wanted: AtomicBool,
     /// Whether the last try failed.
     pub(super) is_unwritten: AtomicBool,
     pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
