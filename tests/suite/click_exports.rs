@@ -251,3 +251,32 @@ fn memory_does_not_grow_with_the_clicks() {
     assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(stdout.lines().count(), 1 + (TICKS * CELLS) as usize, "{stderr}");
 }
+
+/// An import brings a deleted link back with its id, so with its details. An older export has fewer clicks than these.
+#[test]
+fn an_import_keeps_the_clicks_that_a_deleted_link_had() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, file) = (folder.path().join("data"), folder.path().join("links.jsonl"));
+    let file = file.display().to_string();
+    let server = plan(&data).start();
+    let mut admin = server.admin();
+    let link = admin.create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    let mut visitor = server.visitor();
+    visit(&mut visitor, "/a", &[]);
+    ask_until(&mut admin, "", 1);
+    let (code, _, stderr) = plan(&data).arg("export").arg("--output").arg(&file).fails();
+    assert_eq!(code, Some(0), "{stderr}");
+    visit(&mut visitor, "/a", &[]);
+    visit(&mut visitor, "/a", &[]);
+    ask_until(&mut admin, "", 3);
+    let id = text(&link, "id");
+    assert!(admin.delete(&format!("/api/v1/links/{id}")).status < 300);
+    server.stop();
+    let (code, _, stderr) = plan(&data).arg("import").arg(&file).fails();
+    assert_eq!(code, Some(0), "{stderr}");
+    let server = plan(&data).start();
+    assert_eq!(server.admin().clicks(id), 3);
+    server.stop();
+    let (code, stdout, stderr) = plan(&data).arg("verify").fails();
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+}

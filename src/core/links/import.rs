@@ -236,6 +236,8 @@ impl Import<'_> {
             return Ok(left_out);
         }
         let id = self.id(context, imported.id)?;
+        // A link that was deleted lately continues: an older export has fewer clicks than there are details.
+        let clicks = imported.clicks.max(self.links.shared.clicks_at_deletion(workspace, id)?);
         let link = Link {
             created_at: imported.created_at.unwrap_or(context.now),
             updated_at: imported.updated_at.or(imported.created_at).unwrap_or(context.now),
@@ -249,8 +251,8 @@ impl Import<'_> {
         for alias in &link.aliases {
             self.effect.put_alias(&link, alias);
         }
-        if imported.clicks > 0 {
-            self.effect.puts.push(self.links.shared.put_total(id, imported.clicks));
+        if clicks > 0 {
+            self.effect.puts.push(self.links.shared.put_total(id, clicks));
         }
         self.bytes += self.effect.puts[before..].iter().map(|put| put.bytes() + PUT_BYTES).sum::<usize>();
         if self.bytes >= CHANGE_BYTES {

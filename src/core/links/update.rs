@@ -193,6 +193,16 @@ impl Shared {
         Ok(self.table.link_by_id(owner, id)?.is_some())
     }
 
+    /// Returns the total that a link of this workspace had when it was deleted, or 0 without its tombstone.
+    pub(in crate::core) fn clicks_at_deletion(
+        &self,
+        workspace: WorkspaceNumber,
+        id: Id,
+    ) -> Result<u64, Error> {
+        let found = self.table.get::<Tombstone>(&keys::tombstone(workspace, id))?;
+        Ok(found.map_or(0, |found| found.record.clicks))
+    }
+
     /// Returns the workspace within sight where the link of this id, or its tombstone, is searched. For an id
     /// outside of the caller's sight it is the acting workspace, so that a foreign id takes as many reads as
     /// none.
