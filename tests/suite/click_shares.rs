@@ -146,7 +146,7 @@ fn a_share_ends() {
             422,
             "timezone: must be a name of the IANA database, such as Europe/Berlin or Asia/Kolkata",
         ),
-        (json!({"linkId": null}), 400, "linkId: is required, or tagId"),
+        (json!({"linkId": null}), 422, "linkId: is required, or tagId"),
         (json!({"linkId": "x"}), 404, "link not found"),
         (json!({"linkId": null, "tagId": "00000000000000000000"}), 404, "tag not found"),
     ];
