@@ -112,6 +112,22 @@ pub struct Event {
 }
 
 impl Event {
+    // Inlined, so that the compiler builds the event in the buffer.
+    #[inline(always)]
+    fn new(facts: &Facts<'_>, trigger: u32, texts: TextSpan) -> Event {
+        Event {
+            link: facts.link.bits().to_ne_bytes(),
+            workspace: facts.workspace.0,
+            address: facts.address,
+            agent: facts.agent,
+            agent_hash: facts.agent_hash,
+            trigger: u8::try_from(trigger).expect("a trigger has at most seven bits"),
+            country: facts.country,
+            language: facts.language.map(letters).unwrap_or_default(),
+            texts,
+        }
+    }
+
     /// Returns the link.
     pub fn link(&self) -> Id {
         Id::from_bits(u128::from_ne_bytes(self.link))
@@ -300,17 +316,7 @@ impl Capture {
             (None, None) => TextSpan::default(),
             (referrer, query) => self.copy_texts(&mut buffer, referrer, query),
         };
-        buffer.events.push(Event {
-            link: facts.link.bits().to_ne_bytes(),
-            workspace: facts.workspace.0,
-            address: facts.address,
-            agent: facts.agent,
-            agent_hash: facts.agent_hash,
-            trigger: u8::try_from(facts.trigger).expect("the trigger has six bits"),
-            country: facts.country,
-            language: facts.language.map(letters).unwrap_or_default(),
-            texts,
-        });
+        buffer.events.push(Event::new(facts, facts.trigger, texts));
     }
 
     /// Makes room in a full buffer, and starts a drain if it has many events. Returns false if it has as many as are
@@ -357,17 +363,8 @@ impl Capture {
         let start = u32::try_from(buffer.texts.len()).expect("at most TEXTS_MAX");
         let referrer = facts.referrer.map_or(0, |referrer| buffer.copy(referrer));
         let path = buffer.copy(path.as_bytes());
-        buffer.events.push(Event {
-            link: facts.link.bits().to_ne_bytes(),
-            workspace: facts.workspace.0,
-            address: facts.address,
-            agent: facts.agent,
-            agent_hash: facts.agent_hash,
-            trigger: u8::try_from(facts.trigger | MISS).expect("seven bits"),
-            country: facts.country,
-            language: facts.language.map(letters).unwrap_or_default(),
-            texts: TextSpan { start, referrer, query: path },
-        });
+        let texts = TextSpan { start, referrer, query: path };
+        buffer.events.push(Event::new(facts, facts.trigger | MISS, texts));
     }
 
     /// Waits until a buffer has so many events that the next drain should not wait for its time.

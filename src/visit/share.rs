@@ -17,7 +17,7 @@ use super::pages::{self, PasswordPrompt, Protected, ShownPeriod};
 use super::password;
 use super::request::{Visit, VisitResponse};
 use super::submission::{FormRejection, GET_AND_HEAD, not_allowed, rejection};
-use super::unlock::PasswordGuess;
+use super::unlock::{PasswordGuess, accepted};
 use super::visitor::Visitor;
 use crate::core::{Error, Period};
 use crate::model::click_share::ClickShare;
@@ -169,14 +169,9 @@ impl Visitor {
         F: Future<Output = Result<Bytes, StatusCode>> + Send,
     {
         let Some(hash) = &share.password else { return not_allowed(GET_AND_HEAD) };
-        match rejection {
-            None => {}
-            Some(FormRejection::Foreign) => return pages::foreign_form(),
-            Some(FormRejection::NoForm) => return pages::error(StatusCode::UNSUPPORTED_MEDIA_TYPE),
-        }
-        let form = match form.await {
+        let form = match accepted(rejection, form).await {
             Ok(form) => form,
-            Err(status) => return pages::error(status),
+            Err(response) => return response,
         };
         let guess = PasswordGuess { id: share.id, hash, address: request.address };
         let check = |password| self.links.is_share_password(share, password);

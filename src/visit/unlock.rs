@@ -39,6 +39,21 @@ pub(super) struct PasswordGuess<'a> {
     pub(super) address: IpAddr,
 }
 
+/// Reads a form that was not rejected. Otherwise returns the response, without a poll of `form`.
+pub(super) async fn accepted<F>(
+    rejection: Option<FormRejection>,
+    form: F,
+) -> Result<Bytes, Response<Full<Bytes>>>
+where
+    F: Future<Output = Result<Bytes, StatusCode>> + Send,
+{
+    match rejection {
+        None => form.await.map_err(pages::error),
+        Some(FormRejection::Foreign) => Err(pages::foreign_form()),
+        Some(FormRejection::NoForm) => Err(pages::error(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
+    }
+}
+
 impl Visitor {
     /// Checks the password that a visitor sends to the link `entry`, and follows the link. `form` reads the
     /// body. It is polled only if the form may open the link.
@@ -65,14 +80,9 @@ impl Visitor {
             Verdict::Destination { .. } => {}
             other => return self.render(other, &evaluation, &domain),
         }
-        match rejection {
-            None => {}
-            Some(FormRejection::Foreign) => return pages::foreign_form(),
-            Some(FormRejection::NoForm) => return pages::error(StatusCode::UNSUPPORTED_MEDIA_TYPE),
-        }
-        let form = match form.await {
+        let form = match accepted(rejection, form).await {
             Ok(form) => form,
-            Err(status) => return pages::error(status),
+            Err(response) => return response,
         };
         let home = home_of(&domain, &self.links);
         let prompt = |why| pages::password(Protected::Link, why, self.links.schemes(), &home);
