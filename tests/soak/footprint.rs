@@ -7,7 +7,6 @@ use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 use crate::Report;
 use crate::client::Client;
 use crate::load::hammer;
-use crate::server::{KEY, Plan, Server};
+use crate::server::{Plan, Server, import_lines};
 
 const MB: u64 = 1_000_000;
 const MIB: u64 = 1 << 20;
@@ -61,16 +60,7 @@ fn import(data: &Path, links: usize) {
         writeln!(file, "{line}").expect("written");
     }
     file.flush().expect("written");
-    let ended = Command::new(env!("CARGO_BIN_EXE_waypost"))
-        .env_clear()
-        .env("WAYPOST_DATA_DIR", data)
-        .env("WAYPOST_PUBLIC_URL", "http://go.test")
-        .env("WAYPOST_ADMIN_KEY", KEY)
-        .arg("import")
-        .arg(&lines)
-        .output()
-        .expect("the binary starts");
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    import_lines(data, &lines);
     fs::remove_file(&lines).expect("removed");
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::Report;
 use crate::client::percentile;
 use crate::load::request;
-use crate::server::{KEY, Plan, Server};
+use crate::server::{Plan, Server, import_lines};
 
 /// Clients that click one after another.
 const CLIENTS: usize = 8;
@@ -61,16 +61,7 @@ fn generate(tool: &Path, data: &Path, size: &Size) -> Value {
     let file = File::create(&lines).expect("a file");
     let ran = Command::new(tool).args(["links", &links, &clicks]).stdout(file).status();
     assert!(ran.is_ok_and(|status| status.success()), "the links of click_data");
-    let imported = Command::new(env!("CARGO_BIN_EXE_waypost"))
-        .env_clear()
-        .env("WAYPOST_DATA_DIR", data)
-        .env("WAYPOST_PUBLIC_URL", "http://go.test")
-        .env("WAYPOST_ADMIN_KEY", KEY)
-        .arg("import")
-        .arg(&lines)
-        .output()
-        .expect("the binary starts");
-    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    import_lines(data, &lines);
     fs::remove_file(&lines).expect("removed");
     let data = data.display().to_string();
     let made = Command::new(tool)

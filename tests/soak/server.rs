@@ -241,3 +241,17 @@ impl Drop for Server {
         self.end();
     }
 }
+
+/// Imports a file of links into a data folder without a server.
+pub(crate) fn import_lines(data: &Path, lines: &Path) {
+    let ended = Command::new(env!("CARGO_BIN_EXE_waypost"))
+        .env_clear()
+        .env("WAYPOST_DATA_DIR", data)
+        .env("WAYPOST_PUBLIC_URL", "http://go.test")
+        .env("WAYPOST_ADMIN_KEY", KEY)
+        .arg("import")
+        .arg(lines)
+        .output()
+        .expect("the binary starts");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
