@@ -358,13 +358,24 @@ impl Config {
         }
     }
 
-    /// Returns why short URLs do not open if `public_url` names this machine with another port than `listen`. Returns
-    /// `None` if a proxy may listen on that port, or if the system chooses the port to listen on.
+    /// Returns why short URLs do not open if `public_url` names this machine with another port than `listen`, or with
+    /// `http` while nothing listens for it. Returns `None` if a proxy may listen on that port, or if the system chooses
+    /// the port to listen on.
     pub fn unserved_port(&self) -> Option<String> {
         let port = Site::parse(&self.public_url).ok()?.loopback_port()?;
+        if !self.origin.has_default_proxies && !self.http.trusted_proxies.is_empty() {
+            return None;
+        }
+        // Own certificates alone: their names do not tell which of them is that of the links.
+        if self.listen == Listen::Off {
+            return Some(format!(
+                "short URLs begin with {}, but `listen` is \"none\", so they do not open: set `public_url` to https:// \
+                 and a name of your certificates",
+                self.public_url
+            ));
+        }
         let own = self.listen.tcp()?.port();
-        let has_proxies = !self.origin.has_default_proxies && !self.http.trusted_proxies.is_empty();
-        (own != 0 && port != own && !self.origin.follows_port && !has_proxies).then(|| {
+        (own != 0 && port != own && !self.origin.follows_port).then(|| {
             format!(
                 "short URLs begin with {}, but the server listens on port {own}, so they do not open: set `public_url`",
                 self.public_url
@@ -542,6 +553,30 @@ mod tests {
         want.data_dir = absolute(Path::new("data"));
         want.http.trusted_proxies = vec!["127.0.0.0/8".to_owned(), "::1".to_owned()];
         assert_eq!(config, want);
+    }
+
+    #[test]
+    fn short_urls_that_do_not_open_are_noticed() {
+        let certificates =
+            "https.certificates = [{ chain = \"c.pem\", key = \"k.pem\" }]\nlisten = \"none\"\n";
+        let proxy = "http.trusted_proxies = [\"192.0.2.1\"]\n";
+        let rows = [
+            ("", None),
+            ("listen = \":9000\"\n", None),
+            ("listen = \":9000\"\npublic_url = \"http://localhost:80\"\n", Some("listens on port 9000")),
+            (certificates, Some("`listen` is \"none\", so they do not open: set `public_url` to https://")),
+            (&(certificates.to_owned() + "public_url = \"https://a.test\"\n"), None),
+            (&(certificates.to_owned() + "public_url = \"http://localhost:80\"\n" + proxy), None),
+        ];
+        for (file, want) in rows {
+            let found = load(file, &[]).expect("allowed").unserved_port();
+            match want {
+                Some(part) => {
+                    assert!(found.as_ref().is_some_and(|why| why.contains(part)), "{file}{found:?}");
+                }
+                None => assert_eq!(found, None, "{file}"),
+            }
+        }
     }
 
     #[test]

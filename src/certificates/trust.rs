@@ -20,6 +20,8 @@ use super::x509::Fields;
 pub(super) enum Distrust {
     /// Its key has signed it.
     SelfSigned,
+    /// It is an authority's own certificate, as `openssl req -x509` makes them by default.
+    Authority,
     /// Its file has no certificate of its issuer, who is not known to browsers.
     Incomplete { issuer: String },
     /// The last certificate of its chain has an issuer that is not known to browsers.
@@ -33,6 +35,10 @@ impl fmt::Display for Distrust {
         match self {
             Distrust::SelfSigned => f.write_str(
                 "is signed by itself, so browsers show a warning: use one of an authority, or set `domain` alone",
+            ),
+            Distrust::Authority => f.write_str(
+                "is that of an authority (basicConstraints is CA:TRUE), which browsers refuse for a server: use one of \
+                 an authority, or for a trial add `-addext basicConstraints=critical,CA:FALSE` to `openssl req -x509`",
             ),
             Distrust::Incomplete { issuer } => write!(
                 f,
@@ -69,6 +75,8 @@ impl TrustCheck {
         let at = UnixTime::since_unix_epoch(Duration::from_millis(at.unsigned_abs()));
         match self.0.as_ref()?.verify_server_cert(first, others, &name, &[], at) {
             Ok(_) => None,
+            // The library has no name for this error.
+            Err(_) if fields.is_authority => Some(Distrust::Authority),
             Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Some(unknown(&key.cert)),
             Err(error) => Some(Distrust::Invalid(error.to_string())),
         }
@@ -114,6 +122,9 @@ mod tests {
         let params = || CertificateParams::new(["*.go.test".to_owned()]).expect("a name");
         let signed = params().signed_by(&leaf, &between).expect("signed").pem();
         let own = params().self_signed(&leaf).expect("signed").pem();
+        let mut as_authority = params();
+        as_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let openssl = as_authority.self_signed(&leaf).expect("signed").pem();
         let whole = signed.clone() + &between.pem();
         let mut roots = RootCertStore::empty();
         roots.add(root.der().clone()).expect("a root");
@@ -122,6 +133,7 @@ mod tests {
             (&whole, &known, None),
             (&signed, &known, Some(Distrust::Incomplete { issuer: "CN=Between".to_owned() })),
             (&own, &known, Some(Distrust::SelfSigned)),
+            (&openssl, &known, Some(Distrust::Authority)),
             (&whole, &others, Some(Distrust::Unknown { issuer: "CN=Root".to_owned() })),
         ];
         let files = CertificateFiles { chain: "chain.pem".into(), key: "key.pem".into() };

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{AuthorityKeyIdentifier, SubjectAltName};
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, BasicConstraints, SubjectAltName};
 
 use super::schedule::Validity;
 use crate::clock::Timestamp;
@@ -21,6 +21,8 @@ pub(super) struct Fields {
     pub not_after: Timestamp,
     /// What names it among the certificates of its authority. `None` for one that does not name the authority's key.
     pub id: Option<RenewalId>,
+    /// Whether it may sign certificates (RFC 5280 4.2.1.9).
+    pub is_authority: bool,
 }
 
 /// What names a certificate in questions about its renewal (RFC 9773 4.1).
@@ -41,6 +43,7 @@ impl Fields {
         let names = names.map(|(_, names)| names.0).unwrap_or_default();
         let key = certificate.get_extension::<AuthorityKeyIdentifier>().ok().flatten();
         let key = key.and_then(|(_, authority)| authority.key_identifier);
+        let basic = certificate.get_extension::<BasicConstraints>().ok().flatten();
         let serial = certificate.serial_number().as_bytes().to_vec();
         let validity = certificate.validity();
         Ok(Fields {
@@ -48,6 +51,7 @@ impl Fields {
             not_before: validity.not_before.to_system_time().into(),
             not_after: validity.not_after.to_system_time().into(),
             id: key.map(|key| RenewalId { key: key.as_bytes().to_vec(), serial }),
+            is_authority: basic.is_some_and(|(_, basic)| basic.ca),
         })
     }
 }

@@ -8,6 +8,9 @@ use crate::model::domain::{Domain, HostName};
 use crate::model::id::Id;
 use crate::model::short_code::ShortCode;
 
+/// The port of HTTPS in a URL that names none.
+const HTTPS_PORT: u16 = 443;
+
 /// The parts of `public_url`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
@@ -66,11 +69,18 @@ impl Site {
         domain.name.as_ref().map_or_else(|| self.host.clone(), ToString::to_string)
     }
 
-    /// Returns the beginning of short URLs on a domain, without a slash at the end.
+    /// Returns the beginning of short URLs on a domain, without a slash at the end. A name without a `baseUrl` has
+    /// HTTPS at the port of `public_url`, since one listener serves all names.
     pub fn base_of(&self, domain: &Domain) -> String {
         match (&domain.base_url, &domain.name) {
             (Some(base), _) => base.as_str().trim_end_matches('/').to_owned(),
-            (None, Some(name)) => format!("https://{name}"),
+            // The port of a `public_url` without HTTPS is that of a trial, or of the proxy's other side.
+            (None, Some(name)) => match self.port {
+                Some(port) if port != HTTPS_PORT && self.base.starts_with("https:") => {
+                    format!("https://{name}:{port}")
+                }
+                _ => format!("https://{name}"),
+            },
             (None, None) => self.base.clone(),
         }
     }
@@ -138,6 +148,7 @@ impl Site {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
 
     #[test]
     fn public_urls() {
@@ -164,6 +175,24 @@ mod tests {
         ];
         for (text, want) in rows {
             assert_eq!(Site::parse(text).ok().as_ref().map(Site::base_url), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_names_have_the_port_of_https() {
+        let name = HostName::parse("name", "s.example.net").expect("valid");
+        let named = Domain { name: Some(name), ..Domain::default_domain(Timestamp::from_millis(0)) };
+        let rows = [
+            ("https://go.example.com", "https://s.example.net"),
+            ("https://go.example.com:8443", "https://s.example.net:8443"),
+            ("https://go.example.com:443", "https://s.example.net"),
+            // A trial, or a proxy that adds HTTPS.
+            ("http://localhost:8080", "https://s.example.net"),
+        ];
+        for (site, want) in rows {
+            let site = Site::parse(site).expect("valid");
+            assert_eq!(site.base_of(&named), want);
+            assert_eq!(site.base_of(&Domain { name: None, ..named.clone() }), site.base_url());
         }
     }
 

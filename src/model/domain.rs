@@ -75,7 +75,7 @@ pub struct Domain {
     pub name: Option<HostName>,
     /// The owner. `None` for the default domain, which every workspace may use.
     pub workspace: Option<WorkspaceNumber>,
-    /// The start of its short URLs. `None` is `https://<name>`.
+    /// The start of its short URLs. `None` is `https://<name>`, with the port of `public_url` if that is https.
     pub base_url: Option<Destination>,
     /// Whether `/Sale` and `/sale` are two codes. Fixed once the domain has links.
     pub case_sensitive: bool,
