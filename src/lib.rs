@@ -62,6 +62,7 @@ pub mod log;
 pub mod model;
 pub(crate) mod own_address;
 pub mod private_files;
+pub mod qr;
 pub mod readiness;
 pub mod settings;
 pub mod table;

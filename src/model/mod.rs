@@ -7,6 +7,7 @@ pub mod address;
 pub mod campaign;
 pub mod certificate;
 pub mod click_share;
+pub mod color;
 pub mod contact;
 pub mod custom_values;
 pub mod denied_hosts;

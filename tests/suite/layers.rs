@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The parts in their order: each may use the parts before it, and itself.
-const LAYERS: [&str; 27] = [
+const LAYERS: [&str; 28] = [
     "settings",
     "clock",
     "readiness",
@@ -15,6 +15,7 @@ const LAYERS: [&str; 27] = [
     "authorities",
     "own_address",
     "model",
+    "qr",
     "json",
     "fair",
     "agents",

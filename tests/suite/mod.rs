@@ -135,6 +135,8 @@ mod pools;
 mod privacy;
 /// The words of the documents.
 mod prose;
+/// QR codes.
+mod qr;
 /// Parallel requests.
 mod race;
 /// Rate limits of the APIs.

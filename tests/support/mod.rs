@@ -26,6 +26,8 @@ pub(crate) mod native;
 pub(crate) mod pebble;
 /// The binary as a child process.
 pub(crate) mod process;
+/// Pictures of QR codes and their pixels.
+pub(crate) mod qr_pictures;
 /// A receiver of webhooks, with correct and faulty responses.
 pub(crate) mod receiver;
 /// A server on a port of its own, and a client that writes bytes.
