@@ -300,6 +300,7 @@ fn is_plain(options: &Options) -> bool {
         hide_referrer,
         count_pixel,
         webhook_urls,
+        rules,
         // In the entry itself.
         status: _,
         count_bots,
@@ -334,6 +335,8 @@ fn is_plain(options: &Options) -> bool {
         && !depends_on_visitor
         && !is_fillable
         && webhook_urls.is_empty()
+        // Without a rule, the link may still have the numbers of those that it had.
+        && rules.as_ref().is_none_or(|rules| rules.list.is_empty())
 }
 
 /// Bytes charged for a password's hash, UTM values, the campaign's id and the allocator's part of each text.
@@ -355,6 +358,7 @@ fn link_bytes(conditional: &Conditional) -> usize {
         webhook_urls,
         tags,
         notes,
+        rules,
         // Rare, and included in `ALLOWANCE`.
         password: _,
         utm: _,
@@ -387,6 +391,7 @@ fn link_bytes(conditional: &Conditional) -> usize {
         + urls.into_iter().flatten().map(|url| url.as_str().len()).sum::<usize>()
         + [head_tags, body_tags].into_iter().flatten().map(|tags| tags.as_str().len()).sum::<usize>()
         + webhook_urls.iter().map(|url| url.as_str().len() + 16).sum::<usize>()
+        + rules.as_ref().map_or(0, |rules| rules.bytes())
         + tags.len() * 16
         + ALLOWANCE
 }

@@ -114,8 +114,7 @@ impl Observer for Core {
             self.shared.loader.forget_all();
             let is_filled_anew = |entry: &Entry| match &entry.action {
                 Action::Evaluate(decided) => {
-                    filled_anew.contains(&decided.link.workspace)
-                        && decided.link.options.destination.is_fillable()
+                    filled_anew.contains(&decided.link.workspace) && decided.link.options.is_fillable()
                 }
                 // Links with placeholders are never plain, so that the cache has their records.
                 Action::Redirect { .. } => false,

@@ -7,6 +7,10 @@ pub mod draft;
 pub mod fields;
 pub mod known;
 pub mod link_json;
+pub mod rule_json;
+mod rule_values;
+pub mod rules;
+pub mod spelling;
 
 use std::collections::HashSet;
 use std::sync::LazyLock;

@@ -1,7 +1,8 @@
 //! [`Link`], and its parts. A [`Draft`] is a link before its creation. An [`Edit`] is one change; a [`Patch`]
 //! and a draft are lists of edits, so the rule of each field exists once, in [`Options::apply`].
-//! [`LinkStatus`] is the status of a link at an instant.
+//! [`LinkStatus`] is the status of a link at an instant. The rules of a link are in [`branch`].
 
+pub mod branch;
 mod draft;
 mod markup;
 mod password;
@@ -17,8 +18,11 @@ pub use self::password::{
 };
 pub use self::status::LinkStatus;
 
+use std::sync::Arc;
+
+use self::branch::{BranchDraft, Branches};
 use crate::clock::Timestamp;
-use crate::model::destination::{Destination, LinkType, Utm};
+use crate::model::destination::{Destination, ExtraSchemes, LinkType, Utm};
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::short_code::ShortCode;
@@ -195,6 +199,9 @@ pub struct Options {
     pub campaign: Option<ForeignId>,
     /// A note for the owner.
     pub notes: Option<Box<str>>,
+    /// Other destinations for some visitors. `None` if the link never had a rule.
+    // Behind a pointer: few links have rules. Shared, since links are cloned to be compared.
+    pub rules: Option<Arc<Branches>>,
 }
 
 impl Link {
@@ -244,6 +251,7 @@ pub enum Edit {
     Tags(Vec<Id>),
     Campaign(Option<ForeignId>),
     Notes(Option<Box<str>>),
+    Rules(Vec<BranchDraft>),
 }
 
 impl Options {
@@ -282,11 +290,43 @@ impl Options {
             tags: Vec::new(),
             campaign: None,
             notes: None,
+            rules: None,
+        }
+    }
+
+    /// Returns the rules in their order, whether they are enabled or not.
+    pub fn branches(&self) -> &[branch::Branch] {
+        self.rules.as_ref().map_or(&[], |rules| &rules.list)
+    }
+
+    /// Returns every destination that a click may lead to, without the UTM parameters: the link's own first, then those
+    /// of [`Branches::urls`].
+    pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
+        let rules = self.rules.iter().flat_map(|rules| rules.urls());
+        std::iter::once(&self.destination).chain(rules)
+    }
+
+    /// Returns whether a destination of the link contains placeholders.
+    pub fn is_fillable(&self) -> bool {
+        self.destination.is_fillable()
+            || self.rules.as_ref().is_some_and(|rules| rules.urls().any(Destination::is_fillable))
+    }
+
+    /// Returns the error of the destination at index `at` of [`Options::destinations`].
+    pub fn invalid_target(&self, at: usize, why: impl Into<String>) -> Invalid {
+        match (at.checked_sub(1), &self.rules) {
+            (Some(at), Some(rules)) => Invalid::new("rules", why).below(&rules.path_of_url(at)),
+            _ => Invalid::new("url", why),
         }
     }
 
     /// Applies one change. Fails if a value breaks a rule.
     pub fn apply(&mut self, edit: Edit) -> Result<(), Invalid> {
+        self.apply_with(edit, &ExtraSchemes::default())
+    }
+
+    /// Like [`Options::apply`], for destinations with the schemes of the configuration.
+    pub fn apply_with(&mut self, edit: Edit, schemes: &ExtraSchemes) -> Result<(), Invalid> {
         match edit {
             Edit::Destination(to) => self.destination = to,
             Edit::LinkType(kind) => self.link_type = kind,
@@ -343,6 +383,13 @@ impl Options {
             }
             Edit::Campaign(id) => self.campaign = id,
             Edit::Notes(text) => self.notes = checked("notes", text, NOTES_MAX)?,
+            // A link that never had a rule stays without numbers.
+            Edit::Rules(drafts) if drafts.is_empty() && self.rules.is_none() => {}
+            Edit::Rules(drafts) => {
+                let parse = |text: &str| Destination::parse_fillable("rules", text, LinkType::Url, schemes);
+                let rules = Branches::renewed(self.rules.as_deref(), drafts, parse)?;
+                self.rules = Some(Arc::new(rules));
+            }
         }
         Ok(())
     }
@@ -357,6 +404,9 @@ impl Options {
             return Err(Invalid::new("validSince", "must be before expiresAt"));
         }
         if self.link_type != LinkType::Url {
+            if !self.branches().is_empty() {
+                return Err(Invalid::new("rules", "works only with linkType URL"));
+            }
             // A number or a mail address has no query, no path to append to, and no page for a frame.
             let what = [
                 ("cloaked", self.cloaked),

@@ -29,10 +29,12 @@ pub mod workspace;
 
 /// A value that breaks a rule. Its text is shown to the client that sent the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {why}")]
+#[error("{field}{at}: {why}")]
 pub struct Invalid {
     /// The name of the field in the model. A dialect translates the name into its vendor's.
     pub field: &'static str,
+    /// The place within a field that is a list or an object, such as `[2].url`. Empty for the whole field.
+    pub at: Box<str>,
     /// The rule, readable without the name of the field ("must be at most 2048 characters").
     pub why: String,
 }
@@ -40,7 +42,13 @@ pub struct Invalid {
 impl Invalid {
     /// Creates an error for `field`.
     pub fn new(field: &'static str, why: impl Into<String>) -> Invalid {
-        Invalid { field, why: why.into() }
+        Invalid { field, at: Box::default(), why: why.into() }
+    }
+
+    /// Returns the error of a field whose place within another one is `at`.
+    #[must_use]
+    pub fn below(self, at: &str) -> Invalid {
+        Invalid { at: format!("{at}{}", self.at).into(), ..self }
     }
 }
 

@@ -23,8 +23,7 @@ pub(super) fn entries(link: &Link) -> impl Iterator<Item = Bytes> {
     let campaign =
         link.options.campaign.as_ref().map(move |campaign| keys::campaigned(workspace, campaign, id));
     // Read when a custom value of the workspace changes: few links have placeholders.
-    let is_fillable = link.options.destination.is_fillable();
-    let fillable = is_fillable.then(|| keys::fillable(workspace, id));
+    let fillable = link.options.is_fillable().then(|| keys::fillable(workspace, id));
     // With the UTM parameters, as the APIs show it.
     let destination = keys::by_destination(workspace, link.options.target().as_str(), id);
     [keys::listed(workspace, id), destination].into_iter().chain(tags).chain(campaign).chain(fillable)

@@ -154,6 +154,7 @@ mod regression;
 mod restarts;
 /// Keys that are revoked or expire while their requests wait.
 mod rights;
+mod rules;
 /// The costs of searches, filters and sorts.
 mod scans;
 /// Secrets occur in no log, error or metric.

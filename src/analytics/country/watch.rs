@@ -28,6 +28,8 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(2);
 pub struct LoadedCountries {
     countries: ArcSwapOption<Countries>,
     is_stale: AtomicBool,
+    /// Whether a check has ended that found no file, or one that it could read.
+    is_checked: AtomicBool,
 }
 
 /// The state of the countries for the metrics.
@@ -45,6 +47,13 @@ impl LoadedCountries {
     /// Returns the countries, `None` without a file.
     pub fn load(&self) -> Guard<Option<Arc<Countries>>> {
         self.countries.load()
+    }
+
+    /// Returns whether the server looked for a file and there is none. False before it has looked, and while there is one
+    /// that it cannot read.
+    pub fn is_absent(&self) -> bool {
+        let has_looked = self.is_checked.load(Ordering::Relaxed);
+        has_looked && !self.is_stale.load(Ordering::Relaxed) && self.countries.load().is_none()
     }
 
     /// Returns the state of the countries.
@@ -86,6 +95,7 @@ impl CountryWatch {
         loop {
             let check = move || {
                 let pause = self.check();
+                self.loaded.is_checked.store(true, Ordering::Relaxed);
                 (self, pause)
             };
             // A large file takes a second, for which no visitor should wait.

@@ -29,14 +29,14 @@ const CONTINENTS: [(&str, &str); 7] = [
 ];
 
 /// Returns the code of the continent of a country.
-pub(super) fn continent_of(country: &str) -> Option<&'static str> {
+pub fn continent_of(country: &str) -> Option<&'static str> {
     // Once for each country of a question, so a search is fast enough.
     let is_in = |(_, countries): &&(&str, &str)| countries.split(' ').any(|code| code == country);
     CONTINENTS.iter().find(is_in).map(|(continent, _)| *continent)
 }
 
 /// Returns the code of a continent in any case.
-pub(super) fn continent(code: &str) -> Option<&'static str> {
+pub fn continent(code: &str) -> Option<&'static str> {
     CONTINENTS.iter().map(|(continent, _)| *continent).find(|continent| continent.eq_ignore_ascii_case(code))
 }
 

@@ -22,7 +22,7 @@
 pub mod answer;
 pub mod calendar;
 mod columns;
-mod continents;
+pub mod continents;
 pub mod csv;
 pub mod error;
 pub mod facet;

@@ -3,6 +3,7 @@
 mod explain;
 mod fields;
 mod named;
+mod rules;
 mod shown;
 
 use std::io::{self, IsTerminal};

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::rules;
 use crate::cli::api_client::{ApiAnswer, ApiClient};
 use crate::cli::columns::{fits, list, table, text};
 use crate::cli::output::{counted, print_line};
@@ -22,9 +23,9 @@ const FIRST: [(&str, &str); 8] = [
     ("id", "id"),
 ];
 
-/// Fields that say the same as others, or nothing to a person.
-const LEFT_OUT: [&str; 7] =
-    ["shortCode", "domain", "updatedAt", "workspaceId", "createdBy", "tags", "linkType"];
+/// Fields that say the same as others, have lines of their own, or say nothing to a person.
+const LEFT_OUT: [&str; 8] =
+    ["shortCode", "domain", "updatedAt", "workspaceId", "createdBy", "tags", "linkType", "rules"];
 
 /// Prints the link of an answer.
 pub(super) fn link(client: &ApiClient, answer: &ApiAnswer) {
@@ -50,6 +51,7 @@ pub(super) fn link(client: &ApiClient, answer: &ApiAnswer) {
             pairs.push((name.clone(), text(value)));
         }
     }
+    pairs.extend(rules::lines(&link["rules"]));
     print_line(&list(&pairs));
 }
 

@@ -10,8 +10,8 @@ use crate::model::domain::Domain;
 use crate::model::link::{Markup, Options};
 use crate::model::workspace::WorkspaceNumber;
 
-/// A URL and the field that has it.
-type FieldUrl = (&'static str, Destination);
+/// A URL, the field that has it, and the place within the field.
+type FieldUrl = (&'static str, Box<str>, Destination);
 
 impl Shared {
     /// Rejects options with a URL on a denied host, unless the link had the same URL `before`.
@@ -29,7 +29,7 @@ impl Shared {
             let with_same_utm = Options { utm: options.utm.clone(), ..before.clone() };
             self.urls_of(workspace, &with_same_utm)
         });
-        self.reject_denied(self.urls_of(workspace, options), &before)
+        self.reject_denied(&self.urls_of(workspace, options), &before)
     }
 
     /// Like [`Shared::check_denied`], for the fallbacks of a domain.
@@ -43,7 +43,7 @@ impl Shared {
         }
         let directory = self.directory.load();
         let urls_of = |domain| named(self.routes(&directory).edges(Origin::Domain(domain)));
-        self.reject_denied(urls_of(domain), &before.map_or_else(Vec::new, urls_of))
+        self.reject_denied(&urls_of(domain), &before.map_or_else(Vec::new, urls_of))
     }
 
     /// Returns the denied host that a link would lead to by `new` edges and not by `old` ones.
@@ -51,10 +51,14 @@ impl Shared {
         new.iter().filter(|edge| !old.contains(edge)).find_map(|edge| self.deny_list.host_of(&edge.to))
     }
 
-    fn reject_denied(&self, urls: Vec<FieldUrl>, before: &[FieldUrl]) -> Result<(), Invalid> {
-        for (field, to) in urls.into_iter().filter(|url| !before.contains(url)) {
-            if let Some(host) = self.deny_list.host_of(&to) {
-                return Err(Invalid::new(field, denied_rule(&host)));
+    fn reject_denied(&self, urls: &[FieldUrl], before: &[FieldUrl]) -> Result<(), Invalid> {
+        // Whatever the place: a rule that moves leads nowhere else.
+        let is_new = |(field, _, to): &&FieldUrl| {
+            !before.iter().any(|(other, _, before)| (field, to) == (other, before))
+        };
+        for (field, at, to) in urls.iter().filter(is_new) {
+            if let Some(host) = self.deny_list.host_of(to) {
+                return Err(Invalid::new(field, denied_rule(&host)).below(at));
             }
         }
         Ok(())
@@ -63,18 +67,21 @@ impl Shared {
     /// Returns every URL of a link that visitors are led to or that its pages load.
     fn urls_of(&self, workspace: WorkspaceNumber, options: &Options) -> Vec<FieldUrl> {
         let mut urls = named(self.edges(workspace, options));
-        if !urls.iter().any(|(field, _)| *field == "url") {
-            // A value is missing. The host is often in the text.
-            urls.extend(options.destination.example().map(|to| ("url", to)));
+        // A value may be missing. The host is often in the text.
+        for (at, to) in options.destinations().enumerate().filter(|(_, to)| to.is_fillable()) {
+            let Invalid { field, at, .. } = options.invalid_target(at, "");
+            if !urls.iter().any(|(known, place, _)| (*known, place) == (field, &at)) {
+                urls.extend(to.example().map(|to| (field, at, to)));
+            }
         }
-        urls.extend(options.image.clone().map(|url| ("image", url)));
+        urls.extend(options.image.clone().map(|url| ("image", Box::default(), url)));
         for (field, tags) in [("headTags", &options.head_tags), ("bodyTags", &options.body_tags)] {
-            urls.extend(tags.iter().flat_map(Markup::urls).map(|url| (field, url)));
+            urls.extend(tags.iter().flat_map(Markup::urls).map(|url| (field, Box::default(), url)));
         }
         urls
     }
 }
 
 fn named(edges: Vec<Edge>) -> Vec<FieldUrl> {
-    edges.into_iter().map(|edge| (edge.field, edge.to)).collect()
+    edges.into_iter().map(|edge| (edge.field, edge.at, edge.to)).collect()
 }

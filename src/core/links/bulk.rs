@@ -206,6 +206,7 @@ impl Links {
         let hash = self.hash(context, draft.password.clone()).await?;
         let (domain, code) = (draft.domain.clone(), draft.code.clone());
         let prepared = self.shared.prepare(context, draft, hash)?;
+        self.shared.check_sources(&prepared.options, None)?;
         let prepared = self.check(context, prepared, siblings).await?;
         Ok(BulkRow { number, domain, code, prepared, collided: 0 })
     }

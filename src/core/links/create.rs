@@ -12,7 +12,7 @@ use crate::core::tenants::directory::{Directory, Versioned};
 use crate::core::tenants::viewer::Viewer;
 use crate::core::view::LinkView;
 use crate::model::Invalid;
-use crate::model::destination::{Destination, ExtraSchemes};
+use crate::model::destination::{Destination, ExtraSchemes, MAX_BYTES};
 use crate::model::domain::{Domain, DomainNumber, HostName};
 use crate::model::id::Id;
 use crate::model::link::{DomainChoice, Draft, Edit, Link, Options, Password, PasswordHash};
@@ -109,6 +109,7 @@ impl Links {
             let checked_at = self.shared.exclusive.generation();
             // Prepared at every attempt, since the domain may have changed: `add` relies on its revision.
             let prepared = self.shared.prepare(context, draft.clone(), hash.clone())?;
+            self.shared.check_sources(&prepared.options, None)?;
             let prepared = self.check(context, prepared, &Arc::default()).await?;
             let tags = self.named_tags(workspace, &names).await?;
             // After the checks, which may wait long, and before the exclusive lock: see `Shared::credit_locks`.
@@ -225,7 +226,7 @@ impl Shared {
         let destination = self.destination(&draft.destination, draft.link_type)?;
         let mut options = Options::new(destination, draft.link_type);
         for edit in draft.edits {
-            options.apply(edit)?;
+            options.apply_with(edit, &self.schemes)?;
         }
         options.apply(Edit::Password(hash))?;
         Shared::check_options(&options)?;
@@ -247,10 +248,10 @@ impl Shared {
     pub(in crate::core) fn check_options(options: &Options) -> Result<(), Invalid> {
         options.check()?;
         // The bounds of the single fields allow a longer address in all.
-        if options.target().as_str().len() > crate::model::destination::MAX_BYTES {
-            return Err(Invalid::new("url", "must be at most 8192 bytes with its UTM parameters"));
-        }
-        Ok(())
+        let is_too_long = |to: &Destination| to.with_utm(&options.utm).as_str().len() > MAX_BYTES;
+        let too_long = options.destinations().position(is_too_long);
+        let why = "must be at most 8192 bytes with its UTM parameters";
+        too_long.map_or(Ok(()), |at| Err(options.invalid_target(at, why)))
     }
 
     pub(in crate::core) fn choose_domain(

@@ -43,7 +43,7 @@ const PENDING_BYTES: usize = 160;
 const PAGE_BYTES: usize = 512 * 1024;
 
 /// Most bytes of one link as record, view and text together, by the bounds of its fields.
-pub const LINK_BYTES_MAX: usize = 288 * 1024;
+pub const LINK_BYTES_MAX: usize = 416 * 1024;
 
 /// Like [`LINK_BYTES_MAX`], for a link in a list, which shows fewer fields.
 const LISTED_BYTES_MAX: usize = 64 * 1024;
@@ -564,6 +564,7 @@ pub(in crate::core) fn shorten(mut link: Link) -> Link {
     options.head_tags = None;
     options.body_tags = None;
     options.notes = None;
+    options.rules = None;
     link
 }
 

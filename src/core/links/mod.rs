@@ -16,5 +16,6 @@ pub(super) mod recent;
 pub(super) mod resolve;
 mod reuse;
 mod search;
+mod sources;
 pub(super) mod stream;
 pub(super) mod update;

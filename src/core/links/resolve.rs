@@ -131,20 +131,22 @@ impl Shared {
 
     /// Compiles every destination of a link.
     fn targets(&self, link: &Link) -> Targets {
-        self.target(link).into()
+        let mut targets = link.options.destinations().map(|to| self.target(link, to));
+        // The own `url` always exists; the rest is that of the rules, in their order.
+        let first = targets.next().unwrap_or_else(|| Ok(link.options.target()));
+        Targets::new(first, targets)
     }
 
-    fn target(&self, link: &Link) -> Target {
+    fn target(&self, link: &Link, destination: &Destination) -> Target {
         let options = &link.options;
-        if !options.destination.is_fillable() {
-            return Ok(options.target());
+        if !destination.is_fillable() {
+            return Ok(destination.with_utm(&options.utm));
         }
         let directory = self.directory.load();
         let none = BTreeMap::new();
         let values =
             directory.workspace(link.workspace).map_or(&none, |versioned| &versioned.record.custom_values);
-        let target =
-            options.destination.filled(values, options.link_type, &self.schemes)?.with_utm(&options.utm);
+        let target = destination.filled(values, options.link_type, &self.schemes)?.with_utm(&options.utm);
         // Values change without their links, so a destination may lead back since the link was written.
         match self.hop(&target) {
             // Only the link itself. Longer loops are left to the visit, which follows the chain.

@@ -14,8 +14,8 @@ use crate::model::link::{DomainChoice, Draft, Link, LinkStatus};
 const EXAMINED_MAX: usize = 100;
 
 impl Links {
-    /// Returns the newest live link of the acting workspace with the destination of `draft`, without a password, on
-    /// its domain, and with its code or an alias of it if it names them. A draft with a password has none.
+    /// Returns the newest live link of the acting workspace with the destination of `draft`, without a password or
+    /// rules, on its domain, and with its code or an alias of it if it names them. A draft with a password or rules has none.
     pub async fn reusable(&self, context: &Context, draft: &Draft) -> Result<Option<LinkView>, Error> {
         if !draft.reuse || draft.password.is_some() {
             return Ok(None);
@@ -43,6 +43,8 @@ impl Links {
                 is_there
                     && link.options.link_type == wanted.options.link_type
                     && link.options.password.is_none()
+                    // A link that leads some visitors elsewhere is another one, and ids are given when it is written.
+                    && link.options.branches().is_empty() && wanted.options.branches().is_empty()
                     && (!is_create_only || link.created_by == creator)
             };
             for link in shared.table.newest_to(workspace, target.as_str(), EXAMINED_MAX, &fits)? {

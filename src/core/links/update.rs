@@ -247,7 +247,7 @@ impl Shared {
             link.options.apply(Edit::Password(password))?;
         }
         for edit in patch.edits {
-            link.options.apply(edit)?;
+            link.options.apply_with(edit, &self.schemes)?;
         }
         // Existing URLs were valid when they were set, and must not prevent other changes of the link.
         if same_shown(&link.options.webhook_urls, &before.webhook_urls) {
@@ -256,6 +256,7 @@ impl Shared {
             self.check_webhooks(&link.options)?;
         }
         Shared::check_options(&link.options)?;
+        self.check_sources(&link.options, Some(&before))?;
         Ok(self.check_denied(link.workspace, &link.options, Some(&before))?)
     }
 }

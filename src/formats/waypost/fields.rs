@@ -3,6 +3,7 @@
 //!
 //! Null clears a field that can be cleared. A new link has nothing to clear, so null is ignored there.
 
+use super::rules;
 use crate::clock::Timestamp;
 use crate::json::{Field, FieldError, Json, Mistyped, Object, whole};
 use crate::model::Invalid;
@@ -30,6 +31,7 @@ enum FieldKind {
     Tags,
     Webhooks,
     Campaign,
+    Rules,
 }
 
 const fn field(name: &'static str, kind: FieldKind) -> OptionField {
@@ -70,6 +72,7 @@ const FIELDS: &[OptionField] = &[
     field("webhookUrls", FieldKind::Webhooks),
     field("campaignId", FieldKind::Campaign),
     field("notes", FieldKind::Text(Edit::Notes)),
+    field("rules", FieldKind::Rules),
 ];
 
 /// The names of [`FIELDS`].
@@ -122,7 +125,7 @@ fn edits<'f>(body: &Object, given: impl Iterator<Item = &'f OptionField>) -> Res
 impl OptionField {
     /// Returns whether `""` may be sent for null: no field of another type has an empty text.
     fn is_nullable(&self) -> bool {
-        !matches!(self.kind, FieldKind::Flag(_) | FieldKind::Clicks(_) | FieldKind::Tags)
+        !matches!(self.kind, FieldKind::Flag(_) | FieldKind::Clicks(_) | FieldKind::Tags | FieldKind::Rules)
     }
 
     /// Reads the field, which is not absent.
@@ -151,6 +154,10 @@ impl OptionField {
                 Edit::Tags(tags.into_iter().map(parse).collect::<Result<_, _>>()?)
             }
             FieldKind::Webhooks => Edit::WebhookUrls(webhooks(name, body)?),
+            FieldKind::Rules => Edit::Rules(match body.list(name)? {
+                Field::Value(items) => rules::read(items)?,
+                Field::Absent | Field::Null => Vec::new(),
+            }),
             FieldKind::Campaign => Edit::Campaign(text()?.map(|id| ForeignId::parse(name, id)).transpose()?),
         })
     }

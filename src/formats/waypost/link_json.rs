@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::draft::MASK;
 use super::fields::{show_link_type, show_status, show_webhooks};
+use super::rule_json::RuleJson;
 use crate::core::{AliasView, LinkView, RecentView};
 use crate::json::AsText;
 use crate::model::destination::Destination;
@@ -40,7 +41,6 @@ pub const READ_ONLY: &[&str] = &[
     "updatedAt",
     "tags",
     "qrCode",
-    "rules",
     "createdBy",
 ];
 
@@ -134,7 +134,7 @@ pub struct Detail<'a> {
     head_tags: Option<&'a str>,
     body_tags: Option<&'a str>,
     webhook_urls: Option<WebhooksJson>,
-    rules: [(); 0],
+    rules: Vec<RuleJson<'a>>,
     created_by: Option<Creator<'a>>,
     valid_since: Option<String>,
     expired_url: Option<&'a str>,
@@ -226,6 +226,8 @@ impl<'a> Detail<'a> {
             confirm,
             campaign,
             notes,
+            // By `Options::branches`.
+            rules: _,
             // In the brief: `url` has the UTM parameters.
             destination: _,
             utm: _,
@@ -256,7 +258,7 @@ impl<'a> Detail<'a> {
             head_tags: head_tags.as_ref().map(Markup::as_str),
             body_tags: body_tags.as_ref().map(Markup::as_str),
             webhook_urls: show_webhooks(webhook_urls).map(WebhooksJson::Text),
-            rules: [],
+            rules: view.link.options.branches().iter().map(RuleJson::of).collect(),
             created_by: view.creator.as_deref().map(|key| Creator {
                 id: AsText(key.id),
                 name: &key.name,

@@ -1,14 +1,18 @@
 //! Records of links and of deleted links.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::alias::{AliasV3, AliasV5};
+use super::branch::BranchesV1;
 use super::owner::read_first;
 use super::{Corrupt, Stored, read, unknown, version, write};
 use crate::clock::Timestamp;
 use crate::model::destination::{Destination, LinkType, Utm};
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
+use crate::model::link::branch::Branches;
 use crate::model::link::{Alias, Link, Markup, Options, PasswordHash, RedirectStatus};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
@@ -21,6 +25,8 @@ enum LinkVersion {
     V3,
     V4,
     V5,
+    V6,
+    V7,
 }
 
 impl LinkVersion {
@@ -32,6 +38,8 @@ impl LinkVersion {
             (3, rest) => Ok((LinkVersion::V3, rest)),
             (4, rest) => Ok((LinkVersion::V4, rest)),
             (5, rest) => Ok((LinkVersion::V5, rest)),
+            (6, rest) => Ok((LinkVersion::V6, rest)),
+            (7, rest) => Ok((LinkVersion::V7, rest)),
             (other, _) => unknown("a link", other),
         }
     }
@@ -105,6 +113,28 @@ struct ExtrasV3<A> {
     body_tags: Option<Box<str>>,
     typed_code: Option<Box<str>>,
     aliases: Vec<A>,
+}
+
+/// Version 6: a link that has or had rules. A link without them has an earlier version, which takes no byte for them and
+/// which earlier versions of the program read.
+#[derive(Serialize, Deserialize)]
+struct LinkV6 {
+    /// The first field: `workspace_of_link` reads a prefix of the record.
+    link: LinkV3<AliasV5>,
+    rules: BranchesV1,
+}
+
+impl LinkV6 {
+    /// Encodes a link with its rules.
+    fn from_model(link: &Link, rules: &Branches) -> LinkV6 {
+        LinkV6 { link: LinkV3::from_model(link), rules: rules.into() }
+    }
+
+    fn into_model(self, domain: DomainNumber, code: ShortCode) -> Result<Link, Corrupt> {
+        let mut link = self.link.into_model(domain, code)?;
+        link.options.rules = Some(Arc::new(self.rules.try_into()?));
+        Ok(link)
+    }
 }
 
 impl From<LinkV1> for LinkV3 {
@@ -190,6 +220,8 @@ where
             tags,
             campaign,
             notes,
+            // In version 6, around this one.
+            rules: _,
         } = &link.options;
         // The lowest bit first.
         let switches = [
@@ -289,6 +321,7 @@ where
             tags: extras.tags.into_iter().map(Id::from_bits).collect(),
             campaign: campaign_id.map_err(|error| Corrupt(error.to_string()))?,
             notes: extras.notes,
+            rules: None,
         };
         Ok(Link {
             id: Id::from_bits(self.head.id),
@@ -311,8 +344,11 @@ pub struct LinkAt;
 impl LinkAt {
     /// Returns the record of a link.
     pub fn encode(link: &Link) -> Vec<u8> {
-        // A link of an import as well: once it is written again, it is a link like others. Version 5 only if needed, so
-        // that an earlier version of the program reads all other links.
+        // A link of an import as well: once it is written again, it is a link like others. Versions 5 and 6 only if
+        // needed, so that an earlier version of the program reads all other links.
+        if let Some(rules) = &link.options.rules {
+            return write(6, &LinkV6::from_model(link, rules));
+        }
         if link.aliases.iter().any(|alias| alias.typed_code.is_some()) {
             return write(5, &LinkV3::<AliasV5>::from_model(link));
         }
@@ -330,16 +366,18 @@ impl LinkAt {
             (LinkVersion::V3, rest) => read::<LinkV3>(rest)?.into_model(domain, code),
             (LinkVersion::V4, rest) => read::<StagedV2<LinkV3>>(rest)?.link.into_model(domain, code),
             (LinkVersion::V5, rest) => read::<LinkV3<AliasV5>>(rest)?.into_model(domain, code),
+            (LinkVersion::V6, rest) => read::<LinkV6>(rest)?.into_model(domain, code),
+            (LinkVersion::V7, rest) => read::<StagedV2<LinkV6>>(rest)?.link.into_model(domain, code),
         }
     }
 }
 
-/// Version 2, and version 4 of [`LinkV3`]: a link of an import, until the link is written again. The link is hidden
+/// Version 2, version 4 of [`LinkV3`], and version 7 of [`LinkV6`]: a link of an import, until the link is written again. The link is hidden
 /// while that import is under way.
 #[derive(Serialize, Deserialize)]
 struct StagedV2<Link> {
     import: u128,
-    /// [`LinkV1`], [`LinkV3`], or [`LinkHeadV1`] of a reader that stops there. The last field, for that reader.
+    /// [`LinkV1`], [`LinkV3`], [`LinkV6`], or [`LinkHeadV1`] of a reader that stops there. The last field, for that reader.
     link: Link,
 }
 
@@ -354,6 +392,9 @@ pub struct Staged {
 impl Staged {
     /// Returns the record of a link of an import.
     pub fn encode(link: &Link, import: Id) -> Vec<u8> {
+        if let Some(rules) = &link.options.rules {
+            return write(7, &StagedV2 { import: import.bits(), link: LinkV6::from_model(link, rules) });
+        }
         // A snapshot has no aliases.
         write(4, &StagedV2 { import: import.bits(), link: LinkV3::<AliasV3>::from_model(link) })
     }
@@ -381,6 +422,13 @@ impl Staged {
             (LinkVersion::V5, rest) => {
                 Ok(Staged { link: read::<LinkV3<AliasV5>>(rest)?.into_model(domain, code)?, import: None })
             }
+            (LinkVersion::V6, rest) => {
+                Ok(Staged { link: read::<LinkV6>(rest)?.into_model(domain, code)?, import: None })
+            }
+            (LinkVersion::V7, rest) => {
+                let StagedV2 { import, link } = read::<StagedV2<LinkV6>>(rest)?;
+                Ok(Staged { link: link.into_model(domain, code)?, import: Some(Id::from_bits(import)) })
+            }
         }
     }
 }
@@ -389,8 +437,8 @@ impl Staged {
 /// unknown version. The cost does not depend on the rest of the record.
 pub(in crate::table) fn workspace_of_link(bytes: &[u8]) -> Option<WorkspaceNumber> {
     let head: LinkHeadV1 = match LinkVersion::split(bytes).ok()? {
-        (LinkVersion::V1 | LinkVersion::V3 | LinkVersion::V5, rest) => read_first(rest)?,
-        (LinkVersion::V2 | LinkVersion::V4, rest) => read_first::<StagedV2<_>>(rest)?.link,
+        (LinkVersion::V1 | LinkVersion::V3 | LinkVersion::V5 | LinkVersion::V6, rest) => read_first(rest)?,
+        (LinkVersion::V2 | LinkVersion::V4 | LinkVersion::V7, rest) => read_first::<StagedV2<_>>(rest)?.link,
     };
     Some(WorkspaceNumber(head.workspace))
 }
@@ -406,7 +454,7 @@ pub struct Tombstone {
     pub deleted_at: Timestamp,
 }
 
-/// Version 1 with [`LinkV1`], version 2 with [`LinkV3`]. A deleted link has no aliases any more.
+/// Version 1 with [`LinkV1`], version 2 with [`LinkV3`], version 3 with [`LinkV6`]. A deleted link has no aliases any more.
 #[derive(Serialize, Deserialize)]
 struct TombstoneV1<Link> {
     link: Link,
@@ -419,31 +467,42 @@ struct TombstoneV1<Link> {
 
 impl Stored for Tombstone {
     fn encode(&self) -> Vec<u8> {
-        let record = TombstoneV1 {
-            link: LinkV3::<AliasV3>::from_model(&self.link),
-            domain: self.link.domain.0,
-            code: self.link.code.as_str().into(),
-            clicks: self.clicks,
-            deleted_at: self.deleted_at.as_millis(),
-        };
-        write(2, &record)
+        match &self.link.options.rules {
+            None => write(2, &TombstoneV1::of(self, LinkV3::<AliasV3>::from_model(&self.link))),
+            Some(rules) => write(3, &TombstoneV1::of(self, LinkV6::from_model(&self.link, rules))),
+        }
     }
 
     fn decode(bytes: &[u8]) -> Result<Tombstone, Corrupt> {
-        let record: TombstoneV1<LinkV3> = match version(bytes)? {
-            (1, rest) => {
-                let TombstoneV1 { link, domain, code, clicks, deleted_at } =
-                    read::<TombstoneV1<LinkV1>>(rest)?;
-                TombstoneV1 { link: link.into(), domain, code, clicks, deleted_at }
-            }
-            (2, rest) => read(rest)?,
-            (other, _) => return unknown("a tombstone", other),
-        };
-        let code = ShortCode::from_stored(&record.code);
+        match version(bytes)? {
+            (1, rest) => read::<TombstoneV1<LinkV1>>(rest)?
+                .into_model(|link, domain, code| LinkV3::from(link).into_model(domain, code)),
+            (2, rest) => read::<TombstoneV1<LinkV3>>(rest)?.into_model(LinkV3::into_model),
+            (3, rest) => read::<TombstoneV1<LinkV6>>(rest)?.into_model(LinkV6::into_model),
+            (other, _) => unknown("a tombstone", other),
+        }
+    }
+}
+
+impl<L> TombstoneV1<L> {
+    fn of(tombstone: &Tombstone, link: L) -> TombstoneV1<L> {
+        TombstoneV1 {
+            link,
+            domain: tombstone.link.domain.0,
+            code: tombstone.link.code.as_str().into(),
+            clicks: tombstone.clicks,
+            deleted_at: tombstone.deleted_at.as_millis(),
+        }
+    }
+
+    fn into_model(
+        self,
+        link: impl FnOnce(L, DomainNumber, ShortCode) -> Result<Link, Corrupt>,
+    ) -> Result<Tombstone, Corrupt> {
         Ok(Tombstone {
-            link: record.link.into_model(DomainNumber(record.domain), code)?,
-            clicks: record.clicks,
-            deleted_at: Timestamp::from_millis(record.deleted_at),
+            link: link(self.link, DomainNumber(self.domain), ShortCode::from_stored(&self.code))?,
+            clicks: self.clicks,
+            deleted_at: Timestamp::from_millis(self.deleted_at),
         })
     }
 }
@@ -542,10 +601,86 @@ mod tests {
         assert_eq!(link.options.password.as_ref().map(PasswordHash::as_str), Some("p"));
     }
 
+    /// As above. The rules are behind the fields of version 5, which has the same bytes as version 3 without an alias.
+    #[test]
+    fn version_6_is_read_for_ever() {
+        use crate::model::link::branch::{Branch, BranchOutcome, Split, Sticky, Variant};
+        let plain = [
+            77, 2, 2, 4, 0, 15, b'h', b't', b't', b'p', b's', b':', b'/', b'/', b'e', b'.', b't', b'e', b's',
+            b't', b'/', 0, 251, 46, 1, 1, 0,
+        ];
+        let conditions = [
+            &[6][..],
+            // `os in a, b`; `query k exists`; `date before` 1 ms after 1970; `visits`: 2 to 3.
+            &[6, 0, 0, 0, 2, 1, b'a', 1, b'b'],
+            &[9, 1, 1, b'k', 5, 1, 1],
+            &[18, 0, 7, 2, 0, 1, 2],
+            &[20, 0, 6, 4, 1, 2, 1, 3],
+            // Monday and Tuesday from 01:00 to 02:00 in `Z`; `country notIn C`.
+            &[19, 0, 6, 3, 3, 60, 120, 1, b'Z'],
+            &[0, 0, 1, 0, 1, 1, b'C'],
+        ]
+        .concat();
+        let url = [&[15][..], &plain[6..21]].concat();
+        let rules = [
+            &[3][..],
+            // Number 5, without a name, enabled, all conditions; its destination; no time.
+            &[5, 0, 1, 0],
+            &conditions,
+            &[0],
+            &url,
+            &[0, 0],
+            // Number 6, `n`, off, any; a split by a cookie, whose variant 9 wins; from and until.
+            &[6, 1, 1, b'n', 0, 1, 0, 1, 2, 8, 0],
+            &url,
+            &[60, 9, 1, 1, b'v'],
+            &url,
+            &[40, 1, 1, 9, 1, 2, 1, 4],
+            // Number 7: 404.
+            &[7, 0, 1, 0, 0, 2, 0, 0],
+            // The last numbers.
+            &[12, 13],
+        ]
+        .concat();
+        let bytes = [&[6], &plain[..], &rules].concat();
+        let link = LinkAt::decode(DomainNumber(0), "a", &bytes).expect("the golden bytes");
+        assert_eq!(LinkAt::encode(&link), bytes);
+        let branches = link.options.rules.as_ref().expect("rules");
+        assert_eq!((branches.list.len(), branches.last_branch, branches.last_variant), (3, 12, 13));
+        assert_eq!(branches.list[0].conditions.len(), 6);
+        let to = || Destination::from_stored("https://e.test/".into());
+        let variants = vec![
+            Variant { number: 8, name: None, url: to(), weight: 60 },
+            Variant { number: 9, name: Some("v".into()), url: to(), weight: 40 },
+        ];
+        let split = Branch {
+            number: 6,
+            name: Some("n".into()),
+            enabled: false,
+            matches_any: true,
+            conditions: Vec::new(),
+            outcome: BranchOutcome::Split(Split { variants, sticky: Sticky::Cookie, winner: Some(9) }),
+            from: Some(Timestamp::from_millis(1)),
+            until: Some(Timestamp::from_millis(2)),
+        };
+        assert_eq!(branches.list[1], split);
+        assert_eq!(branches.list[2].outcome, BranchOutcome::NotFound);
+        // Version 7, with the id of an import, and version 3 of a tombstone.
+        let staged = [&[7, 9], &bytes[1..]].concat();
+        let read = Staged::decode(DomainNumber(0), "a", &staged).expect("the golden bytes");
+        assert_eq!((format!("{:?}", read.link), read.import), (format!("{link:?}"), Some(Id::from_bits(9))));
+        assert_eq!(Staged::encode(&read.link, Id::from_bits(9)), staged);
+        assert_eq!(workspace_of_link(&staged), Some(link.workspace));
+        let tombstone = [&[3], &bytes[1..], &[0, 1, b'a', 12, 6]].concat();
+        let read = Tombstone::decode(&tombstone).expect("the golden bytes");
+        assert_eq!((format!("{:?}", read.link), read.clicks), (format!("{link:?}"), 12));
+        assert_eq!(read.encode(), tombstone);
+    }
+
     proptest! {
         #[test]
         fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 1..300)) {
-            for version in 1..=5 {
+            for version in 1..=7 {
                 // With an unknown version, no byte behind it would be read.
                 bytes[0] = version;
                 let _ = LinkAt::decode(DomainNumber(0), "a", &bytes);

@@ -179,11 +179,11 @@ impl Shared {
             let edges = routes.edges(Origin::Link(workspace, &link.options));
             let hop = Hop::Link { domain: link.domain, code: link.code.clone(), rest: Box::default() };
             let start = Start { hop: &hop, edges: &edges };
-            // Only this edge has placeholders: `expiredUrl` is never filled.
+            // Only these edges may have placeholders: `expiredUrl` is never filled.
             for edge in edges.iter().filter(|edge| matches!(edge.via, Via::Click { .. })) {
                 if let Some(fault) = search(&graph, routes, Some(start), &edge.to)? {
                     let (code, rule) = (link.code.as_str(), fault.rule(BACK));
-                    let why = format!("with these values, {} of {code:?} {rule}", edge.field);
+                    let why = format!("with these values, {}{} of {code:?} {rule}", edge.field, edge.at);
                     return Err(Invalid::new("customValues", why).into());
                 }
             }
@@ -241,7 +241,7 @@ impl Shared {
         // One search for each edge, so that the error names the field.
         for edge in &edges {
             if let Some(fault) = search(&graph, routes, start, &edge.to)? {
-                return Err(Invalid::new(edge.field, fault.rule(BACK)).into());
+                return Err(edge.invalid(fault.rule(BACK)).into());
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use url::Url;
 use crate::core::site::Site;
 use crate::core::tenants::contacts::CONTACT_PATH;
 use crate::core::tenants::directory::Directory;
+use crate::model::Invalid;
 use crate::model::destination::{Destination, ExtraSchemes, LinkType};
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::Id;
@@ -58,15 +59,30 @@ pub(crate) enum Via {
 }
 
 /// A place that a link or a domain may lead to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Edge {
-    /// The field that holds the destination.
+    /// The field that contains the destination.
     pub(crate) field: &'static str,
+    /// The place within the field: see [`Invalid::at`].
+    pub(crate) at: Box<str>,
     pub(crate) to: Destination,
     pub(crate) via: Via,
 }
 
+/// Equal if both lead to the same place.
+impl PartialEq for Edge {
+    fn eq(&self, other: &Edge) -> bool {
+        // Without `at`: rules in another order lead nowhere else, and such a change needs no check.
+        (self.field, &self.to, self.via) == (other.field, &other.to, other.via)
+    }
+}
+
 impl Edge {
+    /// Returns the error of the destination of this edge.
+    pub(crate) fn invalid(&self, why: impl Into<String>) -> Invalid {
+        Invalid::new(self.field, why).below(&self.at)
+    }
+
     /// Returns the destination of this edge for a visitor whose path has `rest` after the code.
     pub(super) fn behind(&self, rest: &str) -> Option<Destination> {
         match self.via {
@@ -159,7 +175,9 @@ impl<'a> Routes<'a> {
     /// the workspace gets the values, and that change is checked as well.
     pub(crate) fn edges(&self, origin: Origin<'_>) -> Vec<Edge> {
         let mut edges = Vec::with_capacity(2);
-        let mut add = |field, to, via| edges.extend(Option::map(to, |to| Edge { field, to, via }));
+        let mut add = |field, to, via| {
+            edges.extend(Option::map(to, |to| Edge { field, at: Box::default(), to, via }));
+        };
         match origin {
             Origin::Link(workspace, options) => {
                 // All fields are named, so that a new field does not compile before it is decided whether it
@@ -170,6 +188,7 @@ impl<'a> Routes<'a> {
                     expired_url,
                     forward_path,
                     link_type,
+                    rules,
                     status: _,
                     title: _,
                     description: _,
@@ -198,9 +217,16 @@ impl<'a> Routes<'a> {
                     campaign: _,
                     notes: _,
                 } = options;
-                let target = self.filled(workspace, destination, *link_type).map(|to| to.with_utm(utm));
-                add("url", target, Via::Click { forwards_path: *forward_path });
+                let target = |to| self.filled(workspace, to, *link_type).map(|to| to.with_utm(utm));
+                let via = Via::Click { forwards_path: *forward_path };
+                add("url", target(destination), via);
                 add("expiredUrl", expired_url.clone(), Via::Expired);
+                let urls =
+                    rules.iter().flat_map(|rules| rules.urls().enumerate().map(move |url| (rules, url)));
+                for (rules, (at, to)) in urls {
+                    let path = || rules.path_of_url(at).into();
+                    edges.extend(target(to).map(|to| Edge { field: "rules", at: path(), to, via }));
+                }
             }
             Origin::Domain(domain) => {
                 let Domain {

@@ -8,8 +8,8 @@ use crate::model::destination::Destination;
 use crate::model::domain::DomainNumber;
 use crate::model::short_code::{ShortCode, is_punctuation, without_punctuation};
 
-/// Most places that one search visits. Each place has at most two edges, so chains within [`HOPS_MAX`] could
-/// still name 500 places. Bounds the reads while other writes wait. Past it, the search returns
+/// Most places that one search visits. Each place without rules has at most two edges, so chains within [`HOPS_MAX`]
+/// could still name 500 places. Bounds the reads while other writes wait. Past it, the search returns
 /// [`Fault::TooMany`].
 const VISITED_MAX: usize = 64;
 
@@ -242,7 +242,12 @@ mod tests {
 
         fn edges_of(&self, _: DomainNumber, code: &ShortCode) -> Result<Vec<Edge>, Infallible> {
             let of = self.0.iter().filter(|(from, _)| *from == code.as_str());
-            let edge = |code: &&str| Edge { field: "expiredUrl", to: to(code), via: Via::Expired };
+            let edge = |code: &&str| Edge {
+                field: "expiredUrl",
+                at: Box::default(),
+                to: to(code),
+                via: Via::Expired,
+            };
             Ok(of.flat_map(|(_, to)| to.iter().map(edge)).collect())
         }
 
@@ -275,7 +280,7 @@ mod tests {
             Hop::Link { domain: DomainNumber::DEFAULT, code, rest: Box::default() }
         };
         let start = start.map(link);
-        let edges = [Edge { field: "expiredUrl", to: to(first), via: Via::Expired }];
+        let edges = [Edge { field: "expiredUrl", at: Box::default(), to: to(first), via: Via::Expired }];
         let start = start.as_ref().map(|hop| Start { hop, edges: &edges });
         search(&Codes(links), routes, start, &to(first)).unwrap_or_else(|never| match never {})
     }

@@ -118,7 +118,7 @@ fn sentence(invalid: &Invalid) -> String {
         "title" => "name",
         other => other,
     };
-    format!("{field} {}", invalid.why)
+    format!("{field}{} {}", invalid.at, invalid.why)
 }
 
 #[cfg(test)]

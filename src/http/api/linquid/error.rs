@@ -125,7 +125,7 @@ fn sentence(invalid: &Invalid) -> String {
         "from" => "start",
         own => own,
     };
-    format!("{field}: {why}")
+    format!("{field}{}: {why}", invalid.at)
 }
 
 #[cfg(test)]

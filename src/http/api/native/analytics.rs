@@ -9,7 +9,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::filters::{breaks, filled, filters};
 use crate::clock::Timestamp;
-use crate::formats::waypost::known::likely;
+use crate::formats::waypost::spelling::likely;
 use crate::http::api::dialect::{
     ANALYTICS_ROWS_MAX, About, AnalyticsFormat, AnalyticsQuery, AnalyticsView, AnswerRow, BadRequest, Body,
     ClickTotals, Command, Facet, FacetKey, Granularity, Period, RequestParts, Rows, ScopedCommand, UtmName,

@@ -68,5 +68,5 @@ fn words(error: &ApiError) -> (StatusCode, String) {
 /// Returns a sentence in the words of this dialect: the model's `shortCode` is `customSlug` here.
 fn sentence(invalid: &Invalid) -> String {
     let field = if invalid.field == "shortCode" { "customSlug" } else { invalid.field };
-    format!("{field}: {}", invalid.why)
+    format!("{field}{}: {}", invalid.at, invalid.why)
 }

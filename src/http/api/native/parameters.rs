@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use crate::formats::waypost::known::likely;
+use crate::formats::waypost::spelling::likely;
 use crate::http::api::query::Query;
 use crate::json::looks_like_a_field;
 
