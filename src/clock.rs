@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant in milliseconds since 1970-01-01T00:00:00Z, the resolution of the APIs.
@@ -22,7 +24,7 @@ const MAX_MILLIS: i64 = 253_402_300_799_999;
 
 /// All conversions use civil times: jiff's instants end a day before the year 9999 does, and clients write
 /// "9999-12-31T23:59:59Z" for "never".
-const EPOCH: jiff::civil::DateTime = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+const EPOCH: DateTime = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
 
 impl Timestamp {
     /// Returns the instant `millis` milliseconds after 1970, clamped to the years 0001 to 9999.
@@ -61,8 +63,7 @@ impl From<SystemTime> for Timestamp {
 /// Prints RFC 3339 in UTC with milliseconds: `2024-01-15T10:30:00.000Z`, the format of all three APIs.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let local = EPOCH.saturating_add(jiff::SignedDuration::from_millis(self.0));
-        write!(f, "{local:.3}Z")
+        write!(f, "{:.3}Z", local(self.0))
     }
 }
 
@@ -84,17 +85,74 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[error("must be a date such as 2026-12-31, or a time such as 2026-12-31T23:59:59Z")]
 pub struct NotATimestamp;
 
-/// Milliseconds of a day.
-const DAY: i64 = 24 * 60 * 60 * 1_000;
+/// A time as a client gives it: a date alone begins and ends by a time zone, which the reader of the text does not
+/// know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenTime {
+    /// The same instant in every zone.
+    Instant(Timestamp),
+    /// The first moment of a day.
+    DayStart(Date),
+    /// The last millisecond of a day: what ends on the 31st is valid through the 31st.
+    DayEnd(Date),
+}
 
-impl Timestamp {
-    /// Parses an instant like [`Timestamp::from_str`], with a bare date as the last millisecond of its day.
-    pub fn parse_end(text: &str) -> Result<Timestamp, NotATimestamp> {
-        let at: Timestamp = text.parse()?;
-        // What parses and has none of these is a date alone.
-        let has_time = text.contains([':', 'T', 't', ' ']);
-        Ok(if has_time { at } else { at.plus_millis(DAY - 1) })
+impl GivenTime {
+    /// Parses an instant like [`Timestamp::from_str`]. A date alone is the beginning of its day.
+    pub fn parse_start(text: &str) -> Result<GivenTime, NotATimestamp> {
+        parse_given(text, GivenTime::DayStart)
     }
+
+    /// Parses an instant like [`Timestamp::from_str`]. A date alone is the end of its day.
+    pub fn parse_end(text: &str) -> Result<GivenTime, NotATimestamp> {
+        parse_given(text, GivenTime::DayEnd)
+    }
+
+    /// Returns the instant. `zone` is called for a date alone.
+    pub fn within(self, zone: impl FnOnce() -> TimeZone) -> Timestamp {
+        let start = |date: Date, zone| {
+            // Fails for the last days of the year 9999 only, which are those of UTC then.
+            let start = date.to_zoned(zone).map(|zoned| zoned.timestamp().as_millisecond());
+            start.unwrap_or_else(|_| millis_of(date.at(0, 0, 0, 0)))
+        };
+        match self {
+            GivenTime::Instant(at) => at,
+            GivenTime::DayStart(date) => Timestamp::from_millis(start(date, zone())),
+            // Not 24 hours from the beginning: days on which the clock changes have 23 or 25.
+            GivenTime::DayEnd(date) => match date.tomorrow() {
+                Ok(next) => Timestamp::from_millis(start(next, zone()) - 1),
+                Err(_) => Timestamp::from_millis(MAX_MILLIS),
+            },
+        }
+    }
+
+    /// Returns the instant, for a place without a zone of its own: the days are those of UTC.
+    pub fn in_utc(self) -> Timestamp {
+        self.within(|| TimeZone::UTC)
+    }
+}
+
+impl From<Timestamp> for GivenTime {
+    fn from(at: Timestamp) -> GivenTime {
+        GivenTime::Instant(at)
+    }
+}
+
+fn parse_given(text: &str, of_day: fn(Date) -> GivenTime) -> Result<GivenTime, NotATimestamp> {
+    let at: Timestamp = text.parse()?;
+    // What parses and has none of these is a date alone.
+    let has_time = text.contains([':', 'T', 't', ' ']);
+    Ok(if has_time { at.into() } else { of_day(local(at.0).date()) })
+}
+
+/// Returns the civil time in UTC.
+fn local(millis: i64) -> DateTime {
+    EPOCH.saturating_add(jiff::SignedDuration::from_millis(millis))
+}
+
+fn millis_of(local: DateTime) -> i64 {
+    // Within a civil time's range of years, milliseconds fit.
+    i64::try_from(local.duration_since(EPOCH).as_millis()).unwrap_or(MAX_MILLIS)
 }
 
 /// Accepts RFC 3339 with any offset. Also accepts a local date and time or a bare date, because clients
@@ -133,7 +191,7 @@ fn local_as_utc(text: &str) -> Result<i64, NotATimestamp> {
     if after_date.contains(['+', '-', '[', 'Z', 'z']) {
         return Err(NotATimestamp);
     }
-    let local: jiff::civil::DateTime = text.parse().map_err(|_| NotATimestamp)?;
+    let local: DateTime = text.parse().map_err(|_| NotATimestamp)?;
     let since = local.duration_since(EPOCH);
     i64::try_from(since.as_millis()).map_err(|_| NotATimestamp)
 }
@@ -190,6 +248,34 @@ mod tests {
         for (text, want) in rows {
             let got = text.parse::<Timestamp>().map(|t| t.to_string());
             assert_eq!(got.ok().as_deref(), Some(want), "{text}");
+        }
+    }
+
+    #[test]
+    fn a1_a_date_alone_is_a_day_of_its_zone() {
+        let shown =
+            |time: GivenTime, zone: &str| time.within(|| TimeZone::get(zone).expect("a zone")).to_string();
+        // The zone's offset, the days of both changes of its clock, a day that begins at 01:00, one that a zone
+        // has skipped, and the ends of the years.
+        for (text, zone, start, end) in [
+            ("2026-12-31", "UTC", "2026-12-31T00:00:00.000Z", "2026-12-31T23:59:59.999Z"),
+            ("2026-12-31", "Europe/Berlin", "2026-12-30T23:00:00.000Z", "2026-12-31T22:59:59.999Z"),
+            ("2026-12-31", "America/New_York", "2026-12-31T05:00:00.000Z", "2027-01-01T04:59:59.999Z"),
+            ("2026-03-29", "Europe/Berlin", "2026-03-28T23:00:00.000Z", "2026-03-29T21:59:59.999Z"),
+            ("2026-10-25", "Europe/Berlin", "2026-10-24T22:00:00.000Z", "2026-10-25T22:59:59.999Z"),
+            ("2026-03-08", "America/Havana", "2026-03-08T05:00:00.000Z", "2026-03-09T03:59:59.999Z"),
+            ("2011-12-30", "Pacific/Apia", "2011-12-30T10:00:00.000Z", "2011-12-30T09:59:59.999Z"),
+            ("9999-12-31", "UTC", "9999-12-31T00:00:00.000Z", "9999-12-31T23:59:59.999Z"),
+            ("9999-12-31", "Asia/Kolkata", "9999-12-30T18:30:00.000Z", "9999-12-31T23:59:59.999Z"),
+            ("0001-01-01", "Asia/Kolkata", "0001-01-01T00:00:00.000Z", "0001-01-01T18:06:31.999Z"),
+        ] {
+            assert_eq!(shown(GivenTime::parse_start(text).expect(text), zone), start, "{text} in {zone}");
+            assert_eq!(shown(GivenTime::parse_end(text).expect(text), zone), end, "{text} in {zone}");
+        }
+        // A time is the same in every zone.
+        for text in ["2026-12-31T10:00:00Z", "2026-12-31T12:00:00+02:00", "2026-12-31 10:00"] {
+            let given = GivenTime::parse_end(text).expect(text);
+            assert_eq!(shown(given, "Europe/Berlin"), "2026-12-31T10:00:00.000Z", "{text}");
         }
     }
 

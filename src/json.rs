@@ -11,8 +11,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-use crate::clock::{NotATimestamp, Timestamp};
+use crate::clock::{GivenTime, NotATimestamp, Timestamp};
 use crate::model::Invalid;
+use crate::model::text::trim_invisible;
 
 /// Most values in one text; a text with more is rejected as malformed. A bulk of 1,000 rows with every field
 /// and 50 tags each has some 80,000. Without this bound, 8 MB of `0,0,0` would take sixteen times that in
@@ -359,23 +360,29 @@ impl Object {
         self.optional(name)?.ok_or_else(|| mistyped(name, "is required"))
     }
 
-    /// Returns an ISO 8601 instant. A bare date is the beginning of the day, and `""` is null.
+    /// Returns an ISO 8601 instant. A bare date is the beginning of the day in UTC, and `""` is null.
     pub fn instant(&self, name: &'static str) -> Result<Field<Timestamp>, FieldError> {
         self.time(name, str::parse)
     }
 
-    /// Like [`Object::instant`], for the end of a time. A bare date is the last millisecond of the day: what
-    /// ends on the 31st is valid through the 31st.
-    pub fn end(&self, name: &'static str) -> Result<Field<Timestamp>, FieldError> {
-        self.time(name, Timestamp::parse_end)
+    /// Returns the beginning of a time: an ISO 8601 instant, or the first moment of a day. `""` is null.
+    pub fn start(&self, name: &'static str) -> Result<Field<GivenTime>, FieldError> {
+        self.time(name, GivenTime::parse_start)
     }
 
-    fn time(
+    /// Returns the end of a time: an ISO 8601 instant, or the last millisecond of a day. `""` is null.
+    pub fn end(&self, name: &'static str) -> Result<Field<GivenTime>, FieldError> {
+        self.time(name, GivenTime::parse_end)
+    }
+
+    fn time<T>(
         &self,
         name: &'static str,
-        parse: impl Fn(&str) -> Result<Timestamp, NotATimestamp>,
-    ) -> Result<Field<Timestamp>, FieldError> {
-        let read = |text: &str| parse(text).map_err(|error| Invalid::new(name, error.to_string()));
+        parse: impl Fn(&str) -> Result<T, NotATimestamp>,
+    ) -> Result<Field<T>, FieldError> {
+        // What cannot be seen comes with a pasted text.
+        let read =
+            |text: &str| parse(trim_invisible(text)).map_err(|error| Invalid::new(name, error.to_string()));
         // Not the error of `text`: the likeliest mistake is a number of seconds or milliseconds.
         let text = self.text(name).map_err(|_| mistyped(name, INSTANT_RULE))?;
         Ok(text.map(read).transpose()?)
@@ -466,9 +473,11 @@ mod tests {
     #[test]
     fn a1_a_bare_date_is_the_beginning_or_the_end_of_its_day() {
         let body = object(br#"{"day":"2026-12-31","time":"2026-12-31T00:00:00Z","empty":""}"#).expect("JSON");
-        let shown =
-            |field: Result<Field<Timestamp>, FieldError>| field.expect("a time").map(|at| at.to_string());
-        assert_eq!(shown(body.instant("day")), Field::Value("2026-12-31T00:00:00.000Z".to_owned()));
+        assert!(object("{\"a\":\"2026-12-31\u{200b}\"}".as_bytes()).is_ok_and(|body| body.end("a").is_ok()));
+        let shown = |field: Result<Field<GivenTime>, FieldError>| {
+            field.expect("a time").map(|at| at.in_utc().to_string())
+        };
+        assert_eq!(shown(body.start("day")), Field::Value("2026-12-31T00:00:00.000Z".to_owned()));
         assert_eq!(shown(body.end("day")), Field::Value("2026-12-31T23:59:59.999Z".to_owned()));
         assert_eq!(shown(body.end("time")), Field::Value("2026-12-31T00:00:00.000Z".to_owned()));
         assert_eq!(shown(body.end("empty")), Field::Null);

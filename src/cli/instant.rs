@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::output::print_note;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, GivenTime, Timestamp};
 
 /// All forms, for errors.
 const FORMS: &str = "must be a date such as 2027-12-31, a time such as 2027-12-31T18:00:00Z, a duration from now such as 30d, \
@@ -36,7 +37,10 @@ impl End {
             return end(Some(at), json!(at.to_string()));
         }
         // The server reads it again, with the same rule as for all its clients.
-        Timestamp::parse_end(text).map_or_else(|_| Err(FORMS.to_owned()), |at| end(Some(at), json!(text)))
+        let given = GivenTime::parse_end(text).map_err(|_| FORMS.to_owned())?;
+        // The server knows the zone of a date alone: it has passed if it has passed in every zone.
+        let last = TimeZone::fixed(jiff::tz::offset(-12));
+        end(Some(given.within(|| last)), json!(text))
     }
 
     /// Returns the value for the API. Warns about an end in the past.

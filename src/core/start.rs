@@ -142,6 +142,7 @@ impl Core {
             default_domain: None,
             custom_values: std::collections::BTreeMap::new(),
             statistics: true,
+            timezone: None,
             created_at: now,
         };
         let domain = Domain::default_domain(now);

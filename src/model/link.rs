@@ -20,8 +20,10 @@ pub use self::status::LinkStatus;
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use self::branch::{BranchDraft, Branches};
-use crate::clock::Timestamp;
+use crate::clock::{GivenTime, Timestamp};
 use crate::model::destination::{Destination, ExtraSchemes, LinkType, Utm};
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
@@ -224,8 +226,8 @@ pub enum Edit {
     IsActive(bool),
     Cloaked(bool),
     Password(Option<PasswordHash>),
-    ValidSince(Option<Timestamp>),
-    ExpiresAt(Option<Timestamp>),
+    ValidSince(Option<GivenTime>),
+    ExpiresAt(Option<GivenTime>),
     MaxClicks(Option<u64>),
     ExpiredUrl(Option<Destination>),
     ForwardParameters(bool),
@@ -252,6 +254,18 @@ pub enum Edit {
     Campaign(Option<ForeignId>),
     Notes(Option<Box<str>>),
     Rules(Vec<BranchDraft>),
+}
+
+impl Edit {
+    /// Returns the edit with a date alone as an instant of the zone. Without this call, the day is one of UTC.
+    #[must_use]
+    pub fn within(self, zone: impl FnOnce() -> TimeZone) -> Edit {
+        match self {
+            Edit::ValidSince(Some(at)) => Edit::ValidSince(Some(at.within(zone).into())),
+            Edit::ExpiresAt(Some(at)) => Edit::ExpiresAt(Some(at.within(zone).into())),
+            other => other,
+        }
+    }
 }
 
 impl Options {
@@ -337,8 +351,8 @@ impl Options {
             Edit::IsActive(on) => self.is_active = on,
             Edit::Cloaked(on) => self.cloaked = on,
             Edit::Password(hash) => self.password = hash,
-            Edit::ValidSince(at) => self.valid_since = at,
-            Edit::ExpiresAt(at) => self.expires_at = at,
+            Edit::ValidSince(at) => self.valid_since = at.map(GivenTime::in_utc),
+            Edit::ExpiresAt(at) => self.expires_at = at.map(GivenTime::in_utc),
             Edit::MaxClicks(clicks) => self.max_clicks = checked_clicks(clicks)?,
             Edit::ExpiredUrl(url) => self.expired_url = url,
             Edit::ForwardParameters(on) => self.forward_parameters = on,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
+
 use crate::clock::Timestamp;
 use crate::model::id::{ForeignId, Id};
 use crate::model::{Invalid, plain_text};
@@ -50,6 +52,8 @@ pub struct Workspace {
     pub custom_values: BTreeMap<Box<str>, Box<str>>,
     /// If `false`, clicks of its links are counted and their details are not captured.
     pub statistics: bool,
+    /// The name of the zone of dates without a time. `None`: UTC.
+    pub timezone: Option<Box<str>>,
     pub created_at: Timestamp,
 }
 
@@ -62,6 +66,8 @@ pub enum WorkspaceEdit {
     DefaultDomain(Option<Id>),
     CustomValues(BTreeMap<Box<str>, Box<str>>),
     Statistics(bool),
+    /// The name of a zone that exists.
+    Timezone(Option<Box<str>>),
 }
 
 impl Workspace {
@@ -75,12 +81,19 @@ impl Workspace {
             WorkspaceEdit::Credits(credits) => self.credits = credits,
             WorkspaceEdit::DefaultDomain(domain) => self.default_domain = domain,
             WorkspaceEdit::Statistics(on) => self.statistics = on,
+            WorkspaceEdit::Timezone(name) => self.timezone = name,
             WorkspaceEdit::CustomValues(values) => {
                 check_custom_values(&values)?;
                 self.custom_values = values;
             }
         }
         Ok(())
+    }
+
+    /// Returns the zone of dates without a time.
+    pub fn zone(&self) -> TimeZone {
+        // A name that a later database has dropped is UTC, and no reason to refuse a link.
+        self.timezone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC)
     }
 }
 

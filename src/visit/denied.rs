@@ -83,7 +83,7 @@ mod tests {
             (vec![locked], Agent::Person, denied(None)),
             (vec![Edit::MaxClicks(Some(4))], Agent::Bot, denied(None)),
             (vec![Edit::IsActive(false)], Agent::Person, Verdict::NotFound),
-            (vec![Edit::ExpiresAt(Some(now()))], Agent::Person, Verdict::Gone),
+            (vec![Edit::ExpiresAt(Some(now().into()))], Agent::Person, Verdict::Gone),
             (vec![Edit::MaxClicks(Some(3))], Agent::Person, Verdict::Gone),
         ];
         let list = DenyList::of(&["e.test"]);

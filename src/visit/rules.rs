@@ -64,13 +64,20 @@ mod tests {
                 &bot,
                 vec![locked.clone(), titled.clone(), Edit::BlockBots(true), Edit::MaxClicks(Some(3))],
             ),
-            (Verdict::Gone, &person, vec![locked.clone(), Edit::ExpiresAt(Some(now()))]),
+            (Verdict::Gone, &person, vec![locked.clone(), Edit::ExpiresAt(Some(now().into()))]),
             (
                 Verdict::NotFound,
                 &person,
-                vec![Edit::ValidSince(Some(Timestamp::from_millis(1_000_001))), Edit::MaxClicks(Some(3))],
+                vec![
+                    Edit::ValidSince(Some(Timestamp::from_millis(1_000_001).into())),
+                    Edit::MaxClicks(Some(3)),
+                ],
             ),
-            (Verdict::NotFound, &preview, vec![Edit::IsActive(false), Edit::ExpiresAt(Some(now())), titled]),
+            (
+                Verdict::NotFound,
+                &preview,
+                vec![Edit::IsActive(false), Edit::ExpiresAt(Some(now().into())), titled],
+            ),
         ];
         for (want, facts, edits) in rows {
             let conditional = conditional(&edits);

@@ -62,6 +62,8 @@ fn remove_added(now: &mut Value, before: &Value) {
                 let is_empty = matches!(value, Value::Null | Value::Bool(false))
                     || value.as_array().is_some_and(Vec::is_empty)
                     || (name == "statistics" && *value == true)
+                    // The days of earlier versions were those of UTC.
+                    || (name == "timezone" && *value == "UTC")
                     // The folders are of days before there were details.
                     || (name == "clicks30d" && *value == 0);
                 before.contains_key(name) || !is_empty

@@ -398,6 +398,65 @@ fn a1_a_bare_date_is_the_whole_day() {
 }
 
 #[test]
+fn a1_a_bare_date_is_a_day_of_the_workspaces_zone() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let workspaces = admin.get("/api/v1/workspaces").expect(200, "workspaces");
+    let workspace = &workspaces["workspaces"][0];
+    assert_eq!(workspace["timezone"], "UTC");
+    let path = format!("/api/v1/workspaces/{}", text(workspace, "id"));
+    let set = |admin: &mut Client, zone: Value| admin.patch(&path, &json!({"timezone": zone}));
+    let changed = set(&mut admin, json!("europe/berlin")).expect(200, "a zone");
+    assert_eq!(changed["workspace"]["timezone"], "Europe/Berlin");
+    let rule = "timezone: must be a name of the IANA database, such as Europe/Berlin or Asia/Kolkata";
+    for zone in ["Mars/Base", "+02:00", "CEST"] {
+        set(&mut admin, json!(zone)).refuses(422, rule, zone);
+    }
+    set(&mut admin, json!(1)).refuses(400, "timezone: must be a string", "a number");
+
+    let (since, until) = ("2026-06-30T22:00:00.000Z", "2026-12-31T22:59:59.999Z");
+    let dates = json!({"url": "https://e.test/", "validSince": "2026-07-01", "expiresAt": "2026-12-31"});
+    let made = admin.create(&dates);
+    assert_eq!((&made["validSince"], &made["expiresAt"]), (&json!(since), &json!(until)));
+    let bulk = admin.post("/api/v1/links/bulk", &json!({"links": [dates]})).expect(201, "a bulk");
+    let row = admin.get(&path_of(&bulk["links"][0])).expect(200, "its link");
+    assert_eq!(row["link"]["expiresAt"], until);
+    let patch = json!({"expiresAt": "2026-07-04", "validSince": "2026-07-04T10:00"});
+    let patched = admin.patch(&path_of(&made), &patch).expect(200, "a change")["link"].clone();
+    assert_eq!(patched["expiresAt"], "2026-07-04T21:59:59.999Z");
+    assert_eq!(patched["validSince"], "2026-07-04T10:00:00.000Z", "a time is that of UTC");
+    // What is shown means the same if it is sent back.
+    let again = admin.patch(&path_of(&made), &patched).expect(200, "a whole link");
+    assert_eq!(again["link"]["expiresAt"], patched["expiresAt"]);
+    let mut vendor = app.visitor().with("X-API-Key", KEY);
+    let body = json!({"destinationUrl": "https://e.test/", "expiresAt": "2026-12-31"});
+    assert_eq!(vendor.post("/api/links", &body).expect(201, "Linquid")["data"]["expiresAt"], until);
+
+    // The zone is that of the link's workspace, and not that of the workspace which the request acts in.
+    let body = json!({"name": "Far", "timezone": "Asia/Kolkata"});
+    let far = admin.post("/api/v1/workspaces", &body).expect(201, "a workspace")["workspace"].clone();
+    let mut there = app.admin().with("X-Workspace-Id", text(&far, "id"));
+    assert_eq!(there.create(&dates)["expiresAt"], "2026-12-31T18:29:59.999Z");
+    let patched = there.patch(&path_of(&made), &json!({"expiresAt": "2026-12-31"})).expect(200, "a change");
+    assert_eq!(patched["link"]["expiresAt"], until);
+
+    // The page of a share has a zone of its own; a key may reach several workspaces.
+    let body = json!({"linkId": made["id"], "expiresAt": "2026-12-31", "timezone": "America/New_York"});
+    let share = admin.post("/api/v1/analytics/shares", &body).expect(201, "a share");
+    assert_eq!(share["share"]["expiresAt"], "2027-01-01T04:59:59.999Z");
+    let body = json!({"name": "k", "scopes": ["links.readonly"], "expiresAt": "2026-12-31"});
+    let key = admin.post("/api/v1/keys", &body).expect(201, "a key");
+    assert_eq!(key["key"]["expiresAt"], "2026-12-31T23:59:59.999Z");
+
+    let app = app.restart();
+    let mut admin = app.admin();
+    assert_eq!(admin.get(&path).expect(200, "after a restart")["workspace"]["timezone"], "Europe/Berlin");
+    let changed = set(&mut admin, json!("")).expect(200, "none");
+    assert_eq!(changed["workspace"]["timezone"], "UTC");
+    assert_eq!(admin.create(&dates)["expiresAt"], "2026-12-31T23:59:59.999Z");
+}
+
+#[test]
 fn a2_an_empty_text_is_null() {
     let app = TestApp::start();
     let mut admin = app.admin();

@@ -226,7 +226,7 @@ impl Shared {
         let destination = self.destination(&draft.destination, draft.link_type)?;
         let mut options = Options::new(destination, draft.link_type);
         for edit in draft.edits {
-            options.apply_with(edit, &self.schemes)?;
+            options.apply_with(edit.within(|| context.workspace.zone()), &self.schemes)?;
         }
         options.apply(Edit::Password(hash))?;
         Shared::check_options(&options)?;

@@ -1,5 +1,7 @@
 //! Reading, changing and deleting one link by its id.
 
+use jiff::tz::TimeZone;
+
 use super::loops::routes::Siblings;
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
@@ -230,6 +232,12 @@ impl Shared {
         Ok(())
     }
 
+    /// Returns the zone of dates without a time in a workspace.
+    fn zone_of(&self, workspace: WorkspaceNumber) -> TimeZone {
+        let directory = self.directory.load();
+        directory.workspace(workspace).map_or(TimeZone::UTC, |versioned| versioned.record.zone())
+    }
+
     fn apply(
         &self,
         link: &mut Link,
@@ -246,8 +254,10 @@ impl Shared {
         if let Some(password) = password {
             link.options.apply(Edit::Password(password))?;
         }
+        // The zone of the link's workspace, which the caller may only reach.
+        let zone = || self.zone_of(link.workspace);
         for edit in patch.edits {
-            link.options.apply_with(edit, &self.schemes)?;
+            link.options.apply_with(edit.within(zone), &self.schemes)?;
         }
         // Existing URLs were valid when they were set, and must not prevent other changes of the link.
         if same_shown(&link.options.webhook_urls, &before.webhook_urls) {

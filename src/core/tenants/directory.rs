@@ -545,6 +545,7 @@ mod tests {
             default_domain: None,
             custom_values: std::collections::BTreeMap::new(),
             statistics: true,
+            timezone: None,
             created_at: Timestamp::from_millis(1),
         };
         Put { key: keys::workspace(workspace.number), value: Some(workspace.encode().into()) }

@@ -80,6 +80,7 @@ impl Tenants {
             default_domain: None,
             custom_values: std::collections::BTreeMap::new(),
             statistics: true,
+            timezone: None,
             created_at: company.record.created_at,
         }))
     }

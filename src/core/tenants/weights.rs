@@ -31,7 +31,7 @@ pub(super) fn of_domain(domain: &Domain) -> usize {
 pub(super) fn of_workspace(workspace: &Workspace) -> usize {
     let values = workspace.custom_values.iter();
     let values: usize = values.map(|(name, value)| VALUE + text(name) + text(value)).sum();
-    RECORD + text(&workspace.name) + values
+    RECORD + text(&workspace.name) + workspace.timezone.as_deref().map_or(0, text) + values
 }
 
 /// Returns the bytes of a company or key with this name, which has no other long text.

@@ -76,6 +76,7 @@ impl Tenants {
                 default_domain: None,
                 custom_values: std::collections::BTreeMap::new(),
                 statistics: true,
+                timezone: None,
                 created_at: context.now,
             };
             for edit in draft.edits.clone() {

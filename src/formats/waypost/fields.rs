@@ -4,7 +4,7 @@
 //! Null clears a field that can be cleared. A new link has nothing to clear, so null is ignored there.
 
 use super::rules;
-use crate::clock::Timestamp;
+use crate::clock::GivenTime;
 use crate::json::{Field, FieldError, Json, Mistyped, Object, whole};
 use crate::model::Invalid;
 use crate::model::destination::{Destination, LinkType};
@@ -23,9 +23,9 @@ enum FieldKind {
     Text(fn(Option<Box<str>>) -> Edit),
     Web(fn(Option<Destination>) -> Edit),
     /// A bare date is the beginning of its day.
-    Since(fn(Option<Timestamp>) -> Edit),
+    Since(fn(Option<GivenTime>) -> Edit),
     /// A bare date is the end of its day.
-    Until(fn(Option<Timestamp>) -> Edit),
+    Until(fn(Option<GivenTime>) -> Edit),
     Clicks(fn(Option<u64>) -> Edit),
     Status,
     Tags,
@@ -141,7 +141,7 @@ impl OptionField {
             FieldKind::Text(set) => set(text()?.map(Box::from)),
             // Web addresses only: extra schemes are for destinations.
             FieldKind::Web(set) => set(text()?.map(|url| Destination::parse_web(name, url)).transpose()?),
-            FieldKind::Since(set) => set(body.instant(name)?.value()),
+            FieldKind::Since(set) => set(body.start(name)?.value()),
             FieldKind::Until(set) => set(body.end(name)?.value()),
             // 0 passes here and is rejected by `Options::apply`, with the same text.
             FieldKind::Clicks(set) => set(body.count(name, CLICKS_RULE)?.value()),

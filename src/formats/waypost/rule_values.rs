@@ -8,7 +8,7 @@ use super::spelling::likely;
 use crate::agents::classes::ClassField;
 use crate::analytics::country;
 use crate::analytics::query::continents;
-use crate::clock::{NotATimestamp, Timestamp};
+use crate::clock::{GivenTime, NotATimestamp, Timestamp};
 use crate::json::{COUNT_RULE, Field, FieldError, Json, Mistyped, Object, looks_like_a_field, whole};
 use crate::model::Invalid;
 use crate::model::domain::HostName;
@@ -190,7 +190,7 @@ fn start(text: &str) -> Result<Timestamp, String> {
 }
 
 fn end(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse_end(text).map_err(|error| error.to_string())
+    GivenTime::parse_end(text).map(GivenTime::in_utc).map_err(|error| error.to_string())
 }
 
 /// Returns the two ends of a span, of which one at least is there.

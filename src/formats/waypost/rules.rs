@@ -6,6 +6,7 @@
 
 use super::rule_values::{Misplaced, below, broken, mistyped, object, value};
 use super::spelling::likely;
+use crate::clock::GivenTime;
 use crate::json::{Field, FieldError, Json, Object, whole};
 use crate::model::link::branch::{
     BranchDraft, Condition, ConditionField, ConditionValue, Operator, OutcomeDraft, SplitDraft, Sticky,
@@ -61,7 +62,8 @@ fn rule(item: &Json) -> Result<BranchDraft, Misplaced> {
         conditions: conditions.collect::<Result<_, _>>()?,
         outcome: outcome(rule)?,
         from: rule.instant("from")?.value(),
-        until: rule.end("until")?.value(),
+        // The days of rules are those of UTC: a condition of a time names its zone.
+        until: rule.end("until")?.value().map(GivenTime::in_utc),
     })
 }
 

@@ -53,19 +53,26 @@ stored!(Applied, AppliedV1, "the applied position");
 
 impl Stored for Workspace {
     fn encode(&self) -> Vec<u8> {
-        // Version 2 only if needed, so that an earlier version of the program reads all other workspaces.
-        if self.statistics {
-            return write(1, &WorkspaceV1::from_model(self));
+        // The first version that fits, so that an earlier version of the program reads all other workspaces.
+        let first = WorkspaceV1::from_model(self);
+        let statistics = self.statistics;
+        match &self.timezone {
+            None if statistics => write(1, &first),
+            None => write(2, &WorkspaceV2 { first, statistics }),
+            Some(timezone) => write(3, &WorkspaceV3 { first, statistics, timezone: timezone.clone() }),
         }
-        write(2, &WorkspaceV2 { first: WorkspaceV1::from_model(self), statistics: false })
     }
 
     fn decode(bytes: &[u8]) -> Result<Workspace, Corrupt> {
         match version(bytes)? {
-            (1, rest) => read::<WorkspaceV1>(rest)?.into_model(true),
+            (1, rest) => read::<WorkspaceV1>(rest)?.into_model(true, None),
             (2, rest) => {
                 let WorkspaceV2 { first, statistics } = read(rest)?;
-                first.into_model(statistics)
+                first.into_model(statistics, None)
+            }
+            (3, rest) => {
+                let WorkspaceV3 { first, statistics, timezone } = read(rest)?;
+                first.into_model(statistics, Some(timezone))
             }
             (other, _) => unknown("a workspace", other),
         }
@@ -152,6 +159,14 @@ impl DomainV1 {
     }
 }
 
+/// Version 3: version 2, and the name of a time zone.
+#[derive(Serialize, Deserialize)]
+struct WorkspaceV3 {
+    first: WorkspaceV1,
+    statistics: bool,
+    timezone: Box<str>,
+}
+
 /// Version 2: version 1, and whether details of clicks are captured.
 #[derive(Serialize, Deserialize)]
 struct WorkspaceV2 {
@@ -187,7 +202,7 @@ impl WorkspaceV1 {
         }
     }
 
-    fn into_model(self, statistics: bool) -> Result<Workspace, Corrupt> {
+    fn into_model(self, statistics: bool, timezone: Option<Box<str>>) -> Result<Workspace, Corrupt> {
         Ok(Workspace {
             number: WorkspaceNumber(self.number),
             id: foreign(&self.id)?,
@@ -197,6 +212,7 @@ impl WorkspaceV1 {
             default_domain: self.default_domain.map(Id::from_bits),
             custom_values: self.custom_values,
             statistics,
+            timezone,
             created_at: time(self.created_at),
         })
     }
@@ -451,12 +467,15 @@ mod tests {
             default_domain: Some(Id::from_bits(8)),
             custom_values: BTreeMap::from([("offer".into(), "https://e.test/".into())]),
             statistics: true,
+            timezone: None,
             created_at: at,
         };
         // As an earlier version wrote it, and reads it.
         assert_eq!(workspace.encode(), write(1, &WorkspaceV1::from_model(&workspace)));
         let quiet = Workspace { statistics: false, ..workspace.clone() };
-        for workspace in [workspace, quiet] {
+        let zoned = Workspace { timezone: Some("Europe/Berlin".into()), ..workspace.clone() };
+        let both = Workspace { statistics: false, ..zoned.clone() };
+        for workspace in [workspace, quiet, zoned, both] {
             assert_eq!(Workspace::decode(&workspace.encode()).ok(), Some(workspace));
         }
         let company = Company {

@@ -1,5 +1,6 @@
 //! Shares of statistics in the native dialect.
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::formats::waypost::draft::MASK;
@@ -29,8 +30,9 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
     let draft = ClickShareDraft {
         of: of(&body)?,
         password,
-        expires_at: body.end("expiresAt")?.value(),
         timezone: zone.as_ref().and_then(|zone| zone.iana_name()).map(Into::into),
+        // The page has the days of this zone.
+        expires_at: body.end("expiresAt")?.value().map(|end| end.within(|| zone.unwrap_or(TimeZone::UTC))),
     };
     write(request, &body, Command::ShareClicks(draft))
 }

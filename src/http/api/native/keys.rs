@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::clock::GivenTime;
 use crate::http::api::dialect::{
     BadRequest, Command, KeyView, RequestParts, ScopedCommand, foreign_id, object, read,
 };
@@ -29,7 +30,8 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
             return Err(Mistyped(Invalid::new("scopes", "must be an array of strings")).into());
         }
     };
-    let expires_at = body.end("expiresAt")?.value();
+    // A key may reach several workspaces, whose zones may differ.
+    let expires_at = body.end("expiresAt")?.value().map(GivenTime::in_utc);
     let create_only = body.flag("createOnly")?.value().unwrap_or(false);
     let draft = KeyDraft { name, reach: reach(&body)?, scopes, create_only, expires_at };
     // Here `workspaceId` is the reach of the key, not the workspace that the request acts in.

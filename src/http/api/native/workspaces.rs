@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::http::api::dialect::{
     BadRequest, Command, NamedDomain, RequestParts, ScopedCommand, WorkspaceView, foreign_id, object, read,
+    zone_of,
 };
 use crate::json::{COUNT_RULE, Field, Json, Mistyped, Object};
 use crate::model::Invalid;
@@ -13,7 +15,7 @@ use crate::model::workspace::{Company, CompanyDraft, WorkspaceDraft, WorkspaceEd
 
 /// The fields of a new workspace.
 pub(super) const NEW: &[&[&str]] =
-    &[&["name", "id", "companyId", "credits", "defaultDomain", "customValues", "statistics"]];
+    &[&["name", "id", "companyId", "credits", "defaultDomain", "customValues", "statistics", "timezone"]];
 
 /// The fields of a changed workspace: a client may send back a whole workspace.
 pub(super) const CHANGE: &[&[&str]] = &[NEW[0], &["createdAt"]];
@@ -21,7 +23,7 @@ pub(super) const CHANGE: &[&[&str]] = &[NEW[0], &["createdAt"]];
 /// The fields of a new company.
 pub(super) const NEW_COMPANY: &[&[&str]] = &[&["name", "id", "relationshipNumber"]];
 
-/// Parses `POST /workspaces {name, id?, companyId?, credits?, defaultDomain?, customValues?, statistics?}`.
+/// Parses `POST /workspaces {name, id?, companyId?, credits?, defaultDomain?, customValues?, statistics?, timezone?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
     let draft = WorkspaceDraft {
@@ -53,7 +55,11 @@ fn edits(body: &Object) -> Result<Vec<WorkspaceEdit>, BadRequest> {
         Field::Null => return Err(Mistyped(Invalid::new("statistics", "must be true or false")).into()),
         Field::Value(on) => Some(WorkspaceEdit::Statistics(on)),
     };
-    Ok(credits.into_iter().chain(values).chain(statistics).collect())
+    let zone = body.text("timezone")?.map(|text| zone_of(text, "timezone")).transpose()?.nullable();
+    // By the name in the database, whose spelling a client need not know.
+    let name = |zone: Option<TimeZone>| zone.as_ref().and_then(|zone| zone.iana_name()).map(Into::into);
+    let timezone = zone.map(|zone| WorkspaceEdit::Timezone(name(zone)));
+    Ok(credits.into_iter().chain(values).chain(statistics).chain(timezone).collect())
 }
 
 type CustomValues = BTreeMap<Box<str>, Box<str>>;
@@ -102,6 +108,7 @@ pub(super) struct WorkspaceJson<'a> {
     default_domain: &'a str,
     custom_values: &'a BTreeMap<Box<str>, Box<str>>,
     statistics: bool,
+    timezone: &'a str,
     created_at: String,
 }
 
@@ -116,6 +123,7 @@ impl<'a> WorkspaceJson<'a> {
             default_domain: &view.default_domain,
             custom_values: &workspace.custom_values,
             statistics: workspace.statistics,
+            timezone: workspace.timezone.as_deref().unwrap_or("UTC"),
             created_at: workspace.created_at.to_string(),
         }
     }
@@ -149,16 +157,17 @@ mod tests {
     #[test]
     fn edits_and_their_types() {
         let changed = format!(
-            "UpdateWorkspace(ForeignId(\"{TEST_ID}\"), [Credits(None), CustomValues({{\"a\": \"b\"}}), Statistics(false)], Some(Some(\"go.test\")))"
+            "UpdateWorkspace(ForeignId(\"{TEST_ID}\"), [Credits(None), CustomValues({{\"a\": \"b\"}}), Statistics(false), Timezone(Some(\"Europe/Berlin\"))], Some(Some(\"go.test\")))"
         );
-        let body =
-            r#"{"credits":null,"customValues":{"a":"b"},"defaultDomain":"go.test","statistics":false}"#;
+        let body = r#"{"credits":null,"customValues":{"a":"b"},"defaultDomain":"go.test","statistics":false,"timezone":"europe/berlin"}"#;
         check_parse(update, body, Ok(&changed));
         let mistyped = |field, why| Err(Mistyped(Invalid::new(field, why)).into());
+        let zone = |name| zone_of(name, "timezone");
         let rule = "must be an object of strings";
         check_parse(update, r#"{"customValues":{"a":1}}"#, mistyped("customValues", rule));
         let rule = "must be true or false";
         check_parse(update, r#"{"statistics":null}"#, mistyped("statistics", rule));
+        check_parse(update, r#"{"timezone":"Mars"}"#, Err(zone("Mars").expect_err("no zone")));
         check_parse(update, r#"{"credits":-1}"#, mistyped("credits", COUNT_RULE));
         let empty = Invalid::new("name", "must not be empty");
         check_parse(create_company, r#"{"name":" "}"#, Err(empty.into()));
