@@ -39,11 +39,11 @@ pub fn without_scheme<'a>(text: &'a str, scheme: &str) -> &'a str {
 pub fn mail(field: &'static str, text: &str) -> Result<String, Invalid> {
     let rest = without_scheme(text, "mailto:");
     let (addresses, headers) = rest.split_once('?').unwrap_or((rest, ""));
-    // What cannot be seen is no part of an address, and blanks part one from the next.
-    let addresses: Vec<String> = addresses
-        .split(',')
-        .map(|address| trim_blank(address).chars().filter(|c| !is_invisible(*c)).collect())
-        .collect();
+    // What cannot be seen is no part of an address, and blanks part one from the next. Keyboards of East Asia write
+    // letters of full width.
+    let seen =
+        |address: &str| trim_blank(address).chars().filter(|c| !is_invisible(*c)).map(narrow).collect();
+    let addresses: Vec<String> = addresses.split([',', '\u{ff0c}']).map(seen).collect();
     let addresses = addresses.join(",");
     let is_share = addresses.is_empty() && rest.len() < text.len() && headers.contains('=');
     let fine = addresses.split(',').all(|address| {
@@ -106,6 +106,18 @@ fn number(field: &'static str, text: &str) -> Result<String, Invalid> {
     Ok(parameters.map_or_else(|| digits.clone(), |p| format!("{digits};{}", escape::visible(p))))
 }
 
+/// Returns the ASCII character for one of full width that belongs into an address. No other: a brace would begin a
+/// placeholder.
+fn narrow(c: char) -> char {
+    let ascii = plain(c).filter(|ascii| ascii.is_ascii_alphanumeric() || "@.-_+".contains(*ascii));
+    if matches!(c, FULL_WIDTH_FIRST..=FULL_WIDTH_LAST) { ascii.unwrap_or(c) } else { c }
+}
+
+/// `!` in full width.
+const FULL_WIDTH_FIRST: char = '\u{ff01}';
+/// `~` in full width.
+const FULL_WIDTH_LAST: char = '\u{ff5e}';
+
 /// Returns the ASCII character for one that looks like it on paper, or `None` for an invisible one.
 pub fn plain(c: char) -> Option<char> {
     match c {
@@ -120,8 +132,7 @@ pub fn plain(c: char) -> Option<char> {
         | '\u{fe63}'
         | '\u{30fb}'
         | '\u{30fc}' => Some('-'),
-        // Full width, from `!` to `~`.
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0),
+        FULL_WIDTH_FIRST..=FULL_WIDTH_LAST => char::from_u32(u32::from(c) - 0xfee0),
         '\u{2044}' | '\u{2215}' => Some('/'),
         '\u{b7}' | '\u{2022}' | '\u{2219}' | '\u{2024}' => Some('.'),
         _ => Some(c),
@@ -443,6 +454,10 @@ mod tests {
             ("a@example.com?body=100%", "mailto:a@example.com?body=100%25"),
             ("a@example.com?body=https://e.com/#top", "mailto:a@example.com?body=https://e.com/%23top"),
             ("a@example.com?body=[ ] { } | ^", "mailto:a@example.com?body=%5B%20%5D%20%7B%20%7D%20%7C%20%5E"),
+            (
+                "ｊａｎｅ＠example．com，joe@example.com?subject=ｘ",
+                "mailto:jane@example.com,joe@example.com?subject=%EF%BD%98",
+            ),
             ("mailto:?subject=Look&body=x", "mailto:?subject=Look&body=x"),
             ("jane@example.com\u{200b}?subject=x", "mailto:jane@example.com?subject=x"),
             (

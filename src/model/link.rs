@@ -369,9 +369,9 @@ impl Options {
             Edit::UtmCampaign(text) => self.utm.campaign = checked_utm("utmCampaign", text)?,
             Edit::UtmTerm(text) => self.utm.term = checked_utm("utmTerm", text)?,
             Edit::UtmContent(text) => self.utm.content = checked_utm("utmContent", text)?,
-            Edit::MetaPixelId(text) => self.meta_pixel_id = checked_pixel(text)?,
-            Edit::GoogleTagId(text) => self.google_tag_id = checked_tag(text)?,
-            Edit::GtmContainerId(text) => self.gtm_container_id = checked_container(text)?,
+            Edit::MetaPixelId(id) => self.meta_pixel_id = checked_pixel(seen(id))?,
+            Edit::GoogleTagId(id) => self.google_tag_id = checked_tag(seen(id))?,
+            Edit::GtmContainerId(id) => self.gtm_container_id = checked_container(seen(id))?,
             Edit::HeadTags(text) => self.head_tags = Markup::head("headTags", text)?,
             Edit::BodyTags(text) => self.body_tags = Markup::body("bodyTags", text)?,
             Edit::WebhookUrls(urls) => {
@@ -485,6 +485,11 @@ fn checked_clicks(clicks: Option<u64>) -> Result<Option<u64>, Invalid> {
         Some(n) if n > CLICKS_MAX => Err(Invalid::new("maxClicks", "must be at most 9007199254740991")),
         within => Ok(within),
     }
+}
+
+/// Returns a pasted id without what cannot be seen at its ends.
+fn seen(id: Option<Box<str>>) -> Option<Box<str>> {
+    id.map(|id| text::trim_invisible(&id).into())
 }
 
 /// Rejects ids other than 5 to 20 digits. Meta's ids have 15 or 16. Strict, since the id becomes part of a

@@ -6,7 +6,8 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 use unicode_properties::UnicodeEmoji;
 
 /// Returns the text without invisible characters at its ends. Chat programs and word processors put them
-/// there, and a person who pastes the text cannot see them. A selector stays behind its emoji.
+/// there, and a person who pastes the text cannot see them. A selector stays behind its emoji, and so do the tags
+/// of a flag.
 pub fn trim_invisible(text: &str) -> &str {
     trim(text, |c| is_invisible(c) || is_blank_letter(c))
 }
@@ -17,11 +18,17 @@ pub fn trim_blank(text: &str) -> &str {
 }
 
 fn trim(text: &str, is_left_out: impl Fn(char) -> bool) -> &str {
-    let mut kept = text.trim_start_matches(|c| is_left_out(c) || is_selector(c));
+    let mut kept = text.trim_start_matches(|c| is_left_out(c) || is_selector(c) || is_tag(c));
     while let Some(last) = kept.chars().next_back() {
         let before = &kept[..kept.len() - last.len_utf8()];
         let is_styled = || before.chars().next_back().is_some_and(is_emoji);
-        if !is_left_out(last) && (!is_selector(last) || is_styled()) {
+        let ends_flag = || last == FLAG_END && before.trim_end_matches(is_tag).ends_with(is_emoji);
+        let stays = match last {
+            _ if is_selector(last) => is_styled(),
+            _ if is_tag(last) => ends_flag(),
+            _ => !is_left_out(last),
+        };
+        if stays {
             break;
         }
         kept = before;
@@ -42,6 +49,15 @@ pub fn is_invisible(c: char) -> bool {
 /// Returns whether a character selects the style of the one before it, and shows nothing itself.
 fn is_selector(c: char) -> bool {
     matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+/// The last character of a flag of tags (UTS 51).
+const FLAG_END: char = '\u{e007f}';
+
+/// Returns whether a character is a letter of a flag of tags, which shows nothing elsewhere, or begins a tag of a
+/// language, which no program shows.
+fn is_tag(c: char) -> bool {
+    matches!(c, '\u{e0001}' | '\u{e0020}'..=FLAG_END)
 }
 
 /// Returns whether a character is a letter or symbol by category, and blank on the screen.
@@ -172,6 +188,10 @@ mod tests {
         for end in ["\u{fe0f}", "\u{2800}", "\u{3164}", "\u{ad}", "\u{200b}\u{fe0f}", "\u{fe0f}\u{fe0f}"] {
             assert_eq!(trim_invisible(&format!("{end}a/1{end}")), "a/1", "{end:?}");
         }
+        // The flag of Wales ends in tags, which show nothing anywhere else.
+        let wales = "\u{1f3f4}\u{e0067}\u{e0062}\u{e0077}\u{e006c}\u{e0073}\u{e007f}";
+        assert_eq!(trim_invisible(&format!("\u{e0020}{wales}\u{200b}")), wales);
+        assert_eq!(trim_invisible("\u{e0001}\u{e0065}a\u{e007f}\u{e0020}"), "a");
         assert_eq!(trim_invisible("\u{fe0f}"), "");
         assert_eq!(trim_blank(" \u{200b}\u{a0}a b\u{2003}\u{feff} "), "a b");
     }

@@ -686,6 +686,7 @@ fn a5_what_cannot_be_seen_is_left_out() {
         ("v6", "URL", "https://e.test/\u{fe0f}", "https://e.test/"),
         ("v7", "URL", "https://e.test/a\u{2800}\u{3164}\u{ad}", "https://e.test/a"),
         ("v8", "URL", "https://e.test/\u{2764}\u{fe0f}", "https://e.test/%E2%9D%A4%EF%B8%8F"),
+        ("v9", "URL", "\u{e0001}https://e.test/a\u{e0020}\u{e007f}", "https://e.test/a"),
     ] {
         let body = json!({"url": url, "linkType": kind, "customSlug": code});
         admin.create(&body);
@@ -693,6 +694,23 @@ fn a5_what_cannot_be_seen_is_left_out() {
     }
     let body = json!({"url": "https://e.test/", "utmSource": "mail\u{200b}", "utmTerm": "\u{feff}"});
     assert_eq!(admin.create(&body)["url"], "https://e.test/?utm_source=mail");
+    // Ids, codes and times are pasted as well.
+    let campaign = admin.post("/api/v1/campaigns", &json!({"name": "c"})).expect(201, "a campaign");
+    let tag = admin.post(TAGS, &json!({"name": "t"})).expect(201, "a tag")["tag"].clone();
+    let full = json!({
+        "customSlug": "pasted", "metaPixelId": "123456789012345", "googleTagId": "G-ABCDEF1234",
+        "gtmContainerId": "GTM-ABC1234", "expiresAt": "2030-01-01T00:00:00.000Z", "campaignId": campaign["campaign"]["id"],
+    });
+    let mut body = json!({"url": "https://e.test/", "tagIds": [format!("\u{200b}{}", text(&tag, "id"))]});
+    for (field, value) in full.as_object().expect("fields") {
+        body[field] = json!(format!("\u{202a}{}\u{202c}\u{200b}", value.as_str().expect("a text")));
+    }
+    let made = admin.create(&body);
+    for (field, value) in full.as_object().expect("fields").iter().filter(|(field, _)| *field != "customSlug")
+    {
+        assert_eq!(made[field], *value, "{field}");
+    }
+    assert_eq!((&made["shortCode"], &made["tags"][0]["tag"]["id"]), (&json!("pasted"), &tag["id"]));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::json::{Field, FieldError, Json, Mistyped, Object};
 use crate::model::Invalid;
 use crate::model::link::{AliasName, DomainChoice, Draft, Names, Password};
 use crate::model::short_code::ShortCode;
+use crate::model::text::trim_invisible;
 
 /// The text that replaces a password in responses. A client that sends it back changes nothing.
 pub const MASK: &str = "********";
@@ -101,5 +102,6 @@ pub fn code(body: &Object) -> Result<Option<ShortCode>, FieldError> {
         (None, Some(alias)) => ("alias", alias),
         (None, None) => return Ok(None),
     };
-    Ok(Some(ShortCode::parse(text).map_err(|invalid| Invalid { field, ..invalid })?))
+    // What cannot be seen comes with a pasted text, and no code has it.
+    Ok(Some(ShortCode::parse(trim_invisible(text)).map_err(|invalid| Invalid { field, ..invalid })?))
 }

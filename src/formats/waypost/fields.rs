@@ -10,6 +10,7 @@ use crate::model::Invalid;
 use crate::model::destination::{Destination, LinkType};
 use crate::model::id::ForeignId;
 use crate::model::link::{CLICKS_RULE, Edit, RedirectStatus};
+use crate::model::text::trim_invisible;
 
 /// A field of a link.
 struct OptionField {
@@ -149,7 +150,9 @@ impl OptionField {
             FieldKind::Tags => {
                 let tags = body.texts(name)?.value().ok_or_else(|| must_be("must be an array of strings"))?;
                 let parse = |tag: &str| {
-                    tag.parse().map_err(|_| Invalid::new(name, format!("{tag:?} is not a tag's id")))
+                    trim_invisible(tag)
+                        .parse()
+                        .map_err(|_| Invalid::new(name, format!("{tag:?} is not a tag's id")))
                 };
                 Edit::Tags(tags.into_iter().map(parse).collect::<Result<_, _>>()?)
             }
@@ -158,7 +161,9 @@ impl OptionField {
                 Field::Value(items) => rules::read(items)?,
                 Field::Absent | Field::Null => Vec::new(),
             }),
-            FieldKind::Campaign => Edit::Campaign(text()?.map(|id| ForeignId::parse(name, id)).transpose()?),
+            FieldKind::Campaign => {
+                Edit::Campaign(text()?.map(|id| ForeignId::parse(name, trim_invisible(id))).transpose()?)
+            }
         })
     }
 }
