@@ -30,7 +30,8 @@ use crate::model::workspace::check_name;
 /// The fields of a line: those of a new link, and those that only an export has.
 pub const LINE: KnownFields = &[
     draft::NAMES,
-    draft::NEW_NAMES,
+    // Not `reuse`: each line of a file is a link.
+    &["codePrefix"],
     &fields::OPTION_NAMES,
     &["aliases", "tags", "workspaceId", "passwordHash", "campaignName"],
     link_json::READ_ONLY,

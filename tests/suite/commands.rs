@@ -115,6 +115,11 @@ fn an_import_names_the_fields_that_it_ignores() {
         assert_eq!((code, printed.matches(first).count()), (Some(0), 1), "{printed}");
         assert!(printed.contains("warning: ignored slug in 2 lines\n"), "{printed}");
     }
+    // A line cannot stand for a link that is there.
+    let file = place.write("reuse.jsonl", "{\"url\":\"https://e.test/\",\"reuse\":true}\n");
+    let (code, printed) = place.run(&["import", "--dry-run", &file]);
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("warning: line 1: reuse: is no field of a link, and is ignored\n"), "{printed}");
     // An export has no unknown field.
     let exported = place.at("exported.jsonl").display().to_string();
     assert_eq!(place.run(&["export", "--output", &exported]).0, Some(0));

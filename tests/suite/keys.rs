@@ -36,6 +36,11 @@ fn t69_credentials_that_are_accepted() {
         ("an empty key", vec![("Authorization", "Bearer ".to_owned())], false),
         ("two spaces", vec![("Authorization", format!("Bearer  {KEY}"))], false),
         ("a word behind it", vec![("Authorization", format!("Bearer {KEY} x"))], false),
+        (
+            "an empty key and a good one",
+            vec![("Authorization", String::new()), ("X-API-Key", KEY.to_owned())],
+            true,
+        ),
         ("no scheme", vec![("Authorization", KEY.to_owned())], false),
         ("another scheme", vec![("Authorization", format!("Basic {KEY}"))], false),
         ("in another case", vec![("Authorization", bearer(&KEY.to_uppercase()))], false),
@@ -57,7 +62,7 @@ fn t69_credentials_that_are_accepted() {
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{row}");
             // Whether a key was sent, and in which form, is no secret.
             let want = match row {
-                "no key" => NO_KEY,
+                "no key" | "no key behind the word" | "an empty key" => NO_KEY,
                 "no scheme" => "`Bearer` is missing: send the key as `Authorization: Bearer KEY`",
                 "another scheme" => {
                     "this server takes the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`"

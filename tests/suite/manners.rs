@@ -269,6 +269,13 @@ fn n14_unknown_fields_are_named() {
         ),
         ("PATCH", &one, json!({"expiry": null}), vec![warning("expiry", "expiresAt")]),
         ("PATCH", &coded, json!({"Title": "t"}), vec![warning("Title", "title")]),
+        // Only answers have these; without an id, nobody sends back a whole link.
+        (
+            "PATCH",
+            &coded,
+            json!({"shortCode": "b", "tags": ["t"], "clickCount": 0}),
+            vec![warning("clickCount", ""), warning("shortCode", "customSlug"), warning("tags", "tagIds")],
+        ),
         (
             "POST",
             "/api/v1/links/bulk",

@@ -375,6 +375,19 @@ fn f16_a_credential_of_a_proxy_is_no_key() {
     }
     let mut two = app.visitor().with("X-API-Key", KEY).with("Authorization", "Bearer other");
     assert_eq!(two.get(LINKS).status, 401, "two keys");
+    // As sent by tools whose variable or field is empty.
+    for (header, beside) in [("Authorization", "X-API-Key"), ("X-API-Key", "Authorization")] {
+        let empty = if header == "X-API-Key" { &[""][..] } else { &["", "Bearer", "Bearer "] };
+        let key = if beside == "X-API-Key" { KEY.to_owned() } else { format!("Bearer {KEY}") };
+        for value in empty {
+            app.visitor().with(header, value).with(beside, &key).get(LINKS).expect(200, value);
+            let refused = app.visitor().with(header, value).get(LINKS).expect(401, value);
+            assert!(
+                text(&refused, "error").starts_with("the API key is missing"),
+                "{header}: {value}: {refused}"
+            );
+        }
+    }
 }
 
 #[test]

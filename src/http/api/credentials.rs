@@ -1,5 +1,6 @@
 //! The API key of a request: `Authorization: Bearer` or `X-API-Key`, in every dialect (docs/decisions.md A4).
-//! An ambiguous key is rejected: two lines, two spaces, two keys that differ.
+//! An ambiguous key is rejected: two lines, two spaces, two keys that differ. A header without a value has no key:
+//! `Bearer $KEY` has none if the variable is not set.
 
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -25,11 +26,12 @@ pub(crate) enum NoCredential {
 /// Returns the key in the headers.
 pub(crate) fn secret(headers: &HeaderMap) -> Result<&str, NoCredential> {
     // Both are read before either counts: a good key beside a malformed one is ambiguous.
-    let plain = single(headers, &API_KEY)?.map(token).transpose()?;
+    let plain = single(headers, &API_KEY)?.filter(|line| !line.is_empty()).map(token).transpose()?;
     // A credential of another scheme is for another server, such as a proxy with passwords in front of this
     // one (RFC 9110 11.4). Alone it is an attempt with a key that is not of Waypost.
     let is_ours = |line: &&HeaderValue| plain.is_none() || !is_of_other_scheme(line);
-    let bearer = single(headers, &AUTHORIZATION)?.filter(is_ours).map(bearer).transpose()?;
+    let line = single(headers, &AUTHORIZATION)?.filter(|line| !has_no_value(line));
+    let bearer = line.filter(is_ours).map(bearer).transpose()?;
     match (bearer, plain) {
         (None, None) => Err(NoCredential::Missing),
         // Not in constant time: the client sent both, so the comparison reveals nothing.
@@ -45,6 +47,12 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a He
     if lines.next().is_some() { Err(NoCredential::Ambiguous) } else { Ok(line) }
 }
 
+/// Returns whether a line is empty, or has `Bearer` and nothing behind it.
+fn has_no_value(line: &HeaderValue) -> bool {
+    let bytes = line.as_bytes().trim_ascii_end();
+    bytes.is_empty() || bytes.eq_ignore_ascii_case(b"bearer")
+}
+
 /// Parses `Bearer`, in upper or lower case (RFC 9110 11.1), one space, and the key.
 fn bearer(line: &HeaderValue) -> Result<&str, NoCredential> {
     // Its parameters may be in any encoding.
@@ -54,6 +62,7 @@ fn bearer(line: &HeaderValue) -> Result<&str, NoCredential> {
     let text = line.to_str().map_err(|_| NoCredential::Ambiguous)?;
     // At the first space: a second one stays in the key, where it is rejected.
     let Some((scheme, key)) = text.split_once(' ') else {
+        // `Bearer,K` has the scheme in another form.
         let is_bearer = text.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"));
         let is_word = !is_bearer && visible(text).is_ok();
         return Err(if is_word { NoCredential::NoScheme } else { NoCredential::Ambiguous });
@@ -113,7 +122,9 @@ mod tests {
             ("negotiate", Ok("K")),
             ("NTLM ", Ok("K")),
             ("Secret", Err(NoScheme)),
-            ("Bearer", Err(Ambiguous)),
+            ("Bearer", Ok("K")),
+            ("bearer ", Ok("K")),
+            ("", Ok("K")),
             ("Bearer J\u{fc}rgen", Err(Ambiguous)),
             ("J\u{fc}rgen x", Err(Ambiguous)),
             (" Basic eDp5", Err(Ambiguous)),
@@ -141,8 +152,8 @@ mod tests {
             (&[("x-api-key", "K")], Ok("K")),
             (&[("authorization", "Bearer K"), ("x-api-key", "K")], Ok("K")),
             (&[("authorization", "Bearer K"), ("x-api-key", "L")], Err(Ambiguous)),
-            (&[("authorization", "bearer")], Err(Ambiguous)),
-            (&[("authorization", "Bearer ")], Err(Ambiguous)),
+            (&[("authorization", "bearer")], Err(Missing)),
+            (&[("authorization", "Bearer ")], Err(Missing)),
             // Servers differ in whether the second space is a part of the key.
             (&[("authorization", "Bearer  K")], Err(Ambiguous)),
             (&[("authorization", "Bearer K L")], Err(Ambiguous)),
@@ -151,16 +162,18 @@ mod tests {
             (&[("authorization", "Token K")], Err(OtherScheme)),
             (&[("authorization", "K")], Err(NoScheme)),
             (&[("authorization", "wp_K=")], Err(NoScheme)),
-            (&[("authorization", "")], Err(Ambiguous)),
+            (&[("authorization", "")], Err(Missing)),
+            (&[("authorization", ""), ("authorization", "Bearer K")], Err(Ambiguous)),
             (&[("authorization", &long)], Err(Ambiguous)),
             (&[("authorization", "Bearer K"), ("authorization", "Bearer K")], Err(Ambiguous)),
             (&[("x-api-key", "K"), ("x-api-key", "K")], Err(Ambiguous)),
-            (&[("x-api-key", "")], Err(Ambiguous)),
+            (&[("x-api-key", "")], Err(Missing)),
+            (&[("x-api-key", ""), ("authorization", "Basic K")], Err(OtherScheme)),
             (&[("x-api-key", "K L")], Err(Ambiguous)),
             (&[("x-api-key", "K"), ("authorization", "Bearer L")], Err(Ambiguous)),
             (&[("x-api-key", "K"), ("authorization", "nonsense")], Err(NoScheme)),
             (&[("x-api-key", "K"), ("authorization", "Bearer k")], Err(Ambiguous)),
-            (&[("authorization", "Bearer K"), ("x-api-key", "")], Err(Ambiguous)),
+            (&[("authorization", "Bearer K"), ("x-api-key", "")], Ok("K")),
             (&[("authorization", "BEARER K")], Ok("K")),
             (&[("authorization", "Bearer\tK")], Err(Ambiguous)),
             (&[("authorization", "Bearer K\t")], Err(Ambiguous)),

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use crate::formats::waypost::known::{KnownFields, is_known, meant};
 use crate::formats::waypost::{draft, fields, link_json};
 use crate::http::api::dialect::{BadRequest, RequestParts, ScopedCommand};
-use crate::json::{self, Object, looks_like_a_field};
+use crate::json::{self, Field, Object, looks_like_a_field};
 use crate::model::Invalid;
 
 /// Most unknown fields that an answer names. The rest is counted: an answer must stay short, and a body of a bulk
@@ -42,7 +42,13 @@ pub(super) struct UnknownFields {
 impl UnknownFields {
     /// Adds the fields of an object that are not known. `place` precedes their names.
     pub(super) fn note(&mut self, place: &str, body: &Object, known: KnownFields) {
-        for (name, _) in body.iter().filter(|(name, _)| !is_known(name, known)) {
+        // Only who sends back a whole link, with its id, sends the fields that answers alone have.
+        let is_whole = !matches!(body.get("id"), Field::Absent);
+        let is_known = |name: &str| {
+            is_known(name, known)
+                && (is_whole || !link_json::READ_ONLY.contains(&name) || known != LINK_CHANGE)
+        };
+        for (name, _) in body.iter().filter(|(name, _)| !is_known(name)) {
             if self.seen.contains(name) {
                 continue;
             }
@@ -175,6 +181,7 @@ mod tests {
     #[test]
     fn a_change_knows_what_responses_have() {
         assert_eq!(warnings(r#"{"id":"x","clickCount":1,"qrCode":null}"#, LINK_CHANGE), [""; 0]);
+        assert_eq!(warnings(r#"{"clickCount":1,"shortCode":"a"}"#, LINK_CHANGE).len(), 2);
         assert_eq!(warnings(r#"{"id":"x"}"#, NEW_LINK).len(), 1);
     }
 
