@@ -212,6 +212,11 @@ impl Destination {
         &self.0
     }
 
+    /// Returns the text for a list whose separator is a comma: a comma of the URL is `%2C`.
+    pub fn shown_in_list(&self) -> String {
+        self.0.replace(',', "%2C")
+    }
+
     /// Returns whether its scheme is followed by `//`: only such a URI has a path and a query to which
     /// something can be appended. A placeholder at the beginning is taken for a web address.
     pub fn is_hierarchical(&self) -> bool {

@@ -27,8 +27,16 @@ fn is_asked(evaluation: &Evaluation<'_>) -> bool {
 
 /// Returns whether a form is that of the page with the button.
 pub(super) fn is_confirmation(form: &[u8]) -> bool {
-    url::form_urlencoded::parse(form).any(|(name, _)| name == "confirm")
+    url::form_urlencoded::parse(form).any(|(name, _)| name == BUTTON)
 }
+
+/// Returns whether a field is the button as the page sends it.
+pub(super) fn is_button(name: &str, value: &str) -> bool {
+    name == BUTTON && value == "1"
+}
+
+/// The name of the button.
+const BUTTON: &str = "confirm";
 
 #[cfg(test)]
 mod tests {

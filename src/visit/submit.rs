@@ -4,6 +4,7 @@
 //!
 //! The body is read only as a form that may have a password: a redirect waits for no other body.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use http_body_util::Full;
 use hyper::header::{HeaderValue, ORIGIN, USER_AGENT};
 use hyper::{Method, Response, StatusCode};
 
+use super::confirm::is_button;
 use super::contact::contact_address;
 use super::intent::Intent;
 use super::locate::{AddressedLink, LinkAddress, NotALink, shorter_codes};
@@ -112,9 +114,9 @@ impl Visitor {
         if let Some(response) = self.closed(&submission, &domain, &entry, repeats) {
             return response;
         }
-        // The password was taken off while a visitor had the form open: the browser asks again by GET, and sends
-        // the password nowhere else.
-        if submission.is_form() && is_password_form(&submission, repeats, form).await {
+        // The password or the button was taken off while a visitor had the form open: the browser asks again by GET,
+        // and sends the form nowhere else.
+        if submission.is_form() && is_own_form(&submission, repeats, form).await {
             return redirect::unlocked(submission.facts.same_url());
         }
         if repeats {
@@ -182,17 +184,18 @@ fn methods(entry: &Entry) -> Methods {
     }
 }
 
-/// Returns whether a form is the one for a link's password. `form` reads the body. If the redirect repeats the
-/// request, another form may have a field of the same name: then the password must be its only field.
-async fn is_password_form<F>(submission: &Submission, repeats: bool, form: F) -> bool
+/// Returns whether a form is the one for a link's password or its button. `form` reads the body. If the redirect repeats
+/// the request, another form may have a field of the same name: then that must be its only field.
+async fn is_own_form<F>(submission: &Submission, repeats: bool, form: F) -> bool
 where
     F: Future<Output = Result<Bytes, StatusCode>> + Send,
 {
     if submission.is_of_this_host {
         return true;
     }
-    // What is too long or never arrives is no password.
+    // What is too long or never arrives is no such form.
     let Ok(form) = form.await else { return false };
-    let mut fields = url::form_urlencoded::parse(&form).map(|(name, _)| name == "password");
+    let is_own = |(name, value): (Cow<'_, str>, Cow<'_, str>)| name == "password" || is_button(&name, &value);
+    let mut fields = url::form_urlencoded::parse(&form).map(is_own);
     if repeats { fields.next() == Some(true) && fields.next().is_none() } else { fields.any(|is_it| is_it) }
 }

@@ -493,6 +493,41 @@ fn m2_the_button_is_the_click() {
     }
 }
 
+/// A visitor has the page with the button open while the option is taken off: the button must not be sent on.
+#[test]
+fn f19_a_button_that_was_taken_off_while_the_page_is_open() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let rows = [
+        json!({}),
+        json!({"redirectType": 307}),
+        json!({"redirectType": 308, "maxClicks": 3}),
+        json!({"forwardParameters": true}),
+        json!({"cloaked": true}),
+        json!({"metaPixelId": "123456789012345"}),
+    ];
+    let own = format!("http://{HOST}");
+    for (number, more) in rows.iter().enumerate() {
+        let mut body =
+            json!({"url": "https://e.test/to", "customSlug": format!("b{number}"), "confirm": true});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+        let link = admin.create(&body);
+        let id = text(&link, "id");
+        admin.patch(&format!("/api/v1/links/{id}"), &json!({"confirm": false})).expect(200, "taken off");
+        let (path, mut visitor) = (format!("/b{number}?a=1"), app.visitor());
+        for headers in [&[][..], &[("Origin", own.as_str())]] {
+            let answer = press(&mut visitor, &path, headers, b"confirm=1");
+            assert_eq!((answer.status, answer.header("location")), (303, Some(&*path)), "{more}");
+        }
+        assert_eq!(admin.clicks(id), 0, "{more}");
+    }
+    // Another form of the same name is the destination's.
+    let mut visitor = app.visitor();
+    for form in [&b"confirm=yes"[..], b"confirm=1&order=5"] {
+        assert_eq!(press(&mut visitor, "/b1", &[], form).status, 307);
+    }
+}
+
 #[test]
 fn m2_a_confirmation_works_with_a_password_a_frame_and_pixels() {
     let app = TestApp::start();

@@ -564,15 +564,22 @@ fn n08_doctor_finds_loops_and_fallbacks() {
     admin.create(&json!({"url": "https://e.test/", "customSlug": "away"}));
     let domains = admin.get("/api/v1/domains").expect(200, "domains");
     let default = format!("/api/v1/domains/{}", text(&domains["domains"][0], "id"));
-    admin.patch(&default, &json!({"notFoundUrl": moved("404")})).expect(200, "somebody else's");
+    let urls = json!({"notFoundUrl": moved("404"), "rootUrl": "https://ring.test/"});
+    admin.patch(&default, &urls).expect(200, "somebody else's");
+    // Two roots that lead to each other once the server has the other's host.
+    let ring = json!({"domain": "ring.test", "rootUrl": moved("")});
+    admin.post("/api/v1/domains", &ring).expect(201, "another domain");
     server.stop();
     let doctor = |url: &str| Plan::on(&data).env("WAYPOST_PUBLIC_URL", url).arg("doctor").fails();
     let (code, said, stderr) = doctor("http://localhost:8080");
     assert!(said.contains("ok       loops: none of 3 links leads back"), "{said}{stderr}");
+    assert!(!said.contains("root URL"), "{said}");
     assert_eq!(code, Some(0), "{said}{stderr}");
     let (code, said, stderr) = doctor("http://localhost:9099");
     let looping = "warning  loops: 2 of 3 links form a loop, such as /la (leads back to itself), /lb (leads back to itself)";
     let fallback = "such as localhost: notFoundUrl http://127.0.0.1:9099/404";
     assert!(said.contains(looping) && said.contains(fallback), "{said}{stderr}");
+    let roots = "loops: 2 root URLs of domains form a loop, such as localhost: rootUrl https://ring.test/: the visitors get an";
+    assert!(said.contains(roots), "{said}");
     assert_eq!(code, Some(0), "{said}{stderr}");
 }

@@ -312,6 +312,10 @@ fn f11_webhook_urls_can_be_sent_back() {
         let again = admin.patch(&path_of(&made), &json!({"webhookUrls": shown})).expect(200, shown);
         assert_eq!(again["link"]["webhookUrls"], shown);
     }
+    // Shown, both would be one URL.
+    let twins = json!(["https://h.test/a%2Cb", "https://h.test/a,b"]);
+    let body = json!({"url": "https://e.test/", "webhookUrls": twins});
+    admin.post(LINKS, &body).refuses(422, "webhookUrls: must not name a URL twice", "shown alike");
 }
 
 #[test]

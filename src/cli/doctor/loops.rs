@@ -43,6 +43,15 @@ fn findings(report: &Report) -> Vec<Finding> {
         );
         found.push(Finding::warning(LOOPS, text));
     }
+    if let [first, ..] = &report.looping_roots[..] {
+        let number = report.looping_roots.len() as u64;
+        let text = format!(
+            "{} of domains {} a loop, such as {first}: the visitors get an error page (508). Set other addresses, or null",
+            counted(number, "root URL"),
+            form(number, "forms", "form"),
+        );
+        found.push(Finding::warning(LOOPS, text));
+    }
     if let [first, ..] = &misdirected[..] {
         let text = format!(
             "{} of domains {} to this server itself and {} not followed, such as {first}: visitors get the plain page. \

@@ -274,6 +274,6 @@ impl Shared {
 /// Returns whether both lists are shown alike: the native API shows a comma of a URL as `%2C`, and a client
 /// that sends back a whole link must not change where its events go.
 fn same_shown(one: &[Destination], other: &[Destination]) -> bool {
-    let shown = |url: &Destination| url.as_str().replace(',', "%2C");
-    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| shown(one) == shown(other))
+    let mut pairs = one.iter().zip(other);
+    one.len() == other.len() && pairs.all(|(one, other)| one.shown_in_list() == other.shown_in_list())
 }

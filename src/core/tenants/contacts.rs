@@ -22,7 +22,7 @@ use crate::json;
 use crate::model::contact::{CONTACT_KEY_BYTES, ContactKey, ContactLink};
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
-use crate::model::short_code::{ShortCode, trimmed};
+use crate::model::short_code::{ShortCode, first_segment, is_punctuation, trimmed};
 use crate::model::text::trim_blank;
 use crate::table::keys;
 use crate::table::record::Stored;
@@ -215,7 +215,11 @@ pub(crate) fn seal(key: &ContactKey, claims: &[u8]) -> String {
 /// Returns the contact link of a path behind [`CONTACT_PATH`]. As for codes, one slash behind the token belongs
 /// to the same link, and so does the punctuation of the sentence around it.
 pub(crate) fn contact_at(key: &ContactKey, path: &str) -> Option<ContactLink> {
-    let token = path.strip_suffix('/').unwrap_or(path);
+    let (token, rest) = first_segment(path);
+    // `TOKEN/,` as well as `TOKEN,`.
+    if !rest.is_empty() && !is_punctuation(rest) {
+        return None;
+    }
     verify(key, token).or_else(|| {
         let decoded = percent_encoding::percent_decode_str(token).decode_utf8().ok()?;
         verify(key, trimmed(&decoded, true)?)

@@ -219,7 +219,7 @@ pub(super) fn show_link_type(kind: LinkType) -> &'static str {
 
 /// Returns webhook URLs as one comma-separated string, which can be sent back: a comma of a URL is `%2C`.
 pub fn show_webhooks(urls: &[Destination]) -> Option<String> {
-    let urls: Vec<_> = urls.iter().map(|url| url.as_str().replace(',', "%2C")).collect();
+    let urls: Vec<_> = urls.iter().map(Destination::shown_in_list).collect();
     (!urls.is_empty()).then(|| urls.join(","))
 }
 

@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 
-use super::fallback::misdirected;
-use super::routes::{Edge, Hop, Origin, Routes};
+use super::fallback::{is_own_root, misdirected};
+use super::routes::{Edge, Hop, Origin, Routes, Via};
 use super::search::{Fault, Graph, Start, search};
 use crate::core::deny_list::list::DenyList;
 use crate::core::settings::Settings;
@@ -66,6 +66,8 @@ pub struct Report {
     pub named: Vec<String>,
     /// Fallbacks and roots that visits do not follow, as `domain: field URL`.
     pub misdirected: Vec<String>,
+    /// Roots that lead in a loop, or through too many links and roots, as `domain: field URL`.
+    pub looping_roots: Vec<String>,
     /// Some of the links that lead to this server.
     pub examples: Vec<String>,
     /// Number of links that lead to a denied host.
@@ -140,6 +142,7 @@ impl Survey {
             leading_here: self.leading_here,
             left_out: self.leading_here - self.kept.len() as u64,
             misdirected: misdirected(self.routes()),
+            looping_roots: self.looping_roots(),
             denied: self.denied,
             denied_examples: self.denied_examples.iter().map(|place| self.name(place)).collect(),
             ..Report::default()
@@ -172,6 +175,21 @@ impl Survey {
         edges.iter().find_map(|edge| {
             search(self, self.routes(), start, &edge.to).unwrap_or_else(|never| match never {})
         })
+    }
+
+    fn looping_roots(&self) -> Vec<String> {
+        let routes = self.routes();
+        // Those that visits do not follow are in `misdirected`.
+        let followed = self.directory.domains().filter(|domain| !is_own_root(routes, domain));
+        let looping = followed.filter_map(|domain| {
+            let edges = routes.edges(Origin::Domain(domain));
+            let edge = edges.iter().find(|edge| matches!(edge.via, Via::Root))?;
+            let hop = Hop::Root(domain.number);
+            let start = Some(Start { hop: &hop, edges: std::slice::from_ref(edge) });
+            let fault = search(self, routes, start, &edge.to).unwrap_or_else(|never| match never {});
+            fault.map(|_| format!("{}: {} {}", self.site.name_of(domain), edge.field, edge.to))
+        });
+        looping.collect()
     }
 
     fn name(&self, (number, code): &LinkKey) -> String {
