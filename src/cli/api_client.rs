@@ -102,14 +102,34 @@ impl ApiClient {
         path: &str,
         body: Option<&Value>,
     ) -> Result<ApiAnswer, CommandError> {
+        let (status, bytes) = self.exchange(method, path, body)?;
+        self.answer(status, &bytes)
+    }
+
+    /// Downloads a file. Fails unless the answer is a success of the API.
+    pub(super) fn download(&self, path: &str) -> Result<Bytes, CommandError> {
+        let (status, bytes) = self.exchange(&Method::GET, path, None)?;
+        if status.is_success() { Ok(bytes) } else { self.answer(status, &bytes).map(|_| Bytes::new()) }
+    }
+
+    fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Bytes), CommandError> {
         let request = self.request(method, path, body)?;
         let exchange = async { tokio::time::timeout(PATIENCE, self.server.exchange(request)).await };
         let answered = self.runtime.block_on(exchange).unwrap_or_else(|_| {
             Err(Unanswered::Other(format!("it did not answer within {} s", PATIENCE.as_secs())))
         });
-        let (status, bytes) = answered.map_err(|why| self.unreachable(&why))?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Ok(value @ Value::Object(_)) = serde_json::from_slice::<Value>(&bytes) else {
+        answered.map_err(|why| self.unreachable(&why))
+    }
+
+    /// Returns the answer of the API, or the error that it is.
+    fn answer(&self, status: StatusCode, bytes: &[u8]) -> Result<ApiAnswer, CommandError> {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let Ok(value @ Value::Object(_)) = serde_json::from_slice::<Value>(bytes) else {
             let why = format!("it answered {status} without JSON, so it is no server of Waypost");
             return Err(self.unreachable(&Unanswered::Other(why)));
         };

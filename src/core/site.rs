@@ -6,6 +6,7 @@ use url::Url;
 use crate::model::Invalid;
 use crate::model::domain::{Domain, HostName};
 use crate::model::id::Id;
+use crate::model::link::Link;
 use crate::model::short_code::ShortCode;
 
 /// The port of HTTPS in a URL that names none.
@@ -93,6 +94,11 @@ impl Site {
     /// Returns the short URL of a code.
     pub fn short_url(&self, domain: &Domain, code: &ShortCode) -> String {
         self.base_of(domain) + &self.path(code)
+    }
+
+    /// Returns the address of the picture of a link's QR code.
+    pub fn qr_url(&self, link: &Link) -> String {
+        format!("{}/api/v1/links/{}/qr", self.base, link.id)
     }
 
     /// Returns the path of a code's short URL.

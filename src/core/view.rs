@@ -31,6 +31,8 @@ pub struct LinkView {
     pub clicks: u64,
     /// Built from the configuration, never from a request: `https://go.example.com/code`.
     pub short_url: String,
+    /// The address of the picture of its QR code.
+    pub qr_url: String,
     pub domain_name: String,
     pub domain: Arc<Domain>,
     pub workspace: Arc<Workspace>,
@@ -256,6 +258,7 @@ impl Shared {
         Ok(LinkView {
             clicks,
             short_url: self.site.short_url(&domain, link.shown_code()),
+            qr_url: self.site.qr_url(&link),
             domain_name: self.site.name_of(&domain),
             domain,
             workspace,

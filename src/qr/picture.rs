@@ -1,7 +1,7 @@
 //! Draws the picture that a client asks for.
 
 use super::address::QrAddress;
-use super::logo::QrLogo;
+use super::logo::{LOGO_MAX, QrLogo};
 use super::symbol::{ErrorLevel, QrSymbol};
 use super::{png, svg};
 use crate::model::Invalid;
@@ -18,6 +18,13 @@ pub const MARGIN_DEFAULT: u32 = 4;
 
 /// Largest margin in modules. A wider one is a matter of the page around the picture.
 const MARGIN_MAX: u32 = 40;
+
+/// The `Content-Security-Policy` of pictures: an SVG that is opened as a page runs and loads nothing, whatever its logo is.
+pub const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox";
+
+/// Most bytes of an SVG while it is drawn: a buffer of twice the length of 177 rows with 89 modules of 20 bytes, and a logo,
+/// which the picture contains twice in base 64.
+const SVG_MAX: usize = 2 * (177 * 89 * 20 + 3 * LOGO_MAX);
 
 /// The formats of pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +96,15 @@ impl QrRequest {
             return Err(Invalid::new("logo", why));
         }
         Ok(self.format == QrFormat::Svg && self.logo != Some(false))
+    }
+
+    /// Returns the most bytes that drawing a picture of this format takes.
+    pub fn largest_bytes(&self) -> usize {
+        match self.format {
+            // The pixels, and their copy in the file.
+            QrFormat::Png => 2 * (SIZES[1] * SIZES[1] / 8) as usize + 16 * 1024,
+            QrFormat::Svg => SVG_MAX,
+        }
     }
 
     fn inks(&self, inks: Inks) -> Result<Inks, Invalid> {

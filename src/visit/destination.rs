@@ -1,6 +1,7 @@
 //! The URL that a click is redirected to: the link's own query, then its UTM parameters, then, with
 //! `forwardParameters`, the visitor's query, whose values replace those of equal names; with `forwardPath`,
-//! the part of the path after the code. The fragment is kept.
+//! the part of the path after the code. The fragment is kept. The mark of QR codes, `qr=1`, is for the statistics of the
+//! link, and is not forwarded; the link's own query keeps it.
 //!
 //! Scheme, host and port are always the stored ones, for any request, and the result is a legal header value.
 
@@ -15,6 +16,9 @@ use crate::model::destination::Destination;
 use crate::model::escape;
 use crate::model::link::Options;
 use crate::model::short_code::is_punctuation;
+
+/// The parameter that the URL of a QR code ends in ([`crate::qr::address::MARK`]).
+const QR_MARK: &str = "qr=1";
 
 /// The last rule: sends the visitor to the destination.
 pub(super) const DESTINATION: Rule = Rule {
@@ -123,7 +127,7 @@ fn host(url: &str) -> Option<&str> {
 }
 
 fn append_query(text: &mut String, stored: &str, visitor: &str) {
-    let theirs: Vec<&str> = visitor.split('&').filter(|pair| !pair.is_empty()).collect();
+    let theirs: Vec<&str> = visitor.split('&').filter(|pair| !pair.is_empty() && *pair != QR_MARK).collect();
     // A set: both queries may contain thousands of names, and comparing each pair would be quadratic.
     let names: HashSet<Vec<u8>> = theirs.iter().map(|pair| name(pair)).collect();
     let replaced = |pair: &&str| names.contains(&name(pair));
@@ -214,6 +218,15 @@ mod tests {
             ("https://e.test/", "a=ü", "https://e.test/?a=%C3%BC"),
             // A percent sign that begins no escape.
             ("https://e.test/", "off=100%&b=%zz&c=%4", "https://e.test/?off=100%25&b=%25zz&c=%254"),
+            // The mark of a QR code belongs to this link. That of the destination is its own.
+            ("https://e.test/", "qr=1", "https://e.test/"),
+            ("https://e.test/?a=1#f", "qr=1", "https://e.test/?a=1#f"),
+            ("https://e.test/?a=1", "b=2&qr=1&c=3", "https://e.test/?a=1&b=2&c=3"),
+            ("https://e.test/?qr=1", "qr=1", "https://e.test/?qr=1"),
+            ("https://e.test/?qr=5", "qr=1&a=1", "https://e.test/?qr=5&a=1"),
+            // Only this pair.
+            ("https://e.test/?qr=5", "qr=2", "https://e.test/?qr=2"),
+            ("https://e.test/", "qr=true&qr&qr=11&xqr=1&QR=1", "https://e.test/?qr=true&qr&qr=11&xqr=1&QR=1"),
             // A semicolon separates nothing: the URL standard knows only `&`.
             ("https://e.test/", "a;b=1", "https://e.test/?a;b=1"),
             ("https://e.test/", "a?b=1", "https://e.test/?a?b=1"),

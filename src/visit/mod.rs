@@ -15,6 +15,7 @@ mod confirm;
 mod contact;
 mod denied;
 pub(crate) mod destination;
+pub mod entity_tag;
 pub mod explain;
 mod follow;
 mod home;

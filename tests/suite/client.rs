@@ -712,3 +712,50 @@ fn manual_pages_have_the_usual_sections() {
     let help = waypost(&["key", "create", "--help"]).stdout;
     assert!(help.contains("metrics.readonly") && help.contains("snapshots.write"), "{help}");
 }
+
+#[test]
+fn a_code_is_printed_or_written() {
+    let served = Served::start();
+    served.create(&["https://e.test/", "poster"]);
+    let printed = served.run(&["link", "qr", "poster"]);
+    assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = printed.stdout.lines().collect();
+    // 25 modules and the margin, two in a line; then the text of the code.
+    assert_eq!((lines.len(), lines.last()), (17 + 1, Some(&"http://go.test/poster?qr=1")));
+    assert!(lines[..17].iter().all(|line| line.chars().count() == 33), "{printed:?}");
+    let json = served.run(&["link", "qr", "poster", "--json", "--margin", "0"]).json();
+    assert_eq!(json["rows"].as_array().map(Vec::len), Some(13));
+    let file = |name: &str| served.folder.path().join(name);
+    for (name, start) in [("a.svg", &b"<svg "[..]), ("a.png", &b"\x89PNG"[..])] {
+        let path = file(name).display().to_string();
+        let written = served
+            .run(&["link", "qr", "poster", "--output", &path, "--size", "300", "--fg", "#1a237e"])
+            .json();
+        let bytes = fs::read(&path).expect("a file");
+        assert!(bytes.starts_with(start), "{name}");
+        assert_eq!((&written["file"], &written["bytes"]), (&json!(path), &json!(bytes.len())));
+    }
+    let path = file("b.png").display().to_string();
+    let rows: [(&[&str], i32, &str); 7] = [
+        (&["none"], 1, "link not found"),
+        (&["poster", "--output", "code.gif"], 2, "--output: code.gif must end in .svg or .png"),
+        (&["poster", "--output", &path, "--fg", "eee"], 1, "--fg: has too little contrast to bg"),
+        (&["poster", "--output", &path, "--size", "9999"], 1, "--size: must be from 32 to 2048"),
+        (&["poster", "--size", "300"], 2, "--output <FILE>"),
+        (&["poster", "--level", "X"], 2, "--level: must be auto, L, M, Q or H"),
+        (&["poster", "--output", "/nowhere/a.svg"], 1, "cannot write /nowhere/a.svg"),
+    ];
+    for (arguments, code, part) in rows {
+        served.run(&[&["link", "qr"], arguments].concat()).fails(code, part);
+    }
+    assert!(!file("b.png").exists());
+    if let Some(shown) = served.on_terminal(&["link", "qr", "poster"], 100, "") {
+        assert!(shown.stdout.contains("\x1b[38;5;16;48;5;231m    "), "{shown:?}");
+        let narrow = served.on_terminal(&["link", "qr", "poster"], 30, "").expect("as before");
+        assert!(
+            narrow.code == Some(1) && narrow.stdout.contains("needs 33 columns, and the terminal has 30"),
+            "{narrow:?}"
+        );
+    }
+    served.server.stop();
+}

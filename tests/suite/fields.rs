@@ -67,7 +67,7 @@ fn every_field_is_stored_and_returned() {
         "id": id, "shortCode": "full", "shortUrl": "http://go.test/full", "url": url,
         "title": "T", "domain": HOST, "linkType": "URL", "isActive": false, "clickCount": 0,
         "createdAt": "2026-01-01T00:00:00.000Z", "updatedAt": "2026-01-01T00:00:00.000Z",
-        "tags": [{"tag": tag}], "qrCode": null, "description": "D", "image": "https://e.test/i.png",
+        "tags": [{"tag": tag}], "qrCode": format!("http://go.test/api/v1/links/{id}/qr"), "description": "D", "image": "https://e.test/i.png",
         "password": "********", "expiresAt": "2027-01-01T23:59:59.999Z", "maxClicks": 100, "cloaked": true,
         "redirectType": "PERMANENT_301", "workspaceId": workspace, "forwardParameters": true,
         "blockBots": true, "skipSocialCrawlerTracking": true, "hideReferrer": true,

@@ -28,7 +28,6 @@ fn a_link_lives_and_dies() {
         ("linkType", json!("URL")),
         ("redirectType", json!("PERMANENT_301")),
         ("clickCount", json!(0)),
-        ("qrCode", json!(null)),
         ("password", json!(null)),
         ("rules", json!([])),
         ("tags", json!([])),

@@ -1,8 +1,11 @@
 //! QR codes are read back by a decoder that shares nothing with their encoder.
 
-use waypost::qr::picture::{QrFormat, QrRequest};
+use serde_json::{Value, json};
+use waypost::qr::picture::{QrFormat, QrPicture, QrRequest};
 use waypost::qr::symbol::ErrorLevel;
 
+use crate::support::app::TestApp;
+use crate::support::http::{Answer, text};
 use crate::support::qr_pictures::{Pixels, QrCase, matrix, pixels};
 
 /// Returns the text of the code in a picture.
@@ -94,4 +97,119 @@ fn a_png_has_whole_pixels_for_each_module() {
             );
         }
     }
+}
+
+/// Returns the text of the code in an answer.
+fn read_answer(answer: &Answer) -> String {
+    let format = match answer.header("content-type") {
+        Some("image/svg+xml") => QrFormat::Svg,
+        Some("image/png") => QrFormat::Png,
+        other => panic!("{other:?}: {answer:?}"),
+    };
+    read(&pixels(&QrPicture { format, bytes: answer.body.clone() }, 0)).expect("a code")
+}
+
+#[test]
+fn a_link_has_a_picture_that_clients_keep() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let made = admin
+        .create(&json!({"url": "https://e.test/?qr=1", "customSlug": "poster", "forwardParameters": true}));
+    assert_eq!(made["qrCode"], json!(format!("http://go.test/api/v1/links/{}/qr", text(&made, "id"))));
+    let path = text(&made, "qrCode").strip_prefix("http://go.test").expect("this server").to_owned();
+    for query in ["", "?format=png", "?format=png&size=295&level=H&margin=0&fg=%231a237e&bg=ffe082"] {
+        let answer = admin.get(&format!("{path}{query}"));
+        assert_eq!(read_answer(&answer), "http://go.test/poster?qr=1", "{query}");
+        assert_eq!(answer.header("cache-control"), Some("private, no-cache"));
+        let policy = answer.header("content-security-policy").expect("a policy");
+        assert_eq!(policy, "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox");
+        let tag = answer.header("etag").expect("a tag").to_owned();
+        let kept = admin.send("GET", &format!("{path}{query}"), &[("if-none-match", &tag)], None);
+        assert_eq!((kept.status, kept.body.len(), kept.header("etag")), (304, 0, Some(tag.as_str())));
+        let other = admin.send("GET", &format!("{path}{query}"), &[("if-none-match", "\"x\"")], None);
+        assert_eq!((other.status, other.body), (200, answer.body.clone()));
+        let head = admin.head(&format!("{path}{query}"));
+        assert_eq!((head.status, head.header("etag")), (200, Some(tag.as_str())));
+    }
+    let by_code = admin.get("/api/v1/links/by-code/poster/qr?format=png&domain=go.test");
+    assert_eq!(read_answer(&by_code), "http://go.test/poster?qr=1");
+    // A parameter that is not known is named, as everywhere.
+    let answer = admin.get(&format!("{path}?colour=red"));
+    assert!(
+        answer.header("x-warnings").is_some_and(|text| text.contains("colour: is no parameter")),
+        "{answer:?}"
+    );
+
+    // The mark is for this link: it is not forwarded, and the destination keeps its own.
+    let mut visitor = app.visitor();
+    for (query, want) in [
+        ("qr=1", "https://e.test/?qr=1"),
+        ("a=2&qr=1", "https://e.test/?qr=1&a=2"),
+        ("qr=3", "https://e.test/?qr=3"),
+    ] {
+        let answer = visitor.get(&format!("/poster?{query}"));
+        assert_eq!((answer.status, answer.header("location")), (302, Some(want)), "{query}");
+    }
+}
+
+#[test]
+fn a_domain_that_ignores_case_has_capitals_in_its_codes() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    admin
+        .post("/api/v1/domains", &json!({"domain": "loud.test", "caseSensitive": false}))
+        .expect(201, "a domain");
+    let made = admin.create(&json!({"url": "https://e.test/", "domain": "loud.test", "customSlug": "Sale"}));
+    let path = format!("/api/v1/links/{}/qr?format=png", text(&made, "id"));
+    assert_eq!(read_answer(&admin.get(&path)), "HTTPS://LOUD.TEST/SALE?qr=1");
+    let opened = app.visitor().at("loud.test").get("/SALE?qr=1");
+    assert_eq!((opened.status, opened.header("location")), (302, Some("https://e.test/")));
+}
+
+#[test]
+fn wrong_properties_of_a_picture_are_named() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let made = admin.create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    let path = format!("/api/v1/links/{}/qr", text(&made, "id"));
+    let rows = [
+        ("format=gif", 422, "format: must be svg or png"),
+        ("size=31", 422, "size: must be from 32 to 2048"),
+        ("size=32", 422, "size: must be at least 33, one pixel for each module of this code and its margin"),
+        ("size=99999999999999999999", 422, "size: must be from 32 to 2048"),
+        ("size=big", 400, "size: must be a whole number"),
+        ("size=100&size=200", 400, "size: must be given once"),
+        ("margin=41", 422, "margin: must be from 0 to 40"),
+        ("margin=-1", 400, "margin: must be a whole number"),
+        ("level=Z", 422, "level: must be auto, L, M, Q or H"),
+        ("fg=ink", 422, "fg: must be a color such as 1a2b3c or #1a2b3c, without transparency"),
+        ("bg=00000000", 422, "bg: must be a color such as 1a2b3c or #1a2b3c, without transparency"),
+        (
+            "fg=888",
+            422,
+            "fg: has too little contrast to bg for scanners: #888888 on #ffffff is 3.54:1, and 4:1 is needed",
+        ),
+        (
+            "fg=ffe082&bg=1a237e",
+            422,
+            "fg: must be darker than bg: many scanners do not read inverted codes (#ffe082 on #1a237e, contrast 10.23:1)",
+        ),
+        ("logo=yes", 400, "logo: must be true or false"),
+        (
+            "logo=true",
+            422,
+            "logo: is true, but neither the domain nor the workspace has a logo: upload one, or leave it out",
+        ),
+        (
+            "logo=true&format=png",
+            422,
+            "logo: cannot be true with format png: ask for format svg, which has the logo, and convert the SVG, or leave it out",
+        ),
+    ];
+    for (query, status, error) in rows {
+        admin.get(&format!("{path}?{query}")).refuses(status, error, query);
+    }
+    admin.get("/api/v1/links/00000000000000000000/qr").refuses(404, "link not found", "an unknown id");
+    admin.get("/api/v1/links/by-code/none/qr").refuses(404, "link not found", "an unknown code");
+    let _: Value = app.visitor().get(&path).expect(401, "without a key");
 }

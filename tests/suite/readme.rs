@@ -119,9 +119,10 @@ fn blocks_and_shapes() {
 }
 
 /// The documents with commands, in the order in which a reader reads them.
-const READING_ORDER: [&str; 11] = [
+const READING_ORDER: [&str; 12] = [
     "README.md",
     "links.md",
+    "qr.md",
     "api.md",
     "analytics.md",
     "privacy.md",

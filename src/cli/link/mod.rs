@@ -3,6 +3,7 @@
 mod explain;
 mod fields;
 mod named;
+mod qr;
 mod rules;
 mod shown;
 
@@ -17,6 +18,7 @@ use url::form_urlencoded::Serializer;
 use self::explain::ExplainArguments;
 use self::fields::{CREATE_ARGUMENTS, EDIT_OPTIONS, LINK_OPTIONS, LIST_OPTIONS, LinkFields, tag_id};
 use self::named::{LINKS, NamedLink};
+use self::qr::QrArguments;
 use super::api_client::{ApiClient, ClientArguments};
 use super::error::CommandError;
 use super::output::{print_line, print_note};
@@ -47,6 +49,8 @@ enum LinkCommand {
     Edit(EditArguments),
     /// Show what a click would do, and why. It counts nothing.
     Explain(ExplainArguments),
+    /// Print the QR code of a link in the terminal, or write it to a file.
+    Qr(QrArguments),
     /// Delete a link. Its code can be used again.
     #[command(visible_alias = "rm", alias = "remove")]
     Delete(DeleteArguments),
@@ -171,6 +175,7 @@ pub(super) fn run(arguments: &LinkArguments) -> Result<(), CommandError> {
         }
         LinkCommand::Edit(arguments) => edit(arguments),
         LinkCommand::Explain(arguments) => explain::run(arguments),
+        LinkCommand::Qr(arguments) => qr::run(arguments),
         LinkCommand::Delete(arguments) => delete(arguments),
         LinkCommand::Open(arguments) => open(arguments),
     }

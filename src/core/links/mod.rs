@@ -9,6 +9,7 @@ pub(super) mod list;
 pub mod loops;
 pub(super) mod named;
 pub(super) mod password;
+mod qr;
 pub(super) mod query;
 mod ranked;
 pub(super) mod rankings;

@@ -59,7 +59,7 @@ pub struct Brief<'a> {
     click_count: u64,
     created_at: String,
     tags: Vec<Tagging<'a>>,
-    qr_code: Option<()>,
+    qr_code: &'a str,
     #[serde(flatten)]
     recent: Option<RecentJson>,
 }
@@ -103,7 +103,7 @@ impl<'a> Brief<'a> {
             click_count: view.clicks,
             created_at: view.link.created_at.to_string(),
             tags: view.tags.iter().map(|tag| Tagging { tag: TagJson::of(tag) }).collect(),
-            qr_code: None,
+            qr_code: &view.qr_url,
             recent: view.recent.map(RecentJson::of),
         }
     }

@@ -35,6 +35,8 @@ pub use crate::core::{
     LinkQuery, LinkView, ListRange, LiveEvent, LiveLinks, NamedFilter, Page, Paging, Period, ROWS_MAX,
     Rendered, ShareView, SnapshotView, Sort, WebhookSecretView, WorkspaceView, link_of_row,
 };
+pub use crate::qr::picture::{QrFormat, QrPicture, QrRequest};
+pub use crate::qr::symbol::ErrorLevel;
 pub use crate::visit::explain::{ExplainRequest, ExplainedRule, Explanation};
 
 pub use super::bad_request::BadRequest;
@@ -204,6 +206,7 @@ pub enum LinkAct {
     Delete,
     Explain(ExplainRequest),
     Deliveries,
+    Qr(QrRequest),
     UnlockPassword,
 }
 
@@ -233,6 +236,8 @@ pub enum Command {
     /// Ends the lock that wrong passwords have put on a link.
     UnlockPassword(Id),
     Deliveries(Id),
+    /// The picture of a link's QR code.
+    LinkQr(Id, QrRequest),
     Analytics(Box<AnalyticsQuery>, AnalyticsFormat),
     /// A table for each property of the question, or the total without any.
     AnalyticsTables(Box<AnalyticsQuery>),
@@ -350,13 +355,14 @@ impl Command {
     pub fn scope(&self) -> Scope {
         match self {
             Command::Link(_)
-            | Command::LinkByCode(_, LinkAct::Read | LinkAct::Explain(_) | LinkAct::Deliveries)
+            | Command::LinkByCode(_, LinkAct::Read | LinkAct::Explain(_) | LinkAct::Deliveries | LinkAct::Qr(_))
             | Command::LinkByIdOrCode(..)
             | Command::Links(_)
             | Command::AllLinks(..)
             | Command::Acting
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
+            | Command::LinkQr(..)
             // Reading suffices: the text is not stored.
             | Command::Render { .. }
             | Command::Tags
@@ -406,13 +412,14 @@ impl Command {
     pub fn is_read(&self) -> bool {
         match self {
             Command::Link(_)
-            | Command::LinkByCode(_, LinkAct::Read | LinkAct::Explain(_) | LinkAct::Deliveries)
+            | Command::LinkByCode(_, LinkAct::Read | LinkAct::Explain(_) | LinkAct::Deliveries | LinkAct::Qr(_))
             | Command::LinkByIdOrCode(..)
             | Command::Links(_)
             | Command::AllLinks(..)
             | Command::Acting
             | Command::ExplainLink(..)
             | Command::Deliveries(_)
+            | Command::LinkQr(..)
             | Command::Analytics(..)
             | Command::AnalyticsTables(_)
             | Command::ClickShares

@@ -132,6 +132,7 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         }
         Command::UnlockPassword(id) => done(visitor.forget_attempts(context, id).await?),
         Command::Deliveries(id) => deliveries(links, webhooks, context, id).await?,
+        Command::LinkQr(id, request) => Reply::Qr(links.qr(&links.get(context, id).await?, request).await?),
         Command::Analytics(query, format) => {
             Reply::Analytics(Box::new(links.analytics(context, *query).await?), format)
         }
@@ -216,6 +217,7 @@ async fn by_code(backend: &Backend, context: &Context, named: CodeRef, act: Link
         LinkAct::Explain(question) => {
             Reply::Explained(Box::new(visitor.explain(context, id, question).await?))
         }
+        LinkAct::Qr(request) => Reply::Qr(links.qr(&view, request).await?),
         LinkAct::Deliveries => Reply::Deliveries(webhooks.deliveries(id)),
         LinkAct::UnlockPassword => done(visitor.forget_attempts(context, id).await?),
     })

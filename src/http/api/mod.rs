@@ -51,7 +51,7 @@ use self::once::Idempotent;
 use self::openapi::Description;
 use self::query::Query;
 use self::registry::{NATIVE, dialect_of};
-use self::response::render;
+use self::response::{render, unless_current};
 use super::conn::server::Settings;
 use crate::clock::Timestamp;
 use crate::core::{Caller, Client, Context};
@@ -155,7 +155,8 @@ impl Api {
                         // A write is not rejected after it was done.
                         let may_fail = endpoint.method == "GET";
                         let budget = &self.0.response_budget;
-                        budget.respond(parts.version, done, &tenant, may_fail, rendered).await
+                        let response = budget.respond(parts.version, done, &tenant, may_fail, rendered).await;
+                        unless_current(&parts.headers, response)
                     }
                     Err(error) => rendered(Err(error), None),
                 };

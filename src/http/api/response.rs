@@ -3,14 +3,16 @@
 
 use bytes::Bytes;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{Response, StatusCode};
+use hyper::{HeaderMap, Response, StatusCode};
 
 use super::dialect::{ApiError, Body, Dialect, JSON, ServerError};
 use crate::http::body::{Content, HttpResponse};
 use crate::json;
+use crate::qr::picture::POLICY;
+use crate::visit::entity_tag;
 
 /// Responses longer than this release the unused capacity of their buffer before they are sent.
 const SHRINK_FROM: usize = 16 * 1024;
@@ -28,6 +30,8 @@ pub(super) struct Payload {
     /// The `Content-Type`.
     pub(super) kind: &'static str,
     pub(super) content: Content,
+    /// The tag of a content that clients may keep and ask about. All other responses are never kept.
+    pub(super) tag: Option<HeaderValue>,
     /// What the response says about its request in a header, since its body has no place for it.
     pub(super) warnings: Vec<String>,
 }
@@ -35,7 +39,7 @@ pub(super) struct Payload {
 impl Payload {
     /// Creates a response with 200.
     pub(super) fn new(kind: &'static str, content: Content) -> Payload {
-        Payload { status: StatusCode::OK, kind, content, warnings: Vec::new() }
+        Payload { status: StatusCode::OK, kind, content, tag: None, warnings: Vec::new() }
     }
 }
 
@@ -45,7 +49,8 @@ impl From<Body> for Payload {
         if bytes.len() > SHRINK_FROM {
             bytes.shrink_to_fit();
         }
-        Payload { status, ..Payload::new(kind, Content::from(Bytes::from(bytes))) }
+        let tag = kind.starts_with("image/").then(|| entity_tag::of(&bytes));
+        Payload { status, tag, ..Payload::new(kind, Content::from(Bytes::from(bytes))) }
     }
 }
 
@@ -88,6 +93,19 @@ pub(super) fn render(
     response
 }
 
+/// Returns 304 without a body in place of a content that the client has.
+pub(super) fn unless_current(request: &HeaderMap, response: HttpResponse) -> HttpResponse {
+    let tag = response.headers().get(ETAG).filter(|_| response.status() == StatusCode::OK);
+    if !tag.is_some_and(|tag| entity_tag::is_current(request, tag)) {
+        return response;
+    }
+    let (mut parts, _) = response.into_parts();
+    parts.status = StatusCode::NOT_MODIFIED;
+    parts.headers.remove(CONTENT_TYPE);
+    parts.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(parts, Content::default())
+}
+
 /// Returns whether a request with this error is answered before its body is read. The connection then ends:
 /// to read the body only to discard it would be the work that was rejected.
 fn leaves_body(error: &ApiError) -> bool {
@@ -119,7 +137,7 @@ pub(in crate::http) fn server_error(dialect: &dyn Dialect, error: ServerError) -
     response_of(dialect.error(&error.into()).into())
 }
 
-fn response_of(Payload { status, kind, content, warnings }: Payload) -> HttpResponse {
+fn response_of(Payload { status, kind, content, tag, warnings }: Payload) -> HttpResponse {
     let mut response = Response::new(content);
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -127,6 +145,13 @@ fn response_of(Payload { status, kind, content, warnings }: Payload) -> HttpResp
     // Responses depend on the key, and a cache could show them to another one.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(tag) = tag {
+        // Kept by the client itself, which asks before each use: the key may be revoked by then.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.insert(ETAG, tag);
+        // An SVG that is opened as a page must not run anything, whatever its logo is.
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    }
     // The texts are of ours, with names of parameters that look like names.
     if let Some(value) = (!warnings.is_empty()).then(|| HeaderValue::try_from(json::to_bytes(&warnings))) {
         headers.extend(value.ok().map(|value| (WARNINGS, value)));

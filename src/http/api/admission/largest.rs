@@ -69,6 +69,7 @@ pub(in crate::http::api) async fn largest(
         Command::CreateLink(_) if body <= SHORT_BODY => 0,
         // The response repeats the fields of the body, at most as many bytes as any link has.
         Command::CreateLink(_) => (4 * body + SHORT).min(LINK_BYTES_MAX),
+        Command::LinkQr(_, request) | Command::LinkByCode(_, LinkAct::Qr(request)) => request.largest_bytes(),
         Command::Links(query) => query.largest_bytes(),
         // Held whole: see `streamed_list`.
         Command::AllLinks(..) if version < Version::HTTP_11 => streamed_list::HELD_MAX + STREAM_BYTES_MAX,

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::{
     AnalyticsFormat, AnalyticsView, Attempt, CampaignPage, CampaignView, ClickShareView, Created, DomainView,
-    Explanation, ImportView, KeyView, LinkView, LiveMinutes, Page, Rendered, ShareView, SnapshotView,
-    WebhookSecretView, WorkspaceView,
+    Explanation, ImportView, KeyView, LinkView, LiveMinutes, Page, QrPicture, Rendered, ShareView,
+    SnapshotView, WebhookSecretView, WorkspaceView,
 };
 use crate::json;
 use crate::model::id::Id;
@@ -121,6 +121,7 @@ pub enum Reply {
     Links(Page),
     Explained(Box<Explanation>),
     Deliveries(Vec<Attempt>),
+    Qr(QrPicture),
     Analytics(Box<AnalyticsView>, AnalyticsFormat),
     /// One view for each table.
     AnalyticsTables(Vec<AnalyticsView>),

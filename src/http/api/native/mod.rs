@@ -17,6 +17,7 @@ mod link_lists;
 mod links;
 mod live;
 mod parameters;
+mod qr;
 mod render;
 mod snapshots;
 mod tags;
@@ -84,12 +85,14 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/api/v1/links/by-code/{code}/explain", BodyKind::None, explain::parse_by_code),
     endpoint("DELETE", "/api/v1/links/by-code/{code}/password-lock", BodyKind::None, |request| links::by_code(request, LinkAct::UnlockPassword)),
     endpoint("GET", "/api/v1/links/by-code/{code}/deliveries", BodyKind::None, |request| links::by_code(request, LinkAct::Deliveries)),
+    endpoint("GET", "/api/v1/links/by-code/{code}/qr", BodyKind::None, qr::by_code),
     endpoint("GET", "/api/v1/links/{id}", BodyKind::None, |request| read(request, Command::Link(links::id(request)?))),
     endpoint("PATCH", "/api/v1/links/{id}", BodyKind::Plain, |request| noted(request, links::update, LINK_CHANGE)),
     endpoint("DELETE", "/api/v1/links/{id}", BodyKind::None, |request| read(request, Command::DeleteLink(links::id(request)?))),
     endpoint("GET", "/api/v1/links/{id}/explain", BodyKind::None, explain::parse),
     endpoint("DELETE", "/api/v1/links/{id}/password-lock", BodyKind::None, |request| read(request, Command::UnlockPassword(links::id(request)?))),
     endpoint("GET", "/api/v1/links/{id}/deliveries", BodyKind::None, |request| read(request, Command::Deliveries(links::id(request)?))),
+    endpoint("GET", "/api/v1/links/{id}/qr", BodyKind::None, qr::by_id),
     endpoint("GET", "/api/v1/analytics", BodyKind::None, analytics::parse),
     // Before `{what}`, which is any word.
     endpoint("GET", "/api/v1/analytics/shares", BodyKind::None, |request| read(request, Command::ClickShares)),

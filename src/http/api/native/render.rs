@@ -14,6 +14,7 @@ use super::explain::ExplanationJson;
 use super::keys::KeyJson;
 use super::link_lists::{BulkJson, Listing};
 use super::live::MinutesJson;
+use super::qr;
 use super::snapshots::{ImportJson, ShareJson, SnapshotJson, is_pending};
 use super::webhooks::{DeliveryJson, SecretJson};
 use super::workspaces::{CompanyJson, WorkspaceJson};
@@ -27,6 +28,7 @@ pub(super) fn reply(reply: &Reply) -> Body {
         Reply::Link(link) | Reply::Changed(link) => named("link", &Detail::of(link)),
         Reply::Links(page) => Body::ok(&Listing::of(page)),
         Reply::Explained(explanation) => named("explain", &ExplanationJson::of(explanation)),
+        Reply::Qr(picture) => qr::picture(picture),
         Reply::Deliveries(all) => all_named("deliveries", all, DeliveryJson::of),
         Reply::Analytics(view, AnalyticsFormat::Json) => Body::ok(&AnalyticsJson::of(view)),
         Reply::Analytics(view, AnalyticsFormat::Csv) => csv(view),
