@@ -11,17 +11,22 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http_body_util::{Empty, Full};
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
+use hyper::header::{
+    ACCEPT_LANGUAGE, CACHE_CONTROL, HOST, HeaderMap, HeaderValue, LOCATION, REFERER, USER_AGENT,
+};
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, Service as _, service_fn};
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use waypost::agents::{Agent, Agents};
 use waypost::cache::Lookup;
 use waypost::clicks::counter::Counter;
+use waypost::formats::waypost::rules::read as read_rules;
 use waypost::http::host;
 use waypost::http::route::Route;
+use waypost::json::{self, Json};
 use waypost::model::domain::DomainNumber;
 use waypost::model::id::Id;
+use waypost::model::link::Edit;
 use waypost::model::short_code::canonical;
 use waypost::visit::intent::Intent;
 use waypost::visit::redirect::PlainRedirect;
@@ -174,6 +179,58 @@ fn service(c: &mut Criterion) {
     fixture.close();
 }
 
+/// Ten rules, each with conditions of another kind. Only the last one holds, so that a visit evaluates all of them.
+const RULES: &str = r#"[
+    {"conditions": [{"field": "os", "operator": "in", "value": ["iOS", "Android"]}], "url": "https://e.test/1"},
+    {"conditions": [{"field": "device", "operator": "equals", "value": "tablet"}], "url": "https://e.test/2"},
+    {"conditions": [{"field": "language", "operator": "in", "value": ["fr", "pt-BR"]}], "url": "https://e.test/3"},
+    {"conditions": [{"field": "country", "operator": "in", "value": ["FR", "BR"]}], "url": "https://e.test/4"},
+    {"conditions": [{"field": "referrer", "operator": "in", "value": ["t.test", "news.example"]}], "url": "https://e.test/5"},
+    {"conditions": [{"field": "query", "key": "ref", "operator": "startsWith", "value": "mail"}], "url": "https://e.test/6"},
+    {"conditions": [{"field": "ip", "operator": "in", "value": ["10.0.0.0/8", "2001:db8::/32"]}], "url": "https://e.test/7"},
+    {"conditions": [{"field": "date", "operator": "before", "value": "2020-01-01"}], "url": "https://e.test/8"},
+    {"conditions": [{"field": "time", "operator": "within",
+        "value": {"days": ["mon"], "from": "03:00", "to": "03:01", "zone": "Europe/Berlin"}},
+        {"field": "visits", "operator": "before", "value": 1}], "url": "https://e.test/9"},
+    {"conditions": [{"field": "browser", "operator": "notIn", "value": ["Opera"]}],
+        "variants": [{"url": "https://e.test/a", "weight": 60}, {"url": "https://e.test/b", "weight": 40}]}]"#;
+
+/// A link whose clicks are evaluated, without rules and with ten: the difference is what the rules cost.
+fn rules(c: &mut Criterion) {
+    let fixture = warm();
+    let Ok(Json::List(items)) = json::parse(RULES.as_bytes()) else { panic!("a list") };
+    let drafts = read_rules(&items).expect("valid rules");
+    fixture.create("option", vec![Edit::HideReferrer(true)]);
+    fixture.create("ten", vec![Edit::HideReferrer(true), Edit::Rules(drafts)]);
+    let service = fixture.connect();
+    let answer = |path: &str| {
+        let request = Request::get(path)
+            .header(HOST, "localhost:8080")
+            .header(USER_AGENT, BROWSER)
+            .header(ACCEPT_LANGUAGE, "de-DE,de;q=0.9,en;q=0.8")
+            .header(REFERER, "https://www.example.com/page")
+            .body(Empty::<Bytes>::new());
+        let mut answer = pin!(service.call(request.expect("a valid request")));
+        let mut task = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(answer)) = answer.as_mut().poll(&mut task) else { panic!("not from memory") };
+        answer
+    };
+    for code in ["option", "ten"] {
+        // Now in memory.
+        assert_eq!(status(&fixture, &format!("/{code}")), StatusCode::FOUND);
+    }
+    c.bench_function("service: 302 of a link with an option", |b| {
+        b.iter(|| assert_eq!(answer("/option?a=b").headers()[LOCATION], location(0).as_str()));
+    });
+    c.bench_function("service: 302 of a link with 10 rules", |b| {
+        b.iter(|| {
+            let answer = answer("/ten?a=b");
+            assert!(answer.headers()[LOCATION].as_bytes().starts_with(b"https://e.test/"));
+        });
+    });
+    fixture.close();
+}
+
 /// The whole way between hyper and hyper, on a connection in memory, beside bare hyper with the
 /// same answer: the difference is what Waypost adds.
 fn connections(c: &mut Criterion) {
@@ -248,5 +305,5 @@ fn agents(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, stages, service, connections, agents);
+criterion_group!(benches, stages, service, rules, connections, agents);
 criterion_main!(benches);

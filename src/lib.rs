@@ -31,7 +31,8 @@
 //! 13. `maxClicks` is never exceeded, under concurrency
 //!     (`suite::limits::many_at_once_get_exactly_the_limit`) and across crashes
 //!     (`suite::limits::a_kill_wastes_a_reservation_and_never_exceeds_the_limit`).
-//! 14. `explain` describes what a click does (`suite::options::each_option_does_what_explain_says`).
+//! 14. `explain` describes what a click does (`suite::options::each_option_does_what_explain_says`,
+//!     `suite::rules::an_explanation_is_what_the_click_does`).
 //! 15. No route of an API reveals one company to another
 //!     (`suite::tenants::no_route_reveals_another_company`).
 //! 16. The details of each click are found once: after merges, a compaction of the log, and a power cut at any sync

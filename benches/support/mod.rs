@@ -13,7 +13,7 @@ use waypost::http::conn::listener::Scheme;
 use waypost::http::counts::HttpCounts;
 use waypost::http::service::{Connection, Service};
 use waypost::model::destination::LinkType;
-use waypost::model::link::{DomainChoice, Draft, Names};
+use waypost::model::link::{DomainChoice, Draft, Edit, Names};
 use waypost::model::short_code::ShortCode;
 use waypost::readiness::Readiness;
 
@@ -42,6 +42,15 @@ impl Fixture {
         }
         let service = store.service(&config, &readiness, &Arc::new(HttpCounts::default()), None);
         Fixture { runtime, store, service, _folder: folder }
+    }
+
+    /// Creates the link of this code, with these options, to [`location`]`(0)`.
+    #[allow(dead_code)] // Only one bench has links with options.
+    pub(crate) fn create(&self, code: &str, edits: Vec<Edit>) {
+        let draft = Draft { code: ShortCode::parse(code).ok(), edits, ..draft(0) };
+        self.runtime
+            .block_on(self.store.core.links().create(&asker(&self.store), draft))
+            .expect("a new link");
     }
 
     /// What answers the requests of one connection.

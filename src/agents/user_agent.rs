@@ -39,6 +39,11 @@ impl UserAgent {
         UserAgent { kind, detail, hash }
     }
 
+    /// Returns the User-Agent of a person with this class.
+    pub fn of_class(class: AgentClass, hash: u64) -> UserAgent {
+        UserAgent { kind: Agent::Person, detail: class.bits(), hash }
+    }
+
     /// Returns kind and detail as bits. They are of this process: the numbers of bots change with the list.
     pub fn bits(self) -> u16 {
         // 15 bits at most: the bits of a slot that are not those of the hash.

@@ -313,6 +313,8 @@ impl Builder {
         values[Dimension::Language as usize] =
             pack_letters(event.language.map(|letter| letter.to_ascii_lowercase()));
         values[Dimension::Trigger as usize] = event.trigger();
+        // A rule may be about a city or a browser, which are too fine as well.
+        values[Dimension::Choice as usize] = if event.is_private() { 0 } else { drained.choice(event) };
         values
     }
 }

@@ -38,6 +38,14 @@ pub const PRIVATE: u32 = 1 << 5;
 /// The bit of [`Facts::trigger`] of a visit that found no link. No cell has it, since such a visit has a path.
 const MISS: u32 = 1 << 6;
 
+/// The bit of [`Facts::trigger`] of a click whose destination a rule of the link chose: the choice precedes its texts. No
+/// cell has it.
+// In the buffer of texts: an event with four more bytes would be larger for all links.
+const CHOSEN: u32 = 1 << 7;
+
+/// Bytes of a choice before the texts of an event.
+const CHOICE_BYTES: usize = size_of::<u32>();
+
 /// Most visits without a link between two drains. Past it, they are dropped.
 const MISSES_MAX: usize = 4_096;
 
@@ -121,7 +129,7 @@ impl Event {
             address: facts.address,
             agent: facts.agent,
             agent_hash: facts.agent_hash,
-            trigger: u8::try_from(trigger).expect("a trigger has at most seven bits"),
+            trigger: u8::try_from(trigger).expect("a trigger has at most eight bits"),
             country: facts.country,
             language: facts.language.map(letters).unwrap_or_default(),
             texts,
@@ -198,6 +206,14 @@ impl CapturedEvents {
         let TextSpan { start, referrer, query } = event.texts;
         let before = if referrer == DROPPED { 0 } else { referrer };
         self.text(start as usize + usize::from(before), query)
+    }
+
+    /// Returns the number of [`Dimension::Choice`](super::cell::Dimension::Choice).
+    pub fn choice(&self, event: &Event) -> u32 {
+        let start = event.texts.start as usize;
+        let bytes = start.checked_sub(CHOICE_BYTES).and_then(|from| self.texts.get(from..start));
+        let is_chosen = u32::from(event.trigger) & CHOSEN != 0;
+        bytes.filter(|_| is_chosen).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
     }
 
     fn text(&self, start: usize, length: u16) -> Option<&[u8]> {
@@ -317,6 +333,31 @@ impl Capture {
             (referrer, query) => self.copy_texts(&mut buffer, referrer, query),
         };
         buffer.events.push(Event::new(facts, facts.trigger, texts));
+    }
+
+    /// Captures a click whose destination a rule of the link chose: see
+    /// [`Dimension::Choice`](super::cell::Dimension::Choice).
+    // Apart from `push`, which is copied into the code of a plain redirect.
+    #[inline(never)]
+    pub fn push_chosen(&self, facts: &Facts<'_>, choice: u32) {
+        let mut buffer = self.buffers[thread() & (self.buffers.len() - 1)].lock();
+        if buffer.events.len() == buffer.events.capacity() && !self.make_room(&mut buffer) {
+            return;
+        }
+        // Without room, the click has no choice, like one whose texts were dropped.
+        let has_room = buffer.texts.len() + CHOICE_BYTES <= TEXTS_MAX;
+        if has_room {
+            buffer.texts.extend_from_slice(&choice.to_ne_bytes());
+            // As in `copy_texts`, which sees only the bytes behind these.
+            let many = TEXTS_MANY..TEXTS_MANY + CHOICE_BYTES;
+            if many.contains(&buffer.texts.len()) {
+                self.crowded.notify_one();
+            }
+        }
+        // Also without a text: `choice` finds its bytes by the beginning of the texts.
+        let texts = self.copy_texts(&mut buffer, facts.referrer, facts.query);
+        let trigger = if has_room { facts.trigger | CHOSEN } else { facts.trigger };
+        buffer.events.push(Event::new(facts, trigger, texts));
     }
 
     /// Makes room in a full buffer, and starts a drain if it has many events. Returns false if it has as many as are

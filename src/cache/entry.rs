@@ -13,6 +13,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 
+use super::branching::CompiledBranches;
 use super::code::{Code, allocated};
 use crate::clicks::counter::Counter;
 use crate::model::custom_values::Unfilled;
@@ -63,10 +64,21 @@ pub struct Conditional {
     pub link: Link,
     /// The possible destinations. The choosing stage of a visit picks one.
     pub targets: Targets,
+    /// The rules of the link.
+    pub branches: CompiledBranches,
     /// Whether a target may be a URL of this server, so that a visit must check for a loop.
     pub leads_here: bool,
     /// Whether a target was on the deny list when the link was compiled. The visit consults the list of its time.
     pub is_denied: bool,
+}
+
+impl Conditional {
+    /// Compiles a link that leads to one of `targets`: those of [`Options::destinations`], in their order.
+    pub fn compile(link: Link, targets: Targets, guards: Guards) -> Conditional {
+        let Guards { leads_here, is_denied } = guards;
+        let branches = CompiledBranches::compile(&link.options);
+        Conditional { link, targets, branches, leads_here, is_denied }
+    }
 }
 
 /// Why the clicks of a link are never plain, beside its options.
@@ -155,10 +167,7 @@ impl Entry {
                 location: header(target),
                 count_bots: link.options.count_bots,
             },
-            _ => {
-                let Guards { leads_here, is_denied } = guards;
-                Action::Evaluate(Arc::new(Conditional { link, targets, leads_here, is_denied }))
-            }
+            _ => Action::Evaluate(Arc::new(Conditional::compile(link, targets, guards))),
         };
         Entry { domain, code, counter, action, has_details, visited: AtomicBool::new(false) }
     }
@@ -391,7 +400,8 @@ fn link_bytes(conditional: &Conditional) -> usize {
         + urls.into_iter().flatten().map(|url| url.as_str().len()).sum::<usize>()
         + [head_tags, body_tags].into_iter().flatten().map(|tags| tags.as_str().len()).sum::<usize>()
         + webhook_urls.iter().map(|url| url.as_str().len() + 16).sum::<usize>()
-        + rules.as_ref().map_or(0, |rules| rules.bytes())
+        // As stored, and compiled.
+        + rules.as_ref().map_or(0, |rules| 3 * rules.bytes())
         + tags.len() * 16
         + ALLOWANCE
 }

@@ -4,6 +4,7 @@
 //! 2. An entry never outlives its record: a loaded record is cached only if no Change touched its shard since
 //!    the load began ([`Cache::keep`]).
 
+pub mod branching;
 mod code;
 mod code_filter;
 pub mod entry;

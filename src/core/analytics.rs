@@ -7,6 +7,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{ToSpan, Zoned};
 
+use super::choices::{self, VariantShares};
 use super::context::Context;
 use super::error::Error;
 use super::handle::Links;
@@ -118,8 +119,10 @@ pub struct AnalyticsView {
     pub as_of: Timestamp,
     /// The short URLs of the links in the rows.
     pub links: BTreeMap<Id, Box<str>>,
-    /// The names of the tags, campaigns and domains in the rows.
+    /// The names of the tags, campaigns and domains in the rows, and of the rules and variants of one link.
     pub names: FacetNames,
+    /// The shares of the variants of a link.
+    pub shares: VariantShares,
     /// Why some numbers are estimates. Empty if all are exact.
     pub warnings: Vec<String>,
     /// What the server lacks for this question.
@@ -237,8 +240,15 @@ impl Shared {
                 About::Link(id) if is_whole => Some(self.total_of(id)?.saturating_sub(rows.total.clicks)),
                 _ => None,
             };
+            let mut names = self.facet_names(workspace, &table.by, &rows)?;
+            let mut shares = VariantShares::new();
+            if let Some(link) = self.chosen_link(&question.scope, &table.by)? {
+                choices::add_names(&mut names, &link);
+                shares = choices::shares(&link, &table.by, &rows);
+            }
             Ok(AnalyticsView {
-                names: self.facet_names(workspace, &table.by, &rows)?,
+                names,
+                shares,
                 by: table.by,
                 links: self.short_urls(&rows)?,
                 warnings: warnings.clone(),

@@ -32,6 +32,7 @@ use super::tenants::folded_tags::FoldedWorkspaces;
 use super::tenants::secrets::EnvironmentKey;
 use crate::analytics::Analytics;
 use crate::analytics::capture::Capture;
+use crate::analytics::country::LoadedCountries;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::fair::Shares;
@@ -222,6 +223,11 @@ impl Core {
     /// Returns the details of clicks, `None` if the operator keeps none.
     pub fn analytics(&self) -> Option<&Arc<Analytics>> {
         self.shared.analytics.as_ref()
+    }
+
+    /// Returns the countries of addresses, if the server may know some.
+    pub fn countries(&self) -> Option<&LoadedCountries> {
+        self.shared.analytics.as_ref().map(|analytics| &*analytics.countries)
     }
 
     /// Returns what captures the details of clicks.

@@ -8,6 +8,7 @@
 //! Files of this part import from the file that defines a name, never from this one.
 
 mod analytics;
+mod choices;
 mod click_shares;
 pub mod clicks;
 mod commit;
@@ -34,6 +35,7 @@ mod view;
 pub use self::analytics::{
     About, AnalyticsQuery, AnalyticsView, Period, ROWS_MAX as ANALYTICS_ROWS_MAX, link_of as link_of_row,
 };
+pub use self::choices::{VariantShare, VariantShares};
 pub use self::click_shares::{CLICK_SHARES_MAX, ClickShareView, SharedStatistics, SharedTitle};
 pub use self::context::{Claim, Client, Context};
 pub use self::error::{BuildError, Error};

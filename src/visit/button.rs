@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 use super::confirm::is_confirmation;
 use super::home::home_of;
 use super::intent::Intent;
-use super::rule::{Evaluation, Verdict, VisitFacts};
+use super::rule::{Verdict, VisitFacts};
 use super::rules::judge;
 use super::submission::{FormRejection, GET_AND_HEAD, Submission, not_allowed};
 use super::unlock::password_in;
@@ -79,9 +79,7 @@ impl Visitor {
     {
         // The intent of a GET: the response is a page or a redirect as for a GET, and the visit is the click.
         let facts = VisitFacts { intent: Intent::Follow, is_confirmed: true, ..facts.clone() };
-        let (now, clicks) = (self.links.clock().now(), entry.counter.total());
-        let deny_list = self.links.deny_list();
-        let evaluation = Evaluation { conditional, facts: &facts, now, clicks, is_unlocked: true, deny_list };
+        let evaluation = self.unlocked_evaluation(entry, conditional, &facts);
         let has_password = conditional.link.options.password.is_some();
         let response = match judge(&evaluation) {
             Verdict::Destination { .. } => match form.await {

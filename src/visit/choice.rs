@@ -1,88 +1,73 @@
-//! The choosing stage: selects one of a link's targets for a visit. It runs after all rules that may end the
-//! visit, and before the destination is built from the target and the forwarded parts of the request.
+//! The choosing stage: selects one of a link's targets for a visit, by the rules of the link. It runs before the rules
+//! of the click, since the deny list and the check for loops ask where the visit leads, and has no effect on them
+//! otherwise.
+//!
+//! A rule of a link is a branch here: see [`crate::model::link::branch`].
 
-use super::rule::Evaluation;
-use crate::cache::entry::Target;
+use super::holds::BranchFacts;
+use super::intent::Intent;
+use super::split::{self, Assigned};
+use super::visit_facts::VisitFacts;
+use crate::agents::Agent;
+use crate::cache::branching::{CompiledBranch, CompiledOutcome, CompiledSplit};
+use crate::cache::entry::Conditional;
 
-/// One way to choose. Returns the position of the target, or `None` to leave the choice to the next chooser.
-type Chooser = fn(&Evaluation<'_>) -> Option<usize>;
-
-/// The choosers in their order; the first that returns a position decides. The last one always chooses the
-/// link's own `url`.
-const CHOOSERS: &[Chooser] = &[|_| Some(0)];
-
-/// Returns the target of this visit.
-pub(super) fn target<'a>(evaluation: &Evaluation<'a>) -> &'a Target {
-    chosen(evaluation, CHOOSERS)
+/// The part of a link that decides about a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// The index of the branch that holds. `None` for the link's own `url`.
+    pub(super) branch: Option<usize>,
+    /// The number of the variant that a person got.
+    pub(super) variant: Option<u16>,
+    /// The index of the target. `None` for a branch that leads nowhere.
+    pub(super) target: Option<usize>,
+    /// The value of [`Dimension::Choice`](crate::analytics::cell::Dimension::Choice).
+    pub(super) number: u32,
+    /// Whether a cookie must keep the variant.
+    pub(super) needs_cookie: bool,
 }
 
-fn chosen<'a>(evaluation: &Evaluation<'a>, choosers: &[Chooser]) -> &'a Target {
-    // Position 0 always exists: it is the link's own `url`.
-    let at = choosers.iter().find_map(|choose| choose(evaluation)).unwrap_or(0);
-    // `at` returns the link's own `url` for a position without a target.
-    evaluation.conditional.targets.at(at)
+impl Choice {
+    /// The link's own `url`.
+    pub(super) const OWN: Choice =
+        Choice { branch: None, variant: None, target: Some(0), number: 0, needs_cookie: false };
+
+    fn of(at: usize, branch: &CompiledBranch, target: Option<usize>, variant: Option<u16>) -> Choice {
+        let number = u32::from(branch.number) << 16 | u32::from(variant.unwrap_or(0));
+        Choice { branch: Some(at), variant, target, number, needs_cookie: false }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::net::IpAddr;
-
-    use hyper::{HeaderMap, Method};
-
-    use super::*;
-    use crate::agents::Agent;
-    use crate::cache::entry::{Conditional, Targets};
-    use crate::clock::Timestamp;
-    use crate::model::destination::LinkType;
-    use crate::model::link::{Options, sample};
-    use crate::visit::Visit;
-    use crate::visit::intent::Intent;
-    use crate::visit::peer::TrustedProxies;
-    use crate::visit::rule::VisitFacts;
-    use crate::visit::rule::tests::no_list;
-
-    fn by_query(evaluation: &Evaluation<'_>) -> Option<usize> {
-        evaluation.facts.query.as_deref().and_then(|query| query.parse().ok())
+/// Returns the choice for a visit: the first branch that holds, or the link's own `url`.
+pub(super) fn choose(conditional: &Conditional, facts: &BranchFacts<'_>) -> Choice {
+    let branches = conditional.branches.list();
+    let Some((at, branch)) = branches.iter().enumerate().find(|(_, branch)| facts.holds(branch)) else {
+        return Choice::OWN;
+    };
+    match &branch.outcome {
+        CompiledOutcome::NotFound => Choice::of(at, branch, None, None),
+        CompiledOutcome::Target(target) => Choice::of(at, branch, Some(*target), None),
+        CompiledOutcome::Split(split) => of_split(at, branch, split, (conditional, facts)),
     }
+}
 
-    fn for_bots(evaluation: &Evaluation<'_>) -> Option<usize> {
-        (evaluation.facts.agent.kind == Agent::Bot).then_some(2)
+fn of_split(
+    at: usize,
+    branch: &CompiledBranch,
+    split: &CompiledSplit,
+    (conditional, facts): (&Conditional, &BranchFacts<'_>),
+) -> Choice {
+    if !takes_part(facts.visit) {
+        // Always the same destination, so that what a preview shows does not depend on its address.
+        let first = split.winner.unwrap_or(0);
+        return Choice::of(at, branch, Some(split.variants[first].target), None);
     }
+    let visitor = (conditional.link.id, facts.visit, facts.clicks);
+    let Assigned { variant, needs_cookie } = split::assign(split, branch, visitor);
+    Choice { needs_cookie, ..Choice::of(at, branch, Some(variant.target), Some(variant.number)) }
+}
 
-    #[test]
-    fn the_first_chooser_with_a_position_decides() {
-        let [own, second, third] =
-            ["https://own.test/", "https://b.test/", "https://c.test/"].map(sample::url);
-        let options = Options::new(own.clone(), LinkType::Url);
-        let link = sample::link(1, "a", options);
-        let targets = Targets::new(Ok(own), [Ok(second), Ok(third)]);
-        // Choosers do not read `leads_here`: only the loop check does.
-        let conditional = Conditional { link, targets, leads_here: false, is_denied: false };
-        let rows: [(&[Chooser], Option<&str>, Agent, &str); 6] = [
-            (CHOOSERS, Some("1"), Agent::Bot, "https://own.test/"),
-            (&[], None, Agent::Person, "https://own.test/"),
-            (&[for_bots, by_query], Some("1"), Agent::Bot, "https://c.test/"),
-            (&[for_bots, by_query], Some("1"), Agent::Person, "https://b.test/"),
-            (&[for_bots, by_query], None, Agent::Person, "https://own.test/"),
-            // No target has this position.
-            (&[by_query], Some("3"), Agent::Person, "https://own.test/"),
-        ];
-        for (choosers, query, agent, want) in rows {
-            let (headers, peer) = (HeaderMap::new(), IpAddr::from([192, 0, 2, 1]));
-            let (method, proxies) = (&Method::GET, &TrustedProxies::default());
-            let visit = Visit { method, host: "h", path: "/a", query, headers: &headers, peer, proxies };
-            let facts = VisitFacts::new(Intent::Follow, agent, "", &visit);
-            let now = Timestamp::from_millis(0);
-            let evaluation = Evaluation {
-                conditional: &conditional,
-                facts: &facts,
-                now,
-                clicks: 0,
-                is_unlocked: false,
-                deny_list: no_list(),
-            };
-            let to = chosen(&evaluation, choosers).as_ref().expect("each leads somewhere");
-            assert_eq!(to.as_str(), want, "{query:?} {agent:?}");
-        }
-    }
+/// Returns whether a visit is one of a test: bots, previews and probes are not, whether they count or not.
+pub(super) fn takes_part(visit: &VisitFacts) -> bool {
+    visit.agent.kind == Agent::Person && visit.intent != Intent::Probe
 }

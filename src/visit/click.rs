@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use hyper::header::HeaderValue;
 
-use super::intent::{Head, Intent, is_private};
+use super::intent::{Head, Intent, is_of_qr_code, is_private};
 use super::request::Visit;
 use super::rule::VisitFacts;
 use super::visitor::Visitor;
@@ -41,8 +41,9 @@ pub struct Click<'a> {
 #[derive(Clone, Copy, Debug)]
 enum ClickSource<'a> {
     Head(&'a Visit<'a>, &'a Head<'a>, UserAgent),
-    /// The facts that were copied from the head, since the visit may have waited.
-    Facts(&'a VisitFacts),
+    /// The facts that were copied from the head, since the visit may have waited, and what the link's rules chose: see
+    /// [`Dimension::Choice`](crate::analytics::cell::Dimension::Choice).
+    Facts(&'a VisitFacts, u32),
 }
 
 /// The result of [`Visitor::click`].
@@ -77,7 +78,17 @@ impl<'a> Click<'a> {
     /// record is not in memory.
     pub(super) fn of_visit(entry: &'a Entry, link: Option<&'a Link>, facts: &'a VisitFacts) -> Click<'a> {
         let Entry { counter, has_details, .. } = entry;
-        Click { counter, has_details: *has_details, link, source: ClickSource::Facts(facts) }
+        Click { counter, has_details: *has_details, link, source: ClickSource::Facts(facts, 0) }
+    }
+
+    /// Returns the click with what the link's rules chose.
+    #[must_use]
+    pub(super) fn choosing(self, choice: u32) -> Click<'a> {
+        match self.source {
+            ClickSource::Facts(facts, _) => Click { source: ClickSource::Facts(facts, choice), ..self },
+            // A plain redirect has no rules.
+            ClickSource::Head(..) => self,
+        }
     }
 
     /// Returns the live counter of the link, which contains the link's id.
@@ -89,7 +100,7 @@ impl<'a> Click<'a> {
     pub fn agent(&self) -> UserAgent {
         match self.source {
             ClickSource::Head(.., agent) => agent,
-            ClickSource::Facts(facts) => facts.agent,
+            ClickSource::Facts(facts, _) => facts.agent,
         }
     }
 
@@ -97,7 +108,7 @@ impl<'a> Click<'a> {
     pub fn referrer(&self) -> Option<&'a HeaderValue> {
         match self.source {
             ClickSource::Head(_, head, _) => head.referrer,
-            ClickSource::Facts(facts) => facts.referrer.as_ref(),
+            ClickSource::Facts(facts, _) => facts.referrer.as_ref(),
         }
     }
 
@@ -105,7 +116,7 @@ impl<'a> Click<'a> {
     pub fn language(&self) -> Option<&'a HeaderValue> {
         match self.source {
             ClickSource::Head(_, head, _) => head.language,
-            ClickSource::Facts(facts) => facts.language.as_ref(),
+            ClickSource::Facts(facts, _) => facts.language.as_ref(),
         }
     }
 
@@ -116,7 +127,7 @@ impl<'a> Click<'a> {
             // Without the header, the address is that of the connection, whoever is trusted.
             ClickSource::Head(visit, head, _) if !head.is_forwarded => visit.peer,
             ClickSource::Head(visit, ..) => visit.address(),
-            ClickSource::Facts(facts) => facts.address,
+            ClickSource::Facts(facts, _) => facts.address,
         }
     }
 
@@ -124,14 +135,14 @@ impl<'a> Click<'a> {
     pub fn query(&self) -> Option<&'a str> {
         match self.source {
             ClickSource::Head(visit, ..) => visit.query,
-            ClickSource::Facts(facts) => facts.query.as_deref(),
+            ClickSource::Facts(facts, _) => facts.query.as_deref(),
         }
     }
 
     fn intent(&self) -> Intent {
         match self.source {
             ClickSource::Head(_, head, _) => head.intent,
-            ClickSource::Facts(facts) => facts.intent,
+            ClickSource::Facts(facts, _) => facts.intent,
         }
     }
 
@@ -143,7 +154,7 @@ impl<'a> Click<'a> {
         if capture.reads_more() {
             self.capture_more(capture, trigger);
         } else {
-            capture.push(&self.facts(trigger));
+            self.push(capture, &self.facts(trigger));
         }
     }
 
@@ -153,7 +164,7 @@ impl<'a> Click<'a> {
     fn capture_more(&self, capture: &Capture, trigger: u32) {
         let (country, asks_for_privacy) = match self.source {
             ClickSource::Head(visit, ..) => (visit.country(), is_private(visit.headers)),
-            ClickSource::Facts(facts) => (facts.country, facts.is_private),
+            ClickSource::Facts(facts, _) => (facts.country, facts.is_private),
         };
         let mut facts = Facts { country, ..self.facts(trigger) };
         if asks_for_privacy && capture.settings().respects_gpc {
@@ -161,7 +172,16 @@ impl<'a> Click<'a> {
             // Left out here, so that they are not even in the buffer.
             (facts.language, facts.referrer, facts.query) = (None, None, None);
         }
-        capture.push(&facts);
+        self.push(capture, &facts);
+    }
+
+    #[inline(always)]
+    fn push(&self, capture: &Capture, facts: &Facts<'_>) {
+        match self.source {
+            // Not in the facts: a plain redirect, which has no rules, would write it for each click.
+            ClickSource::Facts(_, choice) if choice != 0 => capture.push_chosen(facts, choice),
+            ClickSource::Facts(..) | ClickSource::Head(..) => capture.push(facts),
+        }
     }
 
     /// Returns the facts for the analytics, with this trigger.
@@ -172,7 +192,7 @@ impl<'a> Click<'a> {
             ClickSource::Head(visit, head, agent) => {
                 (agent, self.address(), head.language, head.referrer, visit.query)
             }
-            ClickSource::Facts(facts) => {
+            ClickSource::Facts(facts, _) => {
                 let (language, referrer) = (facts.language.as_ref(), facts.referrer.as_ref());
                 (facts.agent, facts.address, language, referrer, facts.query.as_deref())
             }
@@ -195,17 +215,9 @@ impl<'a> Click<'a> {
         match self.source {
             // A contact link always waits: its token is looked up in the table.
             ClickSource::Head(..) => None,
-            ClickSource::Facts(facts) => facts.contact.as_ref(),
+            ClickSource::Facts(facts, _) => facts.contact.as_ref(),
         }
     }
-}
-
-/// Returns whether a query says that the link was opened by its QR code: `qr`, `qr=1` or `qr=true`, as the first
-/// parameter or a later one.
-// Not inlined: most visits have no query, and would pay for its registers.
-#[inline(never)]
-fn is_of_qr_code(query: &str) -> bool {
-    query.split('&').any(|parameter| matches!(parameter, "qr" | "qr=1" | "qr=true"))
 }
 
 impl Visitor {
@@ -307,16 +319,6 @@ mod tests {
             assert_eq!((click.agent().kind, click.address()), (Agent::Bot, peer));
             assert_eq!(click.referrer(), headers.get(REFERER));
             assert_eq!(click.language(), headers.get(ACCEPT_LANGUAGE));
-        }
-    }
-
-    #[test]
-    fn the_query_of_a_qr_code() {
-        for query in ["qr", "qr=1", "qr=true", "a=b&qr=1", "qr&a"] {
-            assert!(is_of_qr_code(query), "{query}");
-        }
-        for query in ["", "qr=0", "qr=false", "qrx", "aqr=1", "a=qr"] {
-            assert!(!is_of_qr_code(query), "{query}");
         }
     }
 }

@@ -8,7 +8,7 @@ use hyper::Response;
 
 use super::home::home_of;
 use super::rule::{Evaluation, Rule, Verdict};
-use super::{choice, destination, pages, redirect};
+use super::{destination, pages, redirect};
 use crate::core::Links;
 use crate::core::deny_list::denied_rule;
 use crate::model::destination::Destination;
@@ -37,7 +37,7 @@ pub(super) const DENIED: Rule = Rule {
 
 /// Returns the host that this visit leads to, if it is denied.
 fn host(evaluation: &Evaluation<'_>) -> Option<Box<str>> {
-    let target = choice::target(evaluation).as_ref().ok()?;
+    let target = evaluation.target()?.as_ref().ok()?;
     evaluation.deny_list.host_of(target)
 }
 

@@ -10,7 +10,6 @@ use std::collections::HashSet;
 use hyper::header::HeaderValue;
 use percent_encoding::percent_decode_str;
 
-use super::choice;
 use super::rule::{Evaluation, Forwarded, Presentation, Rule, Verdict, presentation};
 use crate::model::destination::Destination;
 use crate::model::escape;
@@ -29,10 +28,12 @@ pub(super) const DESTINATION: Rule = Rule {
             None => Verdict::NotFound,
         })
     },
-    why: |evaluation| match (choice::target(evaluation), of(evaluation)) {
-        (Err(error), _) => error.to_string(),
-        (Ok(_), None) => "the link does not forward what follows its code in the path".to_owned(),
-        (Ok(_), Some(location)) => {
+    why: |evaluation| match (evaluation.target(), of(evaluation)) {
+        // Not reached: such a rule ends the visit before.
+        (None, _) => "a rule of the link leads nowhere".to_owned(),
+        (Some(Err(error)), _) => error.to_string(),
+        (Some(Ok(_)), None) => "the link does not forward what follows its code in the path".to_owned(),
+        (Some(Ok(_)), Some(location)) => {
             let how = match presented(evaluation) {
                 Presentation::Redirect => "redirected to",
                 Presentation::Cloaked => "shown a frame with",
@@ -45,13 +46,13 @@ pub(super) const DESTINATION: Rule = Rule {
 
 /// Returns the presentation of this visit. A custom value may be a URI that no frame can show.
 fn presented(evaluation: &Evaluation<'_>) -> Presentation {
-    let is_web = choice::target(evaluation).as_ref().is_ok_and(Destination::is_web);
+    let is_web = evaluation.target().is_some_and(|target| target.as_ref().is_ok_and(Destination::is_web));
     presentation(evaluation, is_web)
 }
 
 /// Returns the `Location` of this visit, if it has one.
 pub(super) fn of(evaluation: &Evaluation<'_>) -> Option<HeaderValue> {
-    let target = choice::target(evaluation).as_ref().ok()?;
+    let target = evaluation.target()?.as_ref().ok()?;
     location(target, &evaluation.conditional.link.options, evaluation.facts.forwarded())
 }
 

@@ -1,38 +1,25 @@
 //! `explain`: what a click on a link would do, rule by rule, and why. It evaluates the same rules as a click,
 //! without counting.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::borrow::Cow;
 use std::time::Instant;
 
-use hyper::header::{HeaderMap, LOCATION};
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
+use hyper::header::LOCATION;
 
 use super::attempts::Locked;
-use super::intent::Intent;
-use super::peer::TrustedProxies;
-use super::request::Visit;
-use super::rule::{Evaluation, Presentation, Verdict, VisitFacts};
+pub use super::described::ExplainRequest;
+use super::rule::{Evaluation, Presentation, Rule, Verdict};
 use super::rules::{RULES, judge};
 use super::visitor::Visitor;
-use super::{denied, validity};
-use crate::cache::entry::Conditional;
+use super::{branches, denied, password, validity};
+use crate::cache::entry::{Conditional, Guards};
 use crate::clock::Timestamp;
 use crate::core::deny_list::denied_rule;
 use crate::core::{Context, Error};
 use crate::model::domain::Domain;
 use crate::model::id::Id;
-use crate::model::link::Link;
-
-/// A hypothetical click.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExplainRequest {
-    /// The `User-Agent`.
-    pub user_agent: Option<Box<str>>,
-    /// The visitor's query.
-    pub query: Option<Box<str>>,
-    /// The time of the click; the default is now. The number of clicks is always the present one.
-    pub at: Option<Timestamp>,
-}
+use crate::model::link::{Draft, Link};
 
 /// The result of a hypothetical click.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +43,8 @@ pub struct Explanation {
 /// One evaluated rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExplainedRule {
-    /// The name of the option.
-    pub rule: &'static str,
+    /// The name of the option, or the place of a rule of the link.
+    pub rule: Cow<'static, str>,
     /// Whether the visit passed the rule.
     pub passes: bool,
     /// The reason.
@@ -74,35 +61,41 @@ impl Visitor {
     ) -> Result<Explanation, Error> {
         // Through the caller's context: the explanation contains the destination.
         let view = self.links.get(context, id).await?;
-        let targets = self.links.targets(&view.link);
-        // Neither flag has an effect here: the loop check below always runs, and the rules consult the deny list.
-        let conditional = Conditional { link: view.link, targets, leads_here: false, is_denied: false };
-        let agent = self.state.agents.look_up(request.user_agent.as_deref().map(str::as_bytes));
-        let query = request.query.as_deref();
-        // Browsers show the query with a question mark, and people copy it from there.
-        let query = query.map(|query| query.strip_prefix('?').unwrap_or(query));
-        let headers = HeaderMap::new();
-        // A request names no address.
-        let peer = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-        let (method, proxies) = (&Method::GET, &TrustedProxies::default());
-        let visit = Visit { method, host: "", path: "", query, headers: &headers, peer, proxies };
-        let facts = VisitFacts::new(Intent::Follow, agent, "", &visit);
+        self.explain_link(context, (view.link, &view.domain, view.clicks), &request).await
+    }
+
+    /// Explains a click on a link that does not exist yet. Fails if the link could not be created; its code may be taken.
+    pub async fn explain_draft(
+        &self,
+        context: &Context,
+        draft: Draft,
+        request: ExplainRequest,
+    ) -> Result<Explanation, Error> {
+        let (link, domain) = self.links.unsaved(context, draft).await?;
+        self.explain_link(context, (link, &domain, 0), &request).await
+    }
+
+    async fn explain_link(
+        &self,
+        context: &Context,
+        (link, domain, clicks): (Link, &Domain, u64),
+        request: &ExplainRequest,
+    ) -> Result<Explanation, Error> {
+        let targets = self.links.targets(&link);
+        // Neither guard has an effect here: the loop check below always runs, and the rules consult the deny list.
+        let conditional = Conditional::compile(link, targets, Guards::default());
+        let facts = request.facts(&self.state.agents, &self.links.site().name_of(domain));
         let now = request.at.unwrap_or(context.now);
-        let evaluation = Evaluation {
-            conditional: &conditional,
-            facts: &facts,
-            now,
-            clicks: view.clicks,
-            // As at a first visit: the caller has no cookie.
-            is_unlocked: false,
-            deny_list: self.links.deny_list(),
-        };
+        // As at a first visit: the caller has no cookie of a password.
+        let is_unlocked = password::is_open(&conditional.link, &facts.cookies, now);
+        let clicks = request.clicks.unwrap_or(clicks);
+        let evaluation = self.evaluation_at((now, clicks), &conditional, &facts, is_unlocked);
         let verdict = judge(&evaluation);
         let leads = match &verdict {
             Verdict::Destination { location, .. } => location.to_str().ok().map(str::to_owned),
             _ => None,
         };
-        let loops = match self.redirects_to(&evaluation, &view.domain) {
+        let loops = match self.redirects_to(&evaluation, domain) {
             // If the store cannot be read now, the explanation is that of the rules alone.
             Some(to) => self.leads_in_a_loop(to, None).await.unwrap_or(false),
             None => false,
@@ -119,7 +112,7 @@ impl Visitor {
                 steps: looping(steps(&evaluation)),
             });
         }
-        if let Some(denied) = self.denied_explanation(&verdict, &evaluation, &view.domain) {
+        if let Some(denied) = self.denied_explanation(&verdict, &evaluation, domain) {
             return Ok(Explanation {
                 locked_until: self.locked_until(&conditional.link, context.now),
                 ..denied
@@ -127,7 +120,7 @@ impl Visitor {
         }
         let (outcome, is_counted) = (outcome(&verdict), evaluation.counts(&verdict));
         // The same function as for a click, so that status and `Location` cannot differ.
-        let response = self.render(verdict, &evaluation, &view.domain);
+        let response = self.render(verdict, &evaluation, domain);
         // A page has no `Location`; its destination comes from the verdict.
         let header = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         Ok(Explanation {
@@ -222,11 +215,26 @@ fn outcome(verdict: &Verdict) -> &'static str {
 fn steps(evaluation: &Evaluation<'_>) -> Vec<ExplainedRule> {
     let mut steps = Vec::new();
     let has_list = evaluation.deny_list.is_in_use();
-    for rule in RULES.iter().filter(|rule| has_list || rule.name != denied::NAME) {
+    let has_branches = !evaluation.conditional.branches.list().is_empty();
+    let is_named = |rule: &&Rule| {
+        (has_list || rule.name != denied::NAME) && (has_branches || rule.name != branches::NAME)
+    };
+    for rule in RULES.iter().filter(is_named) {
         let verdict = (rule.verdict)(evaluation);
+        if rule.name == branches::NAME {
+            steps.extend(branches::explained(evaluation).into_iter().map(|branch| ExplainedRule {
+                rule: format!("{}[{}]", rule.name, branch.at).into(),
+                passes: !branch.decides || verdict.is_none(),
+                why: branch.why,
+            }));
+            if verdict.is_some() {
+                break;
+            }
+            continue;
+        }
         // The last rule passes if it sends the visitor to the destination.
         let passes = matches!(verdict, None | Some(Verdict::Destination { .. }));
-        steps.push(ExplainedRule { rule: rule.name, passes, why: (rule.why)(evaluation) });
+        steps.push(ExplainedRule { rule: rule.name.into(), passes, why: (rule.why)(evaluation) });
         if verdict.is_some() {
             break;
         }

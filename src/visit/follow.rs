@@ -10,6 +10,7 @@ use http_body_util::Full;
 use hyper::header::SET_COOKIE;
 use hyper::{HeaderMap, Response, StatusCode};
 
+use super::choice::Choice;
 use super::click::{Click, ClickOutcome};
 use super::home::home_of;
 use super::intent::{Head, Intent};
@@ -20,9 +21,10 @@ use super::request::{Visit, VisitResponse};
 use super::rule::{Evaluation, Presentation, Verdict, VisitFacts};
 use super::rules::judge;
 use super::visitor::{LookupFailed, Visitor};
-use super::{denied, loops, pages, password, redirect, rule, share, uncounted, validity};
+use super::{denied, loops, pages, password, redirect, rule, share, split, uncounted, validity};
 use crate::cache::Lookup;
 use crate::cache::entry::{Action, Conditional, Entry};
+use crate::clock::Timestamp;
 use crate::core::tenants::directory::Directory;
 use crate::model::domain::Domain;
 use crate::model::link::PasswordHash;
@@ -214,8 +216,31 @@ impl Visitor {
         // The password may have changed since it was checked: then the check was of another hash.
         let is_correct = hashes.is_some_and(|(hash, correct)| hash.is(correct));
         let is_unlocked = is_correct || password::is_open(link, &facts.cookies, now);
-        let clicks = entry.counter.total();
-        Evaluation { conditional, facts, now, clicks, is_unlocked, deny_list: self.links.deny_list() }
+        self.evaluation_at((now, entry.counter.total()), conditional, facts, is_unlocked)
+    }
+
+    /// Returns the input of the rules for this visit as if the password were right.
+    pub(super) fn unlocked_evaluation<'a>(
+        &'a self,
+        entry: &Entry,
+        conditional: &'a Conditional,
+        facts: &'a VisitFacts,
+    ) -> Evaluation<'a> {
+        let now = self.links.clock().now();
+        self.evaluation_at((now, entry.counter.total()), conditional, facts, true)
+    }
+
+    /// Returns the input of the rules for a visit at this time, to a link with this number of clicks.
+    pub(super) fn evaluation_at<'a>(
+        &'a self,
+        (now, clicks): (Timestamp, u64),
+        conditional: &'a Conditional,
+        facts: &'a VisitFacts,
+        is_unlocked: bool,
+    ) -> Evaluation<'a> {
+        let (deny_list, choice) = (self.links.deny_list(), Choice::OWN);
+        let countries = self.links.countries();
+        Evaluation { conditional, facts, now, clicks, is_unlocked, deny_list, countries, choice }.chosen()
     }
 
     /// Evaluates a link once: applies its rules and counts the click if it is one.
@@ -246,7 +271,7 @@ impl Visitor {
         let link = &conditional.link;
         let evaluation = self.evaluation(entry, conditional, facts, correct_password);
         let verdict = judge(&evaluation);
-        let click = Click::of_visit(entry, Some(link), facts);
+        let click = Click::of_visit(entry, Some(link), facts).choosing(evaluation.choice.number);
         // Counted before the response exists: a click beyond the limit must not get the destination.
         if evaluation.counts(&verdict) {
             match self.click(&click) {
@@ -301,9 +326,31 @@ impl Visitor {
                     Presentation::Cloaked => pages::cloaked(options, shown, rule::fires_pixels(evaluation)),
                     Presentation::Pixels => pages::pixels(options, shown),
                 };
-                if is_unlock { self.unlocked(response, evaluation, domain) } else { response }
+                let response = if is_unlock { self.unlocked(response, evaluation, domain) } else { response };
+                self.kept(response, evaluation, domain)
             }
         }
+    }
+
+    /// Returns the response with the cookie that keeps the variant of a split, if the visit needs one.
+    fn kept(
+        &self,
+        mut response: Response<Full<Bytes>>,
+        evaluation: &Evaluation<'_>,
+        domain: &Domain,
+    ) -> Response<Full<Bytes>> {
+        let Evaluation { choice, conditional, facts, now, .. } = *evaluation;
+        let branch = choice.branch.and_then(|at| conditional.branches.list().get(at));
+        if let (true, Some(variant), Some(branch)) = (choice.needs_cookie, choice.variant, branch) {
+            let is_secure = self.links.site().base_of(domain).starts_with("https:");
+            let until =
+                conditional.link.options.branches().iter().find(|known| known.number == branch.number);
+            let until = until.and_then(|known| known.until);
+            let cookie = split::cookie((branch.number, variant), &facts.path, is_secure, (now, until));
+            // Beside the cookie of a password.
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+        response
     }
 
     /// Returns the response to the right password with the cookie that opens the link from now on. A page is

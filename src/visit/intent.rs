@@ -47,6 +47,14 @@ pub(super) fn is_private(headers: &HeaderMap) -> bool {
     is_one("sec-gpc") || is_one("dnt")
 }
 
+/// Returns whether a query says that the link was opened by its QR code: `qr`, `qr=1` or `qr=true`, as the first
+/// parameter or a later one.
+// Not inlined: most visits have no query, and would pay for its registers.
+#[inline(never)]
+pub(super) fn is_of_qr_code(query: &str) -> bool {
+    query.split('&').any(|parameter| matches!(parameter, "qr" | "qr=1" | "qr=true"))
+}
+
 /// What a visit needs of its head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head<'a> {
@@ -137,6 +145,16 @@ mod tests {
                 headers.insert(name, value.parse().expect("a valid value"));
             }
             assert_eq!(Intent::of(&method, &headers), want, "{method} {header:?}");
+        }
+    }
+
+    #[test]
+    fn the_query_of_a_qr_code() {
+        for query in ["qr", "qr=1", "qr=true", "a=b&qr=1", "qr&a"] {
+            assert!(is_of_qr_code(query), "{query}");
+        }
+        for query in ["", "qr=0", "qr=false", "qrx", "aqr=1", "a=qr"] {
+            assert!(!is_of_qr_code(query), "{query}");
         }
     }
 }

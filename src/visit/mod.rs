@@ -8,16 +8,19 @@
 
 mod attempts;
 mod bots;
+mod branches;
 mod button;
 mod choice;
 pub mod click;
 mod confirm;
 mod contact;
 mod denied;
+mod described;
 pub(crate) mod destination;
 pub mod entity_tag;
 pub mod explain;
 mod follow;
+mod holds;
 mod home;
 pub mod host_misses;
 pub mod intent;
@@ -36,11 +39,13 @@ mod rules;
 mod settings;
 mod share;
 mod shown;
+mod split;
 mod submission;
 mod submit;
 mod uncounted;
 pub mod unlock;
 pub mod validity;
+mod visit_facts;
 mod visitor;
 
 pub use self::request::{Visit, VisitResponse};

@@ -14,7 +14,7 @@ use hyper::{Response, StatusCode};
 use super::click::{Click, ClickOutcome};
 use super::intent::Head;
 use super::request::{Visit, VisitResponse};
-use super::rule::{Evaluation, Verdict, VisitFacts};
+use super::rule::{Verdict, VisitFacts};
 use super::rules::judge;
 use super::visitor::{LookupFailed, Visitor};
 use super::{pages, validity};
@@ -64,9 +64,7 @@ impl Visitor {
                     return validity::not_found(domain, &self.links);
                 }
             };
-            let (now, clicks) = (self.links.clock().now(), entry.counter.total());
-            let deny_list = self.links.deny_list();
-            let evaluation = Evaluation { conditional, facts, now, clicks, is_unlocked: true, deny_list };
+            let evaluation = self.unlocked_evaluation(&entry, conditional, facts);
             let verdict = judge(&evaluation);
             match verdict {
                 Verdict::NotFound => return validity::not_found(domain, &self.links),
@@ -78,7 +76,9 @@ impl Visitor {
             if !evaluation.counts(&verdict) {
                 return gif();
             }
-            match self.click(&Click::of_visit(&entry, Some(&conditional.link), facts)) {
+            match self.click(
+                &Click::of_visit(&entry, Some(&conditional.link), facts).choosing(evaluation.choice.number),
+            ) {
                 ClickOutcome::Counted => return gif(),
                 ClickOutcome::LimitReached => return pages::error(StatusCode::GONE),
                 ClickOutcome::Unreserved { limit } => {

@@ -2,7 +2,7 @@
 //!
 //! A temporary redirect is never stored, so that the server sees each click. A permanent one is stored for 90
 //! seconds, as at Bitly, so that an edit soon reaches every browser. Nothing is stored beyond the expiry of
-//! the link, and a link with a limit or a password is never stored.
+//! the link, and a link with a limit, a password or rules is never stored.
 
 use std::mem;
 use std::ops::RangeInclusive;
@@ -74,7 +74,10 @@ pub(super) fn hiding(options: &Options, mut response: Response<Full<Bytes>>) -> 
 
 fn stored(options: &Options, location: HeaderValue, now: Timestamp) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(options.status.code()).expect("a redirect's status is valid");
-    if options.max_clicks.is_some() || options.password.is_some() || !options.status.is_permanent() {
+    // A stored redirect would freeze the destination of the first visit, and whoever shares the browser gets it.
+    let may_vary = !options.branches().is_empty();
+    let is_limited = options.max_clicks.is_some() || options.password.is_some();
+    if may_vary || is_limited || !options.status.is_permanent() {
         return respond(status, location, NO_STORE);
     }
     let Some(end) = options.expires_at else { return respond(status, location, SHORTLY) };

@@ -1,106 +1,21 @@
 //! [`Rule`], and its input: the facts of a visit ([`VisitFacts`]) and the link ([`Evaluation`]).
 //! [`rules`](super::rules) lists the rules in their order.
+//!
+//! A rule here is a step of every click. A rule of a link is a branch: see [`crate::model::link::branch`].
 
-use std::net::IpAddr;
+use hyper::header::HeaderValue;
 
-use hyper::header::{ACCEPT_LANGUAGE, COOKIE, HeaderValue, REFERER};
-
-use super::intent::{Intent, is_private};
-use super::request::Visit;
-use crate::agents::{Agent, UserAgent};
-use crate::analytics::country::ProxyCountry;
-use crate::cache::entry::Conditional;
+use super::choice::{Choice, choose};
+use super::holds::BranchFacts;
+use super::intent::Intent;
+pub(crate) use super::visit_facts::Forwarded;
+pub(super) use super::visit_facts::VisitFacts;
+use crate::agents::Agent;
+use crate::analytics::country::LoadedCountries;
+use crate::cache::entry::{Conditional, Target};
 use crate::clock::Timestamp;
 use crate::core::deny_list::DenyList;
-use crate::model::escape;
-use crate::model::id::ForeignId;
 use crate::model::link::Options;
-
-/// The facts of a request that a rule may use. Owned, since the visit may have to wait.
-#[derive(Clone, Debug)]
-pub(super) struct VisitFacts {
-    pub(super) intent: Intent,
-    pub(super) agent: UserAgent,
-    /// The path of the link as sent: one of the spellings of its code.
-    pub(super) path: String,
-    /// The part of the path after the code, without the slash between them.
-    pub(super) rest: String,
-    /// The query as sent.
-    pub(super) query: Option<String>,
-    pub(super) cookies: Vec<HeaderValue>,
-    pub(super) referrer: Option<HeaderValue>,
-    /// The `Accept-Language` as sent.
-    pub(super) language: Option<HeaderValue>,
-    /// The visitor's address, as [`Visit::address`] returns it.
-    pub(super) address: IpAddr,
-    /// The visitor's country, as [`Visit::country`] returns it.
-    pub(super) country: ProxyCountry,
-    /// The contact, if the visit came by a contact link.
-    pub(super) contact: Option<ForeignId>,
-    /// The host, as [`Visitor::unknown_host`](super::Visitor::unknown_host) returns it.
-    pub(super) unknown_host: Option<Box<str>>,
-    /// `Sec-GPC: 1` or `DNT: 1`: no third party may be informed about the visit.
-    pub(super) is_private: bool,
-    /// Whether the visitor pressed the button of the page that asks for confirmation.
-    pub(super) is_confirmed: bool,
-}
-
-impl VisitFacts {
-    /// Copies the facts of a visit. `rest` is the part of its path after the code.
-    pub(super) fn new(
-        intent: Intent,
-        agent: impl Into<UserAgent>,
-        rest: &str,
-        visit: &Visit<'_>,
-    ) -> VisitFacts {
-        let Visit { path, query, headers, .. } = *visit;
-        VisitFacts {
-            intent,
-            agent: agent.into(),
-            // `rest` has no leading slash, so a slash is left at the end of the path.
-            path: path.strip_suffix(rest).unwrap_or(path).trim_end_matches('/').to_owned(),
-            rest: rest.to_owned(),
-            query: query.map(str::to_owned),
-            cookies: headers.get_all(COOKIE).iter().cloned().collect(),
-            referrer: headers.get(REFERER).cloned(),
-            language: headers.get(ACCEPT_LANGUAGE).cloned(),
-            address: visit.address(),
-            country: visit.country(),
-            contact: None,
-            unknown_host: None,
-            is_private: is_private(headers),
-            is_confirmed: false,
-        }
-    }
-
-    /// Sets the unknown host of the visit.
-    pub(super) fn at_unknown(self, host: Option<&str>) -> VisitFacts {
-        VisitFacts { unknown_host: host.map(Box::from), ..self }
-    }
-
-    /// Returns the URL of this request, for a redirect to itself.
-    pub(super) fn same_url(&self) -> HeaderValue {
-        let rest = if self.rest.is_empty() { "" } else { "/" };
-        let query = self.query.as_ref().map(|query| format!("?{}", escape::query(query))).unwrap_or_default();
-        // The target of a request may contain bytes that a URI has only escaped.
-        let whole = escape::path(&[&self.path, rest, &self.rest].concat()) + &query;
-        HeaderValue::try_from(whole).expect("what is escaped is visible ASCII")
-    }
-
-    /// Returns the parts of the request that a link may forward.
-    pub(super) fn forwarded(&self) -> Forwarded<'_> {
-        Forwarded { rest: &self.rest, query: self.query.as_deref() }
-    }
-}
-
-/// The parts of a request that a link may forward to its destination.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Forwarded<'a> {
-    /// The part of the path after the code, without the slash between them; may be empty.
-    pub(crate) rest: &'a str,
-    /// The query as sent.
-    pub(crate) query: Option<&'a str>,
-}
 
 /// The input of the rules: a visit to a link at an instant.
 #[derive(Clone, Copy, Debug)]
@@ -114,9 +29,32 @@ pub(super) struct Evaluation<'a> {
     pub(super) is_unlocked: bool,
     /// The hosts to which no visitor is led.
     pub(super) deny_list: &'a DenyList,
+    /// The countries of addresses, if the server may know some.
+    pub(super) countries: Option<&'a LoadedCountries>,
+    /// The rule of the link that holds, and its target.
+    pub(super) choice: Choice,
 }
 
-impl Evaluation<'_> {
+impl<'a> Evaluation<'a> {
+    /// Returns the evaluation with the choice of the link's rules. To be called last: they read the other fields.
+    pub(super) fn chosen(self) -> Evaluation<'a> {
+        // Most links have no rules, and pay for this test alone.
+        if self.conditional.branches.list().is_empty() {
+            return self;
+        }
+        Evaluation { choice: choose(self.conditional, &self.branch_facts()), ..self }
+    }
+
+    /// Returns the facts that the link's rules compare.
+    pub(super) fn branch_facts(&self) -> BranchFacts<'a> {
+        BranchFacts::new(self.facts, self.countries, self.now, self.clicks)
+    }
+
+    /// Returns the target of this visit, `None` if a rule of the link leads nowhere.
+    pub(super) fn target(&self) -> Option<&'a Target> {
+        self.choice.target.map(|at| self.conditional.targets.at(at))
+    }
+
     /// Returns whether this visit is a click, whatever the rules decide about it.
     pub(super) fn is_click(&self) -> bool {
         let Options { count_bots, skip_social_crawler_tracking, .. } = self.conditional.link.options;
@@ -203,13 +141,17 @@ pub(super) fn fires_pixels(evaluation: &Evaluation<'_>) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::net::IpAddr;
     use std::sync::LazyLock;
 
+    use hyper::header::{COOKIE, REFERER};
     use hyper::{HeaderMap, Method};
 
     use super::*;
+    use crate::cache::entry::Guards;
     use crate::model::link::{Edit, sample};
     use crate::visit::peer::TrustedProxies;
+    use crate::visit::request::Visit;
 
     pub(in crate::visit) fn now() -> Timestamp {
         Timestamp::from_millis(1_000_000)
@@ -223,7 +165,7 @@ pub(super) mod tests {
         }
         let targets = Ok(options.target()).into();
         let link = sample::link(1, "a", options);
-        Conditional { link, targets, leads_here: false, is_denied: false }
+        Conditional::compile(link, targets, Guards::default())
     }
 
     /// Returns the list of a server without one.
@@ -256,7 +198,17 @@ pub(super) mod tests {
         conditional: &'a Conditional,
         facts: &'a VisitFacts,
     ) -> Evaluation<'a> {
-        Evaluation { conditional, facts, now: now(), clicks: 3, is_unlocked: false, deny_list: no_list() }
+        Evaluation {
+            conditional,
+            facts,
+            now: now(),
+            clicks: 3,
+            is_unlocked: false,
+            deny_list: no_list(),
+            countries: None,
+            choice: Choice::OWN,
+        }
+        .chosen()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! decision in words, so that `explain` is generated from the rules themselves.
 
 use super::rule::{Evaluation, Rule, Verdict};
-use super::{bots, confirm, denied, destination, password, preview, uncounted, validity};
+use super::{bots, branches, confirm, denied, destination, password, preview, uncounted, validity};
 
 /// The rules in the order of evaluation. The first that returns a verdict ends the visit.
 ///
@@ -11,7 +11,9 @@ use super::{bots, confirm, denied, destination, password, preview, uncounted, va
 /// 3. Bots and previews precede the password, since they cannot send one.
 /// 4. `CONFIRM` is after the password, whose form confirms as well.
 /// 5. `UNCOUNTED` is after both, which withhold the destination anyway.
-/// 6. `DESTINATION` is last: it always returns a verdict.
+/// 6. `BRANCHES`, the rules of the link, is next to last: only a visitor who may see the destination learns that there
+///    is none.
+/// 7. `DESTINATION` is last: it always returns a verdict.
 pub(super) const RULES: &[Rule] = &[
     validity::IS_ACTIVE,
     validity::VALID_SINCE,
@@ -23,6 +25,7 @@ pub(super) const RULES: &[Rule] = &[
     password::PASSWORD,
     confirm::CONFIRM,
     uncounted::UNCOUNTED,
+    branches::BRANCHES,
     destination::DESTINATION,
 ];
 

@@ -18,7 +18,7 @@ use super::contact::contact_address;
 use super::intent::Intent;
 use super::locate::{AddressedLink, LinkAddress, NotALink, shorter_codes};
 use super::request::{Visit, VisitResponse};
-use super::rule::{Evaluation, Verdict, VisitFacts};
+use super::rule::{Verdict, VisitFacts};
 use super::rules::judge;
 use super::submission::{GET_AND_HEAD, Submission, not_allowed, rejection};
 use super::visitor::{LookupFailed, Visitor};
@@ -145,10 +145,8 @@ impl Visitor {
             Action::Redirect { .. } => return Some(self.absent(submission, domain)),
             Action::Evaluate(conditional) => conditional,
         };
-        let now = self.links.clock().now();
         // As if unlocked: a method that the link does not allow needs no password.
-        let (clicks, deny_list) = (entry.counter.total(), self.links.deny_list());
-        let evaluation = Evaluation { conditional, facts, now, clicks, is_unlocked: true, deny_list };
+        let evaluation = self.unlocked_evaluation(entry, conditional, facts);
         match judge(&evaluation) {
             Verdict::Destination { .. } => None,
             Verdict::NotFound => Some(self.absent(submission, domain)),

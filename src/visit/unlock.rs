@@ -14,7 +14,7 @@ use hyper::{Response, StatusCode};
 use super::attempts::Locked;
 use super::home::home_of;
 use super::pages::{self, PasswordPrompt, Protected};
-use super::rule::{Evaluation, Verdict};
+use super::rule::Verdict;
 use super::rules::judge;
 use super::submission::{FormRejection, GET_AND_HEAD, Submission, not_allowed};
 use super::visitor::Visitor;
@@ -72,10 +72,8 @@ impl Visitor {
         // `submit` calls this for a link with a password only.
         let Action::Evaluate(conditional) = &entry.action else { return not_allowed(GET_AND_HEAD) };
         let Some(hash) = &conditional.link.options.password else { return not_allowed(GET_AND_HEAD) };
-        let now = self.links.clock().now();
         // Evaluated as if the password were right: a link that would not open is not worth a hash.
-        let (clicks, deny_list) = (entry.counter.total(), self.links.deny_list());
-        let evaluation = Evaluation { conditional, facts: &facts, now, clicks, is_unlocked: true, deny_list };
+        let evaluation = self.unlocked_evaluation(&entry, conditional, &facts);
         match judge(&evaluation) {
             Verdict::Destination { .. } => {}
             other => return self.render(other, &evaluation, &domain),

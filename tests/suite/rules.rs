@@ -1,13 +1,16 @@
 //! The rules of a link: written, shown, moved with their link, and rejected with the place of the mistake.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::analytics::{ask_until, rows};
 use crate::support::app::{HOST, TestApp};
-use crate::support::http::text;
+use crate::support::http::{Answer, Client, text};
 use crate::support::native::{LINKS, path_of};
-use crate::support::process::{PATIENCE, command, poll};
+use crate::support::process::{Dice, PATIENCE, command, poll};
 
 /// Returns rules of each kind, as the API shows them.
 fn rules() -> Value {
@@ -173,7 +176,7 @@ fn rules_move_with_their_link() {
     assert!([201, 202].contains(&other.post("/api/v1/snapshots/import", &import).status));
     let copied = poll("the end of the import", PATIENCE, || {
         let list = other.get(LINKS).expect(200, "the list");
-        let id = list["links"].as_array()?.first().map(|link| path_of(link))?;
+        let id = list["links"].as_array()?.first().map(path_of)?;
         Some(other.get(&id).expect(200, "the copy")["link"].clone())
     });
     assert_eq!(copied["rules"], rules());
@@ -204,13 +207,354 @@ fn rules_move_with_their_link() {
         run(&other, &["import"], &moved);
         run(&other, &["export", "--output"], &again);
     });
-    let rules_of = |file: &Path| -> Vec<Value> {
+    let rules_in = |file: &Path| -> Vec<Value> {
         let lines = std::fs::read_to_string(file).expect("the export");
         lines
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["rules"].clone())
             .collect()
     };
-    assert_eq!(rules_of(&first), [rules(), rules()]);
-    assert!(rules_of(&again).iter().all(|shown| *shown == rules()), "{:?}", rules_of(&again));
+    assert_eq!(rules_in(&first), [rules(), rules()]);
+    assert!(rules_in(&again).iter().all(|shown| *shown == rules()), "{:?}", rules_in(&again));
+}
+
+const FORM: [(&str, &str); 1] = [("Content-Type", "application/x-www-form-urlencoded")];
+const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like \
+    Gecko) Version/18.1 Mobile/15E148 Safari/604.1";
+const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0";
+const GOOGLE: &str = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+
+/// Starts a server whose clock is at the first of January 2026, a Thursday, and whose proxy reports countries.
+fn start() -> TestApp {
+    TestApp::start_with(|config| {
+        config.clicks.flush_interval = Duration::from_millis(50);
+        config.clicks.country_header = Some("x-country".to_owned());
+        config.http.trusted_proxies = vec!["127.0.0.1".to_owned()];
+    })
+}
+
+fn location(answer: &Answer) -> String {
+    answer.header("location").unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_first_rule_that_holds_leads_the_visitor() {
+    let app = start();
+    let (mut admin, mut visitor) = (app.admin(), app.visitor());
+    let one = |field: &str, operator: &str, value: Value| json!({"field": field, "operator": operator, "value": value});
+    let made = admin.create(&json!({
+        "url": "https://e.test/own?x=1", "customSlug": "r", "redirectType": 301, "forwardParameters": true, "utmSource": "mail",
+        "rules": [
+            {"conditions": [one("os", "in", json!(["iOS"])), one("language", "in", json!(["de"]))], "url": "https://e.test/ios-de"},
+            {"match": "any", "conditions": [one("country", "equals", json!("FR")), one("continent", "equals", json!("AS"))], "url": "https://e.test/fr?x=2"},
+            {"conditions": [{"field": "query", "key": "ref", "operator": "startsWith", "value": "news"}], "url": "https://e.test/news"},
+            {"conditions": [one("referrer", "in", json!(["t.test"]))], "status": 404},
+            {"conditions": [one("time", "within", json!({"days": ["fri"], "from": "00:00", "to": "06:00", "zone": "UTC"}))], "url": "https://e.test/friday"},
+            {"conditions": [one("ip", "in", json!(["203.0.113.0/24"]))], "url": "https://e.test/office"},
+            {"conditions": [one("trigger", "equals", json!("qr"))], "url": "https://e.test/poster"},
+            {"conditions": [one("utmMedium", "contains", json!("pap"))], "url": "https://e.test/paper"},
+        ],
+    }));
+    let id = text(&made, "id").to_owned();
+    let visits: [(&[(&str, &str)], &str, &str); 11] = [
+        (
+            &[("user-agent", IPHONE), ("accept-language", "de-AT,en;q=0.8")],
+            "/r",
+            "https://e.test/ios-de?utm_source=mail",
+        ),
+        (
+            &[("user-agent", IPHONE), ("accept-language", "en,de;q=0.8")],
+            "/r",
+            "https://e.test/own?x=1&utm_source=mail",
+        ),
+        (&[("x-country", "FR")], "/r", "https://e.test/fr?x=2&utm_source=mail"),
+        (&[("x-country", "jp")], "/r?x=9", "https://e.test/fr?utm_source=mail&x=9"),
+        (&[], "/r?ref=newsletter", "https://e.test/news?utm_source=mail&ref=newsletter"),
+        (&[], "/r?REF=newsletter", "https://e.test/own?x=1&utm_source=mail&REF=newsletter"),
+        (&[("referer", "https://www.t.test/page")], "/r", ""),
+        (&[("referer", "https://at.test/page")], "/r", "https://e.test/own?x=1&utm_source=mail"),
+        (&[("x-forwarded-for", "203.0.113.9")], "/r", "https://e.test/office?utm_source=mail"),
+        (&[], "/r?qr=1", "https://e.test/poster?utm_source=mail"),
+        (&[], "/r?utm_medium=newspaper", "https://e.test/paper?utm_source=mail&utm_medium=newspaper"),
+    ];
+    for (headers, path, want) in visits {
+        let answer = visitor.send("GET", path, headers, None);
+        assert_eq!(location(&answer), want, "{headers:?} {path}");
+        assert_eq!(answer.status, if want.is_empty() { 404 } else { 301 }, "{headers:?} {path}");
+        // A permanent redirect that a browser keeps would freeze the first answer.
+        if answer.status == 301 {
+            assert_eq!(answer.header("cache-control"), Some("private, no-store"), "{headers:?} {path}");
+        }
+    }
+    // The clock: Friday from midnight to six.
+    app.advance(Duration::from_hours(24));
+    assert_eq!(location(&visitor.get("/r")), "https://e.test/friday?utm_source=mail");
+    app.advance(Duration::from_hours(6));
+    assert_eq!(location(&visitor.get("/r")), "https://e.test/own?x=1&utm_source=mail");
+    // 404 is no click. Each click has its rule.
+    let question = format!("linkId={id}&groupBy=rule");
+    let answer = ask_until(&mut admin, &question, 12);
+    let by_rule = [("1", 1), ("2", 2), ("3", 1), ("5", 1), ("6", 1), ("7", 1), ("8", 1), ("null", 4)];
+    let want: BTreeMap<String, u64> =
+        by_rule.into_iter().map(|(rule, clicks)| (rule.to_owned(), clicks)).collect();
+    assert_eq!(rows(&answer, "rule"), want);
+    assert_eq!(admin.clicks(&id), 12);
+    // Without a rule it is a plain link again.
+    admin.patch(&path_of(&made), &json!({"rules": null})).expect(200, "no rules");
+    let plain = visitor.get("/r?ref=news");
+    assert_eq!(plain.header("cache-control"), Some("private, max-age=90"));
+}
+
+#[test]
+fn splits_are_sticky_and_counted_with_names_and_intervals() {
+    let app = start();
+    let (mut admin, mut visitor) = (app.admin(), app.visitor());
+    let variants = json!([{"name": "a", "url": "https://e.test/a", "weight": 60}, {"name": "b", "url": "https://e.test/b", "weight": 40}]);
+    let split = |sticky: &str| json!([{"name": "test", "variants": variants, "sticky": sticky, "until": "2026-02-01T00:00:00Z"}]);
+    let made = admin.create(&json!({"url": "https://e.test/", "customSlug": "s", "rules": split("visitor")}));
+    let id = text(&made, "id").to_owned();
+    let addresses: Vec<String> = (0..200).map(|n| format!("203.0.113.{n}")).collect();
+    let all = |visitor: &mut Client| -> Vec<String> {
+        let get = |address: &String| {
+            let answer =
+                visitor.send("GET", "/s", &[("x-forwarded-for", address), ("user-agent", FIREFOX)], None);
+            assert_eq!((answer.status, answer.header("set-cookie")), (302, None));
+            location(&answer)
+        };
+        addresses.iter().map(get).collect()
+    };
+    let first = all(&mut visitor);
+    assert_eq!(all(&mut visitor), first, "the same visitors, the same variants");
+    let a = first.iter().filter(|to| to.ends_with("/a")).count();
+    assert!((90..=150).contains(&a), "{a} of 200 for 60 %");
+    // Bots, previews and HEAD: the first variant, and no click.
+    for address in &addresses[..20] {
+        let forwarded = ("x-forwarded-for", address.as_str());
+        let bot = visitor.send("GET", "/s", &[forwarded, ("user-agent", GOOGLE)], None);
+        let head = visitor.send("HEAD", "/s", &[forwarded, ("user-agent", FIREFOX)], None);
+        assert_eq!([location(&bot), location(&head)], ["https://e.test/a"; 2]);
+    }
+    let question = format!("linkId={id}&groupBy=variant");
+    let answer = ask_until(&mut admin, &question, 400);
+    let rows = answer["analytics"].as_array().expect("rows");
+    assert_eq!(rows.len(), 2, "{answer}");
+    for row in rows {
+        let (clicks, share) = (row["clicks"].as_u64().expect("clicks"), &row["share"]);
+        let name = if row["variant"] == 1 { "a" } else { "b" };
+        assert_eq!(row["variantName"], name, "{row}");
+        #[allow(clippy::cast_precision_loss)]
+        let value = clicks as f64 / 400.0;
+        let [got, low, high] = ["value", "low", "high"].map(|end| share[end].as_f64().expect("a number"));
+        assert!((got - value).abs() < 0.000_1 && low < value && value < high && high - low < 0.11, "{row}");
+    }
+    let answer = ask_until(&mut admin, &format!("linkId={id}&groupBy=rule,variant"), 400);
+    assert_eq!(answer["analytics"][0]["ruleName"], "test", "{answer}");
+    let csv = admin.get(&format!("/api/v1/analytics?{question}&format=csv"));
+    assert!(csv.text().starts_with("variant,variantName,clicks,visitors\r\n1,a,"), "{}", csv.text());
+    // The names of one link are none for all links.
+    let whole = ask_until(&mut admin, "groupBy=variant", 400);
+    assert!(
+        whole["analytics"].as_array().expect("rows").iter().all(|row| row["variantName"].is_null()),
+        "{whole}"
+    );
+    // A cookie, on the path of the link, that ends with the test.
+    admin.patch(&path_of(&made), &json!({"rules": split("cookie")})).expect(200, "by a cookie");
+    let answer = visitor.send("GET", "/s", &[("user-agent", FIREFOX)], None);
+    let cookie = answer.header("set-cookie").expect("a cookie").to_owned();
+    assert!(
+        cookie.starts_with("waypost_variant_1=") && cookie.contains("; Path=/s; Max-Age=2678400; HttpOnly"),
+        "{cookie}"
+    );
+    let other =
+        if location(&answer).ends_with("/a") { ("2", "https://e.test/b") } else { ("1", "https://e.test/a") };
+    let sent = format!("x=y; waypost_variant_1={}", other.0);
+    let again = visitor.send("GET", "/s", &[("user-agent", FIREFOX), ("cookie", &sent)], None);
+    assert_eq!((location(&again).as_str(), again.header("set-cookie")), (other.1, None));
+    // Turns.
+    admin.patch(&path_of(&made), &json!({"rules": split("click")})).expect(200, "by turns");
+    let turns: Vec<_> = (0..50).map(|_| location(&visitor.get("/s"))).collect();
+    let a = turns.iter().filter(|to| to.ends_with("/a")).count();
+    assert!((28..=32).contains(&a), "{turns:?}");
+    // A winner, also after the end. Without one, the link's own destination.
+    app.advance(Duration::from_hours(40 * 24));
+    assert_eq!(location(&visitor.get("/s")), "https://e.test/");
+    let mut won = split("visitor");
+    won[0]["winner"] = json!("b");
+    let after = admin.patch(&path_of(&made), &json!({"rules": won})).expect(200, "a winner");
+    assert_eq!(
+        (&after["link"]["rules"][0]["id"], &after["link"]["rules"][0]["winner"]),
+        (&json!(1), &json!("b"))
+    );
+    assert_eq!(location(&visitor.get("/s")), "https://e.test/b");
+}
+
+/// Options of the link apply to whichever destination was chosen.
+#[test]
+fn the_other_options_apply_to_every_destination() {
+    let app = start();
+    let (mut admin, mut visitor) = (app.admin(), app.visitor());
+    let rules = json!([{"conditions": [{"field": "path", "operator": "startsWith", "value": "old"}], "status": 404},
+        {"conditions": [{"field": "host", "operator": "equals", "value": "go.test"}], "url": "https://e.test/rule"}]);
+    let link = |more: Value| {
+        let mut body = json!({"url": "https://e.test/own", "rules": rules});
+        body.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        body
+    };
+    admin.create(&link(json!({"customSlug": "path", "forwardPath": true})));
+    assert_eq!(location(&visitor.get("/path/new/x")), "https://e.test/rule/new/x");
+    assert_eq!(visitor.get("/path/old/x").status, 404);
+    admin.create(&link(json!({"customSlug": "closed", "password": "open sesame"})));
+    let form = visitor.get("/closed");
+    assert!(form.status == 200 && form.text().contains("password"), "{form:?}");
+    let opened = visitor.send_form("/closed", &FORM, b"password=open+sesame");
+    assert_eq!((opened.status, location(&opened).as_str()), (303, "https://e.test/rule"));
+    admin.create(&link(json!({"customSlug": "framed", "cloaked": true})));
+    assert!(visitor.get("/framed").text().contains("https://e.test/rule"));
+    admin.create(&link(json!({"customSlug": "once", "maxClicks": 1})));
+    assert_eq!(location(&visitor.get("/once")), "https://e.test/rule");
+    assert_eq!(visitor.get("/once").status, 410);
+    admin.create(&link(json!({"customSlug": "keeps", "redirectType": 307})));
+    let posted = visitor.send("POST", "/keeps", &[], Some(b"x"));
+    assert_eq!((posted.status, location(&posted).as_str()), (307, "https://e.test/rule"));
+}
+
+#[test]
+fn an_explanation_says_what_each_rule_does() {
+    let app = start();
+    let mut admin = app.admin();
+    let link = json!({"url": "https://e.test/own", "rules": [
+        {"name": "iOS", "conditions": [{"field": "os", "operator": "in", "value": ["iOS"]}], "url": "https://e.test/ios"},
+        {"conditions": [], "variants": [{"name": "a", "url": "https://e.test/a"}, {"url": "https://e.test/b"}], "winner": "a",
+         "until": "2020-01-01"}]});
+    let question = json!({"link": link, "visitor": {"os": "android", "clicks": 3}});
+    let explained = admin.post("/api/v1/explain", &question).expect(200, "a draft")["explain"].clone();
+    assert_eq!((&explained["location"], &explained["status"]), (&json!("https://e.test/a"), &json!(302)));
+    let step = |name: &str| {
+        let steps = explained["steps"].as_array().expect("steps");
+        steps
+            .iter()
+            .find(|step| step["rule"] == name)
+            .unwrap_or_else(|| panic!("{name}: {explained}"))
+            .clone()
+    };
+    assert_eq!(
+        step("rules[0]"),
+        json!({"rule": "rules[0]", "passes": true, "why": "\"iOS\" does not hold: os in iOS: no (Android)"})
+    );
+    let why = "holds for every visitor; the test is over, and all visitors get its winner \"a\"";
+    assert_eq!(step("rules[1]"), json!({"rule": "rules[1]", "passes": true, "why": why}));
+    // By id and by code, with the same names in the query.
+    let made = admin.create(&link);
+    let by_id = admin.post("/api/v1/explain", &json!({"id": made["id"], "visitor": {"os": "iOS"}}));
+    assert_eq!(by_id.expect(200, "an id")["explain"]["location"], "https://e.test/ios");
+    let target = format!("{}/explain?os=iOS", path_of(&made));
+    assert_eq!(admin.get(&target).expect(200, "a query")["explain"]["location"], "https://e.test/ios");
+    for (body, status, error) in [
+        (json!({}), 422, "link: is required, or the id of a link in id"),
+        (json!({"link": link, "id": made["id"]}), 422, "link: works only without id"),
+        (json!({"link": 5}), 400, "link: must be an object, as for a new link"),
+        (json!({"id": "x"}), 404, "link not found"),
+        (
+            json!({"link": {"url": "https://e.test/", "rules": [{}]}}),
+            422,
+            "link.rules[0]: must have one of url, variants and status",
+        ),
+        (json!({"link": link, "visitor": {"os": "BeOS"}}), 422, "visitor.os: must be one of: "),
+        (json!({"link": link, "visitor": {"shoe": "9"}}), 422, "visitor.shoe: is no property of a visitor"),
+        (json!({"link": link, "visitor": {"clicks": 1.5}}), 400, "visitor.clicks: must be a whole number"),
+    ] {
+        let refused = admin.post("/api/v1/explain", &body);
+        let got = refused.json()["error"].as_str().unwrap_or_default().to_owned();
+        assert!(refused.status == status && got.starts_with(error), "{body}: {} {got}", refused.status);
+    }
+    // Nothing was counted or created.
+    assert_eq!(admin.clicks(text(&made, "id")), 0);
+    assert_eq!(admin.get(LINKS).expect(200, "the list")["total"], 1);
+}
+
+/// What the explanation of a described visitor says is what the click of that visitor does, over real requests.
+#[test]
+fn an_explanation_is_what_the_click_does() {
+    const VISITS: u64 = 300;
+    let app = start();
+    let (mut admin, mut visitor) = (app.admin(), app.visitor());
+    let (seed, mut dice) = Dice::seeded();
+    let fields = [
+        ("country", json!(["DE", "FR"])),
+        ("continent", json!(["EU"])),
+        ("os", json!(["iOS", "Linux"])),
+        ("device", json!(["mobile"])),
+        ("browser", json!(["Firefox"])),
+        ("language", json!(["de", "fr-ca"])),
+        ("referrer", json!(["a.test"])),
+        ("utmSource", json!(["x", "y"])),
+        ("ip", json!(["203.0.113.0/26"])),
+        ("path", json!(["p", "q/r"])),
+        ("trigger", json!(["qr"])),
+    ];
+    let (mut codes, mut ids) = (Vec::new(), BTreeMap::new());
+    for link in 0..10 {
+        let mut rules = Vec::new();
+        for rule in 0..4 {
+            let mut conditions = Vec::new();
+            for _ in 0..=dice.below(2) {
+                let (field, value) =
+                    &fields[usize::try_from(dice.below(fields.len() as u64)).expect("small")];
+                let operator = if dice.below(3) == 0 { "notIn" } else { "in" };
+                conditions.push(json!({"field": field, "operator": operator, "value": value}));
+            }
+            let url = |variant: &str| format!("https://e.test/{link}/{rule}{variant}");
+            let outcome = match dice.below(3) {
+                0 => json!({"status": 404}),
+                1 => json!({"variants": [{"url": url("/a")}, {"url": url("/b"), "weight": 2}]}),
+                _ => json!({"url": url("")}),
+            };
+            let mut body = outcome;
+            body["conditions"] = json!(conditions);
+            body["match"] = json!("any");
+            rules.push(body);
+        }
+        let body = json!({"url": format!("https://e.test/{link}"), "customSlug": format!("l{link}"), "forwardPath": true, "rules": rules});
+        // Some of the random rules can never be reached, and are rejected as such.
+        let made = admin.post(LINKS, &body);
+        if made.status == 201 {
+            codes.push(format!("l{link}"));
+            ids.insert(format!("l{link}"), made.json()["link"]["id"].clone());
+        }
+    }
+    assert!(codes.len() >= 3, "seed {seed}: {codes:?}");
+    let mut pick =
+        |all: &[&str]| all[usize::try_from(dice.below(all.len() as u64)).expect("small")].to_owned();
+    for _ in 0..VISITS {
+        let code = pick(&codes.iter().map(String::as_str).collect::<Vec<_>>());
+        let (agent, language, referrer) = (
+            pick(&[IPHONE, FIREFOX, GOOGLE]),
+            pick(&["de-AT,en;q=0.5", "fr-CA", "en"]),
+            pick(&["https://www.a.test/x", "https://b.test/"]),
+        );
+        let (country, address) =
+            (pick(&["DE", "US", "FR"]), pick(&["203.0.113.5", "203.0.113.99", "2001:db8::5"]));
+        let (query, path) = (pick(&["", "utm_source=x", "qr=1&utm_source=z"]), pick(&["", "p", "q/r"]));
+        let headers = [
+            ("user-agent", agent.as_str()),
+            ("accept-language", &language),
+            ("referer", &referrer),
+            ("x-country", &country),
+            ("x-forwarded-for", &address),
+        ];
+        let slash = if path.is_empty() { "" } else { "/" };
+        let clicked = visitor.send("GET", &format!("/{code}{slash}{path}?{query}"), &headers, None);
+        let id = &ids[&code];
+        let person = json!({"ua": agent, "language": language, "referrer": referrer, "country": country,
+            "address": address, "query": query, "path": path});
+        let explained = admin.post("/api/v1/explain", &json!({"id": id, "visitor": person}));
+        let explained = explained.expect(200, &code)["explain"].clone();
+        let got =
+            (explained["status"].clone(), explained["location"].as_str().unwrap_or_default().to_owned());
+        assert_eq!(
+            got,
+            (json!(clicked.status), location(&clicked)),
+            "seed {seed}: {code} {person} {explained}"
+        );
+    }
 }

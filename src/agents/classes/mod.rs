@@ -103,9 +103,11 @@ impl AgentClass {
         AgentClass::default().with(field, self.get(field))
     }
 
-    fn with(self, field: ClassField, number: u16) -> AgentClass {
-        // Needs no mask: each field is set once at most, and a test bounds the numbers of the table.
-        AgentClass(self.0 | number << field.shift())
+    /// Returns the class with another number in one field.
+    #[must_use]
+    pub fn with(self, field: ClassField, number: u16) -> AgentClass {
+        let others = self.0 & !(field.mask() << field.shift());
+        AgentClass(others | (number & field.mask()) << field.shift())
     }
 }
 

@@ -17,6 +17,29 @@ const CODES: &[u8] =
 /// Bytes of a code in [`CODES`].
 const STEP: usize = 3;
 
+/// A set of countries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CountrySet([u64; 4]);
+
+impl CountrySet {
+    /// Returns whether the set has a country.
+    pub fn contains(&self, country: CountryCode) -> bool {
+        let number = number(&country);
+        self.0[usize::from(number >> 6)] >> (number & 63) & 1 == 1
+    }
+}
+
+impl FromIterator<CountryCode> for CountrySet {
+    fn from_iter<I: IntoIterator<Item = CountryCode>>(countries: I) -> CountrySet {
+        let mut set = CountrySet::default();
+        // 0 stands for all that are no country, and is in no set.
+        for number in countries.into_iter().map(|country| number(&country)).filter(|number| *number > 0) {
+            set.0[usize::from(number >> 6)] |= 1 << (number & 63);
+        }
+        set
+    }
+}
+
 /// The country of a visitor, as a trusted proxy reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProxyCountry {

@@ -25,7 +25,7 @@ use self::mmdb::Mmdb;
 use self::reading::{Reading, with_siblings};
 
 pub use self::candidates::CountryCandidates;
-pub use self::code::{CountryCode, ProxyCountry, header};
+pub use self::code::{CountryCode, CountrySet, ProxyCountry, header};
 pub use self::error::{CountryError, FileRule, LineRule};
 pub use self::mmdb::Place;
 pub use self::source::{Attribution, Source, SourceKind};

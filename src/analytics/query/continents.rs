@@ -1,5 +1,7 @@
 //! The continents of countries, as `GeoNames` assigns them.
 
+use crate::analytics::country::CountryCode;
+
 /// Continent, and the ISO 3166-1 codes of its countries. `XK` is Kosovo, which databases use.
 // A table, since the operator's file of countries need not have continents.
 const CONTINENTS: [(&str, &str); 7] = [
@@ -33,6 +35,13 @@ pub fn continent_of(country: &str) -> Option<&'static str> {
     // Once for each country of a question, so a search is fast enough.
     let is_in = |(_, countries): &&(&str, &str)| countries.split(' ').any(|code| code == country);
     CONTINENTS.iter().find(is_in).map(|(continent, _)| *continent)
+}
+
+/// Returns the countries of a continent, none for an unknown one.
+pub fn countries_of(continent: &str) -> impl Iterator<Item = CountryCode> {
+    let found = CONTINENTS.iter().find(|(code, _)| *code == continent);
+    let countries = found.map_or("", |(_, countries)| *countries).split(' ');
+    countries.filter_map(|country| country.as_bytes().try_into().ok())
 }
 
 /// Returns the code of a continent in any case.

@@ -48,7 +48,7 @@ enum LinkCommand {
     #[command(alias = "update", alias = "set")]
     Edit(EditArguments),
     /// Show what a click would do, and why. It counts nothing.
-    Explain(ExplainArguments),
+    Explain(Box<ExplainArguments>),
     /// Print the QR code of a link in the terminal, or write it to a file.
     Qr(QrArguments),
     /// Delete a link. Its code can be used again.

@@ -160,6 +160,17 @@ impl Links {
         Err(Error::Busy)
     }
 
+    /// Returns the link that a draft would create, with the id 0, and its domain. Fails if it breaks a rule. A draft
+    /// without a code has the code `draft`.
+    pub async fn unsaved(&self, context: &Context, draft: Draft) -> Result<(Link, Arc<Domain>), Error> {
+        let hash = self.hash(context, draft.password.clone()).await?;
+        let prepared = self.shared.prepare(context, draft, hash)?;
+        let prepared = self.check(context, prepared, &Arc::default()).await?;
+        let code = prepared.code.clone().unwrap_or_else(|| ShortCode::from_stored("draft"));
+        let link = prepared.link(context, Id::from_bits(0), code);
+        Ok((link, prepared.domain.record))
+    }
+
     pub(in crate::core) async fn hash(
         &self,
         context: &Context,

@@ -292,6 +292,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines)] // A table, and what it needs.
     fn mistakes_are_named_with_their_place() {
         let condition = |field: &str, operator: &str, value: &str| {
             format!(r#"{{"field":"{field}","operator":"{operator}","value":{value}}}"#)

@@ -33,7 +33,7 @@ pub use crate::core::{
     ANALYTICS_ROWS_MAX, About, AnalyticsQuery, AnalyticsView, Bulk, BulkView, CampaignPage, CampaignView,
     ClickShareView, Created, Cursor, DomainView, FailedRow, ImportView, KeyView, LIMIT_DEFAULT, LIMIT_MAX,
     LinkQuery, LinkView, ListRange, LiveEvent, LiveLinks, NamedFilter, Page, Paging, Period, ROWS_MAX,
-    Rendered, ShareView, SnapshotView, Sort, WebhookSecretView, WorkspaceView, link_of_row,
+    Rendered, ShareView, SnapshotView, Sort, VariantShare, WebhookSecretView, WorkspaceView, link_of_row,
 };
 pub use crate::qr::picture::{QrFormat, QrPicture, QrRequest};
 pub use crate::qr::symbol::ErrorLevel;
@@ -204,7 +204,7 @@ pub enum LinkAct {
     Read,
     Update { patch: Box<Patch>, fixed: ImmutableFields },
     Delete,
-    Explain(ExplainRequest),
+    Explain(Box<ExplainRequest>),
     Deliveries,
     Qr(QrRequest),
     UnlockPassword,
@@ -232,7 +232,9 @@ pub enum Command {
         fixed: ImmutableFields,
     },
     DeleteLink(Id),
-    ExplainLink(Id, ExplainRequest),
+    ExplainLink(Id, Box<ExplainRequest>),
+    /// Explains a click on a link that does not exist yet.
+    ExplainDraft(Box<Draft>, Box<ExplainRequest>),
     /// Ends the lock that wrong passwords have put on a link.
     UnlockPassword(Id),
     Deliveries(Id),
@@ -361,6 +363,7 @@ impl Command {
             | Command::AllLinks(..)
             | Command::Acting
             | Command::ExplainLink(..)
+            | Command::ExplainDraft(..)
             | Command::Deliveries(_)
             | Command::LinkQr(..)
             // Reading suffices: the text is not stored.
@@ -418,6 +421,7 @@ impl Command {
             | Command::AllLinks(..)
             | Command::Acting
             | Command::ExplainLink(..)
+            | Command::ExplainDraft(..)
             | Command::Deliveries(_)
             | Command::LinkQr(..)
             | Command::Analytics(..)

@@ -7,8 +7,8 @@ use super::{live_stream, snapshots, streamed_list};
 use crate::certificates::Certificates;
 use crate::core::{Context, DomainView, Error, Links, Snapshots, Tenants};
 use crate::http::api::dialect::{
-    ApiError, BadRequest, CodeRef, Command, Created, Endpoint, ImmutableFields, JSON, LinkAct, LinkView,
-    NamedDomain, Reply, ServerError,
+    ApiError, BadRequest, CodeRef, Command, Created, Endpoint, Explanation, ImmutableFields, JSON, LinkAct,
+    LinkView, NamedDomain, Reply, ServerError,
 };
 use crate::log::CommitError;
 use crate::model::Invalid;
@@ -127,8 +127,9 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
             Reply::Changed(Box::new(update(links, context, id, patch, &fixed).await?))
         }
         Command::DeleteLink(id) => delete(links, context, id).await?,
-        Command::ExplainLink(id, question) => {
-            Reply::Explained(Box::new(visitor.explain(context, id, question).await?))
+        Command::ExplainLink(id, question) => explained(visitor.explain(context, id, *question).await?),
+        Command::ExplainDraft(draft, question) => {
+            explained(visitor.explain_draft(context, *draft, *question).await?)
         }
         Command::UnlockPassword(id) => done(visitor.forget_attempts(context, id).await?),
         Command::Deliveries(id) => deliveries(links, webhooks, context, id).await?,
@@ -214,9 +215,7 @@ async fn by_code(backend: &Backend, context: &Context, named: CodeRef, act: Link
             Reply::Changed(Box::new(update(links, context, id, *patch, &fixed).await?))
         }
         LinkAct::Delete => delete(links, context, id).await?,
-        LinkAct::Explain(question) => {
-            Reply::Explained(Box::new(visitor.explain(context, id, question).await?))
-        }
+        LinkAct::Explain(question) => explained(visitor.explain(context, id, *question).await?),
         LinkAct::Qr(request) => Reply::Qr(links.qr(&view, request).await?),
         LinkAct::Deliveries => Reply::Deliveries(webhooks.deliveries(id)),
         LinkAct::UnlockPassword => done(visitor.forget_attempts(context, id).await?),
@@ -229,6 +228,10 @@ async fn by_id_or_code(links: &Links, context: &Context, id: Id, code: ShortCode
         Err(Error::NotFound(_)) => links.get_by_code(context, &DomainChoice::Default, code).await,
         found => found,
     }
+}
+
+fn explained(explanation: Explanation) -> Reply {
+    Reply::Explained(Box::new(explanation))
 }
 
 async fn delete(links: &Links, context: &Context, id: Id) -> Result<Reply, Error> {

@@ -101,6 +101,7 @@ fn statistics_page(title: SharedTitle, referrer: &str) -> Response<Full<Bytes>> 
         has_statistics: false,
         as_of: Timestamp::from_millis(0),
         links: BTreeMap::new(),
+        shares: crate::core::VariantShares::default(),
         names: BTreeMap::new(),
         warnings: Vec::new(),
         notes: Vec::new(),

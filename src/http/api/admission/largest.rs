@@ -64,7 +64,8 @@ pub(in crate::http::api) async fn largest(
         | Command::LinkByCode(_, LinkAct::Read | LinkAct::Update { .. } | LinkAct::Explain(_))
         | Command::LinkByIdOrCode(..)
         | Command::UpdateLink { .. }
-        | Command::ExplainLink(..) => LINK_BYTES_MAX,
+        | Command::ExplainLink(..)
+        | Command::ExplainDraft(..) => LINK_BYTES_MAX,
         // Most creates: they would wait for room that their response does not need.
         Command::CreateLink(_) if body <= SHORT_BODY => 0,
         // The response repeats the fields of the body, at most as many bytes as any link has.

@@ -13,7 +13,7 @@ use crate::formats::waypost::spelling::likely;
 use crate::http::api::dialect::{
     ANALYTICS_ROWS_MAX, About, AnalyticsFormat, AnalyticsQuery, AnalyticsView, AnswerRow, BadRequest, Body,
     ClickTotals, Command, Facet, FacetKey, Granularity, Period, RequestParts, Rows, ScopedCommand, UtmName,
-    Visits, instant_in, link_of_row, push_field, read, zone_in,
+    VariantShare, Visits, instant_in, link_of_row, push_field, read, zone_in,
 };
 use crate::http::api::query::Query;
 use crate::json::{AsText, looks_like_a_field};
@@ -292,6 +292,22 @@ struct TotalsJson {
     visitors: u64,
 }
 
+/// The share of a variant of the clicks of its rule, and its 95 % interval.
+#[derive(Clone, Copy, Serialize)]
+struct ShareOfClicksJson {
+    value: f64,
+    low: f64,
+    high: f64,
+}
+
+impl From<VariantShare> for ShareOfClicksJson {
+    fn from(VariantShare { share, low, high }: VariantShare) -> ShareOfClicksJson {
+        // Four digits: more would look like more than is known.
+        let short = |number: f64| (number * 10_000.0).round() / 10_000.0;
+        ShareOfClicksJson { value: short(share), low: short(low), high: short(high) }
+    }
+}
+
 /// The total of the time before, and this time.
 #[derive(Serialize)]
 struct EarlierJson {
@@ -354,6 +370,10 @@ impl Serialize for RowJson<'_> {
                         map.serialize_entry(name, &text)?;
                     }
                 }
+                _ if has_name(*facet) => {
+                    map.serialize_entry(facet.name(), &number_of(key))?;
+                    map.serialize_entry(name_column(*facet), &name_of_key(view, *facet, key))?;
+                }
                 FacetKey::Number(number) => map.serialize_entry(facet.name(), number)?,
                 FacetKey::HourOfWeek(hour) => map.serialize_entry(facet.name(), hour)?,
                 FacetKey::Link(link) => {
@@ -369,6 +389,9 @@ impl Serialize for RowJson<'_> {
         if let Some(previous) = row.previous {
             map.serialize_entry("previous", &TotalsJson::from(previous))?;
         }
+        if let Some(share) = row.keys.first().and_then(|key| view.shares.get(key)) {
+            map.serialize_entry("share", &ShareOfClicksJson::from(*share))?;
+        }
         map.end()
     }
 }
@@ -382,6 +405,8 @@ pub(super) fn csv(view: &AnalyticsView) -> Body {
             Facet::Link => "linkId,shortUrl",
             Facet::Tag => "tagId,tag",
             Facet::Campaign => "campaignId,campaign",
+            Facet::Rule => "rule,ruleName",
+            Facet::Variant => "variant,variantName",
             other => other.name(),
         });
         out.push(',');
@@ -431,10 +456,35 @@ fn columns(view: &AnalyticsView, facet: Facet, key: &FacetKey) -> Vec<String> {
         let columns = named_columns(view, facet, key).into_iter();
         return columns.map(|(_, text)| text.unwrap_or_default()).collect();
     }
+    if has_name(facet) {
+        let name = name_of_key(view, facet, key).unwrap_or_default().to_owned();
+        return vec![text_of(view, key).unwrap_or_default(), name];
+    }
     let FacetKey::Link(link) = key else { return vec![text_of(view, key).unwrap_or_default()] };
     let id = link_of_row(link);
     let url = id.and_then(|id| view.links.get(&id)).map(ToString::to_string);
     vec![id.map(|id| id.to_string()).unwrap_or_default(), url.unwrap_or_default()]
+}
+
+/// Returns whether rows have the name of a key beside its number: the numbers of rules and variants are of one link.
+fn has_name(facet: Facet) -> bool {
+    matches!(facet, Facet::Rule | Facet::Variant)
+}
+
+/// Returns the name of the column of names.
+fn name_column(facet: Facet) -> &'static str {
+    if facet == Facet::Rule { "ruleName" } else { "variantName" }
+}
+
+fn number_of(key: &FacetKey) -> Option<u32> {
+    match key {
+        FacetKey::Number(number) => Some(*number),
+        _ => None,
+    }
+}
+
+fn name_of_key<'a>(view: &'a AnalyticsView, facet: Facet, key: &FacetKey) -> Option<&'a str> {
+    view.names.get(&(facet.name(), key.clone())).map(|name| &**name)
 }
 
 /// Returns the text of a key, `None` for no value.

@@ -3,13 +3,19 @@
 use serde::Serialize;
 
 use super::links;
-use crate::clock::{NotATimestamp, Timestamp};
+use crate::clock::Timestamp;
+use crate::formats::waypost::draft;
 use crate::http::api::dialect::{
     BadRequest, Command, ExplainRequest, ExplainedRule, Explanation, LinkAct, RequestParts, ScopedCommand,
-    read,
+    object, read, write,
 };
-use crate::json::{AsText, Mistyped};
+use crate::json::{AsText, Field, FieldError, Json, Mistyped, Object, whole};
 use crate::model::Invalid;
+use crate::model::id::Id;
+use crate::model::link::DomainChoice;
+
+/// The fields of `POST /explain`.
+pub(super) const EXPLAIN: &[&[&str]] = &[&["link", "id", "visitor", "workspaceId"]];
 
 /// Parses `GET /links/{id}/explain`.
 pub(super) fn parse(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
@@ -22,17 +28,93 @@ pub(super) fn parse_by_code(request: &RequestParts<'_>) -> Result<ScopedCommand,
     links::by_code(request, LinkAct::Explain(question(request)?))
 }
 
-fn question(request: &RequestParts<'_>) -> Result<ExplainRequest, BadRequest> {
-    let text = |name| request.query.text(name).map(|text| text.map(Box::from));
-    // `Mistyped`, since a query that cannot be parsed is 400 (docs/decisions.md A10).
-    let at = |text: &str| {
-        text.parse().map_err(|error: NotATimestamp| Mistyped(Invalid::new("at", error.to_string())))
+fn question(request: &RequestParts<'_>) -> Result<Box<ExplainRequest>, BadRequest> {
+    let mut question = ExplainRequest::default();
+    for name in ExplainRequest::NAMES {
+        if let Some(text) = request.query.text(name)? {
+            // `at` of a query that cannot be parsed is 400 (docs/decisions.md A10); the others are rules.
+            question.set(name, text).map_err(|invalid| match name {
+                "at" => BadRequest::Mistyped(invalid),
+                _ => BadRequest::Rule(invalid),
+            })?;
+        }
+    }
+    Ok(Box::new(question))
+}
+
+/// Parses `POST /explain {link | id, visitor}`.
+pub(super) fn parse_draft(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = object(request)?;
+    let question = match body.get("visitor") {
+        Field::Absent | Field::Null => Box::default(),
+        Field::Value(Json::Object(visitor)) => described(visitor)?,
+        Field::Value(_) => {
+            return Err(BadRequest::Mistyped(Invalid::new("visitor", "must be an object")));
+        }
     };
-    Ok(ExplainRequest {
-        user_agent: text("ua")?,
-        query: text("query")?,
-        at: request.query.text("at")?.map(at).transpose()?,
-    })
+    let command = match (body.get("link"), body.text("id")?.value()) {
+        (Field::Value(Json::Object(link)), None) => {
+            // As in a body of its own: the place is that of the field within the link.
+            let draft = draft::read(link, &DomainChoice::Default).map_err(|error| within("link", error))?;
+            Command::ExplainDraft(Box::new(draft), question)
+        }
+        (Field::Absent | Field::Null, Some(id)) => {
+            // 404 for a text that can be no id, as in a path.
+            let id: Id = id.parse().map_err(|_| BadRequest::NotFound("link"))?;
+            Command::ExplainLink(id, question)
+        }
+        (Field::Value(Json::Object(_)), Some(_)) => {
+            return Err(BadRequest::Rule(Invalid::new("link", "works only without id")));
+        }
+        (Field::Value(_), _) => {
+            return Err(BadRequest::Mistyped(Invalid::new("link", "must be an object, as for a new link")));
+        }
+        (Field::Absent | Field::Null, None) => {
+            return Err(BadRequest::Rule(Invalid::new("link", "is required, or the id of a link in id")));
+        }
+    };
+    write(request, &body, command)
+}
+
+/// Returns an error with the place of its field within another field.
+fn within(outer: &'static str, error: FieldError) -> BadRequest {
+    let moved = |invalid: Invalid| {
+        let field = if invalid.field == "shortCode" { draft::CODE } else { invalid.field };
+        Invalid::new(outer, invalid.why).below(&format!(".{field}{}", invalid.at))
+    };
+    match error {
+        FieldError::Mistyped(invalid) => BadRequest::Mistyped(moved(invalid)),
+        FieldError::Rule(invalid) => BadRequest::Rule(moved(invalid)),
+    }
+}
+
+fn described(visitor: &Object) -> Result<Box<ExplainRequest>, BadRequest> {
+    let mut question = ExplainRequest::default();
+    let misplaced = |error: FieldError| within("visitor", error);
+    if let Some((name, _)) = visitor.iter().find(|(name, _)| !ExplainRequest::NAMES.contains(name)) {
+        // Not ignored: the answer would be that of another visitor.
+        let at = if crate::json::looks_like_a_field(name) { format!(".{name}") } else { String::new() };
+        let names = ExplainRequest::NAMES.join(", ");
+        let why = format!("is no property of a visitor; these are: {names}");
+        return Err(BadRequest::Rule(Invalid::new("visitor", why).below(&at)));
+    }
+    for name in ExplainRequest::NAMES {
+        let number = match visitor.get(name) {
+            Field::Value(Json::Number(number)) if name == "clicks" => {
+                let rule = || Mistyped(Invalid::new(name, crate::json::COUNT_RULE));
+                Some(whole(number).ok_or_else(rule).map_err(|error| misplaced(error.into()))?.to_string())
+            }
+            _ => None,
+        };
+        let text = match &number {
+            Some(number) => Some(number.as_str()),
+            None => visitor.text(name).map_err(|error| misplaced(error.into()))?.value(),
+        };
+        if let Some(text) = text {
+            question.set(name, text).map_err(|invalid| misplaced(FieldError::Rule(invalid)))?;
+        }
+    }
+    Ok(Box::new(question))
 }
 
 #[derive(Serialize)]
@@ -49,7 +131,7 @@ pub(super) struct ExplanationJson<'a> {
 
 #[derive(Serialize)]
 struct StepJson<'a> {
-    rule: &'static str,
+    rule: &'a str,
     passes: bool,
     why: &'a str,
 }
@@ -57,7 +139,7 @@ struct StepJson<'a> {
 impl<'a> ExplanationJson<'a> {
     pub(super) fn of(explanation: &'a Explanation) -> ExplanationJson<'a> {
         let step = |reason: &'a ExplainedRule| StepJson {
-            rule: reason.rule,
+            rule: &reason.rule,
             passes: reason.passes,
             why: &reason.why,
         };

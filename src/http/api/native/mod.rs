@@ -100,6 +100,7 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/api/v1/analytics/shares/{id}", BodyKind::None, |request| read(request, Command::RevokeClickShare(request.id("share")?))),
     endpoint("GET", "/api/v1/analytics/live", BodyKind::None, live::parse),
     endpoint("GET", "/api/v1/analytics/{what}", BodyKind::None, analytics::parse_by_name),
+    endpoint("POST", "/api/v1/explain", BodyKind::Plain, |request| noted(request, explain::parse_draft, explain::EXPLAIN)),
     endpoint("POST", "/api/v1/render", BodyKind::Plain, |request| noted(request, links::render, links::TEMPLATE)),
     endpoint("GET", "/api/v1/tags", BodyKind::None, |request| read(request, Command::Tags)),
     endpoint("POST", "/api/v1/tags", BodyKind::Plain, |request| noted(request, tags::create, tags::NEW)),
