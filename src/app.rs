@@ -146,6 +146,7 @@ impl Store {
             clock: clock.clone(),
             site: Site::parse(&config.public_url).expect("the configuration was checked"),
             settings: config.links.clone(),
+            history: config.history.clone(),
             // The networks of the webhooks: a URL that a write accepts must be one that a delivery may reach.
             allowed_networks: config.webhooks.networks()?,
             deny_list,

@@ -64,6 +64,8 @@ pub struct Config {
     pub cache: cache::Settings,
     /// Short codes and destinations.
     pub links: core::Settings,
+    /// The history of links, and audit lists.
+    pub history: core::HistorySettings,
     pub visit: visit::Settings,
     /// Click counting.
     pub clicks: clicks::Settings,
@@ -125,6 +127,7 @@ impl Default for Config {
             table: table::Settings::default(),
             cache: cache::Settings::default(),
             links: core::Settings::default(),
+            history: core::HistorySettings::default(),
             visit: visit::Settings::default(),
             clicks: clicks::Settings::default(),
             limits: http::api::admission::rate::Settings::default(),
@@ -406,6 +409,7 @@ impl Config {
         self.table.check().map_err(|bad| broken("table.", bad))?;
         self.cache.check().map_err(|bad| broken("cache.", bad))?;
         self.links.check().map_err(|bad| broken("links.", bad))?;
+        self.history.check().map_err(|bad| broken("history.", bad))?;
         self.clicks.check().map_err(|bad| broken("clicks.", bad))?;
         self.limits.check().map_err(|bad| broken("limits.", bad))?;
         self.webhooks.check().map_err(|bad| broken("webhooks.", bad))?;

@@ -66,6 +66,16 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("link explain", &[("Show what a bot would get:", "waypost link explain spring --ua Googlebot/2.1")]),
+    ("link history", &[("Show who changed a link:", "waypost link history spring")]),
+    (
+        "link undo",
+        &[
+            ("Undo the last change:", "waypost link undo spring"),
+            ("Go back to a revision:", "waypost link undo spring --to 0N88vwqp0EUhFT57aXBu"),
+        ],
+    ),
+    ("link deleted", &[("List what can be restored:", "waypost link deleted")]),
+    ("link restore", &[("Restore a link with its clicks:", "waypost link restore spring")]),
     ("link delete", &[("Delete a link without a question:", "waypost link delete spring --yes")]),
     ("link open", &[("Open a link in the browser:", "waypost link open spring")]),
     (

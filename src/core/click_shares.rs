@@ -10,12 +10,14 @@ use super::commit::{Committed, Effect};
 use super::context::Context;
 use super::error::Error;
 use super::handle::Links;
+use super::history::notes::AuditNote;
 use super::shared::Shared;
 use super::tenants::caps::{Capped, Creating};
 use super::tenants::viewer::Viewer;
 use crate::analytics::query::facet::Facet;
 use crate::analytics::query::question::{Breakdown, Visits};
 use crate::analytics::values::UtmName;
+use crate::model::audit::{AuditAct, SubjectKind};
 use crate::model::click_share::{ClickShare, ClickShareDraft, SharedClicks};
 use crate::model::id::Id;
 use crate::model::tag::Tag;
@@ -104,6 +106,7 @@ impl Links {
                 let mut effect = Effect::default();
                 // Without the revision of the link: the share of a link that is deleted at this moment shows nothing.
                 effect.create(keys::share(id), ShareRecord::Clicks(share.clone()).encode());
+                effect.note(note(&share, AuditAct::Create));
                 effect.store_outcome(context.claim, context.now, || StoredOutcome::Share(id));
                 made = Some(share);
                 effect
@@ -147,6 +150,7 @@ impl Links {
         }
         let mut effect = Effect::default();
         effect.remove(keys::share(id), revision);
+        effect.note(note(&share, AuditAct::Delete));
         match self.commit(context, effect).await? {
             Committed::Done => Ok(()),
             // A share never changes, so another request has revoked it.
@@ -257,6 +261,20 @@ impl Shared {
         }
     }
 
+    /// Returns whether a share shows something at `now`, in milliseconds, or will once its deleted link is restored.
+    pub(super) fn may_open(&self, share: &ClickShare, now: i64) -> Result<bool, Error> {
+        if self.is_open(share, now)? {
+            return Ok(true);
+        }
+        match share.of {
+            // By the record alone: a restore in the last moments must not lose its shares.
+            SharedClicks::Link(id) if now < share.expires_at.as_millis() => {
+                Ok(self.table.holds_key(&keys::tombstone(share.workspace, id))?)
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Announces a share of a workspace: see [`super::tenants::caps`]. Fails with [`Error::Forbidden`] if the workspace
     /// would have more than [`CLICK_SHARES_MAX`].
     fn announce_click_share(&self, workspace: WorkspaceNumber) -> Result<Creating, Error> {
@@ -266,4 +284,9 @@ impl Shared {
         creating.check(there, CLICK_SHARES_MAX, &rule)?;
         Ok(creating)
     }
+}
+
+/// Returns the note for the audit list about a share.
+fn note(share: &ClickShare, act: AuditAct) -> AuditNote {
+    AuditNote::of(share.workspace, act, SubjectKind::ClickShare, share.id, None)
 }

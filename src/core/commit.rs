@@ -10,16 +10,19 @@ use tokio::sync::oneshot;
 use super::context::{Claim, Context};
 use super::error::Error;
 use super::handle::Core;
+use super::history::notes::{AuditNote, is_audited};
 use super::shared::Shared;
 use super::tenants::caller::Credential;
 use crate::clicks::counter::Counter;
 use crate::clock::Timestamp;
 use crate::log::{CommitError, Position, Precondition, Proposal, Put};
+use crate::model::audit::AuditAct;
 use crate::model::domain::DomainNumber;
-use crate::model::id::Id;
+use crate::model::id::{Id, IdSource};
+use crate::model::key::ApiKey;
 use crate::model::link::{Alias, Link};
-use crate::table::keys;
-use crate::table::record::{AliasRecord, OutcomeRecord, Stored, StoredOutcome};
+use crate::table::keys::{self, Kind};
+use crate::table::record::{AliasRecord, OutcomeRecord, RetiredKey, Stored, StoredOutcome};
 
 /// Attempts of a command when other writes change the records that it relies on.
 pub(super) const ATTEMPTS: usize = 8;
@@ -32,6 +35,10 @@ pub(super) struct Effect {
     /// The keys of [`Effect::rely_on_once`]. A Change may have thousands of links on many domains, so a search of
     /// the preconditions would take quadratic time.
     pub(super) relied_on: HashSet<Bytes>,
+    /// What the audit list gets, once the commit has ids for its entries.
+    pub(super) notes: Vec<AuditNote>,
+    /// Whether the audit list gets nothing: see [`Effect::unlisted`].
+    pub(super) is_unlisted: bool,
 }
 
 impl Effect {
@@ -45,6 +52,13 @@ impl Effect {
     pub(super) fn create_link(&mut self, domain: DomainNumber, code: &str, record: Vec<u8>) {
         self.preconditions.push(Precondition { key: keys::alias(domain, code), revision: None });
         self.create(keys::link(domain, code), record);
+    }
+
+    /// Requires that no link and no alias has a code.
+    pub(super) fn rely_on_free(&mut self, domain: DomainNumber, code: &str) {
+        for key in [keys::alias(domain, code), keys::link(domain, code)] {
+            self.preconditions.push(Precondition { key, revision: None });
+        }
     }
 
     /// Writes an alias of a link. The record of the link in the same effect lists it.
@@ -84,6 +98,48 @@ impl Effect {
         }
     }
 
+    /// Removes an API key. Entries of audit lists and links name the key: its name stays for them.
+    pub(super) fn remove_key(&mut self, key: &ApiKey, revision: Position, now: Timestamp) {
+        self.remove(keys::api_key(key.id), revision);
+        self.put(keys::retired_key(key.id), RetiredKey { name: key.name.clone(), at: now }.encode());
+    }
+
+    /// Adds an entry to the audit list of a workspace.
+    pub(super) fn note(&mut self, note: AuditNote) {
+        self.notes.push(note);
+    }
+
+    /// Adds an entry about a change of a link, unless only the time of its last change differs. Without an act, what
+    /// differs decides.
+    pub(super) fn note_change(&mut self, before: &Link, after: &Link, act: Option<AuditAct>) {
+        match AuditNote::of_change(before, after) {
+            Some(note) => self.note(note.by_act(act)),
+            None => self.unlisted(),
+        }
+    }
+
+    /// Marks a change that is in no audit list: of an object that no workspace has, or of none at all.
+    pub(super) fn unlisted(&mut self) {
+        self.is_unlisted = true;
+    }
+
+    /// Removes records that nothing relies on, such as old entries of an audit list.
+    pub(super) fn forget(&mut self, keys: Vec<Bytes>) {
+        self.puts.extend(keys.into_iter().map(|key| Put { key, value: None }));
+    }
+
+    /// Returns whether an audit list gets all that it must.
+    fn is_accounted_for(&self) -> bool {
+        let is_audited = |put: &Put| Kind::of(&put.key).is_some_and(is_audited);
+        let is_known = |key: &Bytes| {
+            self.preconditions.iter().any(|known| known.key == *key && known.revision.is_some())
+        };
+        let is_changed = |put: &Put| Kind::of(&put.key) == Some(Kind::Link) && is_known(&put.key);
+        self.is_unlisted
+            || !self.notes.is_empty()
+            || !self.puts.iter().any(|put| is_audited(put) || is_changed(put))
+    }
+
     /// Writes a record without any precondition.
     pub(super) fn put(&mut self, key: Bytes, record: Vec<u8>) {
         self.puts.push(Put { key, value: Some(record.into()) });
@@ -121,7 +177,12 @@ impl Core {
     /// [`Error::Unauthorized`] if the key was revoked.
     pub(super) async fn commit(&self, context: &Context, mut effect: Effect) -> Result<Committed, Error> {
         let own = self.shared.rely_on_key(context.key, &mut effect)?;
-        let settled = self.shared.propose(context.request, effect);
+        let settled = {
+            // Locked until the proposal is in the log's queue: see `Shared::ids`.
+            let mut ids = self.shared.ids.lock();
+            write_notes(context, &mut effect, &mut ids);
+            self.shared.propose(context.request, effect)
+        };
         self.settle_own(settled, own).await
     }
 
@@ -135,6 +196,8 @@ impl Core {
     ) -> Result<Committed, Error> {
         let own = self.shared.rely_on_key(context.key, &mut effect)?;
         let pending = {
+            let mut ids = self.shared.ids.lock();
+            write_notes(context, &mut effect, &mut ids);
             let _order = self.shared.totals.lock();
             if let Some(counter) = &counter {
                 counter.retire();
@@ -169,6 +232,7 @@ impl Core {
             let mut ids = self.shared.ids.lock();
             let mut effect = build(&mut || ids.next(context.now, chance()));
             let own = self.shared.rely_on_key(context.key, &mut effect)?;
+            write_notes(context, &mut effect, &mut ids);
             (self.shared.propose(context.request, effect), own)
         };
         self.settle_own(settled, own).await
@@ -199,6 +263,17 @@ impl Core {
             }
             Err(error) => Err(Error::Log(error)),
         }
+    }
+}
+
+/// Turns the notes of an effect into entries of audit lists.
+fn write_notes(context: &Context, effect: &mut Effect, ids: &mut IdSource) {
+    // A part of every test that runs a command: no command forgets its entry.
+    debug_assert!(effect.is_accounted_for(), "a change without an entry of an audit list: {effect:?}");
+    for note in std::mem::take(&mut effect.notes) {
+        let by = context.key.map(|key| key.id);
+        let (key, record) = note.entry(by, || ids.next(context.now, chance()));
+        effect.put(key, record);
     }
 }
 

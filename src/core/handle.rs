@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use super::deny_list::list::DenyList;
 use super::error::{BuildError, Error};
 use super::exclusive::{ExclusiveLock, assert_released};
+use super::history;
 use super::links::codes::Generator;
 use super::links::loops::filled::FilledLinks;
 use super::links::rankings::Rankings;
@@ -105,6 +106,8 @@ pub struct Parts {
     pub site: Site,
     /// `[links]`.
     pub settings: Settings,
+    /// `[history]`.
+    pub history: history::settings::Settings,
     /// `webhooks.allowed_networks`.
     pub allowed_networks: Networks,
     /// `links.denied_hosts`, as it was read.
@@ -155,6 +158,7 @@ impl Core {
                 parts.settings.code_length,
             )?,
             settings: parts.settings,
+            history: parts.history,
             environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),
             hashing: Hasher::new(hash_memory),
             scans: CpuPool::new(&Threads::new(), SCANS_WAITING_MAX),

@@ -18,6 +18,7 @@ mod error;
 mod exclusive;
 mod follow;
 mod handle;
+pub mod history;
 mod idempotency;
 mod link_facets;
 pub mod links;
@@ -40,6 +41,12 @@ pub use self::click_shares::{CLICK_SHARES_MAX, ClickShareView, SharedStatistics,
 pub use self::context::{Claim, Client, Context};
 pub use self::error::{BuildError, Error};
 pub use self::handle::{ClickLog, Core, Links, Parts, Snapshots, Tenants};
+pub use self::history::deleted::{DeletedLink, DeletedPage, DeletedQuery};
+pub use self::history::list::{AuditPage, AuditQuery, AuditView};
+pub use self::history::revisions::{
+    Author, HISTORY_BYTES_MAX, HistoryPage, HistoryRange, LinkState, RevisionView,
+};
+pub use self::history::settings::Settings as HistorySettings;
 pub use self::idempotency::{Created, Previous};
 pub use self::link_facets::{FacetNames, NamedFilter};
 pub use self::links::bulk::{Bulk, ROWS_MAX};

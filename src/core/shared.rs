@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::deny_list::list::DenyList;
 use super::error::Error;
 use super::exclusive::ExclusiveLock;
+use super::history;
 use super::links::codes::Generator;
 use super::links::loops::filled::FilledLinks;
 use super::links::rankings::Rankings;
@@ -69,6 +70,7 @@ pub(in crate::core) struct Shared {
     pub(in crate::core) clock: Clock,
     pub(in crate::core) site: Site,
     pub(in crate::core) settings: Settings,
+    pub(in crate::core) history: history::settings::Settings,
     pub(in crate::core) schemes: ExtraSchemes,
     pub(in crate::core) allowed_networks: Networks,
     /// The hosts to which no link may lead. Consulted by writes, and by visits that are evaluated.

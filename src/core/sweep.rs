@@ -1,6 +1,6 @@
 //! The sweep: removes what nothing needs any more. These are the remains of unfinished imports and snapshots,
-//! stored outcomes older than a day, shares of statistics that show nothing any more, and tombstones and expired keys
-//! past `links.tombstone_days`.
+//! stored outcomes older than a day, shares of statistics that will show nothing any more, tombstones and expired keys past
+//! `links.tombstone_days`, and entries of audit lists past `history.max_age`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,13 +12,16 @@ use super::error::Error;
 use super::handle::Core;
 use super::idempotency::is_over;
 use super::shared::Shared;
+use super::tenants::directory::Versioned;
 use super::tenants::keys::KEYS_MAX;
 use crate::analytics::tick::{LinkRow, link_row};
 use crate::clock::Timestamp;
 use crate::log::{Position, Put};
-use crate::model::key::Reach;
+use crate::model::key::{ApiKey, Reach};
+use crate::model::workspace::WorkspaceNumber;
+use crate::table::Found;
 use crate::table::keys::{self, Kind};
-use crate::table::record::{OutcomeRecord, ShareRecord, Stored, Tombstone};
+use crate::table::record::{OutcomeRecord, RetiredKey, ShareRecord, Stored, Tombstone};
 
 /// Records removed per Change by the sweep.
 const REMOVALS_PER_CHANGE: usize = 1_024;
@@ -31,9 +34,13 @@ const LEFTOVERS_EVERY: Duration = Duration::from_mins(1);
 /// before they are removed.
 const EXPIRED_EVERY: u64 = 60;
 
-/// Every how many rounds the sweep looks for tombstones: once a day. The details of their links are in files that are
-/// written again as a whole.
+/// Every how many rounds the sweep looks for tombstones and old entries of audit lists: once a day. The details of the
+/// links of tombstones are in files that are written again as a whole, and a look at the entries reads all of them.
 const DELETED_EVERY: u64 = 24 * EXPIRED_EVERY;
+
+/// Most entries in the audit list of a workspace after a sweep: some 150 MB. Past it, the oldest are removed before
+/// `history.max_age`, so that a client that changes a link in a loop, or creates and deletes links, fills no disk.
+const ENTRIES_MAX: usize = 1_000_000;
 
 /// How often the sweep checks at the start whether the store is loaded.
 const LOADED_POLL: Duration = Duration::from_millis(20);
@@ -67,16 +74,16 @@ impl Core {
         }
     }
 
-    /// Removes the stored outcomes, tombstones, shares of statistics and keys that have expired at `now`. Returns how
-    /// many records were removed. A record that changes during the sweep stays.
+    /// Removes the stored outcomes, tombstones, shares of statistics, keys and entries of audit lists that have expired
+    /// at `now`. Returns how many records were removed. A record that changes during the sweep stays.
     pub async fn sweep_expired(&self, now: Timestamp) -> Result<usize, Error> {
         self.sweep(now, true).await
     }
 
-    /// Sweeps. Without `with_links`, tombstones stay.
+    /// Sweeps. Without `with_links`, tombstones and entries of audit lists stay.
     async fn sweep(&self, now: Timestamp, with_links: bool) -> Result<usize, Error> {
         let expired = self.blocking(move |shared| shared.expired(now, with_links)).await?;
-        let Expired { mut records, tombstones, totals, links } = expired;
+        let Expired { mut records, tombstones, totals, links, keys } = expired;
         let mut removed = 0;
         // Before the tombstones, by which an interrupted sweep finds the totals again.
         for slice in totals.chunks(REMOVALS_PER_CHANGE) {
@@ -92,6 +99,13 @@ impl Core {
         }
         for slice in records.chunks(REMOVALS_PER_CHANGE) {
             removed += self.remove_expired(slice.to_vec()).await?;
+        }
+        // One by one: a key that is revoked at this moment must not keep the others.
+        for key in keys {
+            let mut effect = Effect::default();
+            effect.remove_key(&key.record, key.revision, now);
+            // A conflict means that a request has revoked the key.
+            removed += usize::from(matches!(self.commit_unasked(effect).await?, Committed::Done));
         }
         Ok(removed)
     }
@@ -128,7 +142,7 @@ impl Core {
 /// What a sweep removes.
 #[derive(Default)]
 struct Expired {
-    /// Keys and revisions of outcomes, shares and API keys.
+    /// Keys and revisions of outcomes, shares and entries of audit lists.
     records: Vec<(Bytes, Position)>,
     /// The same of tombstones.
     tombstones: Vec<(Bytes, Position)>,
@@ -136,10 +150,12 @@ struct Expired {
     totals: Vec<Put>,
     /// The links of the tombstones, which may have left details of clicks.
     links: BTreeSet<LinkRow>,
+    /// The API keys, whose names stay.
+    keys: Vec<Versioned<ApiKey>>,
 }
 
 impl Shared {
-    /// Returns what has expired at `now`, tombstones only `with_links`.
+    /// Returns what has expired at `now`, tombstones and entries of audit lists only `with_links`.
     fn expired(&self, now: Timestamp, with_links: bool) -> Result<Expired, Error> {
         let kept = i64::from(self.settings.tombstone_days) * DAY_MILLIS;
         let (mut expired, mut shares) = (Vec::new(), Vec::new());
@@ -152,6 +168,7 @@ impl Shared {
         })?;
         if with_links {
             self.add_deleted(&mut found, now.as_millis() - kept)?;
+            self.add_entries(&mut found.records, self.history.expired_at(now.as_millis()))?;
         }
         self.table.each_raw(&Kind::Share.prefix(), &mut |key, revision, value| {
             // Shares of snapshots have no end.
@@ -162,7 +179,7 @@ impl Shared {
         })?;
         // Behind the walk, which keeps the store open while it lasts.
         for (key, revision, share) in shares {
-            if !self.is_open(&share, now.as_millis())? {
+            if !self.may_open(&share, now.as_millis())? {
                 expired.push((key, revision));
             }
         }
@@ -172,10 +189,13 @@ impl Shared {
             // Stores that were written before expired keys counted have more than the cap.
             let is_above_cap = directory.key_count(&versioned.record.reach) > KEYS_MAX;
             if is_above_cap || now.as_millis() - end.as_millis() > kept {
-                expired.push((keys::api_key(versioned.record.id), versioned.revision));
+                found.keys.push(versioned.clone());
             }
         }
-        found.records = expired;
+        found.records.extend(expired);
+        // The content of a deleted link may be as old as entries are kept. A Change writes each key once.
+        found.records.sort_unstable();
+        found.records.dedup();
         Ok(found)
     }
 
@@ -196,8 +216,42 @@ impl Shared {
             if !self.is_there(id)? {
                 found.totals.extend(self.remove_totals(id)?);
                 found.links.insert(link_row(workspace, id));
+                // Who created and deleted the link stays in the audit list. What it was does not.
+                let entries = self.table.history_of(workspace, id)?.into_iter();
+                let with_content = entries.filter(|(_, entry)| entry.record.before.is_some());
+                let removal = |(entry, found): (_, Found<_>)| (keys::audit(workspace, entry), found.revision);
+                found.records.extend(with_content.map(removal));
             }
         }
+        Ok(())
+    }
+
+    /// Adds the entries of audit lists, and the names of keys that no longer exist, of before an instant. Of a workspace
+    /// with more entries than [`ENTRIES_MAX`], adds the oldest ones above this number as well.
+    fn add_entries(&self, expired: &mut Vec<(Bytes, Position)>, before: i64) -> Result<(), Error> {
+        let mut counts: BTreeMap<WorkspaceNumber, usize> = BTreeMap::new();
+        self.table.each_raw(&Kind::Audit.prefix(), &mut |key, _, _| {
+            if let Some((workspace, _)) = keys::parse_audit(key) {
+                *counts.entry(workspace).or_default() += 1;
+            }
+            Ok(())
+        })?;
+        self.table.each_raw(&Kind::Audit.prefix(), &mut |key, revision, _| {
+            let Some((workspace, entry)) = keys::parse_audit(key) else { return Ok(()) };
+            // The oldest come first, and each one is subtracted. Those that were written since the count may stay.
+            let left = counts.entry(workspace).or_default();
+            if *left > ENTRIES_MAX || entry.millis() <= before {
+                expired.push((Bytes::copy_from_slice(key), revision));
+            }
+            *left = left.saturating_sub(1);
+            Ok(())
+        })?;
+        self.table.each_raw(&Kind::RetiredKey.prefix(), &mut |key, revision, value| {
+            if RetiredKey::decode(value)?.at.as_millis() <= before {
+                expired.push((Bytes::copy_from_slice(key), revision));
+            }
+            Ok(())
+        })?;
         Ok(())
     }
 }

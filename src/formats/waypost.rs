@@ -3,6 +3,7 @@
 //!
 //! The JSON of a link is defined here once. The native API uses the same fields and objects.
 
+pub mod changes;
 pub mod draft;
 pub mod fields;
 pub mod known;

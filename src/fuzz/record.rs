@@ -2,6 +2,7 @@
 
 use super::input::Input;
 use crate::log::Position;
+use crate::model::audit::AuditEntry;
 use crate::model::campaign::Campaign;
 use crate::model::contact::ContactKey;
 use crate::model::domain::{Domain, DomainNumber};
@@ -12,8 +13,8 @@ use crate::model::webhook::WebhookSecret;
 use crate::model::workspace::{Company, Workspace};
 use crate::table::keys;
 use crate::table::record::{
-    AliasRecord, Applied, Cell, Chunk, FrozenId, LinkAt, Number, OutcomeRecord, ShareRecord, Staged, Stored,
-    TagName, Tombstone, WaitingDeliveries, WorkMark, decode_clicks, encode_clicks,
+    AliasRecord, Applied, Cell, Chunk, FrozenId, LinkAt, Number, OutcomeRecord, RetiredKey, ShareRecord,
+    Staged, Stored, TagName, Tombstone, WaitingDeliveries, WorkMark, decode_clicks, encode_clicks,
 };
 
 /// All kinds of records and keys.
@@ -43,6 +44,8 @@ static KINDS: &[fn(&[u8])] = &[
     stored::<WaitingDeliveries>,
     stored::<Tombstone>,
     stored::<AliasRecord>,
+    stored::<AuditEntry>,
+    stored::<RetiredKey>,
 ];
 
 /// Takes a kind and its bytes. Asserts that a record that decodes is encoded to one that decodes to the same.

@@ -29,6 +29,13 @@ impl Id {
         Id(bits)
     }
 
+    /// Returns the least id of an instant, in milliseconds since 1970.
+    pub(crate) fn first_at(millis: i64) -> Id {
+        // Saturates: no id has a time before 1970, or one of more than 48 bits.
+        let millis = u128::try_from(millis).unwrap_or(0).min((1 << 48) - 1);
+        Id(millis << RANDOM_BITS)
+    }
+
     /// Returns the time of creation in milliseconds since 1970.
     pub fn millis(self) -> i64 {
         i64::try_from(self.0 >> RANDOM_BITS).unwrap_or(i64::MAX)

@@ -4,6 +4,7 @@
 //! which names the field and the broken rule.
 
 pub mod address;
+pub mod audit;
 pub mod campaign;
 pub mod certificate;
 pub mod click_share;

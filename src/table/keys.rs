@@ -17,7 +17,7 @@ use crate::model::workspace::WorkspaceNumber;
 /// Defines [`Kind`] and [`Kind::ALL`] from one list.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $byte:expr,)*) => {
-        /// The first byte of a key. Small letters are records, as the log contains them. Capitals are
+        /// The first byte of a key. Small letters and digits are records, as the log contains them. Capitals are
         /// derived by the table. Each variant's doc gives the bytes behind it, then the value.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u8)]
@@ -33,6 +33,10 @@ macro_rules! kinds {
 }
 
 kinds! {
+    /// Workspace, entry id: entry of the audit list. A digit: all small letters are in use.
+    Audit = b'0',
+    /// API key id: name of a key that no longer exists.
+    RetiredKey = b'1',
     /// Scope: outcome of a request with an `Idempotency-Key`.
     Outcome = b'a',
     /// Workspace: credits left.
@@ -104,6 +108,8 @@ kinds! {
     History = b'H',
     /// Link id: workspace of this link or tombstone.
     LinkOwner = b'I',
+    /// Workspace, link id, entry id: nothing. Lists the entries of the audit list about a link.
+    AuditOfLink = b'J',
     /// Workspace: number of its campaigns. Workspace, campaign id: number of links of the campaign.
     CampaignCount = b'K',
     /// Workspace, link id: [`index_value`].
@@ -135,7 +141,7 @@ impl Kind {
 
     /// Returns whether the log contains keys of this kind.
     pub(crate) fn is_record(self) -> bool {
-        self.byte().is_ascii_lowercase()
+        self.byte().is_ascii_lowercase() || self.byte().is_ascii_digit()
     }
 
     /// Returns the prefix of all keys of this kind.
@@ -253,6 +259,11 @@ pub fn parse_address(key: &[u8]) -> Option<(DomainNumber, &str)> {
 pub fn tombstone(workspace: WorkspaceNumber, id: Id) -> Bytes {
     // By id: the code of a deleted link may belong to another link by now.
     key(Kind::Tombstone, &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
+}
+
+/// Returns the prefix of the tombstones of a workspace.
+pub(crate) fn tombstones_of(workspace: WorkspaceNumber) -> Bytes {
+    key(Kind::Tombstone, &[&workspace.0.to_be_bytes()])
 }
 
 /// Returns the key of the clicks of a link that one node counted.
@@ -667,6 +678,46 @@ pub(super) fn parse_campaign(key: &[u8]) -> Option<(WorkspaceNumber, ForeignId)>
     Some((workspace, id))
 }
 
+/// Returns the key of an entry of a workspace's audit list.
+pub fn audit(workspace: WorkspaceNumber, entry: Id) -> Bytes {
+    // Ids sort by time, so the list is in the order of the entries.
+    key(Kind::Audit, &[&workspace.0.to_be_bytes(), &entry.bits().to_be_bytes()])
+}
+
+/// Returns the prefix of a workspace's audit list.
+pub(crate) fn audit_of(workspace: WorkspaceNumber) -> Bytes {
+    key(Kind::Audit, &[&workspace.0.to_be_bytes()])
+}
+
+/// Returns the workspace and the id in the key of an entry of an audit list.
+pub fn parse_audit(key: &[u8]) -> Option<(WorkspaceNumber, Id)> {
+    parse_workspace_and_id(Kind::Audit.rest(key)?)
+}
+
+/// Returns the key that lists an entry of an audit list for its link.
+pub(super) fn audit_of_link(workspace: WorkspaceNumber, link: Id, entry: Id) -> Bytes {
+    let parts = [&workspace.0.to_be_bytes()[..], &link.bits().to_be_bytes(), &entry.bits().to_be_bytes()];
+    key(Kind::AuditOfLink, &parts)
+}
+
+/// Returns the workspace, the link and the id in the key of [`audit_of_link`].
+pub(super) fn parse_audit_of_link(key: &[u8]) -> Option<(WorkspaceNumber, Id, Id)> {
+    let (workspace, ids) = split_workspace(Kind::AuditOfLink.rest(key)?)?;
+    let (link, entry) = ids.split_first_chunk::<16>()?;
+    let id = |bits: [u8; 16]| Id::from_bits(u128::from_be_bytes(bits));
+    Some((workspace, id(*link), id(entry.try_into().ok()?)))
+}
+
+/// Returns the prefix of the entries about a link.
+pub(super) fn audits_of_link(workspace: WorkspaceNumber, link: Id) -> Bytes {
+    key(Kind::AuditOfLink, &[&workspace.0.to_be_bytes(), &link.bits().to_be_bytes()])
+}
+
+/// Returns the key of the name of an API key that no longer exists.
+pub fn retired_key(id: Id) -> Bytes {
+    key(Kind::RetiredKey, &[&id.bits().to_be_bytes()])
+}
+
 /// Returns the key of a chunk of the log's history.
 pub(super) fn history(number: u64) -> Bytes {
     key(Kind::History, &[&number.to_be_bytes()])
@@ -692,6 +743,9 @@ mod tests {
             assert_eq!(trailing_id(&key), Some(id));
         }
         assert_eq!(parse_staging(&staging(WorkspaceNumber(3), id)), Some((WorkspaceNumber(3), id)));
+        assert_eq!(parse_audit(&audit(WorkspaceNumber(3), id)), Some((WorkspaceNumber(3), id)));
+        let of_link = audit_of_link(WorkspaceNumber(1), Id::from_bits(9), id);
+        assert_eq!(parse_audit_of_link(&of_link), Some((WorkspaceNumber(1), Id::from_bits(9), id)));
         // A part of an id is missing.
         assert_eq!(parse_staging(b"u\0\0\0\0x"), None);
         // A part of the domain is missing. Then the kind is another.
@@ -722,13 +776,13 @@ mod tests {
     #[test]
     fn kinds_have_their_bytes() {
         let bytes: Vec<u8> = Kind::ALL.iter().map(|kind| kind.byte()).collect();
-        assert_eq!(bytes, b"abcdefghijklmnopqrstuvwxyzABCDEFGHIKLMNSTVW");
+        assert_eq!(bytes, b"01abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNSTVW");
         let records: Vec<Kind> = Kind::records().collect();
-        assert_eq!((records.len(), records.is_sorted()), (26, true));
+        assert_eq!((records.len(), records.is_sorted()), (28, true));
         for kind in Kind::ALL {
             assert_eq!(Kind::of(&kind.prefix()), Some(*kind));
         }
-        assert_eq!((Kind::of(b""), Kind::of(b"J"), Kind::of(b"P")), (None, None, None));
+        assert_eq!((Kind::of(b""), Kind::of(b"2"), Kind::of(b"P")), (None, None, None));
     }
 
     /// The keys of a machine without a cluster are those of the first version.

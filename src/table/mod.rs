@@ -7,6 +7,7 @@
 
 mod applied_state;
 mod apply;
+mod audit;
 mod error;
 mod found;
 mod handle;

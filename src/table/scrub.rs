@@ -19,6 +19,7 @@ use super::record::{Cell, Corrupt, Number, Staged, Stored};
 use super::staged::is_under_way;
 use super::store::Store;
 use crate::log::{Change, Fingerprint, Position};
+use crate::model::audit::AuditEntry;
 use crate::model::id::Id;
 use crate::model::link::Link;
 
@@ -109,6 +110,22 @@ impl Pass {
                             );
                         }
                     }
+                } else if let Some((workspace, id)) = keys::parse_audit(key)
+                    && let Some(link) = AuditEntry::decode(cell.value)?.subject.link_id()
+                    && store.get(&keys::audit_of_link(workspace, link, id))?.is_none()
+                {
+                    return Err(
+                        Corrupt::new(format!("entry {id} is missing from the history of its link")).into()
+                    );
+                }
+            }
+            Some(Kind::AuditOfLink) => {
+                let listed =
+                    keys::parse_audit_of_link(key).map(|(workspace, _, id)| keys::audit(workspace, id));
+                if listed.map(|key| store.get(&key)).transpose()?.flatten().is_none() {
+                    return Err(
+                        Corrupt::new("the history of a link lists an entry that does not exist").into()
+                    );
                 }
             }
             Some(

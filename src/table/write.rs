@@ -25,6 +25,7 @@ use super::staged::{is_under_way, read};
 use super::store::Store;
 use super::totals::Totals;
 use crate::log::{self, Change, HistoryEntry, Position};
+use crate::model::audit::AuditEntry;
 use crate::model::id::Id;
 use crate::model::short_code::ShortCode;
 use crate::model::snapshot::{Import, ImportStatus, Snapshot};
@@ -388,6 +389,11 @@ fn derived_of(key: &[u8], value: &[u8]) -> Result<Option<(Bytes, Vec<u8>)>, Erro
     {
         return Ok(Some((keys::share_of_workspace(share.workspace, share.id), Vec::new())));
     }
+    if let Some((workspace, id)) = keys::parse_audit(key) {
+        // Only entries about links have a list of their own.
+        let link = AuditEntry::decode(value)?.subject.link_id();
+        return Ok(link.map(|link| (keys::audit_of_link(workspace, link, id), Vec::new())));
+    }
     Ok(None)
 }
 
@@ -412,6 +418,11 @@ fn write_index(store: &Store, entry: &log::Entry) -> Result<(), Error> {
             decoded(store, key, ShareRecord::decode)?
     {
         store.remove(&keys::share_of_workspace(old.workspace, old.id))?;
+    } else if let Some((workspace, id)) = keys::parse_audit(key)
+        && let Some(link) =
+            decoded(store, key, AuditEntry::decode)?.and_then(|old| old.record.subject.link_id())
+    {
+        store.remove(&keys::audit_of_link(workspace, link, id))?;
     }
     Ok(())
 }

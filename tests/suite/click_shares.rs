@@ -193,6 +193,9 @@ fn a_share_ends() {
     app.admin().delete(&format!("/api/v1/links/{}", text(&shown, "id"))).expect(200, "deleted");
     assert_eq!(app.visitor().get(&page_of(&kept)).status, 404);
     assert_eq!(listed(&app), Vec::<String>::new());
+    assert_eq!((sweep(&app), sweep(&app)), (0, 0), "the share of a link that may be restored");
+    app.advance(Duration::from_hours(24 * 31));
+    sweep(&app);
     assert_eq!((sweep(&app), sweep(&app)), (1, 0), "the share of a deleted link");
 }
 

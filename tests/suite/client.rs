@@ -578,6 +578,39 @@ fn a_former_code_does_not_delete_its_link() {
     served.server.stop();
 }
 
+/// The way back from a command: its history, undo, and the return of a deleted link.
+#[test]
+fn changes_are_shown_and_undone() {
+    let served = Served::start();
+    served.create(&["https://e.test/", "spring", "--title", "old"]);
+    served.run(&["link", "edit", "spring", "--title", "new"]).json();
+    let history = served.run(&["link", "history", "spring"]).json();
+    assert_eq!(
+        history["history"][0]["changes"],
+        json!([{"field": "title", "before": "old", "after": "new"}])
+    );
+    let created = text(&history["history"][1], "revision").to_owned();
+    assert_eq!(served.run(&["link", "undo", "spring"]).json()["link"]["title"], "old");
+    assert_eq!(served.run(&["link", "undo", "spring"]).json()["link"]["title"], "new");
+    assert_eq!(served.run(&["link", "undo", "spring", "--to", &created]).json()["link"]["title"], "old");
+    served.run(&["link", "undo", "spring", "--to", "yesterday"]).fails(1, "revision not found");
+    served.run(&["link", "history", "spring", "--limit", "0"]).fails(1, "waypost: --limit: ");
+    if let Some(shown) = served.on_terminal(&["link", "history", "spring", "--limit", "2"], 200, "") {
+        for part in ["REVISION", "undo", "admin", "title: new -> old", "more: --cursor "] {
+            assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
+        }
+    }
+    served.run(&["link", "delete", "spring", "--yes"]).json();
+    served.create(&["https://e.test/", "spring"]);
+    let taken = served.run(&["link", "restore", "spring"]);
+    taken.fails(1, "--code: \"spring\" is already in use on this domain");
+    assert_eq!(served.run(&["link", "deleted"]).json()["links"][0]["shortCode"], "spring");
+    let back = served.run(&["link", "restore", "go.test/spring", "--code", "autumn"]).json();
+    assert_eq!((&back["link"]["shortCode"], &back["link"]["title"]), (&json!("autumn"), &json!("old")));
+    served.run(&["link", "restore", "spring"]).fails(1, "no link with the code \"spring\" can be restored");
+    served.server.stop();
+}
+
 #[test]
 fn links_are_explained_and_named_as_people_type_them() {
     let served = Served::start();

@@ -66,6 +66,7 @@ mod hashing;
 mod highlevel;
 /// Logs and tables that were restored by hand.
 mod histories;
+mod history;
 /// Clients that occupy responses and requests without finishing them.
 mod holding;
 /// Hostile values in links, requests and keys.

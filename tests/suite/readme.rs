@@ -119,10 +119,11 @@ fn blocks_and_shapes() {
 }
 
 /// The documents with commands, in the order in which a reader reads them.
-const READING_ORDER: [&str; 12] = [
+const READING_ORDER: [&str; 13] = [
     "README.md",
     "links.md",
     "qr.md",
+    "history.md",
     "api.md",
     "analytics.md",
     "privacy.md",

@@ -126,7 +126,7 @@ fn no_route_reveals_another_company() {
     let mut owner = app.visitor().with_key(&victim.keys[0]);
     let ids = belongings(&victim, &mut owner);
     let seen_by_owner = |owner: &mut Client| {
-        let lists = ["links", "tags", "campaigns", "domains", "keys", "snapshots", "workspaces"];
+        let lists = ["links", "tags", "campaigns", "domains", "keys", "snapshots", "workspaces", "audit"];
         lists.map(|list| owner.get(&format!("/api/v1/{list}")).text())
     };
     let before = seen_by_owner(&mut owner);

@@ -1,7 +1,8 @@
-//! `waypost link`: creates, lists, shows, changes, explains, deletes and opens links on a running server.
+//! `waypost link`: creates, lists, shows, changes, explains, deletes, restores and opens links on a running server.
 
 mod explain;
 mod fields;
+mod history;
 mod named;
 mod qr;
 mod rules;
@@ -17,6 +18,7 @@ use url::form_urlencoded::Serializer;
 
 use self::explain::ExplainArguments;
 use self::fields::{CREATE_ARGUMENTS, EDIT_OPTIONS, LINK_OPTIONS, LIST_OPTIONS, LinkFields, tag_id};
+use self::history::{DeletedArguments, HistoryArguments, LinkRestoreArguments, UndoArguments};
 use self::named::{LINKS, NamedLink};
 use self::qr::QrArguments;
 use super::api_client::{ApiClient, ClientArguments};
@@ -51,9 +53,20 @@ enum LinkCommand {
     Explain(Box<ExplainArguments>),
     /// Print the QR code of a link in the terminal, or write it to a file.
     Qr(QrArguments),
+    /// Show what changed a link, who did it, and when.
+    #[command(visible_alias = "log")]
+    History(HistoryArguments),
+    /// Undo the last change of a link, or go back to a revision of its history.
+    #[command(alias = "revert")]
+    Undo(UndoArguments),
     /// Delete a link. Its code can be used again.
     #[command(visible_alias = "rm", alias = "remove")]
     Delete(DeleteArguments),
+    /// List the deleted links that can be restored.
+    Deleted(DeletedArguments),
+    /// Restore a deleted link with its clicks.
+    #[command(alias = "undelete")]
+    Restore(LinkRestoreArguments),
     /// Open a short URL in the browser, or print it where there is none. The visit is a click.
     Open(OneArguments),
 }
@@ -176,6 +189,10 @@ pub(super) fn run(arguments: &LinkArguments) -> Result<(), CommandError> {
         LinkCommand::Edit(arguments) => edit(arguments),
         LinkCommand::Explain(arguments) => explain::run(arguments),
         LinkCommand::Qr(arguments) => qr::run(arguments),
+        LinkCommand::History(arguments) => history::history(arguments),
+        LinkCommand::Undo(arguments) => history::undo(arguments),
+        LinkCommand::Deleted(arguments) => history::deleted(arguments),
+        LinkCommand::Restore(arguments) => history::restore(arguments),
         LinkCommand::Delete(arguments) => delete(arguments),
         LinkCommand::Open(arguments) => open(arguments),
     }

@@ -72,7 +72,7 @@ impl NamedLink {
     }
 
     /// Returns the code, and the domain if one is given.
-    fn parts(&self) -> Result<(String, Option<String>), CommandError> {
+    pub(super) fn parts(&self) -> Result<(String, Option<String>), CommandError> {
         let (code, host) = split(&self.code)?;
         Ok((code, self.domain.clone().or(host)))
     }

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use super::loops::routes::Siblings;
 use crate::core::commit::Effect;
 use crate::core::error::Error;
 use crate::core::shared::Shared;
@@ -19,15 +20,18 @@ use crate::log::Position;
 use crate::model::Invalid;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::link::{ALIASES_MAX, AddressPatch, Alias, AliasName, Link};
+use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::keys;
 use crate::table::record::LinkAt;
 
 /// What a change of a link does to its addresses.
 #[derive(Debug, Default)]
-pub(super) struct AddressChange {
+pub(in crate::core) struct AddressChange {
     moved: Option<Relocation>,
     dropped: Vec<Alias>,
+    /// Aliases that the link gets although it did not have their codes before, with their domains.
+    gained: Vec<(Alias, Versioned<Domain>)>,
 }
 
 #[derive(Debug)]
@@ -45,9 +49,21 @@ impl AddressChange {
         self.moved.is_some()
     }
 
-    /// Returns whether a conflict on `key` means that another link has the new code.
-    pub(super) fn is_taken(&self, key: &[u8], link: &Link) -> bool {
-        self.is_moved() && keys::parse_address(key) == Some((link.domain, link.code.as_str()))
+    /// Returns the code that another link has, if a conflict on `key` means this.
+    pub(super) fn taken(&self, key: &[u8], link: &Link) -> Option<ShortCode> {
+        let (domain, code) = keys::parse_address(key)?;
+        let moved = self.moved.iter().map(|_| (link.domain, &link.code));
+        let gained = self.gained.iter().map(|(alias, _)| (alias.domain, &alias.code));
+        moved.chain(gained).find(|at| (at.0, at.1.as_str()) == (domain, code)).map(|(_, code)| code.clone())
+    }
+
+    /// Returns the aliases that the link gets, for the search for loops: the table lacks them.
+    pub(super) fn gained_by(&self, link: &Link) -> Siblings {
+        let mut siblings = Siblings::default();
+        for (alias, _) in &self.gained {
+            siblings.alias(alias, link.domain, link.code.clone());
+        }
+        siblings
     }
 
     /// Adds the record of the changed link, which had this revision, and the records of its aliases.
@@ -69,10 +85,19 @@ impl AddressChange {
         for alias in &self.dropped {
             effect.remove_alias(alias);
         }
+        for (alias, domain) in &self.gained {
+            effect.rely_on_once(keys::domain(domain.record.number), domain.revision);
+            effect.rely_on_free(alias.domain, alias.code.as_str());
+        }
         for alias in &link.aliases {
             effect.put_alias(link, alias);
         }
     }
+}
+
+/// Returns the short URL of a link in the form of an alias.
+pub(super) fn own_address(link: &Link) -> Alias {
+    Alias { domain: link.domain, code: link.code.clone(), typed_code: link.typed_code.clone() }
 }
 
 impl Shared {
@@ -126,6 +151,58 @@ impl Shared {
         Ok(change)
     }
 
+    /// Gives a link the addresses that it had at another time. Fails if a domain is not the workspace's any more, or now
+    /// stores the code in another form.
+    pub(super) fn readdress_as(&self, link: &mut Link, earlier: &Link) -> Result<AddressChange, Error> {
+        let mut change = AddressChange::default();
+        let (old, new) = (own_address(link), own_address(earlier));
+        for alias in &earlier.aliases {
+            // No other link can have these, so they need no check.
+            let is_own = alias.is_at(&old) || link.aliases.iter().any(|other| other.is_at(alias));
+            if !is_own {
+                change.gained.push((alias.clone(), self.domain_at("aliases", link.workspace, alias)?));
+            }
+        }
+        let is_kept = |alias: &Alias| earlier.aliases.iter().any(|other| other.is_at(alias));
+        change.dropped = link.aliases.iter().filter(|alias| !is_kept(alias)).cloned().collect();
+        if !new.is_at(&old) {
+            let domain = self.domain_at("domain", link.workspace, &new)?;
+            // The record of this alias is removed in the same Change.
+            let is_own = link.aliases.iter().any(|alias| alias.is_at(&new));
+            change.moved = Some(Relocation { old, domain, is_own });
+        }
+        link.aliases.clone_from(&earlier.aliases);
+        (link.domain, link.code, link.typed_code) = (new.domain, new.code, new.typed_code);
+        Ok(change)
+    }
+
+    /// Returns the domain of an address of earlier, if the workspace may use it and it still stores the code in this
+    /// form.
+    pub(in crate::core) fn domain_at(
+        &self,
+        field: &'static str,
+        workspace: WorkspaceNumber,
+        at: &Alias,
+    ) -> Result<Versioned<Domain>, Error> {
+        let shown = at.shown_code();
+        let directory = self.directory.load();
+        let found = directory.versioned_domain(at.domain).cloned();
+        let usable = found.filter(|found| found.record.workspace.is_none_or(|owner| owner == workspace));
+        let Some(domain) = usable else {
+            let why = format!(
+                "the domain of the code {:?} is no domain of this workspace any more",
+                shown.as_str()
+            );
+            return Err(Invalid::new(field, why).into());
+        };
+        if domain.record.key_of(shown.clone()) != at.code {
+            let why =
+                format!("the case rule of the domain of the code {:?} is another one now", shown.as_str());
+            return Err(Invalid::new(field, why).into());
+        }
+        Ok(domain)
+    }
+
     fn named_aliases(&self, link: &Link, names: &[AliasName]) -> Result<Vec<Alias>, Error> {
         let mut found = Vec::with_capacity(names.len().min(ALIASES_MAX));
         for AliasName { domain, code } in names {
@@ -151,7 +228,7 @@ impl Shared {
     }
 
     /// Returns the domain of this name, if the workspace may use it.
-    fn domain_of(
+    pub(super) fn domain_of(
         &self,
         workspace: WorkspaceNumber,
         field: &'static str,

@@ -8,6 +8,8 @@ use crate::core::handle::Links;
 use crate::core::tenants::campaigns;
 use crate::core::tenants::caps::Creating;
 use crate::core::tenants::tag_names::name_key;
+use crate::core::tenants::tags::note;
+use crate::model::audit::AuditAct;
 use crate::model::id::Id;
 use crate::model::link::{Edit, Names, TAGS_MAX};
 use crate::model::tag::{DEFAULT_COLOR, Tag, check_name};
@@ -101,6 +103,7 @@ impl NamedTags {
                 let (name, color) = (name.clone(), DEFAULT_COLOR.into());
                 let tag = Tag { id: next_id(), workspace, name, color, created_at: context.now };
                 effect.create(keys::tag(workspace, tag.id), tag.encode());
+                effect.note(note(&tag, AuditAct::Create));
                 // A second record by name: two creations of one name conflict here.
                 effect.create(name_key(workspace, &tag.name), TagName(tag.id).encode());
                 tag.id

@@ -2,18 +2,20 @@
 
 use jiff::tz::TimeZone;
 
-use super::loops::routes::Siblings;
+use super::rewrite::LinkRewrite;
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Links;
+use crate::core::history::notes::AuditNote;
 use crate::core::shared::Shared;
 use crate::core::tenants::viewer::Viewer;
 use crate::core::view::LinkView;
+use crate::model::audit::AuditAct;
 use crate::model::destination::Destination;
 use crate::model::id::Id;
 use crate::model::key::Reach;
-use crate::model::link::{DomainChoice, Edit, Link, Options, PasswordHash, Patch};
+use crate::model::link::{DomainChoice, Edit, Link, PasswordHash, Patch};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{Stored, Tombstone};
@@ -62,55 +64,17 @@ impl Links {
             None => None,
         };
         for _ in 0..ATTEMPTS {
-            let found = self.find(context, id).await?;
-            let mut link = found.record;
-            let before = link.options.clone();
+            let (found, surplus) = self.find_to_change(context, id).await?;
+            let mut link = found.record.clone();
             // Applied to a fresh record at each attempt.
             let mut patch = patch.clone();
             patch.edits.extend(self.named_campaign(link.workspace, &names).await?);
             let address = self.shared.readdress(&mut link, &patch.address)?;
             self.shared.apply(&mut link, patch, password.clone())?;
-            link.updated_at = context.now;
-            let limit_changes = link.options.max_clicks != before.max_clicks;
-            // Otherwise clicks that are only reserved would count against the new limit.
-            if limit_changes {
-                self.settle_clicks(id).await?;
+            let rewrite = LinkRewrite { found, link, address, surplus, act: None };
+            if let Some(link) = self.rewrite(context, rewrite, &names).await? {
+                return self.view(link).await;
             }
-            // Read before the checks, so that every exclusive write that they may have missed is noticed.
-            let checked_at = self.shared.exclusive.generation();
-            let may_be_respelled = address.is_moved() && link.code.with_emoji_style().is_some();
-            if may_be_respelled || self.shared.needs_table(link.workspace, &link.options) {
-                link = self.check_in_table(before.clone(), link, address.is_moved()).await?;
-            }
-            let tags = self.named_tags(link.workspace, &names).await?;
-            let (workspace, options) = (link.workspace, link.options.clone());
-            let commit = async {
-                if checked_at != self.shared.exclusive.generation() {
-                    self.shared.check_patched(&before, &link, address.is_moved())?;
-                }
-                let build = |next_id: &mut dyn FnMut() -> Id| {
-                    let mut effect = Effect::default();
-                    if let Some(tags) = &tags {
-                        link.options.tags = tags.make(&mut effect, context, link.workspace, next_id);
-                    }
-                    address.write(&mut effect, &link, found.revision);
-                    effect
-                };
-                self.commit_new(context, build).await
-            };
-            let leads_here = || self.shared.leads_here(workspace, &options);
-            match self.shared.exclusive.hold_if(&context.tenant, leads_here, commit).await? {
-                Committed::Done => {}
-                Committed::Conflict(key) if address.is_taken(&key, &link) => {
-                    return Err(Error::CodeTaken { code: link.code.as_str().into() });
-                }
-                Committed::Conflict(_) => continue,
-            }
-            if limit_changes {
-                // Clicks between the two calls were counted under the old limit, and count against the new one.
-                self.settle_clicks(id).await?;
-            }
-            return self.view(link).await;
         }
         Err(Error::Busy)
     }
@@ -119,7 +83,7 @@ impl Links {
     /// as they are kept, a second deletion fails with [`Error::AlreadyDeleted`].
     pub async fn delete(&self, context: &Context, id: Id) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
-            let found = match self.find(context, id).await {
+            let (found, surplus) = match self.find_to_change(context, id).await {
                 Err(Error::NotFound(_)) if self.was_deleted(context, id).await? => {
                     return Err(Error::AlreadyDeleted("link"));
                 }
@@ -138,35 +102,18 @@ impl Links {
             }
             let counter = self.shared.cache.counters().live(id);
             let tombstone = keys::tombstone(link.workspace, id);
+            effect.note(AuditNote::of_link(&link, AuditAct::Delete));
+            // The record of the link had its creation. Not after the time that entries are kept.
+            if link.id.millis() > self.shared.history.expired_at(context.now.as_millis()) {
+                effect.note(AuditNote::of_creation(&link));
+            }
+            effect.forget(surplus);
             effect.put(tombstone, Tombstone { link, clicks, deleted_at: context.now }.encode());
             if let Committed::Done = self.commit_removal(context, effect, counter).await? {
                 return Ok(());
             }
         }
         Err(Error::Busy)
-    }
-
-    /// Checks only what the patch changes. A tag that was deleted since, or a chain that other links made
-    /// longer, must not prevent other changes of the link.
-    async fn check_in_table(&self, before: Options, link: Link, is_moved: bool) -> Result<Link, Error> {
-        self.blocking(move |shared| {
-            // As for a new link: an earlier version stored the code of another link with selectors.
-            if let Some(code) = link.code.with_emoji_style().filter(|_| is_moved)
-                && let Some(other) = shared.table.link(link.domain, code.as_str())?
-                && other.record.id != link.id
-            {
-                return Err(Error::CodeTaken { code: code.as_str().into() });
-            }
-            let tags = link.options.tags.iter().copied();
-            let added: Vec<Id> = tags.filter(|tag| !before.tags.contains(tag)).collect();
-            shared.check_tags(link.workspace, &added)?;
-            if link.options.campaign != before.campaign {
-                shared.check_campaign(link.workspace, link.options.campaign.as_ref())?;
-            }
-            shared.check_patched(&before, &link, is_moved)?;
-            Ok(link)
-        })
-        .await
     }
 
     async fn find(&self, context: &Context, id: Id) -> Result<Found<Link>, Error> {
@@ -220,16 +167,6 @@ impl Shared {
         let owner = self.table.owner_of(id)?;
         let directory = self.directory.load();
         Ok(owner.filter(|owner| viewer.reaches(&directory, *owner)).unwrap_or(viewer.acting))
-    }
-
-    /// Rejects a patch that makes a link lead back to itself. A patch that changes neither the address of the link
-    /// nor where it leads passes.
-    fn check_patched(&self, before: &Options, link: &Link, is_moved: bool) -> Result<(), Error> {
-        if is_moved || self.edges(link.workspace, &link.options) != self.edges(link.workspace, before) {
-            let own = (link.workspace, &link.options);
-            self.check_loop(link.domain, Some(&link.code), own, &Siblings::default())?;
-        }
-        Ok(())
     }
 
     /// Returns the zone of dates without a time in a workspace.

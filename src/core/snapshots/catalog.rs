@@ -5,9 +5,11 @@ use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Snapshots;
+use crate::core::history::notes::AuditNote;
 use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
 use crate::core::tenants::caps::{Capped, Creating};
+use crate::model::audit::{AuditAct, SubjectKind};
 use crate::model::id::ForeignId;
 use crate::model::key::Reach;
 use crate::model::snapshot::Snapshot;
@@ -60,6 +62,7 @@ impl Snapshots {
             let snapshot = found.record;
             let mut effect = Effect::default();
             effect.remove(keys::snapshot(id), found.revision);
+            effect.note(note(&snapshot, AuditAct::Delete));
             // An imported snapshot has no content of its own.
             let owns = snapshot.chunks > 0;
             if owns {
@@ -158,4 +161,9 @@ pub(super) fn reaches(reach: &Reach, owner: &Owner) -> bool {
         Reach::Company(id) => *id.as_str() == *owner.company,
         Reach::Workspace(number) => *number == owner.workspace,
     }
+}
+
+/// Returns the note for the audit list about a snapshot.
+pub(super) fn note(snapshot: &Snapshot, act: AuditAct) -> AuditNote {
+    AuditNote::of(snapshot.workspace, act, SubjectKind::Snapshot, &snapshot.id, Some(&snapshot.name))
 }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::catalog::note;
 use super::lease::Lease;
 use super::view::SnapshotView;
 use crate::core::commit::{Committed, Effect};
@@ -20,6 +21,7 @@ use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
 use crate::core::tenants::workspaces::only_instance_names_ids;
 use crate::model::Invalid;
+use crate::model::audit::AuditAct;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::Link;
@@ -175,6 +177,7 @@ impl Snapshots {
         };
         let mut effect = Effect::default();
         effect.create(keys::snapshot(&snapshot.id), snapshot.encode());
+        effect.note(note(&snapshot, AuditAct::Create));
         // In the same Change: from here on, the sweep leaves the content alone.
         effect.remove(keys::content_mark(frozen), lease.revision);
         effect.store_outcome(context.claim, context.now, || StoredOutcome::Snapshot(snapshot.id.clone()));

@@ -5,7 +5,9 @@ use crate::core::commit::{Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Snapshots;
+use crate::core::history::notes::AuditNote;
 use crate::core::idempotency::Created;
+use crate::model::audit::{AuditAct, SubjectKind};
 use crate::model::id::{ForeignId, Id};
 use crate::model::snapshot::{Share, ShareKind, Snapshot, SnapshotKind};
 use crate::table::record::{ShareRecord, Stored, StoredOutcome};
@@ -56,6 +58,8 @@ impl Snapshots {
                 // A snapshot that is deleted at the same moment gets no share.
                 effect.rely_on(keys::snapshot(id), found.revision);
                 effect.create(keys::share(share.id), share.encode());
+                let (kind, name) = (SubjectKind::SnapshotShare, Some(&*snapshot.name));
+                effect.note(AuditNote::of(snapshot.workspace, AuditAct::Create, kind, share.id, name));
                 effect.store_outcome(context.claim, context.now, || StoredOutcome::Share(share.id));
                 made = Some(share);
                 effect

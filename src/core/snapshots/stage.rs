@@ -15,6 +15,7 @@ use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Snapshots;
+use crate::core::history::notes::AuditNote;
 use crate::core::links::loops::routes::Siblings;
 use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
@@ -22,6 +23,7 @@ use crate::core::tenants::caps::Creating;
 use crate::core::tenants::directory::Versioned;
 use crate::core::tenants::tag_names::{KnownTags, name_key};
 use crate::log::CommitError;
+use crate::model::audit::{AuditAct, SubjectKind};
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
@@ -216,6 +218,9 @@ impl Snapshots {
             let mut effect = Effect::default();
             effect.replace(keys::import(import.frozen, import.id), job.revision, import.encode());
             effect.remove(keys::staging(import.workspace, import.id), job.lease.revision);
+            let (kind, of) = (SubjectKind::Snapshot, &job.snapshot.record);
+            let note = AuditNote::of(import.workspace, AuditAct::Import, kind, &of.id, Some(&of.name));
+            effect.note(note);
             // An import fails if its snapshot is deleted before the end.
             effect.rely_on(snapshot.clone(), job.snapshot.revision);
             // Of two imports of a one-time share, one wins here (docs/decisions.md A27).

@@ -10,11 +10,13 @@ use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Tenants;
+use crate::core::history::notes::AuditNote;
 use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
 use crate::core::view::{CampaignPage, CampaignView};
 use crate::log::Precondition;
 use crate::model::Invalid;
+use crate::model::audit::{AuditAct, SubjectKind};
 use crate::model::campaign::{Campaign, CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
@@ -77,6 +79,7 @@ impl Tenants {
                 let id = &campaign.id;
                 let mut effect = Effect::default();
                 effect.create(keys::campaign(workspace, id), campaign.encode());
+                effect.note(note(&campaign, AuditAct::Create));
                 // The other spelling of the id must be free as well.
                 if let Some(alias) = &draft.alias {
                     effect
@@ -124,6 +127,7 @@ impl Tenants {
             let mut effect = Effect::default();
             let key = keys::campaign(campaign.workspace, &campaign.id);
             effect.replace(key, found.revision, campaign.encode());
+            effect.note(note(&campaign, AuditAct::Edit));
             if let Committed::Done = self.commit(context, effect).await? {
                 return self.campaign_view(campaign);
             }
@@ -218,4 +222,9 @@ pub(in crate::core) fn new_campaign(
         created_at: context.now,
         updated_at: context.now,
     }
+}
+
+/// Returns the note for the audit list about a campaign.
+fn note(campaign: &Campaign, act: AuditAct) -> AuditNote {
+    AuditNote::of(campaign.workspace, act, SubjectKind::Campaign, &campaign.id, Some(&campaign.name))
 }

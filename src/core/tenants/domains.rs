@@ -9,8 +9,10 @@ use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Tenants;
+use crate::core::history::notes::AuditNote;
 use crate::core::view::DomainView;
 use crate::model::Invalid;
+use crate::model::audit::{AuditAct, SubjectKind};
 use crate::model::domain::{Domain, DomainDraft, DomainEdit, DomainNumber, HostName};
 use crate::model::id::Id;
 use crate::model::key::Reach;
@@ -116,6 +118,7 @@ impl Tenants {
                     let mut effect = Effect::default();
                     effect.create(name_key.clone(), Number(u64::from(number)).encode());
                     effect.create(keys::domain(domain.number), domain.encode());
+                    note(&mut effect, &domain, AuditAct::Create);
                     effect.store_outcome(context.claim, context.now, || StoredOutcome::Domain(domain.number));
                     effect
                 })
@@ -183,6 +186,7 @@ impl Tenants {
             let _growth = self.announce_domain(context, Some(&versioned.record), &domain)?;
             let mut effect = Effect::default();
             effect.replace(keys::domain(number), versioned.revision, domain.encode());
+            note(&mut effect, &domain, AuditAct::Edit);
             if let Committed::Done = self.commit(context, effect).await? {
                 return Ok(Arc::new(domain));
             }
@@ -219,6 +223,7 @@ impl Tenants {
             }
             let mut effect = Effect::default();
             effect.remove(keys::domain(number), versioned.revision);
+            note(&mut effect, &versioned.record, AuditAct::Delete);
             effect.remove(name_key, revision);
             if let Committed::Done = self.commit(context, effect).await? {
                 return Ok(());
@@ -268,5 +273,15 @@ impl Tenants {
     fn find_domain(&self, context: &Context, id: Id) -> Result<Versioned<Domain>, Error> {
         let versioned = self.directory().domain_seen(context.workspace.number, id).cloned();
         versioned.ok_or(Error::NotFound("domain"))
+    }
+}
+
+/// Adds an entry about a domain to the audit list of its workspace.
+fn note(effect: &mut Effect, domain: &Domain, act: AuditAct) {
+    let name = domain.name.as_ref().map(HostName::as_str);
+    match domain.workspace {
+        Some(owner) => effect.note(AuditNote::of(owner, act, SubjectKind::Domain, domain.id, name)),
+        // All workspaces have the default domain, and only the operator changes it.
+        None => effect.unlisted(),
     }
 }

@@ -12,11 +12,13 @@ use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Tenants;
+use crate::core::history::notes::AuditNote;
 use crate::core::shared::Shared;
 use crate::core::view::KeyView;
 use crate::model::Invalid;
+use crate::model::audit::{AuditAct, SubjectKind};
 use crate::model::id::Id;
-use crate::model::key::{KeyDraft, KeyReach, Reach, Scope, Scopes};
+use crate::model::key::{ApiKey, KeyDraft, KeyReach, Reach, Scope, Scopes};
 use crate::model::tenant::Tenant;
 use crate::model::workspace::{Workspace, WorkspaceNumber, check_name};
 use crate::table::keys;
@@ -147,6 +149,7 @@ impl Tenants {
                 key.expires_at = draft.expires_at;
                 let mut effect = Effect::default();
                 effect.create(keys::api_key(key.id), key.encode());
+                note(&mut effect, &key, AuditAct::Create);
                 effect.store_outcome(context.claim, context.now, || StoredOutcome::Key(key.id));
                 made = Some(key);
                 effect
@@ -166,7 +169,7 @@ impl Tenants {
         let directory = self.directory();
         if directory.key_count(reach) >= KEYS_MAX {
             for expired in directory.expired_keys(reach, now).take(EXPIRED_AT_ONCE) {
-                effect.remove(keys::api_key(expired.record.id), expired.revision);
+                effect.remove_key(&expired.record, expired.revision, now);
             }
         }
         // Not held during the wait.
@@ -186,7 +189,8 @@ impl Tenants {
             let versioned = self.directory().key_within(&context.reach, id).cloned();
             let versioned = versioned.ok_or(Error::NotFound("key"))?;
             let mut effect = Effect::default();
-            effect.remove(keys::api_key(id), versioned.revision);
+            effect.remove_key(&versioned.record, versioned.revision, context.now);
+            note(&mut effect, &versioned.record, AuditAct::Delete);
             // Only such a key can create another one like it, so the last one must stay.
             if self.shared.environment_key.is_none() && is_master(&versioned.record) {
                 let Some(other) = self.directory().master_besides(id).cloned() else {
@@ -270,5 +274,16 @@ impl Shared {
             Some(end) if end <= self.clock.now() => Err(Error::Unauthorized),
             _ => Ok(()),
         }
+    }
+}
+
+/// Adds an entry about a key to the audit list of its workspace.
+fn note(effect: &mut Effect, key: &ApiKey, act: AuditAct) {
+    match key.reach {
+        Reach::Workspace(owner) => {
+            effect.note(AuditNote::of(owner, act, SubjectKind::Key, key.id, Some(&key.name)));
+        }
+        // A workspace must not learn of keys that reach further than itself.
+        Reach::Instance | Reach::Company(_) => effect.unlisted(),
     }
 }

@@ -8,8 +8,10 @@ use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Tenants;
+use crate::core::history::notes::AuditNote;
 use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
+use crate::model::audit::{AuditAct, SubjectKind};
 use crate::model::id::Id;
 use crate::model::tag::{DEFAULT_COLOR, Tag, TagEdit, check_name};
 use crate::model::workspace::WorkspaceNumber;
@@ -62,6 +64,7 @@ impl Tenants {
                 let mut effect = Effect::default();
                 effect.create(keys::tag(workspace, tag.id), tag.encode());
                 effect.create(name_key(workspace, &tag.name), TagName(tag.id).encode());
+                effect.note(note(&tag, AuditAct::Create));
                 effect.store_outcome(context.claim, context.now, || StoredOutcome::Tag {
                     workspace,
                     id: tag.id,
@@ -87,6 +90,7 @@ impl Tenants {
             }
             let mut effect = Effect::default();
             effect.replace(keys::tag(workspace, id), found.revision, tag.encode());
+            effect.note(note(&tag, AuditAct::Edit));
             // The record by name moves in the same Change, so that names stay unique.
             let new_key = name_key(workspace, &tag.name);
             if tag.name != found.record.name && new_key != key {
@@ -119,6 +123,7 @@ impl Tenants {
             // Links keep the id: views leave out tags that do not exist.
             let mut effect = Effect::default();
             effect.remove(keys::tag(workspace, id), found.revision);
+            effect.note(note(&found.record, AuditAct::Delete));
             effect.remove(key, name.revision);
             if let Committed::Done = self.commit(context, effect).await? {
                 return Ok(());
@@ -159,4 +164,9 @@ impl Shared {
         }
         Ok(creating)
     }
+}
+
+/// Returns the note for the audit list about a tag.
+pub(in crate::core) fn note(tag: &Tag, act: AuditAct) -> AuditNote {
+    AuditNote::of(tag.workspace, act, SubjectKind::Tag, tag.id, Some(&tag.name))
 }

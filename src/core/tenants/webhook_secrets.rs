@@ -9,10 +9,12 @@ use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Tenants;
+use crate::core::history::notes::AuditNote;
 use crate::core::shared::Shared;
 use crate::core::view::WebhookSecretView;
 use crate::log::{CommitError, Proposal, Put};
 use crate::model::Invalid;
+use crate::model::audit::{AuditAct, SubjectKind};
 use crate::model::id::{ForeignId, Id, IdSource};
 use crate::model::link::Options;
 use crate::model::webhook::{SECRET_BYTES, Secret, WebhookSecret, check_url};
@@ -52,6 +54,7 @@ impl Tenants {
                 effect.create(key.clone(), secret.encode());
                 secret
             };
+            effect.note(AuditNote::of(workspace, AuditAct::Rotate, SubjectKind::WebhookSecret, id, None));
             effect.store_outcome(context.claim, context.now, || StoredOutcome::WebhookSecret(workspace));
             if let Committed::Done = self.commit(context, effect).await? {
                 return Ok(WebhookSecretView::of(&secret, context.now));

@@ -10,9 +10,11 @@ use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Tenants;
+use crate::core::history::notes::AuditNote;
 use crate::core::shared::Shared;
 use crate::core::view::WorkspaceView;
 use crate::model::Invalid;
+use crate::model::audit::{AuditAct, SubjectKind};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
 use crate::model::tenant::Tenant;
@@ -93,6 +95,7 @@ impl Tenants {
                     let mut effect = Effect::default();
                     effect.create(keys::workspace_id(&workspace.id), Number(u64::from(number.0)).encode());
                     effect.create(keys::workspace(number), workspace.encode());
+                    effect.note(note(&workspace, AuditAct::Create));
                     // The balance is a record of its own: see `credits`.
                     if workspace.credits.is_some() {
                         credits::set(&mut effect, &workspace);
@@ -152,6 +155,7 @@ impl Tenants {
             };
             let mut effect = Effect::default();
             effect.replace(keys::workspace(workspace.number), versioned.revision, workspace.encode());
+            effect.note(note(&workspace, AuditAct::Edit));
             if sets_credits {
                 credits::set(&mut effect, &workspace);
             }
@@ -325,4 +329,10 @@ pub(in crate::core) fn only_instance_names_ids(
 pub(in crate::core) fn random_relationship_number() -> Box<str> {
     let chance = chance();
     format!("0-{:03}-{:03}", chance % 1_000, chance / 1_000 % 1_000).into()
+}
+
+/// Returns the note for the audit list about a workspace itself.
+fn note(workspace: &Workspace, act: AuditAct) -> AuditNote {
+    let name = Some(&*workspace.name);
+    AuditNote::of(workspace.number, act, SubjectKind::Workspace, &workspace.id, name)
 }

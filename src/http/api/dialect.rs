@@ -30,10 +30,12 @@ pub use crate::analytics::query::question::{FacetFilter, Visits};
 pub use crate::analytics::query::totals::ClickTotals;
 pub use crate::analytics::values::UtmName;
 pub use crate::core::{
-    ANALYTICS_ROWS_MAX, About, AnalyticsQuery, AnalyticsView, Bulk, BulkView, CampaignPage, CampaignView,
-    ClickShareView, Created, Cursor, DomainView, FailedRow, ImportView, KeyView, LIMIT_DEFAULT, LIMIT_MAX,
-    LinkQuery, LinkView, ListRange, LiveEvent, LiveLinks, NamedFilter, Page, Paging, Period, ROWS_MAX,
-    Rendered, ShareView, SnapshotView, Sort, VariantShare, WebhookSecretView, WorkspaceView, link_of_row,
+    ANALYTICS_ROWS_MAX, About, AnalyticsQuery, AnalyticsView, AuditPage, AuditQuery, AuditView, Author, Bulk,
+    BulkView, CampaignPage, CampaignView, ClickShareView, Created, Cursor, DeletedLink, DeletedPage,
+    DeletedQuery, DomainView, FailedRow, HistoryPage, HistoryRange, ImportView, KeyView, LIMIT_DEFAULT,
+    LIMIT_MAX, LinkQuery, LinkView, ListRange, LiveEvent, LiveLinks, NamedFilter, Page, Paging, Period,
+    ROWS_MAX, Rendered, RevisionView, ShareView, SnapshotView, Sort, VariantShare, WebhookSecretView,
+    WorkspaceView, link_of_row,
 };
 pub use crate::qr::picture::{QrFormat, QrPicture, QrRequest};
 pub use crate::qr::symbol::ErrorLevel;
@@ -50,7 +52,7 @@ use crate::model::click_share::ClickShareDraft;
 use crate::model::domain::{DomainDraft, DomainEdit};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::{KeyDraft, Scope};
-use crate::model::link::{DomainChoice, Draft, Patch};
+use crate::model::link::{AddressPatch, DomainChoice, Draft, Patch};
 use crate::model::short_code::ShortCode;
 use crate::model::tag::TagEdit;
 use crate::model::workspace::{CompanyDraft, WorkspaceDraft, WorkspaceEdit};
@@ -208,6 +210,8 @@ pub enum LinkAct {
     Deliveries,
     Qr(QrRequest),
     UnlockPassword,
+    History(HistoryRange),
+    Undo(Option<Id>),
 }
 
 /// All that dialects can request of the core.
@@ -240,6 +244,12 @@ pub enum Command {
     Deliveries(Id),
     /// The picture of a link's QR code.
     LinkQr(Id, QrRequest),
+    LinkHistory(Id, HistoryRange),
+    /// To the state after a revision, or the last change.
+    UndoLink(Id, Option<Id>),
+    RestoreLink(Id, AddressPatch),
+    DeletedLinks(DeletedQuery),
+    Audit(AuditQuery),
     Analytics(Box<AnalyticsQuery>, AnalyticsFormat),
     /// A table for each property of the question, or the total without any.
     AnalyticsTables(Box<AnalyticsQuery>),
@@ -357,7 +367,9 @@ impl Command {
     pub fn scope(&self) -> Scope {
         match self {
             Command::Link(_)
-            | Command::LinkByCode(_, LinkAct::Read | LinkAct::Explain(_) | LinkAct::Deliveries | LinkAct::Qr(_))
+            | Command::LinkByCode(_, LinkAct::Read | LinkAct::Explain(_) | LinkAct::Deliveries | LinkAct::Qr(_) | LinkAct::History(_))
+            | Command::LinkHistory(..)
+            | Command::DeletedLinks(_)
             | Command::LinkByIdOrCode(..)
             | Command::Links(_)
             | Command::AllLinks(..)
@@ -381,7 +393,9 @@ impl Command {
             | Command::UpdateLink { .. }
             | Command::DeleteLink(_)
             // Unlocking is not an administrator's right: it undoes what visitors did to the link.
-            | Command::LinkByCode(_, LinkAct::Update { .. } | LinkAct::Delete | LinkAct::UnlockPassword)
+            | Command::LinkByCode(_, LinkAct::Update { .. } | LinkAct::Delete | LinkAct::UnlockPassword | LinkAct::Undo(_))
+            | Command::UndoLink(..)
+            | Command::RestoreLink(..)
             | Command::UnlockPassword(_)
             | Command::CreateTag { .. }
             | Command::UpdateTag(..)
@@ -393,8 +407,10 @@ impl Command {
             | Command::RevokeClickShare(_)
             | Command::UpdateCampaign(..) => Scope::LinksWrite,
             Command::OfSnapshots(command) => command.scope(),
+            // The list names keys.
+            Command::Audit(_)
             // A domain that is added counts as verified, so it takes an admin.
-            Command::CreateDomain(_)
+            | Command::CreateDomain(_)
             | Command::UpdateDomain(..)
             | Command::DeleteDomain(_)
             | Command::Workspaces
@@ -415,7 +431,10 @@ impl Command {
     pub fn is_read(&self) -> bool {
         match self {
             Command::Link(_)
-            | Command::LinkByCode(_, LinkAct::Read | LinkAct::Explain(_) | LinkAct::Deliveries | LinkAct::Qr(_))
+            | Command::LinkByCode(_, LinkAct::Read | LinkAct::Explain(_) | LinkAct::Deliveries | LinkAct::Qr(_) | LinkAct::History(_))
+            | Command::LinkHistory(..)
+            | Command::DeletedLinks(_)
+            | Command::Audit(_)
             | Command::LinkByIdOrCode(..)
             | Command::Links(_)
             | Command::AllLinks(..)
@@ -447,7 +466,9 @@ impl Command {
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }
             | Command::DeleteLink(_)
-            | Command::LinkByCode(_, LinkAct::Update { .. } | LinkAct::Delete | LinkAct::UnlockPassword)
+            | Command::LinkByCode(_, LinkAct::Update { .. } | LinkAct::Delete | LinkAct::UnlockPassword | LinkAct::Undo(_))
+            | Command::UndoLink(..)
+            | Command::RestoreLink(..)
             | Command::UnlockPassword(_)
             | Command::CreateTag { .. }
             | Command::UpdateTag(..)

@@ -134,6 +134,13 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::UnlockPassword(id) => done(visitor.forget_attempts(context, id).await?),
         Command::Deliveries(id) => deliveries(links, webhooks, context, id).await?,
         Command::LinkQr(id, request) => Reply::Qr(links.qr(&links.get(context, id).await?, request).await?),
+        Command::LinkHistory(id, range) => Reply::History(links.history(context, id, range).await?),
+        Command::UndoLink(id, to) => undo(links, context, id, to).await?,
+        Command::RestoreLink(id, address) => {
+            created(Created::Link(Box::new(links.restore(context, id, address).await?)))
+        }
+        Command::DeletedLinks(query) => Reply::DeletedLinks(links.deleted(context, query).await?),
+        Command::Audit(query) => Reply::Audit(links.audit(context, query).await?),
         Command::Analytics(query, format) => {
             Reply::Analytics(Box::new(links.analytics(context, *query).await?), format)
         }
@@ -219,6 +226,8 @@ async fn by_code(backend: &Backend, context: &Context, named: CodeRef, act: Link
         LinkAct::Qr(request) => Reply::Qr(links.qr(&view, request).await?),
         LinkAct::Deliveries => Reply::Deliveries(webhooks.deliveries(id)),
         LinkAct::UnlockPassword => done(visitor.forget_attempts(context, id).await?),
+        LinkAct::History(range) => Reply::History(links.history(context, id, range).await?),
+        LinkAct::Undo(to) => undo(links, context, id, to).await?,
     })
 }
 
@@ -237,6 +246,12 @@ fn explained(explanation: Explanation) -> Reply {
 async fn delete(links: &Links, context: &Context, id: Id) -> Result<Reply, Error> {
     links.delete(context, id).await?;
     Ok(Reply::LinkDeleted(id))
+}
+
+/// Undoes a change of a link. The reply is that of a repetition under the same `Idempotency-Key`.
+async fn undo(links: &Links, context: &Context, id: Id, to: Option<Id>) -> Result<Reply, Error> {
+    let link = links.undo(context, id, to).await?;
+    Ok(Reply::Made(Created::Link(Box::new(link)), None))
 }
 
 /// Returns the latest deliveries of a link. Fails like `Command::Link` for a link of another tenant.

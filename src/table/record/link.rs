@@ -372,6 +372,25 @@ impl LinkAt {
     }
 }
 
+/// A link in the record of something else, with its address and in any version of its own record. So a later version
+/// of the record of a link needs none of these records.
+#[derive(Serialize, Deserialize)]
+pub(super) struct LinkCopy {
+    domain: u32,
+    code: Box<str>,
+    record: Vec<u8>,
+}
+
+impl LinkCopy {
+    pub(super) fn of(link: &Link) -> LinkCopy {
+        LinkCopy { domain: link.domain.0, code: link.code.as_str().into(), record: LinkAt::encode(link) }
+    }
+
+    pub(super) fn into_model(self) -> Result<Link, Corrupt> {
+        LinkAt::decode(DomainNumber(self.domain), &self.code, &self.record)
+    }
+}
+
 /// Version 2, version 4 of [`LinkV3`], and version 7 of [`LinkV6`]: a link of an import, until the link is written again. The link is hidden
 /// while that import is under way.
 #[derive(Serialize, Deserialize)]
@@ -454,7 +473,7 @@ pub struct Tombstone {
     pub deleted_at: Timestamp,
 }
 
-/// Version 1 with [`LinkV1`], version 2 with [`LinkV3`], version 3 with [`LinkV6`]. A deleted link has no aliases any more.
+/// Version 1 with [`LinkV1`], version 2 with [`LinkV3`], version 3 with [`LinkV6`].
 #[derive(Serialize, Deserialize)]
 struct TombstoneV1<Link> {
     link: Link,
@@ -465,12 +484,20 @@ struct TombstoneV1<Link> {
     deleted_at: i64,
 }
 
+/// Version 4: the link keeps everything of its record, and has aliases as they were typed.
+#[derive(Serialize, Deserialize)]
+struct TombstoneV4 {
+    link: LinkCopy,
+    clicks: u64,
+    deleted_at: i64,
+}
+
 impl Stored for Tombstone {
     fn encode(&self) -> Vec<u8> {
-        match &self.link.options.rules {
-            None => write(2, &TombstoneV1::of(self, LinkV3::<AliasV3>::from_model(&self.link))),
-            Some(rules) => write(3, &TombstoneV1::of(self, LinkV6::from_model(&self.link, rules))),
-        }
+        let Tombstone { link, clicks, deleted_at } = self;
+        let record =
+            TombstoneV4 { link: LinkCopy::of(link), clicks: *clicks, deleted_at: deleted_at.as_millis() };
+        write(4, &record)
     }
 
     fn decode(bytes: &[u8]) -> Result<Tombstone, Corrupt> {
@@ -479,22 +506,17 @@ impl Stored for Tombstone {
                 .into_model(|link, domain, code| LinkV3::from(link).into_model(domain, code)),
             (2, rest) => read::<TombstoneV1<LinkV3>>(rest)?.into_model(LinkV3::into_model),
             (3, rest) => read::<TombstoneV1<LinkV6>>(rest)?.into_model(LinkV6::into_model),
+            (4, rest) => {
+                let TombstoneV4 { link, clicks, deleted_at } = read(rest)?;
+                let deleted_at = Timestamp::from_millis(deleted_at);
+                Ok(Tombstone { link: link.into_model()?, clicks, deleted_at })
+            }
             (other, _) => unknown("a tombstone", other),
         }
     }
 }
 
 impl<L> TombstoneV1<L> {
-    fn of(tombstone: &Tombstone, link: L) -> TombstoneV1<L> {
-        TombstoneV1 {
-            link,
-            domain: tombstone.link.domain.0,
-            code: tombstone.link.code.as_str().into(),
-            clicks: tombstone.clicks,
-            deleted_at: tombstone.deleted_at.as_millis(),
-        }
-    }
-
     fn into_model(
         self,
         link: impl FnOnce(L, DomainNumber, ShortCode) -> Result<Link, Corrupt>,
@@ -569,9 +591,11 @@ mod tests {
         assert_eq!(format!("{typed:?}"), format!("{again:?}"));
         let again = Staged::decode(typed.domain, typed.code.as_str(), &record).expect("just encoded");
         assert_eq!((format!("{typed:?}"), None), (format!("{:?}", again.link), again.import));
-        let tombstone = Tombstone { link, clicks: 12, deleted_at: Timestamp::from_millis(3) };
-        let again = Tombstone::decode(&tombstone.encode()).expect("just encoded");
-        assert_eq!(format!("{tombstone:?}"), format!("{again:?}"));
+        for link in [link, typed] {
+            let tombstone = Tombstone { link, clicks: 12, deleted_at: Timestamp::from_millis(3) };
+            let again = Tombstone::decode(&tombstone.encode()).expect("just encoded");
+            assert_eq!(format!("{tombstone:?}"), format!("{again:?}"));
+        }
     }
 
     /// These bytes are on users' disks: if this test fails, add a version instead of editing it.
@@ -595,6 +619,18 @@ mod tests {
         assert_eq!((read.link.id, read.import), (link.id, Some(Id::from_bits(9))));
         assert_eq!(Staged::encode(&read.link, Id::from_bits(9)), [&[4], &staged[1..]].concat());
         assert_eq!(LinkAt::encode(&LinkAt::decode(DomainNumber(0), "a", &staged).expect("a link")), now);
+        // A tombstone: the link without the version of its record, address, clicks and time. In version 4 the link has
+        // its address in front, and keeps its version.
+        let address = [0, 1, b'a'];
+        let old = [&[1], &plain[1..], &address, &[12, 6]].concat();
+        let left = Tombstone::decode(&old).expect("the golden bytes");
+        assert_eq!((left.link.id, left.clicks, left.deleted_at), (link.id, 12, Timestamp::from_millis(3)));
+        assert_eq!(
+            Tombstone::decode(&[&[2], &old[1..]].concat()).expect("a tombstone").encode(),
+            left.encode()
+        );
+        let length = u8::try_from(now.len()).expect("a short record");
+        assert_eq!(left.encode(), [&[4], &address[..], &[length], &now, &[12, 6]].concat());
         // The password `p`, with all other options at their defaults.
         let locked = [&plain[..plain.len() - 1], &[1, 0, 0, 0, 1, 1, b'p'], &[0; 15]].concat();
         let link = LinkAt::decode(DomainNumber(0), "a", &locked).expect("the golden bytes");
@@ -674,7 +710,8 @@ mod tests {
         let tombstone = [&[3], &bytes[1..], &[0, 1, b'a', 12, 6]].concat();
         let read = Tombstone::decode(&tombstone).expect("the golden bytes");
         assert_eq!((format!("{:?}", read.link), read.clicks), (format!("{link:?}"), 12));
-        assert_eq!(read.encode(), tombstone);
+        let again = Tombstone::decode(&read.encode()).expect("just encoded");
+        assert_eq!((read.encode()[0], format!("{:?}", again.link)), (4, format!("{link:?}")));
     }
 
     proptest! {

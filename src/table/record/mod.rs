@@ -7,6 +7,7 @@
 //! 3. serde's `skip`, `flatten` and `untagged` must not be used: bincode cannot read what they write.
 
 mod alias;
+mod audit;
 mod branch;
 mod campaign;
 mod contact;
@@ -23,6 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::alias::AliasRecord;
+pub use self::audit::RetiredKey;
 pub use self::entity::{Applied, CompanyId, Number, TagName};
 pub(in crate::table) use self::link::workspace_of_link;
 pub use self::link::{LinkAt, Staged, Tombstone};

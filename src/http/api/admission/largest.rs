@@ -4,7 +4,7 @@
 
 use hyper::Version;
 
-use crate::core::{Context, LINK_BYTES_MAX, STREAM_BYTES_MAX};
+use crate::core::{Context, HISTORY_BYTES_MAX, LINK_BYTES_MAX, STREAM_BYTES_MAX};
 use crate::http::api::dialect::{ApiError, Command, Facet, ImportQuery, LinkAct, SnapshotCommand};
 use crate::http::api::execute::{Backend, api_error};
 use crate::http::api::streamed_list;
@@ -64,6 +64,9 @@ pub(in crate::http::api) async fn largest(
         | Command::LinkByCode(_, LinkAct::Read | LinkAct::Update { .. } | LinkAct::Explain(_))
         | Command::LinkByIdOrCode(..)
         | Command::UpdateLink { .. }
+        | Command::UndoLink(..)
+        | Command::RestoreLink(..)
+        | Command::LinkByCode(_, LinkAct::Undo(_))
         | Command::ExplainLink(..)
         | Command::ExplainDraft(..) => LINK_BYTES_MAX,
         // Most creates: they would wait for room that their response does not need.
@@ -72,6 +75,10 @@ pub(in crate::http::api) async fn largest(
         Command::CreateLink(_) => (4 * body + SHORT).min(LINK_BYTES_MAX),
         Command::LinkQr(_, request) | Command::LinkByCode(_, LinkAct::Qr(request)) => request.largest_bytes(),
         Command::Links(query) => query.largest_bytes(),
+        Command::LinkHistory(..)
+        | Command::LinkByCode(_, LinkAct::History(_))
+        | Command::DeletedLinks(_)
+        | Command::Audit(_) => HISTORY_BYTES_MAX,
         // Held whole: see `streamed_list`.
         Command::AllLinks(..) if version < Version::HTTP_11 => streamed_list::HELD_MAX + STREAM_BYTES_MAX,
         Command::AllLinks(..) => STREAM_BYTES_MAX,

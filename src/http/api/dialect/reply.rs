@@ -4,9 +4,9 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::{
-    AnalyticsFormat, AnalyticsView, Attempt, CampaignPage, CampaignView, ClickShareView, Created, DomainView,
-    Explanation, ImportView, KeyView, LinkView, LiveMinutes, Page, QrPicture, Rendered, ShareView,
-    SnapshotView, WebhookSecretView, WorkspaceView,
+    AnalyticsFormat, AnalyticsView, Attempt, AuditPage, CampaignPage, CampaignView, ClickShareView, Created,
+    DeletedPage, DomainView, Explanation, HistoryPage, ImportView, KeyView, LinkView, LiveMinutes, Page,
+    QrPicture, Rendered, ShareView, SnapshotView, WebhookSecretView, WorkspaceView,
 };
 use crate::json;
 use crate::model::id::Id;
@@ -122,6 +122,9 @@ pub enum Reply {
     Explained(Box<Explanation>),
     Deliveries(Vec<Attempt>),
     Qr(QrPicture),
+    History(HistoryPage),
+    DeletedLinks(DeletedPage),
+    Audit(AuditPage),
     Analytics(Box<AnalyticsView>, AnalyticsFormat),
     /// One view for each table.
     AnalyticsTables(Vec<AnalyticsView>),

@@ -136,7 +136,8 @@ fn change(body: &Object) -> Result<(Patch, ImmutableFields), BadRequest> {
     Ok((patch, fixed))
 }
 
-fn address(body: &Object) -> Result<AddressPatch, FieldError> {
+/// Reads where a link is to be.
+pub(super) fn address(body: &Object) -> Result<AddressPatch, FieldError> {
     let (domain, code) = (body.text("domain")?.value().map(Box::from), draft::code(body)?);
     let keeps_old = body.flag("keepOldCode")?.value().unwrap_or(false);
     if keeps_old && domain.is_none() && code.is_none() {

@@ -12,6 +12,7 @@ mod domains;
 mod error;
 mod explain;
 mod filters;
+mod history;
 mod keys;
 mod link_lists;
 mod links;
@@ -78,6 +79,8 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("POST", "/api/v1/links", BodyKind::Plain, |request| noted(request, links::create, NEW_LINK)),
     endpoint("GET", "/api/v1/links", BodyKind::None, links::list),
     endpoint("POST", "/api/v1/links/bulk", BodyKind::Bulk, links::create_bulk),
+    // Before `{id}`, which is any word.
+    endpoint("GET", "/api/v1/links/deleted", BodyKind::None, history::deleted),
     // Before `{id}/explain`: a code may be any word.
     endpoint("GET", "/api/v1/links/by-code/{code}", BodyKind::None, |request| links::by_code(request, LinkAct::Read)),
     endpoint("PATCH", "/api/v1/links/by-code/{code}", BodyKind::Plain, |request| noted(request, links::update_by_code, LINK_CHANGE)),
@@ -86,6 +89,8 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/api/v1/links/by-code/{code}/password-lock", BodyKind::None, |request| links::by_code(request, LinkAct::UnlockPassword)),
     endpoint("GET", "/api/v1/links/by-code/{code}/deliveries", BodyKind::None, |request| links::by_code(request, LinkAct::Deliveries)),
     endpoint("GET", "/api/v1/links/by-code/{code}/qr", BodyKind::None, qr::by_code),
+    endpoint("GET", "/api/v1/links/by-code/{code}/history", BodyKind::None, history::of_code),
+    endpoint("POST", "/api/v1/links/by-code/{code}/undo", BodyKind::Plain, |request| noted(request, history::undo_by_code, history::UNDO)),
     endpoint("GET", "/api/v1/links/{id}", BodyKind::None, |request| read(request, Command::Link(links::id(request)?))),
     endpoint("PATCH", "/api/v1/links/{id}", BodyKind::Plain, |request| noted(request, links::update, LINK_CHANGE)),
     endpoint("DELETE", "/api/v1/links/{id}", BodyKind::None, |request| read(request, Command::DeleteLink(links::id(request)?))),
@@ -93,6 +98,10 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/api/v1/links/{id}/password-lock", BodyKind::None, |request| read(request, Command::UnlockPassword(links::id(request)?))),
     endpoint("GET", "/api/v1/links/{id}/deliveries", BodyKind::None, |request| read(request, Command::Deliveries(links::id(request)?))),
     endpoint("GET", "/api/v1/links/{id}/qr", BodyKind::None, qr::by_id),
+    endpoint("GET", "/api/v1/links/{id}/history", BodyKind::None, history::of_link),
+    endpoint("POST", "/api/v1/links/{id}/undo", BodyKind::Plain, |request| noted(request, history::undo, history::UNDO)),
+    endpoint("POST", "/api/v1/links/{id}/restore", BodyKind::Plain, |request| noted(request, history::restore, history::RESTORE)),
+    endpoint("GET", "/api/v1/audit", BodyKind::None, history::audit),
     endpoint("GET", "/api/v1/analytics", BodyKind::None, analytics::parse),
     // Before `{what}`, which is any word.
     endpoint("GET", "/api/v1/analytics/shares", BodyKind::None, |request| read(request, Command::ClickShares)),

@@ -22,6 +22,7 @@ const DIALECT_FILES: &[&[&str]] = &[
     &[
         include_str!("native/dialect.json"),
         include_str!("native/links.json"),
+        include_str!("native/history.json"),
         include_str!("native/analytics.json"),
         include_str!("native/domains.json"),
         include_str!("native/workspaces.json"),

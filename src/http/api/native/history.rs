@@ -1,0 +1,292 @@
+//! The history of links, undo, restore, and the audit list in the native dialect.
+
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::links;
+use crate::clock::Timestamp;
+use crate::formats::waypost::changes::{FieldChange, changed_fields, changes};
+use crate::http::api::dialect::{
+    AuditPage, AuditQuery, AuditView, Author, BadRequest, Command, DeletedLink, DeletedPage, DeletedQuery,
+    HistoryPage, HistoryRange, LIMIT_DEFAULT, LIMIT_MAX, LinkAct, RequestParts, RevisionView, ScopedCommand,
+    instant_in, object, read, write,
+};
+use crate::http::api::query::Query;
+use crate::json::{AsText, Field, Mistyped, Object};
+use crate::model::Invalid;
+use crate::model::id::Id;
+use crate::model::short_code::ShortCode;
+
+/// The fields of an undo.
+pub(super) const UNDO: &[&[&str]] = &[&["revision", "workspaceId"]];
+
+/// The fields of a restore.
+pub(super) const RESTORE: &[&[&str]] = &[&["customSlug", "alias", "domain", "workspaceId"]];
+
+/// Parses `GET /links/{id}/history?cursor=&limit=`.
+pub(super) fn of_link(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let id = links::id(request)?;
+    read(request, Command::LinkHistory(id, range(&request.query)?))
+}
+
+/// Parses `GET /links/by-code/{code}/history?domain=&cursor=&limit=`.
+pub(super) fn of_code(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    links::by_code(request, LinkAct::History(range(&request.query)?))
+}
+
+/// Parses `POST /links/{id}/undo {revision?}`.
+pub(super) fn undo(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let id = links::id(request)?;
+    let body = object(request)?;
+    write(request, &body, Command::UndoLink(id, revision(&body)?))
+}
+
+/// Parses `POST /links/by-code/{code}/undo?domain= {revision?}`.
+pub(super) fn undo_by_code(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let body = object(request)?;
+    let scoped = links::by_code(request, LinkAct::Undo(revision(&body)?))?;
+    write(request, &body, scoped.command)
+}
+
+/// Parses `POST /links/{id}/restore {customSlug?, domain?}`.
+pub(super) fn restore(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let id = links::id(request)?;
+    let body = object(request)?;
+    write(request, &body, Command::RestoreLink(id, links::address(&body)?))
+}
+
+/// Parses `GET /links/deleted?code=&cursor=&limit=`.
+pub(super) fn deleted(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let HistoryRange { after, limit } = range(&request.query)?;
+    let code = request.query.text("code")?.map(ShortCode::parse).transpose();
+    // A text that can be no code is the code of no link.
+    let code = code.map_err(|_| BadRequest::Rule(Invalid::new("code", "is no short code")))?;
+    read(request, Command::DeletedLinks(DeletedQuery { after, limit, code }))
+}
+
+/// Parses `GET /audit?key=&kind=&operation=&from=&to=&cursor=&limit=`.
+pub(super) fn audit(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let query = &request.query;
+    let HistoryRange { after, limit } = range(query)?;
+    let rule = |name, why: String| BadRequest::Rule(Invalid::new(name, why));
+    let key = match query.text("key")? {
+        None => None,
+        // No id: the key in the environment has none.
+        Some("operator") => Some(None),
+        Some(id) => {
+            let id =
+                id.parse().map_err(|_| rule("key", "must be the id of a key, or operator".to_owned()))?;
+            Some(Some(id))
+        }
+    };
+    let kind =
+        query.text("kind")?.map(str::parse).transpose().map_err(|why| rule("kind", format!("{why}")))?;
+    let act = query.text("operation")?.map(str::parse).transpose();
+    let act = act.map_err(|why| rule("operation", format!("{why}")))?;
+    let from = instant_in(query, "from", &TimeZone::UTC)?;
+    let to = instant_in(query, "to", &TimeZone::UTC)?;
+    if let (Some(from), Some(to)) = (from, to)
+        && from >= to
+    {
+        return Err(rule("from", "must be before to".to_owned()));
+    }
+    read(request, Command::Audit(AuditQuery { after, limit, key, kind, act, from, to }))
+}
+
+fn range(query: &Query<'_>) -> Result<HistoryRange, BadRequest> {
+    let limit = query.number("limit", 1, LIMIT_MAX as u64)?.map(usize::try_from);
+    let wrong = |_| Mistyped(Invalid::new("cursor", "must be the nextCursor of an earlier response"));
+    let after = query.text("cursor")?.map(str::parse).transpose().map_err(wrong)?;
+    Ok(HistoryRange { after, limit: limit.and_then(Result::ok).unwrap_or(LIMIT_DEFAULT) })
+}
+
+fn revision(body: &Object) -> Result<Option<Id>, BadRequest> {
+    match body.text("revision")? {
+        Field::Absent | Field::Null => Ok(None),
+        // As in a path: an id that no revision can have.
+        Field::Value(text) => text.parse().map(Some).map_err(|_| BadRequest::NotFound("revision")),
+    }
+}
+
+/// The key that did something, in the shape of `createdBy`.
+#[derive(Serialize)]
+struct AuthorJson<'a> {
+    id: AsText<Id>,
+    name: Option<&'a str>,
+}
+
+impl<'a> AuthorJson<'a> {
+    fn of(author: &'a Author) -> Option<AuthorJson<'a>> {
+        match author {
+            // As `createdBy` of a link.
+            Author::Operator => None,
+            Author::Key { id, name } => Some(AuthorJson { id: AsText(*id), name: name.as_deref() }),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct HistoryJson<'a> {
+    history: Vec<RevisionJson<'a>>,
+    next_cursor: Option<AsText<Id>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RevisionJson<'a> {
+    revision: AsText<Id>,
+    at: AsText<Timestamp>,
+    by: Option<AuthorJson<'a>>,
+    operation: &'static str,
+    changes: Vec<FieldChange>,
+}
+
+impl<'a> HistoryJson<'a> {
+    pub(super) fn of(page: &'a HistoryPage) -> HistoryJson<'a> {
+        let revision = |view: &'a RevisionView| RevisionJson {
+            revision: AsText(view.id),
+            at: AsText(view.at),
+            by: AuthorJson::of(&view.by),
+            operation: view.act.name(),
+            // A deletion has one state, and so no changes.
+            changes: view.states.as_ref().map_or_else(Vec::new, |states| changes(&states.0, &states.1)),
+        };
+        HistoryJson {
+            history: page.revisions.iter().map(revision).collect(),
+            next_cursor: page.next.map(AsText),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeletedJson<'a> {
+    links: Vec<DeletedLinkJson<'a>>,
+    next_cursor: Option<AsText<Id>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeletedLinkJson<'a> {
+    id: AsText<Id>,
+    short_code: &'a str,
+    domain: Option<&'a str>,
+    url: String,
+    title: Option<&'a str>,
+    click_count: u64,
+    created_at: AsText<Timestamp>,
+    deleted_at: AsText<Timestamp>,
+    restorable_until: AsText<Timestamp>,
+}
+
+impl<'a> DeletedJson<'a> {
+    pub(super) fn of(page: &'a DeletedPage) -> DeletedJson<'a> {
+        let link = |left: &'a DeletedLink| DeletedLinkJson {
+            id: AsText(left.link.id),
+            short_code: left.link.shown_code().as_str(),
+            domain: left.domain.as_deref(),
+            // With the UTM parameters, as lists of links show it.
+            url: left.link.options.target().as_str().to_owned(),
+            title: left.link.options.title.as_deref(),
+            click_count: left.clicks,
+            created_at: AsText(left.link.created_at),
+            deleted_at: AsText(left.deleted_at),
+            restorable_until: AsText(left.restorable_until),
+        };
+        DeletedJson { links: page.links.iter().map(link).collect(), next_cursor: page.next.map(AsText) }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AuditJson<'a> {
+    audit: Vec<AuditEntryJson<'a>>,
+    next_cursor: Option<AsText<Id>>,
+}
+
+#[derive(Serialize)]
+struct AuditEntryJson<'a> {
+    id: AsText<Id>,
+    at: AsText<Timestamp>,
+    by: Option<AuthorJson<'a>>,
+    operation: &'static str,
+    kind: &'static str,
+    subject: SubjectJson<'a>,
+    fields: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct SubjectJson<'a> {
+    id: String,
+    name: Option<&'a str>,
+}
+
+impl<'a> AuditJson<'a> {
+    pub(super) fn of(page: &'a AuditPage) -> AuditJson<'a> {
+        let entry = |view: &'a AuditView| AuditEntryJson {
+            id: AsText(view.id),
+            at: AsText(view.at),
+            by: AuthorJson::of(&view.by),
+            operation: view.act.name(),
+            kind: view.subject.kind.name(),
+            subject: SubjectJson { id: view.subject.id.to_string(), name: view.name.as_deref() },
+            // Names only: a page of values may have megabytes, and the history of the link has them.
+            fields: view.states.as_ref().map_or_else(Vec::new, |states| changed_fields(&states.0, &states.1)),
+        };
+        AuditJson { audit: page.entries.iter().map(entry).collect(), next_cursor: page.next.map(AsText) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::api::dialect::check_parse;
+
+    #[test]
+    fn undo_takes_a_revision_or_none() {
+        let id = "000000000000000000AB";
+        check_parse(undo, "{}", Ok(&format!("UndoLink({id}, None)")));
+        check_parse(undo, r#"{"revision":null}"#, Ok(&format!("UndoLink({id}, None)")));
+        check_parse(undo, &format!(r#"{{"revision":"{id}"}}"#), Ok(&format!("UndoLink({id}, Some({id}))")));
+        check_parse(undo, r#"{"revision":"x"}"#, Err(BadRequest::NotFound("revision")));
+        let number = Mistyped(Invalid::new("revision", "must be a string"));
+        check_parse(undo, r#"{"revision":1}"#, Err(number.into()));
+    }
+
+    #[test]
+    fn filters_of_the_audit_list() {
+        let parsed = |query: &'static str| {
+            let query = Query::parse(Some(query));
+            audit(&RequestParts { id: "", query, body: &[] }).map(|scoped| format!("{:?}", scoped.command))
+        };
+        let all = "Audit(AuditQuery { after: None, limit: 20, key: None, kind: None, act: None, from: None, to: None })";
+        assert_eq!(parsed("").ok().as_deref(), Some(all));
+        let some = parsed("key=operator&kind=tag&operation=delete&from=2026-01-01&to=2026-01-02&limit=5");
+        let some = some.expect("filters");
+        for part in ["limit: 5", "key: Some(None)", "kind: Some(Tag)", "act: Some(Delete)", "from: Some("] {
+            assert!(some.contains(part), "{part}: {some}");
+        }
+        let rows = [
+            ("key=x", "key: must be the id of a key, or operator"),
+            (
+                "kind=x",
+                "kind: must be one of link, tag, campaign, domain, key, workspace, webhookSecret, statisticsShare, snapshot, snapshotShare",
+            ),
+            (
+                "operation=x",
+                "operation: must be one of create, edit, rename, move, undo, delete, restore, import, rotate",
+            ),
+            ("from=2026-01-02&to=2026-01-02", "from: must be before to"),
+        ];
+        for (query, want) in rows {
+            match parsed(query) {
+                Err(BadRequest::Rule(rule)) => assert_eq!(rule.to_string(), want),
+                other => panic!("{query}: {other:?}"),
+            }
+        }
+        for query in ["cursor=x", "limit=0", "limit=101", "from=x"] {
+            assert!(matches!(parsed(query), Err(BadRequest::Mistyped(_))), "{query}");
+        }
+    }
+}
