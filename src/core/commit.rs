@@ -131,6 +131,7 @@ impl Effect {
     /// Returns whether an audit list gets all that it must.
     fn is_accounted_for(&self) -> bool {
         let is_audited = |put: &Put| Kind::of(&put.key).is_some_and(is_audited);
+        // A link that replaces no record is a new one, whose creation has no entry.
         let is_known = |key: &Bytes| {
             self.preconditions.iter().any(|known| known.key == *key && known.revision.is_some())
         };
@@ -196,6 +197,7 @@ impl Core {
     ) -> Result<Committed, Error> {
         let own = self.shared.rely_on_key(context.key, &mut effect)?;
         let pending = {
+            // Both locks: the id of the entry in the order of the log, and no total behind the removal.
             let mut ids = self.shared.ids.lock();
             write_notes(context, &mut effect, &mut ids);
             let _order = self.shared.totals.lock();
@@ -271,6 +273,7 @@ fn write_notes(context: &Context, effect: &mut Effect, ids: &mut IdSource) {
     // A part of every test that runs a command: no command forgets its entry.
     debug_assert!(effect.is_accounted_for(), "a change without an entry of an audit list: {effect:?}");
     for note in std::mem::take(&mut effect.notes) {
+        // None for the key in the environment, which is no record.
         let by = context.key.map(|key| key.id);
         let (key, record) = note.entry(by, || ids.next(context.now, chance()));
         effect.put(key, record);

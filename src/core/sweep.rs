@@ -217,6 +217,7 @@ impl Shared {
                 found.totals.extend(self.remove_totals(id)?);
                 found.links.insert(link_row(workspace, id));
                 // Who created and deleted the link stays in the audit list. What it was does not.
+                // At most `history.max_revisions` for each link.
                 let entries = self.table.history_of(workspace, id)?.into_iter();
                 let with_content = entries.filter(|(_, entry)| entry.record.before.is_some());
                 let removal = |(entry, found): (_, Found<_>)| (keys::audit(workspace, entry), found.revision);
@@ -229,6 +230,7 @@ impl Shared {
     /// Adds the entries of audit lists, and the names of keys that no longer exist, of before an instant. Of a workspace
     /// with more entries than [`ENTRIES_MAX`], adds the oldest ones above this number as well.
     fn add_entries(&self, expired: &mut Vec<(Bytes, Position)>, before: i64) -> Result<(), Error> {
+        // Two walks, since a walk does not know at the first entry how many follow.
         let mut counts: BTreeMap<WorkspaceNumber, usize> = BTreeMap::new();
         self.table.each_raw(&Kind::Audit.prefix(), &mut |key, _, _| {
             if let Some((workspace, _)) = keys::parse_audit(key) {

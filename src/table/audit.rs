@@ -15,6 +15,7 @@ impl Table {
         self.read(|store| {
             let mut ids = Vec::new();
             for pair in store.prefix(&keys::audits_of_link(workspace, link)) {
+                // The keys alone: each change of a link reads them, and only a history needs the entries.
                 ids.extend(keys::trailing_id(&pair?.0));
             }
             Ok(ids)
@@ -78,6 +79,7 @@ impl Table {
             };
             for pair in pairs {
                 let (key, bytes) = pair?;
+                // The prefix fits, so a key without an id is damage, which the scrub finds.
                 let Some((_, id)) = keys::parse_audit(&key) else { continue };
                 if !each(id, AuditEntry::decode(Cell::decode(&key, &bytes)?.value)?) {
                     break;

@@ -84,6 +84,7 @@ pub(super) fn history(arguments: &HistoryArguments) -> Result<(), CommandError> 
     let client = ApiClient::new(&arguments.client)?;
     let found = arguments.link.find(&client)?;
     let id = text(&found.value["link"]["id"]);
+    // By id: a former code names the link, too.
     let path = format!("{LINKS}/{id}/history?{}", arguments.page.query().finish());
     let answer = client.send(&Method::GET, &path, None);
     let answer = answer.map_err(|error| error.with_options(&[&PAGE_OPTIONS]))?;
@@ -167,6 +168,7 @@ pub(super) fn restore(arguments: &LinkRestoreArguments) -> Result<(), CommandErr
     let client = ApiClient::new(&arguments.client)?;
     let (code, domain) = arguments.link.parts()?;
     let mut query = Serializer::new(String::new());
+    // Enough for a code that was given and deleted a hundred times.
     query.append_pair("limit", "100");
     query.append_pair("code", &code);
     let found = client.send(&Method::GET, &format!("{LINKS}/deleted?{}", query.finish()), None)?;

@@ -134,6 +134,7 @@ impl Shared {
                 bytes += entry.states.as_ref().map_or(0, |states| LinkAt::encode(&states.0).len());
                 page.entries.push(entry);
             }
+            // Also of an incomplete page: rows that do not pass are read once.
             before = rest;
             page.next = rest;
             // A caller that has left gets no page.
@@ -170,7 +171,9 @@ impl Shared {
             rows.len() < CHUNK
         })?;
         let mut links_end = None;
+        // Most filters exclude them, and then no link is read.
         if with_creations {
+            // Large links cost several steps, so a chunk of them is shorter.
             let mut steps = CHUNK as u64;
             let mut add = |found: crate::table::Found<Link>| {
                 let Link { id, created_by, .. } = found.record;
@@ -192,6 +195,7 @@ impl Shared {
                 links_end = Some(id);
             }
         }
+        // Of two sources that were cut, the one that ends at the newer id decides.
         let rest = entries_end.max(links_end);
         if let Some(rest) = rest {
             // What is older may lack rows of the source that ended earlier. The next chunk reads them again.
@@ -233,6 +237,7 @@ impl Shared {
     ) -> Result<Option<Box<(Link, Link)>>, Error> {
         let mut after = present;
         for (id, found) in in_order(self.table.history_of(workspace, after.id)?).into_iter().rev() {
+            // A deletion changes nothing, so the state behind it is the one before.
             let Some(before) = found.record.before else { continue };
             if id == entry {
                 return Ok(Some(Box::new((*before, after))));

@@ -51,6 +51,7 @@ impl AuditNote {
     /// Returns the note about a change of a link, `None` if it changes nothing but the time of the last change. The first
     /// change of a link always has a note: by the time in it, an undo knows that the link before it is the created one.
     pub(in crate::core) fn of_change(before: &Link, after: &Link) -> Option<AuditNote> {
+        // The domain first: a move often comes with another code.
         let act = if after.domain != before.domain {
             AuditAct::Move
         } else if after.code != before.code || after.typed_code != before.typed_code {
@@ -77,6 +78,7 @@ impl AuditNote {
     /// Returns key and bytes of the entry. `by` is the key that runs the command.
     pub(in crate::core) fn entry(self, by: Option<Id>, next_id: impl FnOnce() -> Id) -> (Bytes, Vec<u8>) {
         let AuditNote { workspace, act, subject, name, before, past } = self;
+        // Only a new entry takes an id, so that ids of the past stay in their place.
         let (id, by) = past.unwrap_or_else(|| (next_id(), by));
         (keys::audit(workspace, id), AuditEntry { by, act, subject, name, before }.encode())
     }
@@ -169,6 +171,7 @@ impl Shared {
         workspace: WorkspaceNumber,
         entries: impl ExactSizeIterator<Item = Id>,
     ) -> Vec<Bytes> {
+        // One more than there are: the entry that is about to be written.
         let surplus = (entries.len() + 1).saturating_sub(self.history.max_revisions);
         entries.take(surplus).map(|id| keys::audit(workspace, id)).collect()
     }

@@ -105,6 +105,7 @@ impl Links {
                     left.ok_or(Error::NotFound("link"))?.record.link
                 }
             };
+            // All of them, at most 1,000: a page needs the state after each entry.
             let entries = in_order(shared.table.history_of(workspace, id)?);
             shared.history_page(link, entries, range)
         })
@@ -144,6 +145,7 @@ impl Shared {
             // A deletion leaves the link as it was.
             later = earlier.unwrap_or(later);
         }
+        // A cursor of an entry that was removed since: the page is empty, and the last one.
         if !is_behind {
             return Ok(page);
         }
@@ -160,6 +162,7 @@ impl Shared {
         let directory = self.directory.load();
         let alias = |alias: &Alias| match directory.domain(alias.domain) {
             Some(domain) => self.site.short_url(domain, alias.shown_code()),
+            // Without its domain, an alias has no address.
             None => alias.shown_code().as_str().to_owned(),
         };
         LinkState {

@@ -52,6 +52,7 @@ impl AddressChange {
     /// Returns the code that another link has, if a conflict on `key` means this.
     pub(super) fn taken(&self, key: &[u8], link: &Link) -> Option<ShortCode> {
         let (domain, code) = keys::parse_address(key)?;
+        // The address of the link first: an alias may have the same code on another domain.
         let moved = self.moved.iter().map(|_| (link.domain, &link.code));
         let gained = self.gained.iter().map(|(alias, _)| (alias.domain, &alias.code));
         moved.chain(gained).find(|at| (at.0, at.1.as_str()) == (domain, code)).map(|(_, code)| code.clone())
@@ -86,6 +87,7 @@ impl AddressChange {
             effect.remove_alias(alias);
         }
         for (alias, domain) in &self.gained {
+            // The domain may be deleted while no alias is on it.
             effect.rely_on_once(keys::domain(domain.record.number), domain.revision);
             effect.rely_on_free(alias.domain, alias.code.as_str());
         }
@@ -187,6 +189,7 @@ impl Shared {
         let shown = at.shown_code();
         let directory = self.directory.load();
         let found = directory.versioned_domain(at.domain).cloned();
+        // A number is given to one domain only, so this is the domain of then or none.
         let usable = found.filter(|found| found.record.workspace.is_none_or(|owner| owner == workspace));
         let Some(domain) = usable else {
             let why = format!(
@@ -195,6 +198,7 @@ impl Shared {
             );
             return Err(Invalid::new(field, why).into());
         };
+        // A domain without links may change its rule: the old key would be found by no visit.
         if domain.record.key_of(shown.clone()) != at.code {
             let why =
                 format!("the case rule of the domain of the code {:?} is another one now", shown.as_str());

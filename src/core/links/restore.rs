@@ -50,6 +50,7 @@ impl Links {
         for _ in 0..ATTEMPTS {
             let found = self.find_deleted(context, id).await?;
             let returning = self.check_returning(context, &found.record, &address).await?;
+            // After the checks: a restore that is refused writes nothing.
             self.restore_total(&found.record).await?;
             if let Some(link) = self.commit_restored(context, found, returning).await? {
                 self.revive(id);
@@ -65,6 +66,7 @@ impl Links {
         self.blocking(move |shared| {
             let workspace = shared.workspace_in_sight(&viewer, id)?;
             if shared.table.link_by_id(workspace, id)?.is_some() {
+                // Not success: the caller may have meant another link.
                 return Err(Invalid::new("link", "is not deleted").into());
             }
             let found = shared.table.get::<Tombstone>(&keys::tombstone(workspace, id))?;
@@ -112,6 +114,7 @@ impl Links {
     async fn restore_total(&self, tombstone: &Tombstone) -> Result<(), Error> {
         let id = tombstone.link.id;
         let pending = {
+            // No drain may write an older total behind this one.
             let _order = self.shared.totals.lock();
             // A visit that had loaded the link before its deletion was counted, and is in no total.
             let counted = self.shared.cache.counters().live(id).map_or(0, |counter| counter.total());
@@ -138,6 +141,7 @@ impl Links {
     ) -> Result<Option<Link>, Error> {
         let Returning { link, domain, alias_domains, checked_at } = returning;
         let (workspace, id) = (link.workspace, link.id);
+        // The restore is an entry like others, so the oldest one may have to go.
         let surplus = self.blocking(move |shared| shared.surplus_entries(workspace, id)).await?;
         let earlier = &found.record.link;
         let note = AuditNote::of_link(&link, AuditAct::Restore);
@@ -149,6 +153,7 @@ impl Links {
         }
         effect.create_link(link.domain, link.code.as_str(), LinkAt::encode(&link));
         for alias in &link.aliases {
+            // Free at the check, and perhaps not any more: the next attempt leaves it out.
             effect.rely_on_free(alias.domain, alias.code.as_str());
             effect.put_alias(&link, alias);
         }
@@ -158,6 +163,7 @@ impl Links {
         effect.store_outcome(context.claim, context.now, outcome);
         let leads_here = || self.shared.leads_here(workspace, &link.options);
         let commit = async {
+            // As in a create: only an exclusive write can have added to a chain.
             if checked_at != self.shared.exclusive.generation() {
                 self.shared.check_returning_loop(&link)?;
             }
@@ -199,6 +205,7 @@ impl Shared {
                 Some(name) => self.domain_of(link.workspace, "domain", name)?,
                 None => self.domain_at("domain", link.workspace, &own_address(link))?,
             };
+            // Another domain alone keeps the code as it was typed, and applies its own case rule.
             let typed = to.code.clone().unwrap_or_else(|| link.shown_code().clone());
             let (code, typed) = domain.record.key_and_typed(Some(typed));
             link.domain = domain.record.number;
@@ -247,6 +254,7 @@ impl Shared {
     }
 
     fn check_returning_loop(&self, link: &Link) -> Result<(), Error> {
+        // The table has none of the addresses yet.
         let mut siblings = Siblings::default();
         for alias in &link.aliases {
             siblings.alias(alias, link.domain, link.code.clone());

@@ -26,12 +26,14 @@ impl Links {
     /// link has no such revision, and with [`Error::CodeTaken`] if another link has a code that this one would get.
     pub async fn undo(&self, context: &Context, id: Id, to: Option<Id>) -> Result<LinkView, Error> {
         for _ in 0..ATTEMPTS {
+            // Before the reads: an entry up to here is in the table together with its link.
             let position = self.shared.log.position();
             let (found, entries) = self.with_entries(context, id, position).await?;
             // A Change that is being applied may have its link in the table, and not its entry yet.
             if found.revision > position {
                 continue;
             }
+            // A copy, since the entries are read again for the next attempt.
             let target = state_after(&found.record, &entries, to)?.clone();
             let mut link = found.record.clone();
             let address = self.shared.readdress_as(&mut link, &target)?;
@@ -68,6 +70,7 @@ impl Links {
 
 /// Returns the state of a link before its last change, or after a revision.
 fn state_after<'a>(link: &Link, entries: &'a LinkEntries, to: Option<Id>) -> Result<&'a Link, Error> {
+    // Only changes have the link before them: a deletion and most restores leave it as it was.
     let states = || entries.iter().filter_map(|(_, found)| found.record.before.as_deref());
     let Some(revision) = to else {
         // The states are the same before and after a change of nothing.
@@ -102,10 +105,12 @@ impl Shared {
             // `links.extra_schemes` may have lost its scheme since.
             self.destination(now.destination.as_str(), now.link_type)?;
         }
+        // Only new ones: a receiver may have moved into a network that is not allowed, as for a patch.
         if now.webhook_urls != before.webhook_urls {
             self.check_webhooks(now)?;
         }
         Shared::check_options(now)?;
+        // The server may have lost its source of countries since the rules were written.
         self.check_sources(now, Some(&before))?;
         Ok(self.check_denied(link.workspace, now, Some(&before))?)
     }
@@ -115,6 +120,7 @@ impl Shared {
 fn keep_numbers(options: &mut Options, before: &Options) {
     let Some(given) = before.rules.as_deref() else { return };
     let mut rules = options.rules.as_deref().cloned().unwrap_or_default();
+    // The greater ones: the earlier state knows less numbers, unless it was itself undone.
     rules.last_branch = rules.last_branch.max(given.last_branch);
     rules.last_variant = rules.last_variant.max(given.last_variant);
     options.rules = Some(Arc::new(rules));

@@ -44,6 +44,7 @@ pub(super) fn undo(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReque
 /// Parses `POST /links/by-code/{code}/undo?domain= {revision?}`.
 pub(super) fn undo_by_code(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
+    // The code is checked before the workspace of the body is added.
     let scoped = links::by_code(request, LinkAct::Undo(revision(&body)?))?;
     write(request, &body, scoped.command)
 }
@@ -85,6 +86,7 @@ pub(super) fn audit(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequ
     let act = act.map_err(|why| rule("operation", format!("{why}")))?;
     let from = instant_in(query, "from", &TimeZone::UTC)?;
     let to = instant_in(query, "to", &TimeZone::UTC)?;
+    // An empty span would be an empty list without a word.
     if let (Some(from), Some(to)) = (from, to)
         && from >= to
     {
