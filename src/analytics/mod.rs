@@ -37,6 +37,7 @@ use parking_lot::Mutex;
 use self::aggregate::{Aggregator, TICKS_MAX, WaitingTick};
 use self::capture::{Capture, CaptureSettings, CapturedEvents};
 use self::country::LoadedCountries;
+use self::query::cache::SumsCache;
 use self::ring::Ring;
 use self::store::ClickStore;
 use crate::clock::Timestamp;
@@ -49,6 +50,8 @@ pub struct Analytics {
     pub capture: Capture,
     /// All cells that are in the log.
     pub store: ClickStore,
+    /// What questions have found in the parts of the store.
+    pub sums: SumsCache,
     /// Which country an address is in. Empty until the operator's file is read, and without one.
     pub countries: Arc<LoadedCountries>,
     /// Held from [`Capture::take`] to the end of [`Analytics::absorb`] or [`Analytics::cut`]. Between the two steps of a
@@ -80,11 +83,13 @@ impl Analytics {
         settings: CaptureSettings,
         aggregator: Aggregator,
         store: ClickStore,
+        sums: SumsCache,
     ) -> Arc<Analytics> {
         let store_last = store.last_number();
         Arc::new(Analytics {
             capture: Capture::new(threads, settings),
             store,
+            sums,
             countries: aggregator.countries(),
             drains: tokio::sync::Mutex::default(),
             aggregator: Mutex::new(aggregator),

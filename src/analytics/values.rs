@@ -44,7 +44,7 @@ pub fn path_text(path: &[u8]) -> String {
 }
 
 /// A UTM parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum UtmName {
     /// `utm_source`.

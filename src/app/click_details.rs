@@ -10,6 +10,7 @@ use crate::analytics::Analytics;
 use crate::analytics::aggregate::Aggregator;
 use crate::analytics::capture::CaptureSettings;
 use crate::analytics::country::{CountryCandidates, CountryWatch};
+use crate::analytics::query::cache::SumsCache;
 use crate::analytics::store::{ClickStore, FOLDER as CLICKS_FOLDER};
 use crate::analytics::tick::{domain_of_row, parse_link_row};
 use crate::analytics::visitors::{self, VisitorSettings, Visitors};
@@ -104,7 +105,8 @@ fn try_open(
     let visitors = Visitors::open(settings, clock.now().as_millis())?;
     // More threads than cores cannot capture at once, so more buffers would save no wait.
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let sums = SumsCache::new(config.clicks.answer_memory);
     let country_header = config.clicks.country_header.clone();
     let settings = CaptureSettings { country_header, respects_gpc: config.clicks.respect_gpc };
-    Ok(Analytics::new(threads, settings, Aggregator::new(visitors), store))
+    Ok(Analytics::new(threads, settings, Aggregator::new(visitors), store, sums))
 }

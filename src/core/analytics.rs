@@ -1,6 +1,7 @@
 //! Questions of clients about clicks: which links a client may ask about, and what span of time it means.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
@@ -20,8 +21,9 @@ use crate::analytics::query::answer::{ClickAnswer, Rows};
 use crate::analytics::query::calendar::{Granularity, Span};
 use crate::analytics::query::error::QueryError;
 use crate::analytics::query::facet::{Facet, FacetKey};
+use crate::analytics::query::part_sums::QuestionKey;
 use crate::analytics::query::question::{Breakdown, ClickQuestion, FacetFilter, LinkScope, Visits};
-use crate::analytics::query::scan::{CellSource, answer};
+use crate::analytics::query::scan::{CellSource, sums_of_parts, with_open};
 use crate::analytics::query::totals::ClickTotals;
 use crate::analytics::referrer;
 use crate::analytics::tick::{LinkRow, link_row, parse_link_row};
@@ -174,7 +176,7 @@ impl Links {
     ) -> Result<Vec<AnalyticsView>, Error> {
         self.shared.check_details()?;
         let asking = context.clone();
-        self.scanning(&context.tenant, move |shared, cancel| {
+        self.computing(&context.tenant, move |shared, cancel| {
             // From here, so that the wait for other scans does not count.
             let end = Instant::now() + DEADLINE;
             // Before the view: a question about a foreign link must cost no copy of the cells.
@@ -308,7 +310,8 @@ impl Shared {
 
     /// Reads the cells of a question. Sets a damaged file aside.
     fn computed(&self, question: &ClickQuestion, stops: &dyn Fn() -> bool) -> Result<ClickAnswer, Error> {
-        let store = &self.analytics.as_ref().ok_or(Error::NotFound("analytics"))?.store;
+        let details = self.analytics.as_ref().ok_or(Error::NotFound("analytics"))?;
+        let store = &details.store;
         if !store.has_caught_up() {
             // Numbers that are too low look like lost clicks.
             return Err(Error::NotReady("click details of before the start are being read".to_owned()));
@@ -321,7 +324,11 @@ impl Shared {
             facts_of: &|row| self.facts_of(row),
             is_cancelled: stops,
         };
-        answer(&source, question).map_err(|error| match error {
+        // Before the records of links are read: a change in between then leaves sums of a number that is not asked for again.
+        let key = QuestionKey::of(question, &view.parts, self.link_changes.load(Ordering::Acquire));
+        let of_parts = details.sums.get_or_compute(key, stops, || sums_of_parts(&source, question));
+        let answered = of_parts.and_then(|of_parts| with_open(&source, question, of_parts));
+        answered.map_err(|error| match error {
             QueryError::Part(at, error) => {
                 // A disk may read at the next try, and a later version can read its parts: both stay in place.
                 if let (Some(part), PartError::Damaged(_)) = (view.parts.get(at), &error) {

@@ -13,8 +13,9 @@ use super::error::Error;
 use super::handle::{ClickLog, Core};
 use super::shared::Shared;
 use crate::analytics::capture::CapturedEvents;
+use crate::analytics::query::cache;
 use crate::analytics::store::Keep;
-use crate::analytics::visitors::MEMORY_DEFAULT;
+use crate::analytics::visitors;
 use crate::analytics::{Analytics, Fate, Outgoing};
 use crate::clicks::counter::Counter;
 use crate::clock::Timestamp;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub visitor_key: VisitorKey,
     /// Most bytes of memory for the visitors of the day. Past it, fewer visitors are counted than came.
     pub visitor_memory: usize,
+    /// Most bytes of memory for what questions about clicks have found, so that they need not read it again; 0: none.
+    pub answer_memory: usize,
     /// Whether a visitor with `Sec-GPC: 1` or `DNT: 1` has coarse details only, and is not recognized within the day.
     pub respect_gpc: bool,
 }
@@ -85,7 +88,8 @@ impl Default for Settings {
             country_header: None,
             places: false,
             visitor_key: VisitorKey::default(),
-            visitor_memory: MEMORY_DEFAULT,
+            visitor_memory: visitors::MEMORY_DEFAULT,
+            answer_memory: cache::MEMORY_DEFAULT,
             respect_gpc: false,
         }
     }
@@ -124,6 +128,10 @@ impl Settings {
             let rule = "must be from 262144 (256 KiB) to 1073741824 (1 GiB) bytes";
             return Err(BadSetting::new("visitor_memory", self.visitor_memory.to_string(), rule));
         }
+        if self.answer_memory > ANSWER_MEMORY_MAX {
+            let rule = "must be at most 1073741824 (1 GiB) bytes";
+            return Err(BadSetting::new("answer_memory", self.answer_memory.to_string(), rule));
+        }
         Ok(())
     }
 
@@ -133,6 +141,9 @@ impl Settings {
         Keep { slots: self.keep_slots, hours: self.keep_hours, all }
     }
 }
+
+/// Most bytes of [`Settings::answer_memory`]: a gigabyte. More questions than fit there are not asked again.
+const ANSWER_MEMORY_MAX: usize = 1 << 30;
 
 /// Bounds of [`Settings::visitor_memory`]: the size with which the set of visitors begins, and a gigabyte.
 const VISITOR_MEMORY: RangeInclusive<usize> = 256 * 1024..=1024 * 1024 * 1024;

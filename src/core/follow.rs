@@ -38,6 +38,7 @@ impl Observer for Core {
         self.shared.cache.invalidate_where(|_| true);
         // Of a table that was rebuilt, the observer has seen no totals.
         self.shared.rankings.clear();
+        self.shared.link_changes.fetch_add(1, Ordering::Release);
         self.learn_codes(table);
         // Last: from here on, what is not found does not exist, so all of the above must be in place.
         self.shared.is_loaded.store(true, Ordering::Release);
@@ -70,6 +71,7 @@ impl Observer for Core {
                     self.shared.cache.learn(domain, code);
                 }
                 self.shared.cache.invalidate(domain, code);
+                self.shared.link_changes.fetch_add(1, Ordering::Release);
                 if keys::parse_link(&entry.put.key).is_some() {
                     self.shared.note_placeholders(domain, code, entry.put.value.as_deref());
                 }
@@ -81,6 +83,7 @@ impl Observer for Core {
                 self.shared.cache.invalidate_where(|_| false);
                 // Its links came with their totals, before they were visible.
                 self.shared.rankings.clear();
+                self.shared.link_changes.fetch_add(1, Ordering::Release);
             } else if entry.put.is_clicks() {
                 self.shared.note_total(&entry.put);
             } else if Directory::concerns(&entry.put) {

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -165,6 +165,7 @@ impl Core {
             loader: LoadPool::start().map_err(BuildError::Thread)?,
             snapshots: AtWork::default(),
             filled_links: FilledLinks::default(),
+            link_changes: AtomicU64::new(0),
             folded_tags: FoldedWorkspaces::default(),
             rankings: Rankings::default(),
             listeners: listeners::places(),
@@ -263,6 +264,17 @@ impl Core {
     ) -> Result<T, Error> {
         let shared = Arc::clone(&self.shared);
         self.shared.scans.run(tenant, move |cancel| work(&shared, cancel)).await?
+    }
+
+    /// Like [`Core::scanning`], for work that computes for long: on a thread of low priority, so that redirects come first
+    /// also where there are as many threads as cores.
+    pub(in crate::core) async fn computing<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl FnOnce(&Shared, &Cancel) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.scans.run_behind(tenant, move |cancel| work(&shared, cancel)).await?
     }
 
     /// Like [`Core::scanning`], for the next slice of a scan that was already admitted: it is never rejected

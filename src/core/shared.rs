@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -84,6 +84,8 @@ pub(in crate::core) struct Shared {
     pub(in crate::core) snapshots: AtWork,
     /// Counts changes of links with placeholders, so that a change of custom values notices them.
     pub(in crate::core) filled_links: FilledLinks,
+    /// The number of changes of links, on which sums by their tags, campaigns, domains and UTM parameters depend.
+    pub(in crate::core) link_changes: AtomicU64,
     pub(in crate::core) folded_tags: FoldedWorkspaces,
     /// The links with the most clicks, of workspaces with many links.
     pub(in crate::core) rankings: Rankings,

@@ -180,7 +180,7 @@ pub(super) fn clicks(view: &View) -> Clicks {
             }
         }
     }
-    let Tick { links, texts, cells } = &view.open;
+    let Tick { links, texts, cells } = &*view.open;
     for cell in cells {
         let text = &texts[referrer(&cell.values) as usize];
         add(&links[cell.link as usize], cell.slot, text, cell.counts.clicks);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::PartError;
 use super::extent::Extent;
@@ -15,9 +16,14 @@ use crate::log::local::disk::DiskFile;
 /// Largest index that is read: that of a part with a billion cells. Past it, the file is damaged.
 const INDEX_MAX: u32 = 64 * 1024 * 1024;
 
+/// The number of parts that this process has opened.
+static OPENED: AtomicU64 = AtomicU64::new(0);
+
 /// An open part.
 #[derive(Debug)]
 pub struct ClickPart {
+    /// See [`ClickPart::serial`].
+    serial: u64,
     file: Arc<dyn DiskFile>,
     header: PartHeader,
     index: Index,
@@ -52,7 +58,14 @@ impl ClickPart {
             return Err(PartError::Damaged("its index is too large"));
         }
         let index = Index::decode(&read_extent(&*file, extent)?, PartHeader::has_summaries(&first))?;
-        Ok(ClickPart { file, header, index })
+        // Relaxed: only different numbers are needed.
+        let serial = OPENED.fetch_add(1, Ordering::Relaxed);
+        Ok(ClickPart { serial, file, header, index })
+    }
+
+    /// Returns a number that no other part has had that this process has opened.
+    pub fn serial(&self) -> u64 {
+        self.serial
     }
 
     /// Returns what the part contains.

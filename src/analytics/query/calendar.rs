@@ -73,7 +73,7 @@ fn start_of_day(millis: i64, zone: &TimeZone) -> Option<Zoned> {
 }
 
 /// The length of a bucket of [`super::facet::Facet::Time`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Granularity {
     /// 15 minutes.
     Quarter,
@@ -183,6 +183,11 @@ impl Calendar {
         }
         let starts = buckets.starts.split_off((base as usize).min(buckets.starts.len()));
         Calendar { first: slots.start, buckets: numbers, hours, starts }
+    }
+
+    /// Returns the bytes of memory that it has outside of itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&self.buckets[..]) + self.hours.len() + size_of_val(&self.starts[..])
     }
 
     /// Returns the first milliseconds of all buckets. The first bucket may begin before the span.

@@ -29,7 +29,7 @@ const INHERITED: u32 = u32::MAX - 1;
 const LINKS_KEPT: usize = 262_144;
 
 /// A facet, and its keys over all parts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FacetColumn {
     facet: Facet,
     filters: Vec<FacetFilter>,
@@ -114,6 +114,23 @@ impl FacetColumn {
         if let Some(translator) = self.translator.as_mut().filter(|_| self.facet.has_texts()) {
             translator.clear();
         }
+    }
+
+    /// Releases the memory that only the scan of parts needs. What is left are the keys.
+    pub(super) fn release(&mut self) {
+        self.translator.iter_mut().for_each(Translator::release);
+        self.numbers = Vec::new();
+        self.of_links = HashMap::default();
+    }
+
+    /// Returns the bytes of memory that it has outside of itself after [`FacetColumn::release`].
+    pub(super) fn heap_bytes(&self) -> usize {
+        let of_filter = |filter: &FacetFilter| {
+            let texts: usize = filter.keys.iter().map(FacetKey::heap_bytes).sum();
+            size_of::<FacetFilter>() + size_of_val(&filter.keys[..]) + texts
+        };
+        let filters: usize = self.filters.iter().map(of_filter).sum();
+        filters + self.keys.heap_bytes() + self.passes.capacity()
     }
 
     /// Removes the cells from the selection that do not pass the filters.

@@ -13,7 +13,7 @@ use crate::analytics::values::{UtmName, letters, pack_letters};
 use crate::model::id::Id;
 
 /// What a question can group and filter by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Facet {
     /// The bucket of the question's granularity.
@@ -121,6 +121,11 @@ impl Facet {
     /// Returns whether its keys follow from the link alone.
     pub fn is_of_link(self) -> bool {
         self.field() == CellField::Link
+    }
+
+    /// Returns whether its keys depend on what the records of links have now.
+    pub(super) fn reads_links(self) -> bool {
+        matches!(self, Facet::Tag | Facet::Campaign | Facet::Domain | Facet::Utm(_))
     }
 
     /// Returns whether some of its values may be in [`FacetKey::Other`], since there were too many.
@@ -278,6 +283,20 @@ pub enum FacetKey {
 }
 
 impl FacetKey {
+    /// Returns the bytes of memory that it has outside of itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            FacetKey::Text(text) => text.len(),
+            FacetKey::Tags(tags) => size_of_val(&**tags),
+            FacetKey::None
+            | FacetKey::Number(_)
+            | FacetKey::Time(_)
+            | FacetKey::HourOfWeek(_)
+            | FacetKey::Link(_)
+            | FacetKey::Other => 0,
+        }
+    }
+
     /// Creates the key of a text.
     pub fn text(text: &str) -> FacetKey {
         FacetKey::Text(text.into())

@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 use super::facet::FacetKey;
 
 /// The keys that a question met. A key is in memory once, since there can be a million links.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
     all: Vec<FacetKey>,
     numbers: HashTable<u32>,
@@ -32,6 +32,13 @@ impl Keys {
     pub(super) fn contains(&self, key: &FacetKey) -> bool {
         let hash = self.hasher.hash_one(key);
         self.numbers.find(hash, |number| self.all[*number as usize] == *key).is_some()
+    }
+
+    /// Returns the bytes of memory that they have outside of themselves.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let texts: usize = self.all.iter().map(FacetKey::heap_bytes).sum();
+        // A place of the table is a number and a byte of its hash.
+        texts + self.all.capacity() * size_of::<FacetKey>() + self.numbers.capacity() * (size_of::<u32>() + 1)
     }
 
     /// Returns a key by its number.

@@ -20,6 +20,7 @@
 //!   includes links.
 
 pub mod answer;
+pub mod cache;
 pub mod calendar;
 mod columns;
 pub mod continents;
@@ -27,6 +28,7 @@ pub mod csv;
 pub mod error;
 pub mod facet;
 mod keys;
+pub mod part_sums;
 pub mod question;
 pub mod rows;
 pub mod scan;

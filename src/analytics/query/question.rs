@@ -41,7 +41,7 @@ pub struct ClickQuestion {
 }
 
 /// The links of a question.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LinkScope {
     /// All links of all workspaces.
     All,
@@ -53,7 +53,7 @@ pub enum LinkScope {
 }
 
 /// The kind of visits that a question is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Visits {
     /// Clicks that are in the totals of their links.
     #[default]
@@ -67,7 +67,7 @@ pub enum Visits {
 }
 
 /// Passes visits by one facet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FacetFilter {
     /// The facet. A question has no filter by [`Facet::Time`], since it has a span.
     pub facet: Facet,
@@ -89,6 +89,22 @@ pub struct Breakdown {
 }
 
 impl ClickQuestion {
+    /// Returns the slots of the span and, if the question compares, those of the span before. A slot that is in both
+    /// counts in the later one.
+    pub(super) fn spans(&self) -> Vec<Range<u32>> {
+        let slots = self.span.slots();
+        let before = self.compares.then(|| self.span.previous(&self.zone).slots());
+        let before = before.map(|before| before.start..before.end.min(slots.start));
+        std::iter::once(slots).chain(before).collect()
+    }
+
+    /// Returns whether the answer depends on the records of links, and not on cells alone.
+    pub(super) fn reads_links(&self) -> bool {
+        let of_filters = self.filters.iter().map(|filter| filter.facet);
+        let by = self.breakdowns.iter().flat_map(|breakdown| breakdown.by.iter().copied());
+        of_filters.chain(by).any(Facet::reads_links)
+    }
+
     /// Returns an error if the question has no answer for any clicks.
     pub(super) fn check(&self) -> Result<(), QueryError> {
         // Of a span that was not checked: slots saturate and do not panic.

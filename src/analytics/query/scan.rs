@@ -8,6 +8,7 @@ use super::calendar::Calendar;
 use super::columns::{FacetColumn, Meaning};
 use super::error::QueryError;
 use super::facet::{Facet, LinkFacts};
+use super::part_sums::{PartSums, SpanSums};
 use super::question::{Breakdown, ClickQuestion, Visits};
 use super::segment::{Lists, ScanSegment};
 use super::selection::Selection;
@@ -43,32 +44,73 @@ pub struct CellSource<'a> {
 /// Fails with [`QueryError::TooSlow`] if it is cancelled, with [`QueryError::TooLarge`] if it needs too much
 /// memory, and with [`QueryError::Part`] if a part cannot be read.
 pub fn answer(source: &CellSource<'_>, question: &ClickQuestion) -> Result<ClickAnswer, QueryError> {
+    with_open(source, question, sums_of_parts(source, question)?)
+}
+
+/// Returns the first half of [`answer`]: the sums of all parts, which stay the same as long as the parts do.
+pub fn sums_of_parts(source: &CellSource<'_>, question: &ClickQuestion) -> Result<PartSums, QueryError> {
     // First: the span bounds the memory of the calendar.
     question.check()?;
-    let slots = question.span.slots();
-    let mut scan = CellScan::new(source, question);
-    let calendar = scan.calendar(&slots);
-    let sums = scan.run(&slots, calendar.as_ref())?;
+    let mut scan = CellScan::new(source, question, columns_of(question));
+    let mut spans = Vec::new();
     // With the same columns: a key has one number in both spans, by which rows find it.
-    let previous = if question.compares { Some(scan.previous(&slots)?) } else { None };
-    let starts = calendar.as_ref().map(Calendar::starts).unwrap_or_default();
-    let tables = question.breakdowns.iter().enumerate().map(|(at, breakdown)| AnswerTable {
-        breakdown,
-        columns: scan.places(breakdown).map(|place| &scan.columns[place]).collect(),
-        sums: &sums[at],
-        previous: previous.as_ref().map(|sums| &sums[at]),
-        starts,
+    for slots in question.spans() {
+        let calendar = scan.calendar(&slots).map(Arc::new);
+        let mut sums: Vec<_> = question.breakdowns.iter().map(|_| Sums::default()).collect();
+        for (at, part) in source.parts.iter().enumerate() {
+            scan.segment(at, ScanSegment::Part(part), &slots, calendar.as_deref(), &mut sums)?;
+        }
+        spans.push(SpanSums { slots, calendar, sums });
+    }
+    Ok(PartSums { columns: scan.columns, spans })
+}
+
+/// Returns the second half of [`answer`]: adds the open cells to the sums of the parts, and builds the rows.
+pub fn with_open(
+    source: &CellSource<'_>,
+    question: &ClickQuestion,
+    of_parts: PartSums,
+) -> Result<ClickAnswer, QueryError> {
+    let PartSums { columns, mut spans } = of_parts;
+    let mut scan = CellScan::new(source, question, columns);
+    for SpanSums { slots, calendar, sums } in &mut spans {
+        let (at, open) = (source.parts.len(), ScanSegment::Open(source.open));
+        scan.segment(at, open, slots, calendar.as_deref(), sums)?;
+    }
+    let mut spans = spans.iter();
+    let (asked, previous) = (spans.next(), spans.next());
+    let tables = question.breakdowns.iter().enumerate().filter_map(|(at, breakdown)| {
+        let SpanSums { calendar, sums, .. } = asked?;
+        Some(AnswerTable {
+            breakdown,
+            columns: scan.places(breakdown).map(|place| &scan.columns[place]).collect(),
+            sums: &sums[at],
+            previous: previous.map(|span| &span.sums[at]),
+            starts: calendar.as_deref().map(Calendar::starts).unwrap_or_default(),
+        })
     });
     let breakdowns = tables.map(|table| table.rows()).collect();
     let has_other = scan.columns.iter().filter(|column| column.has_other()).map(FacetColumn::facet).collect();
     Ok(ClickAnswer { breakdowns, has_other })
 }
 
+/// Returns the columns of a question, each once, those with filters first.
+fn columns_of(question: &ClickQuestion) -> Vec<FacetColumn> {
+    let mut columns: Vec<FacetColumn> = Vec::new();
+    let by = question.breakdowns.iter().flat_map(|breakdown| &breakdown.by);
+    for facet in question.filters.iter().map(|filter| &filter.facet).chain(by) {
+        if columns.iter().all(|column| column.facet() != *facet) {
+            columns.push(FacetColumn::new(*facet, &question.filters));
+        }
+    }
+    columns
+}
+
 /// The state of a question.
 struct CellScan<'a> {
     source: &'a CellSource<'a>,
     question: &'a ClickQuestion,
-    /// The facets of filters and breakdowns, each once, those with filters first.
+    /// See [`columns_of`].
     columns: Vec<FacetColumn>,
     /// The columns of visitors that breakdowns need.
     visitors: Vec<CellField>,
@@ -79,14 +121,11 @@ struct CellScan<'a> {
 }
 
 impl<'a> CellScan<'a> {
-    fn new(source: &'a CellSource<'a>, question: &'a ClickQuestion) -> CellScan<'a> {
-        let mut columns: Vec<FacetColumn> = Vec::new();
-        let by = question.breakdowns.iter().flat_map(|breakdown| &breakdown.by);
-        for facet in question.filters.iter().map(|filter| &filter.facet).chain(by) {
-            if columns.iter().all(|column| column.facet() != *facet) {
-                columns.push(FacetColumn::new(*facet, &question.filters));
-            }
-        }
+    fn new(
+        source: &'a CellSource<'a>,
+        question: &'a ClickQuestion,
+        columns: Vec<FacetColumn>,
+    ) -> CellScan<'a> {
         // At most two columns, each of which is gathered once for all breakdowns.
         let mut visitors = Vec::new();
         for field in question.breakdowns.iter().map(|breakdown| question.visitors(breakdown)) {
@@ -120,28 +159,7 @@ impl<'a> CellScan<'a> {
         needs_it.then(|| Calendar::new(slots.clone(), self.question.granularity, &self.question.zone))
     }
 
-    /// Returns the sums of the span before. A slot that is in both spans counts in the later one.
-    fn previous(&mut self, slots: &Range<u32>) -> Result<Vec<Sums>, QueryError> {
-        let before = self.question.span.previous(&self.question.zone).slots();
-        let before = before.start..before.end.min(slots.start);
-        let calendar = self.calendar(&before);
-        self.run(&before, calendar.as_ref())
-    }
-
-    /// Returns the sums of all breakdowns.
-    fn run(&mut self, slots: &Range<u32>, calendar: Option<&Calendar>) -> Result<Vec<Sums>, QueryError> {
-        let mut sums: Vec<_> = self.question.breakdowns.iter().map(|_| Sums::default()).collect();
-        let parts = self.source.parts.iter().map(|part| ScanSegment::Part(part));
-        for (at, segment) in parts.chain([ScanSegment::Open(self.source.open)]).enumerate() {
-            let of_segment = segment.slots();
-            // Most parts are left out by their header, without a read.
-            if of_segment.start < slots.end && slots.start < of_segment.end {
-                self.segment(at, segment, slots, calendar, &mut sums)?;
-            }
-        }
-        Ok(sums)
-    }
-
+    /// Adds the cells of a segment to the sums.
     fn segment(
         &mut self,
         at: usize,
@@ -150,6 +168,11 @@ impl<'a> CellScan<'a> {
         calendar: Option<&Calendar>,
         sums: &mut [Sums],
     ) -> Result<(), QueryError> {
+        let of_segment = segment.slots();
+        // Most parts are left out by their header, without a read.
+        if of_segment.start >= slots.end || slots.start >= of_segment.end {
+            return Ok(());
+        }
         self.columns.iter_mut().for_each(FacetColumn::begin_segment);
         let lists = Lists::new(segment);
         let CellSource { campaign_of, facts_of, .. } = *self.source;
@@ -169,7 +192,6 @@ impl<'a> CellScan<'a> {
             return self.cells(segment, slots, &mut meaning, sums).map_err(failed);
         };
         self.tables(part, &plan, &mut meaning, sums).map_err(failed)?;
-        let of_segment = segment.slots();
         for edge in [slots.start..plan.slots.start, plan.slots.end..slots.end] {
             let edge = edge.start.max(of_segment.start)..edge.end.min(of_segment.end);
             if !edge.is_empty() {

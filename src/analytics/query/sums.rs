@@ -16,7 +16,7 @@ const DENSE_MAX: u64 = 256 << DENSE_BITS;
 const SPARSE_MAX: usize = 1 << 20;
 
 /// The counts of the rows of a breakdown by up to two facets.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sums {
     /// By the number of the key. Of two keys, the frequent pairs: numbers are given in the order of the first
     /// click.
@@ -76,6 +76,13 @@ impl Sums {
     pub(super) fn is_too_large(&self) -> bool {
         // Single keys need no bound: they are at most as many as the links or texts of the source.
         self.sparse.len() > SPARSE_MAX
+    }
+
+    /// Returns the bytes of memory that they have outside of themselves.
+    pub(super) fn heap_bytes(&self) -> usize {
+        // A place of the table is a pair, its counts, and a byte of its hash.
+        let sparse = self.sparse.capacity() * (size_of::<(u64, ClickTotals)>() + 1);
+        self.dense.capacity() * size_of::<ClickTotals>() + sparse
     }
 
     fn grow(&mut self, places: usize) {

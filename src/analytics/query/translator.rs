@@ -18,7 +18,7 @@ const VARIANTS: u32 = 64;
 const UNKNOWN: u32 = u32::MAX;
 
 /// Maps numbers of one column to numbers of keys.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Translator {
     dimension: Dimension,
     dense: Vec<u32>,
@@ -36,6 +36,11 @@ impl Translator {
     pub(super) fn clear(&mut self) {
         self.dense.clear();
         self.sparse.clear();
+    }
+
+    /// Removes everything, with its memory.
+    pub(super) fn release(&mut self) {
+        *self = Translator::new(self.dimension);
     }
 
     /// Replaces all numbers. `key` returns the number of the key for a number that is not in the map yet.

@@ -194,6 +194,7 @@ fn add(shared: &Shared, ticks: impl IntoIterator<Item = (u8, Tick)>, position: P
     let mut cells = shared.cells.lock();
     for (number, tick) in ticks {
         cells.open.add(&tick);
+        cells.sorted = None;
         cells.ticks += 1;
         cells.last_number = number;
     }

@@ -56,7 +56,7 @@ pub struct View {
     /// The parts, in the order of their positions.
     pub parts: Vec<Arc<ClickPart>>,
     /// The cells that are in no part.
-    pub open: Tick,
+    pub open: Arc<Tick>,
 }
 
 /// The state of the store, for metrics and `doctor`.
@@ -202,11 +202,10 @@ impl ClickStore {
     /// Returns all cells of this moment.
     pub fn view(&self) -> View {
         // One lock for both: a seal between two would count cells twice or not at all.
-        let cells = self.0.cells.lock();
-        View {
-            parts: cells.parts.iter().map(|stored| Arc::clone(&stored.part)).collect(),
-            open: cells.open.sorted(),
-        }
+        let mut cells = self.0.cells.lock();
+        let HeldCells { open, sorted, .. } = &mut *cells;
+        let open = Arc::clone(sorted.get_or_insert_with(|| Arc::new(open.sorted())));
+        View { parts: cells.parts.iter().map(|stored| Arc::clone(&stored.part)).collect(), open }
     }
 
     /// Returns the clicks of these links, which are sorted and each once, in their order: those from the slot `since` on,

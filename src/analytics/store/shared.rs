@@ -86,6 +86,9 @@ pub(super) struct HeldCells {
     /// The number of ticks in `open`.
     pub(super) ticks: usize,
     /// The number of the last tick in `open` or in a part: see [`ring::Ring::behind`].
+    /// The cells of `open` as questions read them. Built by the first question after each tick: the questions of a page
+    /// come at once, and a sort for each would take longer than their sums.
+    pub(super) sorted: Option<Arc<Tick>>,
     pub(super) last_number: u8,
     /// The last position whose cells are in `open` or in a part.
     pub(super) applied: Position,
@@ -137,6 +140,7 @@ impl Shared {
         self.sealed.notify_all();
         Ok(())
     }
+        cells.sorted = None;
 
     fn write(&self, tick: &Tick, from: Position, to: Position) -> io::Result<StoredPart> {
         // Twice the largest cell with its texts, as a bound that needs no encoding.

@@ -13,12 +13,14 @@
 //! Fairness must work with a single thread, so work is short. Long work is cut into slices, and each slice
 //! but the first is a [`CpuPool::resume`], which queues behind the other tenants.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::process::{getpriority_process, setpriority_process};
 use tokio::sync::oneshot;
 
 use crate::core::error::Error;
@@ -40,6 +42,20 @@ pub(in crate::core) fn at_once() -> usize {
 /// Returns the most threads of all kinds of heavy work together: hashing and scans.
 pub fn heavy_threads() -> usize {
     2 * at_once()
+}
+
+/// How far [`CpuPool::run_behind`] lowers the priority, in steps of `nice`. At 10, a busy thread of a redirect gets ten
+/// times the share of this one; a thread alone on its core has all of it.
+const STEPS_BACK: i32 = 10;
+
+/// Lowers the priority of this thread. On Linux, the priority of a process is that of each of its threads.
+fn step_back() {
+    // By steps: the unit of the service may have set a priority for all threads.
+    let lowered = getpriority_process(None).and_then(|now| setpriority_process(None, now + STEPS_BACK));
+    if let Err(error) = lowered {
+        // A sandbox may forbid the call. The number of threads is bounded in any case.
+        tracing::debug!(%error, "the priority of a thread was not lowered");
+    }
 }
 
 /// The threads of one kind of work, which one or several [`CpuPool`]s share.
@@ -177,16 +193,48 @@ impl CpuPool {
         tenant: &Tenant,
         work: impl FnOnce(&Cancel) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        assert_released("a slot is awaited");
-        let permit = if let Some(permit) = self.threads.try_acquire() {
-            permit
-        } else {
-            // Kept only for the wait: a caller that runs has no place in the room.
-            let _room = self.room.try_acquire(tenant, 1).ok_or(Error::Busy)?;
-            // A time-out drops `wait`, whose guard leaves the queue.
-            tokio::time::timeout(WAIT_MAX, self.wait(tenant)).await.map_err(|_| Error::Busy)?
+        CpuPool::execute(self.admit(tenant).await?, work).await
+    }
+
+    /// Like [`CpuPool::run`], on a new thread of low priority. A thread of the runtime must not get one: only a privileged
+    /// process may raise it again for the next work.
+    pub(in crate::core) async fn run_behind<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl FnOnce(&Cancel) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = self.admit(tenant).await?;
+        let cancel = Cancel::default();
+        // Dropped with the future of the caller, which sets the flag.
+        let _cancel = CancelOnDrop(cancel.clone());
+        let (sender, receiver) = oneshot::channel();
+        let run = move || {
+            step_back();
+            let done = catch_unwind(AssertUnwindSafe(|| work(&cancel)));
+            // Before the result: its caller may come again at once, and must find the thread free.
+            drop(permit);
+            // The caller may have left.
+            let _ = sender.send(done);
         };
-        CpuPool::execute(permit, work).await
+        // The system has no thread left. The permit is dropped with the work.
+        std::thread::Builder::new().name("question".to_owned()).spawn(run).map_err(|_| Error::Busy)?;
+        match receiver.await.expect("the thread sends before it ends") {
+            Ok(done) => Ok(done),
+            // Resumed here, so that the request that caused the panic fails with 500.
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    /// Returns the right to a thread, as soon as one is free.
+    async fn admit(&self, tenant: &Tenant) -> Result<ThreadPermit, Error> {
+        assert_released("a slot is awaited");
+        if let Some(permit) = self.threads.try_acquire() {
+            return Ok(permit);
+        }
+        // Kept only for the wait: a caller that runs has no place in the room.
+        let _room = self.room.try_acquire(tenant, 1).ok_or(Error::Busy)?;
+        // A time-out drops `wait`, whose guard leaves the queue.
+        tokio::time::timeout(WAIT_MAX, self.wait(tenant)).await.map_err(|_| Error::Busy)
     }
 
     /// Like [`CpuPool::run`], for work that was already admitted: it is never rejected, and queues behind the
@@ -401,6 +449,42 @@ mod tests {
         task.abort();
         assert_eq!(stopped.await, Ok("stopped"));
         assert_eq!(pool.run(&workspace("a", 1), |_| 1).await.expect("the thread is free"), 1);
+    }
+
+    #[tokio::test]
+    async fn work_behind_redirects_has_a_low_priority_and_no_thread_keeps_it() {
+        let priority = || getpriority_process(None).expect("it is known");
+        let pool = CpuPool::new(&Threads::of(1), 4);
+        let (tenant, before) = (workspace("a", 1), priority());
+        let behind = pool.run_behind(&tenant, move |_| priority()).await.expect("it ran");
+        // 19 is the lowest one that a system has.
+        assert_eq!(behind, (before + STEPS_BACK).min(19));
+        // The thread is free again, and neither this one nor one of the runtime has become slower.
+        assert_eq!(
+            (pool.run(&tenant, move |_| priority()).await.expect("it ran"), priority()),
+            (before, before)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_work_behind_redirects_reaches_its_caller_and_frees_the_thread() {
+        let pool = CpuPool::new(&Threads::of(1), 4);
+        let tenant = workspace("a", 1);
+        assert!(panics(pool.run_behind(&tenant, |_| panic!("a bug"))).await, "the panic was resumed");
+        assert_eq!(pool.run_behind(&tenant, |_| 1).await.expect("the thread is free"), 1);
+    }
+
+    /// Returns whether a future panics.
+    async fn panics(future: impl Future<Output = Result<(), Error>>) -> bool {
+        let mut future = Box::pin(future);
+        std::future::poll_fn(|context| {
+            match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(_)) => Poll::Ready(false),
+                Err(_) => Poll::Ready(true),
+            }
+        })
+        .await
     }
 
     #[tokio::test(start_paused = true)]

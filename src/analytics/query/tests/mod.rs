@@ -1,6 +1,7 @@
 //! Compares answers with those of a plain loop over generated visits.
 
 mod brute;
+mod cache;
 mod data;
 mod speed;
 mod summaries;
