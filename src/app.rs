@@ -266,6 +266,13 @@ impl Store {
         if let Err(error) = self.core.click_log().flush_last().await {
             tracing::error!(%error, "the last clicks could not be written and are lost");
         }
+        let waiting = self.details.as_ref().map_or(0, |details| details.analytics.waiting());
+        if waiting > 0 {
+            // The log was full, or no part could be written, which frees the keys of ticks.
+            tracing::error!(
+                "the details of {waiting} visits could not be written and are lost; the clicks are counted"
+            );
+        }
         let closed = tokio::task::spawn_blocking(move || {
             // The log first: the table applies what is left only once no write follows.
             self.log.close();

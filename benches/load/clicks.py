@@ -102,6 +102,7 @@ def size_and_speed(run):
     _check(server, of_run)
     yield from _size(of_run)
     yield from _questions(server, of_run)
+    yield from _lists(server, of_run)
     yield from _redirects_beside(run, server, of_run)
     alone = spread([timed(server, page(of_run)) for _ in range(TRIES)]).median
     server.stop()
@@ -136,6 +137,16 @@ def _questions(server, month):
         took = spread([timed(server, asked) for _ in range(TRIES)])
         what = f"{month.name}: {what}, ms"
         yield at_most("A5", what, took, most) if most else Line("A5", what, str(took))
+
+
+def _lists(server, month):
+    """Returns lines about lists of links by their clicks. The first list of a workspace reads all of its links."""
+    path = "/api/v1/links?limit=20&sort="
+    for sort, most in ("clicks", 50), ("lastClick", None):
+        first = timed(server, [path + sort])
+        again = spread([timed(server, [path + sort]) for _ in range(TRIES)])
+        what = f"{LINKS:,} links, {month.name}: list by {sort}, ms"
+        yield at_most("A5", what, again, most, f"; the first one {first:.0f}") if most else Line("A5", what, str(again))
 
 
 def days_of_india(month):

@@ -152,6 +152,11 @@ impl Aggregator {
         self.dropped += tick.clicks;
     }
 
+    /// Returns the number of visits whose details wait for the log in ticks.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.iter().map(|tick| tick.clicks).sum()
+    }
+
     /// Returns the number of visits without a link that were dropped here.
     pub fn dropped_misses(&self) -> u64 {
         self.dropped_misses

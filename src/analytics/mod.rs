@@ -165,6 +165,11 @@ impl Analytics {
         self.aggregator.lock().visitors_are_estimates()
     }
 
+    /// Returns the number of visits whose details are in ticks that wait for the log.
+    pub fn waiting(&self) -> u64 {
+        self.aggregator.lock().waiting()
+    }
+
     /// Returns the number of clicks whose details were dropped.
     pub fn dropped(&self) -> u64 {
         self.capture.dropped() + self.aggregator.lock().dropped()

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::error::CommandError;
 use super::output::{counted, print_note};
 use super::progress;
-use crate::analytics::store::{ClickArchive, PartFault};
+use crate::analytics::part::error::PartError;
+use crate::analytics::store::{ClickArchive, ListedPart, PartFault};
 use crate::app::data_folder;
 use crate::log::local::archive::Archive;
 
@@ -55,7 +56,14 @@ pub(super) fn check(clicks: &mut ClickArchive) {
 /// Returns a sentence about a damaged part.
 pub(super) fn shown(fault: &PartFault) -> String {
     let PartFault { name, error, .. } = fault;
-    format!("the details of clicks from {} are damaged: {name}: {error}", fault.hours())
+    // One that this user may not read need not be damaged.
+    let what = if matches!(error, PartError::Damaged(_)) { "are damaged" } else { "cannot be read" };
+    format!("the details of clicks from {} {what}: {name}: {error}", fault.hours())
+}
+
+/// Returns a sentence about a part that somebody has removed.
+pub(super) fn shown_missing(part: &ListedPart) -> String {
+    format!("the details of clicks from {} are missing: the file {} was removed", part.hours(), part.name())
 }
 
 /// Prints a warning about each part that a copy does not have.
@@ -63,10 +71,9 @@ pub(super) fn warn_of_missing(clicks: &ClickArchive) {
     for name in clicks.foreign() {
         print_note(&format!("warning: {name} has details of clicks that are not in the log and is left out"));
     }
-    for fault in clicks.faults() {
+    for text in clicks.faults().iter().map(shown).chain(clicks.missing().iter().map(shown_missing)) {
         print_note(&format!(
-            "warning: {}. They are left out; the totals of these clicks are not affected",
-            shown(fault)
+            "warning: {text}. They are left out; the totals of these clicks are not affected"
         ));
     }
 }

@@ -41,6 +41,7 @@ impl DetailsReport {
     pub(super) fn of(mut clicks: ClickArchive, log: &Archive) -> Result<DetailsReport, CommandError> {
         click_reader::check(&mut clicks);
         let mut damage: Vec<_> = clicks.faults().iter().map(click_reader::shown).collect();
+        damage.extend(clicks.missing().iter().map(click_reader::shown_missing));
         let foreign = |name| format!("{name} has details of clicks that are not in the log");
         damage.extend(clicks.foreign().iter().map(foreign));
         let mut links = LinkClicks::default();

@@ -16,13 +16,17 @@ use super::link_facets::{FacetNames, NamedFilter, by_single_tags};
 use super::shared::Shared;
 use super::tenants::directory::Versioned;
 use super::tenants::viewer::Viewer;
+use crate::analytics::cell::TimeSlot;
 use crate::analytics::part::error::PartError;
 use crate::analytics::query::answer::{ClickAnswer, Rows};
 use crate::analytics::query::calendar::{Granularity, Span};
 use crate::analytics::query::error::QueryError;
 use crate::analytics::query::facet::{Facet, FacetKey};
+use crate::analytics::query::first::first_slot;
 use crate::analytics::query::part_sums::QuestionKey;
-use crate::analytics::query::question::{Breakdown, ClickQuestion, FacetFilter, LinkScope, Visits};
+use crate::analytics::query::question::{
+    Breakdown, ClickQuestion, FacetFilter, LinkScope, SLOTS_MAX, Visits,
+};
 use crate::analytics::query::scan::{CellSource, sums_of_parts, with_open};
 use crate::analytics::query::totals::ClickTotals;
 use crate::analytics::referrer;
@@ -93,7 +97,7 @@ pub enum Period {
     Hours(i64),
     /// The last months of the calendar, the present one included.
     Months(i32),
-    /// From the first click to now.
+    /// From the first click or the creation, whatever is earlier, to now.
     All,
     /// From an instant to another one, which the span does not contain; without it to now.
     Between(Timestamp, Option<Timestamp>),
@@ -208,10 +212,16 @@ impl Shared {
         tables: Vec<Breakdown>,
         stops: &dyn Fn() -> bool,
     ) -> Result<Vec<AnalyticsView>, Error> {
-        let AskedLinks { workspace, scope, since, has_statistics, filters: named } = asked;
+        let AskedLinks { workspace, scope, mut since, has_statistics, filters: named } = asked;
+        if query.period == Period::All {
+            since = self.first_of(&scope, since, stops)?;
+        }
         let span = query.period.span(now, since, &query.zone);
         let span = span
             .ok_or_else(|| Invalid::new("from", "must be before `to` and now, in the years 1970 to 9998"))?;
+        if span.slots().len() > SLOTS_MAX as usize {
+            return Err(Error::Rule(Invalid::new("to", "must be at most 100 years after `from`")));
+        }
         let granularity = query.granularity.unwrap_or_else(|| fitting(span));
         check_rows(query, span, granularity)?;
         // Only then are the clicks of the cells and those of the total the same ones.
@@ -308,10 +318,39 @@ impl Shared {
         warnings
     }
 
-    /// Reads the cells of a question. Sets a damaged file aside.
+    /// Returns the first click of some links, or `since` if none is before the day of `since`: a clock that was wrong, and is
+    /// right again, may have stored clicks before the creation of their link.
+    fn first_of(
+        &self,
+        scope: &LinkScope,
+        since: Timestamp,
+        stops: &dyn Fn() -> bool,
+    ) -> Result<Timestamp, Error> {
+        // From the start of its day, as in the span: cells that have become coarser begin there.
+        let before = TimeSlot::of_millis(since.as_millis().div_euclid(DAY) * DAY);
+        let first = self.of_cells(stops, |source| first_slot(source, scope, before))?;
+        Ok(first.map_or(since, |slot| Timestamp::from_millis(slot.start_millis())))
+    }
+
+    /// Reads the cells of a question.
     fn computed(&self, question: &ClickQuestion, stops: &dyn Fn() -> bool) -> Result<ClickAnswer, Error> {
         let details = self.analytics.as_ref().ok_or(Error::NotFound("analytics"))?;
-        let store = &details.store;
+        // Before the records of links are read: a change in between then leaves sums of a number that is not asked for again.
+        let links = self.link_changes.load(Ordering::Acquire);
+        self.of_cells(stops, |source| {
+            let key = QuestionKey::of(question, source.parts, links);
+            let of_parts = details.sums.get_or_compute(key, stops, || sums_of_parts(source, question))?;
+            with_open(source, question, of_parts)
+        })
+    }
+
+    /// Runs `read` on the cells of this moment. Sets a damaged file aside.
+    fn of_cells<T>(
+        &self,
+        stops: &dyn Fn() -> bool,
+        read: impl FnOnce(&CellSource<'_>) -> Result<T, QueryError>,
+    ) -> Result<T, Error> {
+        let store = &self.analytics.as_ref().ok_or(Error::NotFound("analytics"))?.store;
         if !store.has_caught_up() {
             // Numbers that are too low look like lost clicks.
             return Err(Error::NotReady("click details of before the start are being read".to_owned()));
@@ -324,11 +363,7 @@ impl Shared {
             facts_of: &|row| self.facts_of(row),
             is_cancelled: stops,
         };
-        // Before the records of links are read: a change in between then leaves sums of a number that is not asked for again.
-        let key = QuestionKey::of(question, &view.parts, self.link_changes.load(Ordering::Acquire));
-        let of_parts = details.sums.get_or_compute(key, stops, || sums_of_parts(&source, question));
-        let answered = of_parts.and_then(|of_parts| with_open(&source, question, of_parts));
-        answered.map_err(|error| match error {
+        read(&source).map_err(|error| match error {
             QueryError::Part(at, error) => {
                 // A disk may read at the next try, and a later version can read its parts: both stay in place.
                 if let (Some(part), PartError::Damaged(_)) = (view.parts.get(at), &error) {

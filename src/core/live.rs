@@ -1,5 +1,6 @@
 //! Listeners to the clicks of this moment: who may listen, how many at once, and when it ends.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::context::Context;
@@ -9,7 +10,7 @@ use super::tenants::caller::Credential;
 use super::tenants::viewer::Viewer;
 use crate::analytics::Analytics;
 use crate::analytics::live::{LiveListener, LiveMinutes, LiveScope};
-use crate::analytics::tick::link_row;
+use crate::analytics::tick::{LinkRow, link_row, parse_link_row};
 use crate::clock::Timestamp;
 use crate::fair::FairPermit;
 use crate::model::id::Id;
@@ -37,6 +38,8 @@ pub enum LiveEvent {
     Second(Timestamp, u64),
     /// The last event: the key was revoked or has expired.
     KeyEnded,
+    /// The last event: the link was deleted.
+    LinkDeleted,
     /// The last event: the server stops.
     Stopped,
 }
@@ -46,6 +49,10 @@ pub enum LiveEvent {
 pub struct LiveStream {
     core: Core,
     listener: LiveListener,
+    /// The link, if the listener gets the clicks of one.
+    link: Option<LinkRow>,
+    /// The number of changes of links up to which `link` is known to exist. `None` before the first look.
+    checked: Option<u64>,
     key: Option<Credential>,
     ticks: tokio::time::Interval,
     /// The start of the present minute, `None` before the first event.
@@ -89,6 +96,8 @@ impl Links {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         Ok(LiveStream {
             core: Core::clone(self),
+            link: if let LiveScope::Link(row) = scope { Some(row) } else { None },
+            checked: None,
             listener: analytics.store.live().listen(scope, context.now),
             key: context.key,
             ticks,
@@ -104,7 +113,22 @@ impl Links {
 }
 
 impl LiveStream {
-    /// Waits for the next events. Nothing follows [`LiveEvent::KeyEnded`] and [`LiveEvent::Stopped`].
+    /// Returns whether the link of the listener was deleted.
+    async fn is_link_gone(&mut self) -> bool {
+        let Some((workspace, id)) = self.link.and_then(|row| parse_link_row(&row)) else { return false };
+        // Before the read: a change in between is looked at in the next second.
+        let changes = self.core.shared.link_changes.load(Ordering::Acquire);
+        if self.checked == Some(changes) {
+            return false;
+        }
+        let found = self.core.blocking(move |shared| Ok(shared.table.link_by_id(workspace, id)?)).await;
+        // A table that fails now is asked again.
+        self.checked = found.is_ok().then_some(changes);
+        matches!(found, Ok(None))
+    }
+
+    /// Waits for the next events. Nothing follows [`LiveEvent::KeyEnded`], [`LiveEvent::LinkDeleted`] and
+    /// [`LiveEvent::Stopped`].
     pub async fn next(&mut self) -> Vec<LiveEvent> {
         tokio::select! {
             // The stop first: a client that lags has a tick at once.
@@ -115,6 +139,9 @@ impl LiveStream {
         // Each second, since a connection may be open for days.
         if self.core.shared.check_key(self.key).is_err() {
             return vec![LiveEvent::KeyEnded];
+        }
+        if self.is_link_gone().await {
+            return vec![LiveEvent::LinkDeleted];
         }
         let now = self.core.shared.clock.now();
         let minute = now.as_millis().div_euclid(60_000);

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use hyper::header::HeaderValue;
+use percent_encoding::percent_decode_str;
 
 use super::intent::{Head, Intent, is_private};
 use super::request::Visit;
@@ -39,6 +40,48 @@ impl Miss<'_> {
     }
 }
 
+/// Most times that a path is decoded: mail filters and other programs encode the escapes of escapes.
+const DECODINGS_MAX: usize = 4;
+
+/// Returns whether a path is a contact link in some spelling, or has the token of one: it names a person.
+///
+/// The router knows one spelling. Others are visits that find no link: with more slashes, with escapes, in another case,
+/// or behind another path.
+fn is_of_contact(path: &str) -> bool {
+    if path.starts_with(CONTACT_PATH) {
+        return true;
+    }
+    let mut text = path.to_owned();
+    for _ in 0..DECODINGS_MAX {
+        text = text.to_ascii_lowercase().replace('\\', "/");
+        if has_token(&text) {
+            return true;
+        }
+        let decoded = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        if decoded == text {
+            return false;
+        }
+        text = decoded;
+    }
+    // Still encoded: what it hides is not worth the risk.
+    true
+}
+
+/// Returns whether a path in lower case has the first two segments of [`CONTACT_PATH`] one after the other, or a segment
+/// that looks like a token: the base64 of `{"` and two dots.
+fn has_token(path: &str) -> bool {
+    let segments = path.split('/').filter(|segment| !matches!(*segment, "" | "."));
+    let mut before = "";
+    for segment in segments {
+        let is_link = before == "links" && segment == "r";
+        if is_link || (segment.starts_with("eyj") && segment.matches('.').count() >= 2) {
+            return true;
+        }
+        before = segment;
+    }
+    false
+}
+
 impl Visitor {
     /// Returns what is kept of a visit if it finds no link. Returns `None` if nothing is kept of it: without details or
     /// statistics of the workspace, at a host that is no domain, and for other requests than those of people and bots who open an address.
@@ -55,8 +98,7 @@ impl Visitor {
             return None;
         }
         let is_private = capture.settings().respects_gpc && is_private(visit.headers);
-        // The rest of this path is the token of a person.
-        let path = if visit.path.starts_with(CONTACT_PATH) { CONTACT_PATH } else { visit.path };
+        let path = if is_of_contact(visit.path) { CONTACT_PATH } else { visit.path };
         Some(Miss {
             domain: domain.number,
             workspace,
@@ -85,5 +127,43 @@ impl Visitor {
             query: None,
         };
         capture.push_miss(&facts, &miss.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_spelling_of_a_contact_link_is_kept() {
+        let rows = [
+            ("/links/r/2/X", true),
+            ("//links/r/2/X", true),
+            ("/link%73/r/2/X", true),
+            ("/%6C%69nks%2Fr%2F2%2FX", true),
+            ("/%256Cinks/r/2/X", true),
+            ("/%25256Cinks/r/2/X", true),
+            ("/Links/R/2/X", true),
+            ("/links//r/./2/X", true),
+            ("/links\\r\\2\\X", true),
+            ("/old/links/r/2/X", true),
+            ("/links/r", true),
+            // The token alone, behind a path that was cut.
+            ("/r/2/eyJhbGciOiJIUzI1NiJ9.eyJsIjoiMSJ9.c2ln", true),
+            ("/eyJhbGciOiJIUzI1NiJ9%2EeyJsIjoiMSJ9%2Ec2ln", true),
+            // Encoded more often than it is decoded.
+            ("/%2525252525a", true),
+            ("/fiar", false),
+            ("/my-links/r/2", false),
+            ("/links/a/r", false),
+            ("/eyJust-a-word.html", false),
+            ("/100%25", false),
+            ("/caf%C3%A9", false),
+            ("/50%", false),
+            ("", false),
+        ];
+        for (path, want) in rows {
+            assert_eq!(is_of_contact(path), want, "{path}");
+        }
     }
 }

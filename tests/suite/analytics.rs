@@ -184,6 +184,12 @@ fn bad_questions_name_the_parameter_and_the_rule() {
         ("trigger=fax", "trigger: \"fax\" is no value: it has link or qr"),
         ("timezone=Etc/Unknown", "timezone: must be a name of the IANA database"),
         (&format!("country={many}"), "country: must have at most 200 values"),
+        // 2,700 values, as many as an address has room for.
+        (&format!("country={}", vec!["DE"; 2_700].join(",")), "country: must have at most 200 values"),
+        ("browser=,", "browser: has an empty value between its commas"),
+        ("browser=-", "browser: has an empty value between its commas"),
+        ("tag=a,", "tag: has an empty value between its commas"),
+        ("from=1970-01-01&to=2970-01-01", "to: must be at most 100 years after `from`"),
         ("linkId=a&tagId=b", "linkId: must be the only one of"),
         ("visits=misses&linkId=0N8j3XJizQZNje4m70Rs", "visits: must not be `misses` with linkId"),
         ("visits=misses&groupBy=link,path", "groupBy: must not be `link` with `visits=misses`"),
@@ -208,6 +214,8 @@ fn bad_questions_name_the_parameter_and_the_rule() {
             "must be before `to` and now",
             "must not be empty",
             "must have at most",
+            "has an empty value",
+            "at most 100 years",
             "a name of the IANA database",
         ];
         let is_rule = rules.iter().any(|rule| error.contains(rule));
@@ -225,6 +233,10 @@ fn bad_questions_name_the_parameter_and_the_rule() {
     ] {
         admin.get(&format!("/api/v1/analytics?{question}")).refuses(404, what, question);
     }
+    let long = admin.get(&format!("/api/v1/analytics?country={}", vec!["DE"; 3_000].join(",")));
+    let why =
+        "the address has more than 8192 bytes; a filter of questions about clicks has at most 200 values";
+    long.refuses(414, why, "no room for 3,000 values");
     let fine = admin.get("/api/v1/analytics?groupBy=time&granularity=15m&from=2020-01-01");
     fine.refuses(
         422,
@@ -426,6 +438,8 @@ fn misses_are_counted_by_their_path() {
         ("/off", &[]),
         ("/a/b/c", &[]),
         ("/links/r/2/eyJ.of-a-person.x", &[]),
+        ("//links/r/2/eyJ.of-a-person.x", &[]),
+        ("/link%73/r/2/a-person", &[]),
         // None of these is a miss.
         ("/nothing", &[("user-agent", FIREFOX), ("sec-purpose", "prefetch")]),
         ("/admin", &[]),
@@ -436,9 +450,9 @@ fn misses_are_counted_by_their_path() {
     visitor.send("HEAD", "/nothing", &[], None);
     visit(&mut app.visitor().at("other.test"), "/theirs", &[]);
     visit(&mut app.visitor().at("nobody.test"), "/unknown", &[]);
-    let paths = [("/nothing", 3), ("/Nothing", 1), ("/off", 1), ("/a/b/c", 1), ("/links/r/2/", 1)];
+    let paths = [("/nothing", 3), ("/Nothing", 1), ("/off", 1), ("/a/b/c", 1), ("/links/r/2/", 3)];
     for round in 0..2 {
-        let answer = ask_until(&mut admin, "visits=misses&groupBy=path", 7);
+        let answer = ask_until(&mut admin, "visits=misses&groupBy=path", 9);
         assert_eq!(rows(&answer, "path"), of(paths), "{round}");
         assert_eq!(answer["total"]["visitors"], 0);
         // Those of a domain are its owner's alone.
@@ -452,11 +466,11 @@ fn misses_are_counted_by_their_path() {
         app = app.restart();
         admin = app.admin();
     }
-    let linked = ask(&mut admin, "visits=misses&groupBy=path,referrer&limit=1");
+    let linked = ask(&mut admin, "visits=misses&groupBy=path,referrer&path=/nothing&limit=1");
     let first = json!({"path": "/nothing", "referrer": "news.test", "clicks": 2, "visitors": 0});
     assert_eq!(linked["analytics"], json!([first]));
     for (filter, clicks) in
-        [("agent=null", 6), ("agent=Googlebot", 1), ("path=/nothing", 3), ("path=-/nothing", 4)]
+        [("agent=null", 8), ("agent=Googlebot", 1), ("path=/nothing", 3), ("path=-/nothing", 6)]
     {
         assert_eq!(
             ask(&mut admin, &format!("visits=misses&{filter}"))["total"]["clicks"],
@@ -694,9 +708,14 @@ fn details_resume_after_a_full_disk() {
         visit(&mut visitor, "/a", &[]);
         std::thread::sleep(Duration::from_millis(60));
     }
+    poll("all wait", PATIENCE, || {
+        let metrics = admin.get("/metrics").text();
+        metrics.contains("waypost_click_details_waiting 40\n").then_some(())
+    });
     faults.set(None);
     visit(&mut visitor, "/a", &[]);
     ask_until(&mut admin, "", 42);
+    assert!(admin.get("/metrics").text().contains("waypost_click_details_waiting 0\n"));
     assert!(admin.get("/metrics").text().contains("waypost_click_details_dropped_total 0\n"));
 }
 
@@ -717,6 +736,74 @@ fn a_folder_that_cannot_be_used_is_reported() {
     assert_eq!(health["why"], json!([why]));
     assert!(admin.get("/metrics").text().contains("waypost_click_details_unwritten 1\n"));
     poll("the click", PATIENCE, || (admin.clicks(text(&link, "id")) == 1).then_some(()));
+}
+
+/// A clock that was wrong stores clicks under a time before their link.
+#[test]
+fn all_clicks_have_those_of_a_wrong_clock() {
+    let mut app = start();
+    let link = app.admin().create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    let clock = app.clock();
+    let now = clock.now();
+    for (days, clicks) in [(0, 1), (-40, 2), (-3, 1)] {
+        clock.set(now.plus_millis(days * 86_400_000));
+        let before = app.app().core().analytics().expect("details").store.applied();
+        for _ in 0..clicks {
+            visit(&mut app.visitor(), "/a", &[]);
+        }
+        poll("stored", PATIENCE, || {
+            let applied = app.app().core().analytics().expect("details").store.applied();
+            (applied > before && app.admin().clicks(text(&link, "id")) > 0).then_some(())
+        });
+    }
+    clock.set(now);
+    for question in [format!("linkId={}&interval=all", text(&link, "id")), "interval=all".to_owned()] {
+        let answer = ask_until(&mut app.admin(), &question, 4);
+        let first = now.plus_millis(-40 * 86_400_000).to_string();
+        assert_eq!(answer["from"].as_str().expect("a time")[..10], first[..10], "{question}");
+    }
+    // The same from a part.
+    app = app.restart();
+    ask_until(&mut app.admin(), "interval=all&groupBy=time", 4);
+}
+
+/// Sums of parts are kept, and no answer is older than the last change of a link, its tags, or its clicks.
+#[test]
+fn answers_from_memory_are_never_out_of_date() {
+    let mut app = start();
+    let mut admin = app.admin();
+    let tag = |admin: &mut Client, name: &str| {
+        let tag = admin.post("/api/v1/tags", &json!({"name": name})).expect(201, "a tag");
+        text(&tag["tag"], "id").to_owned()
+    };
+    let (first, second) = (tag(&mut admin, "first"), tag(&mut admin, "second"));
+    let link =
+        admin.create(&json!({"url": "https://e.test/?utm_source=one", "customSlug": "a", "tagIds": [first]}));
+    let path = format!("/api/v1/links/{}", text(&link, "id"));
+    visit(&mut app.visitor(), "/a", &[]);
+    ask_until(&mut admin, "", 1);
+    // A restart writes the cells as a part, whose sums are kept.
+    app = app.restart();
+    let mut admin = app.admin();
+    let asked = |admin: &mut Client| {
+        ["tag", "utmSource"].map(|facet| rows(&ask(admin, &format!("groupBy={facet}")), facet))
+    };
+    for _ in 0..2 {
+        assert_eq!(asked(&mut admin), [of([("first", 1)]), of([("one", 1)])]);
+    }
+    let changed = json!({"tagIds": [second], "url": "https://e.test/?utm_source=two"});
+    admin.patch(&path, &changed).expect(200, "changed");
+    assert_eq!(asked(&mut admin), [of([("second", 1)]), of([("two", 1)])]);
+    // A click that is in no part is added to the sums.
+    visit(&mut app.visitor(), "/a", &[]);
+    ask_until(&mut admin, "", 2);
+    assert_eq!(asked(&mut admin), [of([("second", 2)]), of([("two", 2)])]);
+    // Another workspace asks the same about its own links.
+    let made = admin.post("/api/v1/workspaces", &json!({"name": "Other"})).expect(201, "a workspace");
+    let reach = json!({"workspaceId": made["workspace"]["id"], "scopes": ["analytics.readonly"]});
+    let key = new_key(&mut admin, &reach);
+    let mut other = app.visitor().with_key(&key);
+    assert_eq!(asked(&mut other), [of([]), of([])]);
 }
 
 /// Cells that have become coarser begin before the link was created.

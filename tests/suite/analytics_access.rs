@@ -156,6 +156,47 @@ fn a_workspace_without_statistics_has_no_details() {
     app.admin().patch(&path, &json!({"statistics": "no"})).expect(400, "no flag");
 }
 
+/// Visits of a workspace without statistics that find no link are not even counted.
+#[test]
+fn a_workspace_without_statistics_has_no_misses() {
+    let app = start();
+    let made = app.admin().post("/api/v1/workspaces", &json!({"name": "Other", "statistics": false}));
+    let made = made.expect(201, "a workspace");
+    let workspace = text(&made["workspace"], "id");
+    let domain = json!({"domain": "other.test", "workspaceId": workspace});
+    app.admin().post("/api/v1/domains", &domain).expect(201, "a domain");
+    let reach = json!({"name": "k", "workspaceId": workspace, "scopes": ["analytics.readonly"]});
+    let mut other = app.visitor().with_key(&new_key(&mut app.admin(), &reach));
+    app.admin().create(&json!({"url": "https://e.test/", "customSlug": "marker"}));
+    for (round, misses) in [(1, 0), (2, 1)] {
+        app.visitor().at("other.test").get("/nothing");
+        // Its click comes last, and is stored with the misses before it or later.
+        click_all(&app, &[], ("/marker", round));
+        assert_eq!(ask(&mut other, "visits=misses")["total"]["clicks"], misses, "round {round}");
+        let path = format!("/api/v1/workspaces/{workspace}");
+        app.admin().patch(&path, &json!({"statistics": true})).expect(200, "a switch");
+    }
+}
+
+/// The misses of a domain leave the files with the first merge after its deletion.
+#[test]
+fn a_deleted_domain_leaves_no_misses() {
+    let mut app = start();
+    let [gone, _] = ["gone.test", "kept.test"].map(|host| {
+        let made = app.admin().post("/api/v1/domains", &json!({"domain": host})).expect(201, host);
+        app.visitor().at(host).get("/nothing");
+        text(&made["domain"], "id").to_owned()
+    });
+    ask_until(&mut app.admin(), "visits=misses", 2);
+    app.admin().delete(&format!("/api/v1/domains/{gone}")).expect(200, "deleted");
+    // A restart writes a part, and the day of the part is merged once it has passed.
+    app = app.restart();
+    assert_eq!(ask(&mut app.admin(), "visits=misses")["total"]["clicks"], 2);
+    app.advance(Duration::from_hours(48));
+    app = app.restart();
+    ask_until(&mut app.admin(), "visits=misses", 1);
+}
+
 /// With the tombstone of a link, its details leave the files, with all texts that only this link had.
 #[test]
 fn a_deleted_link_leaves_no_details() {

@@ -308,7 +308,7 @@ fn a_damaged_part_is_named_and_left_out() {
     };
     let hour = jiff::Timestamp::now().strftime("%Y-%m-%dT").to_string();
     // In the header, and in a block.
-    for (byte, when) in [(20, "at an unknown time"), (60, hour.as_str())] {
+    for (byte, when) in [(20, "an unknown time"), (60, hour.as_str())] {
         let harmed = at(&format!("harmed{byte}"));
         copy_folder(&data, &harmed);
         harm(&harmed, byte);
@@ -330,6 +330,67 @@ fn a_damaged_part_is_named_and_left_out() {
         let answer = ask(&mut admin, &format!("linkId={id}&interval=all"));
         assert_eq!((&answer["total"]["clicks"], &answer["unattributed"]), (&json!(2), &json!(1)));
     }
+    server.stop();
+}
+
+/// A part that somebody has removed is named by each command that reads the folder, and by the start.
+#[test]
+fn a_missing_part_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let data = at("data");
+    let ids = with_parts(&data, 3);
+    run(&data, &["backup", &shown(&at("whole"))]).with(0, &["3 files with details of clicks"]);
+    let hour = jiff::Timestamp::now().strftime("%Y-%m-%dT").to_string();
+    let part = parts_of(&data)[1].clone();
+    let name = part.file_name().expect("a name").to_string_lossy().into_owned();
+    fs::remove_file(part).expect("removed");
+    let says = ["are missing", &name, hour.as_str()];
+    run(&data, &["verify"]).with(1, &[&["NOT SOUND"][..], &says].concat());
+    run(&data, &["doctor"]).with(1, &says);
+    run(&data, &["backup", &shown(&at("less"))])
+        .with(0, &[&["warning", "2 files with details of clicks"][..], &says].concat());
+    // What the backup reported is no damage of the backup.
+    run(&data, &["verify", &shown(&at("less"))]).with(0, &["sound"]);
+    fs::remove_file(&parts_of(&at("whole"))[1]).expect("removed");
+    run(&data, &["verify", &shown(&at("whole"))]).with(1, &[&["NOT SOUND"][..], &says].concat());
+    let restored = at("restored");
+    run(&restored, &["restore", &shown(&at("whole"))]).with(0, &[&["warning"][..], &says].concat());
+    for folder in [&data, &restored] {
+        let server = plan(folder).start();
+        let mut admin = server.admin();
+        for id in &ids {
+            let answer = ask(&mut admin, &format!("linkId={id}&interval=all"));
+            assert_eq!((&answer["total"]["clicks"], &answer["unattributed"]), (&json!(2), &json!(1)));
+        }
+        let metrics = admin.get("/metrics").text();
+        // A restore has reported it.
+        let seen = u64::from(folder == &data);
+        assert!(metrics.contains(&format!("waypost_click_details_damaged_total {seen}\n")), "{metrics}");
+        server.stop();
+        run(folder, &["verify"]).with(0, &["sound"]);
+    }
+}
+
+/// One file or folder in `clicks` that cannot be read costs itself, and no other details.
+#[test]
+fn a_file_that_cannot_be_read_costs_itself_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let ids = with_parts(&data, 2);
+    let clicks = data.join("clicks");
+    for name in ["day.key", "day.seen", "position"] {
+        let _ = fs::remove_file(clicks.join(name));
+        fs::create_dir(clicks.join(name)).expect("created");
+    }
+    for name in ["x.part", "x.new", "other"] {
+        fs::create_dir(clicks.join(name)).expect("created");
+    }
+    let server = plan(&data).start();
+    let mut admin = server.admin();
+    assert_eq!(check_sums(&mut admin, &ids), (4, 0));
+    visit(&mut server.visitor(), "/a", &[]);
+    ask_until(&mut admin, "", 5);
     server.stop();
 }
 

@@ -176,6 +176,27 @@ fn an_export_of_clicks_adds_up() {
     assert_eq!(added_up(&of_csv(&unmarked)), added_up(&exported));
 }
 
+/// Visits that found no link are in an export, without a link.
+#[test]
+fn an_export_has_misses() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let server = plan(&data).start();
+    for _ in 0..3 {
+        visit(&mut server.visitor(), "/nothing?token=secret", &[("user-agent", FIREFOX)]);
+    }
+    ask_until(&mut server.admin(), "visits=misses", 3);
+    server.stop();
+    let (exported, _) = export(&data, &[]);
+    let exported = lines(&exported);
+    assert_eq!(sums(&exported, "misses", "path"), BTreeMap::from([("\"/nothing\"".to_owned(), 3)]));
+    for line in &exported {
+        let got = (&line["linkId"], &line["browser"], &line["visitors"]);
+        assert_eq!(got, (&Value::Null, &json!("Firefox"), &json!(0)), "{line}");
+        assert!(line["workspaceId"].is_string() && !line.to_string().contains("secret"), "{line}");
+    }
+}
+
 #[test]
 fn bad_options_of_an_export_of_clicks() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -13,7 +13,7 @@ use waypost::analytics::ring::SIZE;
 use waypost::analytics::store::{ClickStore, HasRoom, IsKept, Keep, RecentClicks, RecentError, View};
 use waypost::analytics::tick::{LinkRow, Tick, link_row, parse_link_row};
 use waypost::clock::{Clock, Timestamp};
-use waypost::log::local::disk::Disk;
+use waypost::log::local::disk::{Disk, FsDisk};
 use waypost::log::local::disk_guard::DiskGuard;
 use waypost::log::local::{LocalLog, Settings};
 use waypost::log::{AppliedState, Log, Position, Proposal, Put};
@@ -377,7 +377,84 @@ fn a_power_cut_at_any_sync_loses_and_doubles_nothing() {
         let store = written.store(&left, KEEP).expect("it opens");
         store.settle(&all_links()).expect("it catches up");
         assert_eq!(clicks(&store.view()), written.clicks, "cut {cut}");
+        assert_eq!(store.status().damaged, 0, "no part looks like one that somebody has removed: cut {cut}");
     }
+}
+
+/// Returns three parts of an hour each, with the clicks of each, and their names.
+fn three_parts(disk: Arc<dyn Disk>) -> (Written, Vec<Clicks>, Vec<String>) {
+    let (mut written, mut chance) = (Written::new(), Chance(5));
+    let store = written.store_over(Arc::clone(&disk), KEEP).expect("it opens");
+    let mut of_parts = Vec::new();
+    for _ in 0..3 {
+        let before = std::mem::take(&mut written.clicks);
+        written.tick(&mut chance);
+        of_parts.push(written.clicks.clone());
+        for (key, count) in before {
+            *written.clicks.entry(key).or_default() += count;
+        }
+        store.settle(&all_links()).expect("written");
+        written.pass(HOUR);
+    }
+    let mut names: Vec<_> =
+        disk.list().expect("names").into_iter().filter(|name| name.ends_with(".part")).collect();
+    names.sort();
+    assert_eq!(names.len(), 3);
+    (written, of_parts, names)
+}
+
+fn sum<'a>(clicks: impl IntoIterator<Item = &'a Clicks>) -> u64 {
+    clicks.into_iter().flat_map(Clicks::values).sum()
+}
+
+/// Whichever file is removed, the start notices it, and the next one starts from what is there.
+#[test]
+fn a_removed_part_is_noticed_once() {
+    for at in 0..3 {
+        let disk = SimDisk::default();
+        let (written, of_parts, names) = three_parts(Arc::new(disk.clone()));
+        disk.remove(&names[at]).expect("removed");
+        let others = of_parts.iter().enumerate().filter(|(part, _)| *part != at).map(|(_, clicks)| clicks);
+        let others = sum(others);
+        for damaged in [1, 0] {
+            let store = written.store(&disk, KEEP).expect("it opens");
+            store.settle(&all_links()).expect("it catches up");
+            assert_eq!(
+                (sum([&clicks(&store.view())]), store.status().damaged),
+                (others, damaged),
+                "part {at}"
+            );
+        }
+    }
+}
+
+/// A file that cannot be read stays where it is, and no merge takes its place: it may be readable at a later start.
+#[test]
+fn a_part_that_cannot_be_read_now_comes_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = Arc::new(FsDisk::open(folder.path()).expect("a disk"));
+    let (written, of_parts, names) = three_parts(Arc::clone(&disk) as _);
+    let (there, away) = (folder.path().join(&names[1]), folder.path().join("away"));
+    std::fs::rename(&there, &away).expect("renamed");
+    // Nothing that is there can be read as a file.
+    std::fs::create_dir(&there).expect("created");
+    std::fs::create_dir(folder.path().join("x.new")).expect("created");
+    let store = written.store_over(Arc::clone(&disk) as _, KEEP).expect("it opens");
+    assert_eq!(store.status().damaged, 1);
+    let others = sum([&of_parts[0], &of_parts[2]]);
+    // Days, the week and the month are merged in between.
+    pass_days(&written, &store, 40, &all_links());
+    assert_eq!(sum([&clicks(&store.view())]), others);
+    drop(store);
+    for entry in std::fs::read_dir(folder.path()).expect("a folder").flatten() {
+        if entry.path().is_dir() {
+            std::fs::remove_dir(entry.path()).expect("removed");
+        }
+    }
+    std::fs::rename(&away, &there).expect("renamed");
+    let store = written.store_over(Arc::clone(&disk) as _, KEEP).expect("it opens");
+    store.settle(&all_links()).expect("it catches up");
+    assert_eq!((clicks(&store.view()), store.status().damaged), (written.clicks, 0));
 }
 
 /// The log keeps the last tick of each key. So a compacted log has the ticks that are in no durable part.

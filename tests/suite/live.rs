@@ -188,6 +188,41 @@ fn a_stream_ends_with_its_key_and_with_the_server() {
 }
 
 #[test]
+fn a_stream_of_one_link_ends_with_the_link() {
+    let app = start();
+    caught_up(&app);
+    let mut admin = app.admin();
+    let (gone, kept) = (link(&mut admin, "gone"), link(&mut admin, "kept"));
+    let mut listeners = [format!("?linkId={gone}"), "?link=gone".to_owned(), format!("?linkId={kept}")]
+        .map(|query| Listener::open(&app, KEY, &query));
+    for listener in &mut listeners {
+        assert_eq!(listener.status(), 200);
+        assert_eq!(listener.event().expect("minutes").0, "minutes");
+    }
+    // A change of another link, and one of its own, end nothing.
+    for id in [&gone, &kept] {
+        admin.patch(&format!("/api/v1/links/{id}"), &json!({"title": "new"})).expect(200, "changed");
+    }
+    app.visitor().get("/gone");
+    listeners[0].hears(1);
+    admin.delete(&format!("/api/v1/links/{gone}")).expect(200, "deleted");
+    for listener in &mut listeners[..2] {
+        let reason = loop {
+            let (name, data) = listener.event().expect("an end");
+            if name == "end" {
+                break data["reason"].clone();
+            }
+        };
+        assert_eq!(reason, "the link was deleted");
+    }
+    app.visitor().get("/kept");
+    listeners[2].hears(1);
+    for listener in listeners {
+        let _ = listener.lines.get_ref().shutdown(Shutdown::Both);
+    }
+}
+
+#[test]
 fn listeners_of_one_tenant_leave_places_to_others() {
     let app = start();
     let mut admin = app.admin();

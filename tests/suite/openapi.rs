@@ -396,7 +396,7 @@ const NATIVE: &[Row] = &[
     ("PATCH", "/api/v1/links/LINK", r#"{"rules":[{"conditions":[{"field":"query","key":"a","operator":"exists"}],"url":"https://e.test/a"},{"name":"t","variants":[{"url":"https://e.test/b"},{"url":"https://e.test/c","weight":2}],"sticky":"cookie","winner":2}]}"#, 200, None),
     ("GET", "/api/v1/analytics?groupBy=link,device&interval=all&compare=previous", "", 200, None),
     ("GET", "/api/v1/analytics?linkId=LINK&groupBy=time,hourOfWeek&timezone=Asia/Kolkata&q=x", "", 200, None),
-    ("GET", "/api/v1/analytics?groupBy=time&interval=24h&device=mobile,tablet&referrer=-&limit=5", "", 200, None),
+    ("GET", "/api/v1/analytics?groupBy=time&interval=24h&device=mobile,tablet&referrer=-null&limit=5", "", 200, None),
     ("GET", "/api/v1/analytics/summary?interval=7d", "", 200, None),
     ("GET", "/api/v1/analytics/live", "", 200, None),
     ("GET", "/api/v1/analytics/live?linkId=LINK", "", 422, None),

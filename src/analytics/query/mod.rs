@@ -27,6 +27,7 @@ pub mod continents;
 pub mod csv;
 pub mod error;
 pub mod facet;
+pub mod first;
 mod keys;
 pub mod part_sums;
 pub mod question;

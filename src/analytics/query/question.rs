@@ -16,7 +16,7 @@ const FACETS_MAX: usize = 2;
 
 /// Longest span in slots: 100 years.
 // A calendar has five bytes for each slot: some 18 MB at this length.
-const SLOTS_MAX: u32 = 100 * 366 * 96;
+pub const SLOTS_MAX: u32 = 100 * 366 * 96;
 
 /// The clicks that a question is about, and the breakdowns of its answer.
 #[derive(Clone, Debug)]

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, linkat};
 use rustix::process::geteuid;
 
-use super::files::{self, DAMAGED, Mark, PART, REPLACED};
+use super::files;
+use super::mark::{DAMAGED, ListedPart, Mark, PART, REPLACED};
 use crate::analytics::cell::TimeSlot;
 use crate::analytics::part::error::PartError;
 use crate::analytics::part::header::PartHeader;
@@ -38,6 +39,8 @@ pub struct ClickArchive {
     mark: Option<Mark>,
     durable: Position,
     faults: Vec<PartFault>,
+    /// Parts that the mark lists, and whose files are gone.
+    missing: Vec<ListedPart>,
     /// Names of the parts that a server on the log would leave out.
     foreign: Vec<String>,
     leftovers: Leftovers,
@@ -79,6 +82,9 @@ pub struct Leftovers {
 #[derive(PartialEq, Eq)]
 struct PartNames {
     parts: BTreeSet<String>,
+    /// Those of parts, and of parts that were set aside.
+    all: BTreeSet<String>,
+    mark: Option<Mark>,
     leftovers: Leftovers,
 }
 
@@ -104,21 +110,24 @@ impl ClickArchive {
     fn read(folder: &Path, names: &PartNames) -> io::Result<ClickArchive> {
         let (mut parts, mut faults) = (Vec::new(), Vec::new());
         for name in &names.parts {
-            let file = Arc::new(open_regular(&folder.join(name), File::options().read(true))?);
-            let bytes = file.metadata()?.len();
-            match ClickPart::open(Arc::clone(&file) as _) {
-                Ok(part) => parts.push(ArchivedPart { name: name.clone(), bytes, part, file }),
+            match ArchivedPart::open(folder, name) {
+                Ok(part) => parts.push(part),
+                Err(PartError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+                // Also one that this user may not read: the others are worth a backup.
                 Err(error) => faults.push(PartFault { name: name.clone(), slots: None, error }),
             }
         }
         let (parts, _) = files::ordered(parts, ArchivedPart::header);
-        // Behind the parts: the mark may be that of a later part, which the caller then finds by its name.
-        let mark = files::read_mark(&FsDisk::read_only(folder)?);
+        let mark = names.mark.clone();
+        let missing = mark.as_ref().map(|mark| {
+            mark.missing(parts.iter().map(ArchivedPart::header), |name| names.all.contains(name))
+        });
+        let missing = missing.unwrap_or_default();
         let last = parts.last().map(|part| Position(part.header().to)).unwrap_or_default();
-        let durable = mark.map_or(last, |mark| last.max(mark.position));
+        let durable = mark.as_ref().map_or(last, |mark| last.max(mark.position));
         let folder = folder.to_owned();
         let (foreign, leftovers) = (Vec::new(), names.leftovers);
-        Ok(ClickArchive { folder, parts, mark, durable, faults, foreign, leftovers })
+        Ok(ClickArchive { folder, parts, mark, durable, faults, missing, foreign, leftovers })
     }
 
     /// Leaves out what a server on this log leaves out: parts of another log, and parts with clicks behind `end`, the
@@ -127,15 +136,19 @@ impl ClickArchive {
         let is_ours = |header: &PartHeader| header.log == log && header.to <= end.0;
         let foreign = self.parts.extract_if(.., |part| !is_ours(part.header()));
         self.foreign.extend(foreign.map(|part| part.name));
-        self.mark = self.mark.filter(|mark| mark.log == log && mark.position <= end);
+        self.mark = self.mark.take().filter(|mark| mark.log == log && mark.position <= end);
+        if self.mark.is_none() {
+            // The list is that of another log.
+            self.missing.clear();
+        }
         let last = self.parts.last().map(|part| Position(part.header().to)).unwrap_or_default();
-        self.durable = self.mark.map_or(last, |mark| last.max(mark.position));
+        self.durable = self.mark.as_ref().map_or(last, |mark| last.max(mark.position));
     }
 
     /// Returns whether the log has all cells behind [`ClickArchive::durable`], if it was opened after the archive and
     /// before this call. The log keeps a cell at least until a later mark covers it.
     pub fn is_current(&self) -> io::Result<bool> {
-        let mark = files::read_mark(&FsDisk::read_only(&self.folder)?);
+        let mark = Mark::read(&FsDisk::read_only(&self.folder)?);
         Ok(mark.is_none_or(|mark| mark.position <= self.durable))
     }
 
@@ -157,6 +170,11 @@ impl ClickArchive {
     /// Returns the parts that cannot be read.
     pub fn faults(&self) -> &[PartFault] {
         &self.faults
+    }
+
+    /// Returns the parts that were there once and that somebody has removed.
+    pub fn missing(&self) -> &[ListedPart] {
+        &self.missing
     }
 
     /// Returns the names of the parts that [`ClickArchive::keep_those_of`] has left out.
@@ -194,17 +212,27 @@ impl ClickArchive {
             part.place(&folder.join(&part.name))?;
         }
         // Without both, the details of this log begin later, and a mark would claim an earlier start.
-        let Some(log) = self.mark.map(|mark| mark.log).or_else(|| Some(self.parts.first()?.header().log))
+        let Some(log) =
+            self.mark.as_ref().map(|mark| mark.log).or_else(|| Some(self.parts.first()?.header().log))
         else {
             return Ok(());
         };
-        let last_number = self.mark.map_or(0, |mark| mark.last_number);
+        let last_number = self.mark.as_ref().map_or(0, |mark| mark.last_number);
+        // Of what the copy has: the caller has reported what it lacks.
+        let parts = self.parts.iter().map(|part| ListedPart::of(part.header())).collect();
         // Syncs the folder, so the names of the parts are durable as well.
-        files::mark(&disk, &Mark { log, position: self.durable, last_number })
+        Mark { log, position: self.durable, last_number, parts }.write(&disk)
     }
 }
 
 impl ArchivedPart {
+    fn open(folder: &Path, name: &str) -> Result<ArchivedPart, PartError> {
+        let file = Arc::new(open_regular(&folder.join(name), File::options().read(true))?);
+        let bytes = file.metadata()?.len();
+        let part = ClickPart::open(Arc::clone(&file) as _)?;
+        Ok(ArchivedPart { name: name.to_owned(), bytes, part, file })
+    }
+
     /// Returns what the part contains.
     pub fn header(&self) -> &PartHeader {
         self.part.header()
@@ -232,18 +260,27 @@ impl ArchivedPart {
 
 impl PartNames {
     fn of(folder: &Path) -> io::Result<Option<PartNames>> {
+        // Before the names, and compared with the mark behind them: a part that it lists had its file all the time.
+        let mark = match FsDisk::read_only(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            disk => Mark::read(&disk?),
+        };
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             entries => entries?,
         };
-        let mut names = PartNames { parts: BTreeSet::new(), leftovers: Leftovers::default() };
+        let mut names =
+            PartNames { parts: BTreeSet::new(), all: BTreeSet::new(), mark, leftovers: Leftovers::default() };
         for entry in entries {
             // A name that is no UTF-8 is none of ours.
             let Ok(name) = entry?.file_name().into_string() else { continue };
             names.leftovers.damaged += u64::from(name.ends_with(DAMAGED));
             names.leftovers.replaced += u64::from(name.ends_with(REPLACED));
             if name.ends_with(PART) {
-                names.parts.insert(name);
+                names.parts.insert(name.clone());
+            }
+            if [PART, DAMAGED, REPLACED].iter().any(|end| name.ends_with(end)) {
+                names.all.insert(name);
             }
         }
         Ok(Some(names))
@@ -253,15 +290,13 @@ impl PartNames {
 impl PartFault {
     /// Returns the span of its slots in UTC, such as `2026-11-28T00:00Z to 2026-11-29T00:00Z`, or that it is unknown.
     pub fn hours(&self) -> String {
-        let Some((first, last)) = self.slots else { return "at an unknown time".to_owned() };
-        let shown = |slot: TimeSlot| {
-            let time = jiff::Timestamp::from_millisecond(slot.start_millis());
-            // A slot of a wrong clock may be behind the last year of the calendar.
-            time.map_or_else(
-                |_| format!("slot {}", slot.0),
-                |time| time.strftime("%Y-%m-%dT%H:%MZ").to_string(),
-            )
-        };
-        format!("{} to {}", shown(first), shown(TimeSlot(last.0.saturating_add(1))))
+        self.slots.map_or_else(|| "an unknown time".to_owned(), |(first, last)| files::hours(first, last))
+    }
+}
+
+impl ListedPart {
+    /// Returns the span of its slots in UTC, as [`PartFault::hours`] does.
+    pub fn hours(&self) -> String {
+        files::hours(self.first, self.last)
     }
 }

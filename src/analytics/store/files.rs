@@ -1,9 +1,13 @@
-//! The files of the click store: parts by their positions, and the mark of the last durable position.
+//! The files of the click store: parts by their positions, and what a start finds of them.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
 use super::busy::BusyLinks;
+use super::mark::{DAMAGED, ListedPart, MARK, Mark, PART, REPLACED, name_of, positions_of};
+use super::small_file::UNFINISHED;
+use crate::analytics::cell::TimeSlot;
 use crate::analytics::part::error::PartError;
 use crate::analytics::part::header::PartHeader;
 use crate::analytics::part::reader::ClickPart;
@@ -13,40 +17,10 @@ use crate::log::local::disk::{Disk, DiskFile};
 /// Name of the folder in the data folder.
 pub const FOLDER: &str = "clicks";
 
-/// End of the name of a part.
-pub(super) const PART: &str = ".part";
-
-/// End of the name of a file that is being written. A start removes it.
-const UNFINISHED: &str = ".new";
-
-/// End of the name of a part that was set aside.
-pub(super) const DAMAGED: &str = ".damaged";
-
-/// End of the name of a part with clicks that are not in the log, since the log was replaced by another one or by an
-/// older copy.
-pub(super) const REPLACED: &str = ".replaced";
-
-/// The file with the last position of the log whose cells are durable: parts have no position behind their last cell.
-const MARK: &str = "position";
-
-/// Bytes of the mark: the id of the log, the position, the number.
-const MARK_BYTES: usize = 16 + 8 + 1;
-
 /// Returns whether a copy of the folder has a file of this name, finished or not.
 pub fn is_of_a_copy(name: &str) -> bool {
     let name = name.strip_suffix(UNFINISHED).unwrap_or(name);
     name == MARK || name.ends_with(PART)
-}
-
-/// What the mark contains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
-    /// The id of the log.
-    pub(super) log: u128,
-    /// The last position of the log whose cells are durable.
-    pub(super) position: Position,
-    /// The number of the last tick up to there.
-    pub(super) last_number: u8,
 }
 
 /// A part and its file.
@@ -68,41 +42,33 @@ impl StoredPart {
 pub(super) struct OpenedParts {
     /// In the order of their positions.
     pub(super) parts: Vec<Arc<StoredPart>>,
-    /// The last position of the log whose cells are in the parts.
-    pub(super) durable: Position,
-    /// The number of the last tick up to there.
-    pub(super) last_number: u8,
-    /// The number of parts that were set aside.
+    /// The mark that the folder has now. Its position is the last one of the log whose cells are in the parts.
+    pub(super) mark: Mark,
+    /// The positions of parts that are not in `parts`: of damaged ones, and of those that cannot be read now.
+    pub(super) holes: Vec<(u64, u64)>,
+    /// The number of parts that were set aside, that cannot be read, and that are missing.
     pub(super) damaged: u64,
+}
+
+/// The files of a folder.
+#[derive(Default)]
+struct FoundParts {
+    parts: Vec<Arc<StoredPart>>,
+    /// The names of parts that stay where they are and are left out.
+    left_out: BTreeSet<String>,
+    holes: Vec<(u64, u64)>,
+    damaged: u64,
 }
 
 /// Opens all parts of a folder. Removes what an interrupted merge or seal has left. `end` is the last position of the
 /// log: a new folder begins there, since no Change before it has details.
+///
+/// A file that cannot be read is left out and reported, and a missing one is reported: one file must not cost the details
+/// of all others.
 pub(super) fn open(disk: &dyn Disk, log: u128, end: Position) -> io::Result<OpenedParts> {
-    let (mut parts, mut damaged) = (Vec::new(), 0);
-    for name in disk.list()? {
-        // Its cells are in the log, or in the parts that it was to replace.
-        if name.ends_with(UNFINISHED) {
-            disk.remove(&name)?;
-        } else if name.ends_with(PART) {
-            // A file that was set aside has another end of its name, so it is not opened again.
-            match open_part(disk, &name) {
-                Ok(stored) => parts.push(Arc::new(stored)),
-                // Not set aside: another start may read it.
-                Err(PartError::Io(error)) => return Err(error),
-                // Nor is it: the later version that wrote it finds it after the next upgrade.
-                Err(error @ PartError::Newer(_)) => {
-                    tracing::error!(%error, "{} is left out", disk.path(&name));
-                }
-                Err(error) => {
-                    set_aside(disk, &name, &error);
-                    damaged += 1;
-                }
-            }
-        }
-    }
+    let mut found = find(disk)?;
     // Before merged parts are looked for: one that is ahead of the log does not replace its sources.
-    parts.retain(|stored: &Arc<StoredPart>| {
+    found.parts.retain(|stored: &Arc<StoredPart>| {
         // The totals come from the log, so clicks that it does not have would exceed them.
         let is_ours = stored.header().log == log && stored.header().to <= end.0;
         if !is_ours {
@@ -110,25 +76,94 @@ pub(super) fn open(disk: &dyn Disk, log: u128, end: Position) -> io::Result<Open
         }
         is_ours
     });
-    let (kept, merged) = ordered(parts, |stored| stored.header());
+    let FoundParts { parts, left_out, holes, mut damaged } = found;
+    let (parts, merged) = ordered(parts, |stored| stored.header());
     merged.iter().try_for_each(|stored| disk.remove(&stored.name))?;
-    let last = kept.last().map(|stored| Position(stored.header().to)).unwrap_or_default();
+    let last = parts.last().map(|stored| Position(stored.header().to)).unwrap_or_default();
     // A mark of another log, or ahead of this one, was written before the log was replaced.
-    let found = read_mark(disk);
-    let marked = found.filter(|mark| mark.log == log && mark.position <= end);
-    if found.is_some() && marked.is_none() {
-        // At once: the log may grow past the position, and the mark would be believed.
-        mark(disk, &Mark { log, position: last, last_number: 0 })?;
-    }
+    let stored = Mark::read(disk);
+    let marked = stored.as_ref().filter(|mark| mark.log == log && mark.position <= end);
     // A damaged part may have had all cells so far; then the log is read from its start.
-    if found.is_none() && last == Position::START && damaged == 0 {
-        mark(disk, &Mark { log, position: end, last_number: 0 })?;
-        return Ok(OpenedParts { parts: kept, durable: end, last_number: 0, damaged });
+    let is_new = stored.is_none() && last == Position::START && damaged == 0;
+    let mut mark = Mark { log, position: if is_new { end } else { last }, ..Mark::default() };
+    let mut has_missing = false;
+    if let Some(marked) = marked {
+        let names = disk.list()?;
+        let has_name = |name: &str| names.iter().any(|known| known == name);
+        for part in marked.missing(parts.iter().map(|stored| stored.header()), has_name) {
+            report_missing(disk, &part);
+            (has_missing, damaged) = (true, damaged + 1);
+        }
+        // A crash between part and mark leaves the mark behind. An hour without clicks moves the mark only.
+        (mark.position, mark.last_number) = (last.max(marked.position), marked.last_number);
+        mark.parts = marked.parts.iter().filter(|part| left_out.contains(&part.name())).copied().collect();
     }
-    // A crash between part and mark leaves the mark behind. An hour without clicks moves the mark only.
-    let durable = marked.map_or(last, |mark| last.max(mark.position));
-    let last_number = marked.map_or(0, |mark| mark.last_number);
-    Ok(OpenedParts { parts: kept, durable, last_number, damaged })
+    parts.iter().for_each(|stored| mark.list(stored.header()));
+    // The mark of another log at once: the log may grow past its position, and the mark would be believed.
+    if is_new || has_missing || (stored.is_some() && marked.is_none()) {
+        mark.write(disk)?;
+    }
+    Ok(OpenedParts { parts, mark, holes, damaged })
+}
+
+fn find(disk: &dyn Disk) -> io::Result<FoundParts> {
+    let mut found = FoundParts::default();
+    for name in disk.list()? {
+        if name.ends_with(UNFINISHED) {
+            // Its cells are in the log, or in the parts that it was to replace.
+            if let Err(error) = disk.remove(&name) {
+                tracing::warn!(%error, "{} cannot be removed", disk.path(&name));
+            }
+        } else if name.ends_with(PART) {
+            // A file that was set aside has another end of its name, so it is not opened again.
+            match open_part(disk, &name) {
+                Ok(stored) => {
+                    found.parts.push(Arc::new(stored));
+                    continue;
+                }
+                // Not set aside: another start may read it, and the later version that wrote it finds it after the next
+                // upgrade.
+                Err(error @ (PartError::Io(_) | PartError::Newer(_))) => {
+                    tracing::error!(
+                        %error,
+                        "{} is left out: its clicks are counted, and their details are missing until a start that can \
+                         read it",
+                        disk.path(&name)
+                    );
+                    found.damaged += u64::from(matches!(error, PartError::Io(_)));
+                    found.holes.extend(positions_of(&name));
+                    found.left_out.insert(name);
+                }
+                Err(error) => {
+                    set_aside(disk, &name, &error);
+                    found.holes.extend(positions_of(&name));
+                    found.damaged += 1;
+                }
+            }
+        } else if name.ends_with(DAMAGED) {
+            found.holes.extend(positions_of(&name));
+        }
+    }
+    Ok(found)
+}
+
+fn report_missing(disk: &dyn Disk, part: &ListedPart) {
+    let hours = hours(part.first, part.last);
+    tracing::error!(
+        "{} is missing: somebody has removed it. The clicks from {hours} are counted, and their details are missing; a \
+         backup may have the file",
+        disk.path(&part.name())
+    );
+}
+
+/// Returns a span of slots in UTC, such as `2026-11-28T00:00Z to 2026-11-29T00:00Z`.
+pub(super) fn hours(first: TimeSlot, last: TimeSlot) -> String {
+    let shown = |slot: TimeSlot| {
+        let time = jiff::Timestamp::from_millisecond(slot.start_millis());
+        // A slot of a wrong clock may be behind the last year of the calendar.
+        time.map_or_else(|_| format!("slot {}", slot.0), |time| time.strftime("%Y-%m-%dT%H:%MZ").to_string())
+    };
+    format!("{} to {}", shown(first), shown(TimeSlot(last.0.saturating_add(1))))
 }
 
 /// Returns the parts in the order of their positions, and those whose cells are in another part as well.
@@ -161,7 +196,7 @@ pub(super) fn write<E: From<io::Error>>(
     header: &PartHeader,
     fill: impl FnOnce(Arc<dyn DiskFile>) -> Result<u64, E>,
 ) -> Result<StoredPart, E> {
-    let name = format!("{:016x}-{:016x}{PART}", header.from, header.to);
+    let name = name_of(header.from, header.to);
     // A file under its final name is whole: `fill` syncs it before the rename.
     let unfinished = format!("{name}{UNFINISHED}");
     let file = disk.create(&unfinished)?;
@@ -209,45 +244,4 @@ fn leave(disk: &dyn Disk, name: &str) {
     if let Err(error) = disk.rename(name, &format!("{name}{REPLACED}")) {
         tracing::error!(%error, "{path} cannot be renamed");
     }
-}
-
-/// Stores a mark.
-pub(super) fn mark(disk: &dyn Disk, mark: &Mark) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(MARK_BYTES);
-    bytes.extend_from_slice(&mark.log.to_le_bytes());
-    bytes.extend_from_slice(&mark.position.0.to_le_bytes());
-    bytes.push(mark.last_number);
-    replace(disk, MARK, &bytes)
-}
-
-/// Returns the mark, `None` if it is missing or damaged.
-pub(super) fn read_mark(disk: &dyn Disk) -> Option<Mark> {
-    // A damaged mark counts as missing: the parts are a lower bound of the position.
-    let fields: [u8; MARK_BYTES] = read_checked(disk, MARK)?;
-    let (log, rest) = fields.split_first_chunk()?;
-    let (position, rest) = rest.split_first_chunk()?;
-    let position = Position(u64::from_le_bytes(*position));
-    Some(Mark { log: u128::from_le_bytes(*log), position, last_number: *rest.first()? })
-}
-
-/// Replaces a small file, durably: by its fields and their checksum.
-pub(super) fn replace(disk: &dyn Disk, name: &str, fields: &[u8]) -> io::Result<()> {
-    let bytes = [fields, &crc32c::crc32c(fields).to_le_bytes()].concat();
-    let unfinished = format!("{name}{UNFINISHED}");
-    let file = disk.create(&unfinished)?;
-    file.write_all_at(&bytes, 0)?;
-    // Otherwise the rename may be durable before the bytes, and a power cut leaves an empty file.
-    file.sync_data()?;
-    disk.rename(&unfinished, name)?;
-    disk.sync_dir()
-}
-
-/// Returns the fields of a small file, `None` if it is missing or damaged.
-pub(super) fn read_checked<const FIELDS: usize>(disk: &dyn Disk, name: &str) -> Option<[u8; FIELDS]> {
-    let file = disk.open(name).ok()?;
-    let (mut fields, mut crc) = ([0; FIELDS], [0; 4]);
-    // A file of another length fails one of the two.
-    let is_read = file.read_at(&mut fields, 0).ok()? == FIELDS
-        && file.read_at(&mut crc, FIELDS as u64).ok()? == crc.len();
-    (is_read && crc32c::crc32c(&fields).to_le_bytes() == crc).then_some(fields)
 }

@@ -54,10 +54,13 @@ pub(super) fn step(shared: &Shared, is_kept: &IsKept) -> io::Result<bool> {
     // Before a merge that follows from it.
     steady.store(&*shared.disk)?;
     // A copy, since a merge takes seconds and questions need the lock.
-    let parts = shared.cells.lock().parts.clone();
+    let (parts, holes) = {
+        let cells = shared.cells.lock();
+        (cells.parts.clone(), cells.holes.clone())
+    };
     let planned: Vec<_> =
         parts.iter().map(|stored| Planned { header: *stored.header(), bytes: stored.bytes }).collect();
-    match plan(&planned, now, &shared.keep) {
+    match plan(&planned, &holes, now, &shared.keep) {
         None => Ok(false),
         Some(MergePlan::Delete(at)) => {
             // The mark keeps the position, so the log is not read again for a deleted part.
@@ -158,6 +161,15 @@ fn merge_into(
 fn replace(shared: &Shared, old: &[Arc<StoredPart>], new: Option<StoredPart>) -> io::Result<()> {
     // A part that becomes coarser keeps its positions and its name: the new file replaced the old one.
     let is_same_name = new.as_ref().is_some_and(|new| old.len() == 1 && old[0].name == new.name);
+    let updated = shared.update_mark(|mark| {
+        old.iter().for_each(|stored| mark.unlist(stored.header()));
+        new.iter().for_each(|stored| mark.list(stored.header()));
+    });
+    // Otherwise a removed part would be reported as missing. A mark that lists the sources of a merge finds their cells in
+    // its result.
+    if new.is_none() {
+        updated?;
+    }
     {
         let mut cells = shared.cells.lock();
         let is_old = |stored: &Arc<StoredPart>| old.iter().any(|old| Arc::ptr_eq(old, stored));

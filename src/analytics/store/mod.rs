@@ -12,11 +12,13 @@ mod busy;
 mod files;
 mod follow;
 mod latest;
+mod mark;
 mod merges;
 mod plan;
 mod recent;
 mod sealer;
 mod shared;
+mod small_file;
 mod steady;
 
 use std::collections::BTreeSet;
@@ -30,6 +32,7 @@ pub use self::archive::{ArchivedPart, ClickArchive, Leftovers, PartFault};
 pub use self::busy::RecentClicks;
 pub use self::files::{FOLDER, is_of_a_copy};
 pub use self::follow::{FollowFailure, is_tick, key, tick_behind};
+pub use self::mark::ListedPart;
 pub use self::plan::Keep;
 pub use self::recent::RecentError;
 pub use self::shared::{HasRoom, IsKept};
@@ -68,7 +71,8 @@ pub struct StoreStatus {
     pub bytes: u64,
     /// Cells that are in no part.
     pub open_cells: usize,
-    /// Parts that were set aside since the start, since they are damaged.
+    /// Parts whose details are missing since the start: damaged ones, which were set aside, those that the start could
+    /// not read, and those that somebody has removed.
     pub damaged: u64,
     /// See [`ClickStore::has_caught_up`].
     pub has_caught_up: bool,
@@ -97,8 +101,9 @@ impl ClickStore {
         let cells = HeldCells {
             parts: opened.parts,
             // The follower begins here, so no cell of a part is read from the log a second time.
-            applied: opened.durable,
-            last_number: opened.last_number,
+            applied: opened.mark.position,
+            last_number: opened.mark.last_number,
+            holes: opened.holes,
             ..HeldCells::default()
         };
         let live = LiveClicks::new(clock.now());
@@ -109,13 +114,14 @@ impl ClickStore {
             keep,
             has_room,
             cells: Mutex::new(cells),
+            durable: AtomicU64::new(opened.mark.position.0),
+            // After an orderly stop, all is in parts.
+            has_caught_up: AtomicBool::new(opened.mark.position >= goal),
+            mark: Mutex::new(opened.mark),
             live,
             maintenance: Mutex::new(steady),
             sealed: Condvar::new(),
-            durable: AtomicU64::new(opened.durable.0),
             goal,
-            // After an orderly stop, all is in parts.
-            has_caught_up: AtomicBool::new(opened.durable >= goal),
             // Ticks of an earlier process may be in the log only, and their keys must not be reused.
             are_keys_free: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),

@@ -64,7 +64,26 @@ pub(super) enum MergePlan {
 }
 
 /// Returns what to do with the parts, which are in the order of their positions; `None` if there is nothing to do.
-pub(super) fn plan(parts: &[Planned], now: TimeSlot, keep: &Keep) -> Option<MergePlan> {
+/// `holes` are the positions of parts that are not among them, over which none are merged.
+pub(super) fn plan(parts: &[Planned], holes: &[(u64, u64)], now: TimeSlot, keep: &Keep) -> Option<MergePlan> {
+    let is_apart =
+        |a: &Planned, b: &Planned| holes.iter().any(|(from, to)| a.header.to < *from && *to < b.header.from);
+    let mut start = 0;
+    parts.chunk_by(|a, b| !is_apart(a, b)).find_map(|parts| {
+        let planned = plan_of(parts, now, keep);
+        let before = start;
+        start += parts.len();
+        Some(match planned? {
+            MergePlan::Delete(at) => MergePlan::Delete(before + at),
+            MergePlan::Merge { parts, level, width } => {
+                MergePlan::Merge { parts: before + parts.start..before + parts.end, level, width }
+            }
+        })
+    })
+}
+
+/// Returns what to do with neighbours.
+fn plan_of(parts: &[Planned], now: TimeSlot, keep: &Keep) -> Option<MergePlan> {
     let oldest = keep.all.map(|age| before(now, age));
     // Deletions first: they free the room that a merge needs, and save the merge.
     if let Some(at) = oldest.and_then(|oldest| parts.iter().position(|part| part.header.last < oldest)) {
@@ -212,40 +231,40 @@ mod tests {
 
     #[test]
     fn runs_of_today_are_merged_when_they_are_many() {
-        assert_eq!(plan(&runs(59, 15, 1), NOW, &KEEP), None);
-        assert_eq!(plan(&runs(59, 16, 1), NOW, &KEEP), merge(0..16, PartLevel::Run, 1));
+        assert_eq!(plan(&runs(59, 15, 1), &[], NOW, &KEEP), None);
+        assert_eq!(plan(&runs(59, 16, 1), &[], NOW, &KEEP), merge(0..16, PartLevel::Run, 1));
         // The larger one is of another size.
         let mut sizes = runs(59, 16, 1);
         sizes[0].bytes = 3_000_000;
-        assert_eq!(plan(&sizes, NOW, &KEEP), None);
+        assert_eq!(plan(&sizes, &[], NOW, &KEEP), None);
         // Sizes that alternate are merged once they are many.
         let mut sizes = runs(59, 64, 1);
         for part in sizes.iter_mut().step_by(2) {
             part.bytes = 3_000_000;
         }
-        assert_eq!(plan(&sizes[..63], NOW, &KEEP), None);
-        assert_eq!(plan(&sizes, NOW, &KEEP), merge(0..64, PartLevel::Run, 1));
+        assert_eq!(plan(&sizes[..63], &[], NOW, &KEEP), None);
+        assert_eq!(plan(&sizes, &[], NOW, &KEEP), merge(0..64, PartLevel::Run, 1));
     }
 
     #[test]
     fn spans_that_have_passed_are_merged() {
         // Yesterday is the last day of February, whose fourth week has days 25 to 28.
         let yesterday = runs(58, 3, 1);
-        assert_eq!(plan(&yesterday, NOW, &KEEP), merge(0..3, PartLevel::Day, 1));
+        assert_eq!(plan(&yesterday, &[], NOW, &KEEP), merge(0..3, PartLevel::Day, 1));
         let days: Vec<_> =
             (55..59).map(|day| part(PartLevel::Day, u64::from(day), day * DAY, day * DAY + 9)).collect();
-        assert_eq!(plan(&days, NOW, &KEEP), merge(0..4, PartLevel::Week, 1));
+        assert_eq!(plan(&days, &[], NOW, &KEEP), merge(0..4, PartLevel::Week, 1));
         let weeks: Vec<_> =
             [31, 39, 47, 55].map(|day| part(PartLevel::Week, day.into(), day * DAY, day * DAY)).into();
-        assert_eq!(plan(&weeks, NOW, &KEEP), merge(0..4, PartLevel::Month, 1));
+        assert_eq!(plan(&weeks, &[], NOW, &KEEP), merge(0..4, PartLevel::Month, 1));
         // January is another month, and of today nothing is merged.
         let months = [
             part(PartLevel::Week, 1, 0, 9),
             part(PartLevel::Week, 31, 31 * DAY, 31 * DAY),
             part(PartLevel::Run, 32, NOW.0, NOW.0),
         ];
-        assert_eq!(plan(&months, NOW, &KEEP), merge(0..1, PartLevel::Month, 1));
-        assert_eq!(plan(&months[2..], NOW, &KEEP), None);
+        assert_eq!(plan(&months, &[], NOW, &KEEP), merge(0..1, PartLevel::Month, 1));
+        assert_eq!(plan(&months[2..], &[], NOW, &KEEP), None);
     }
 
     #[test]
@@ -254,14 +273,14 @@ mod tests {
         let at = |days: u32| TimeSlot(NOW.0 + days * DAY);
         let month = [part(PartLevel::Month, 1, 0, 31 * DAY - 1)];
         // Both sides of each limit: a wrong comparison deletes or coarsens too early.
-        assert_eq!(plan(&month, at(61), &keep), None);
-        assert_eq!(plan(&month, at(62), &keep), merge(0..1, PartLevel::Hours, HOUR));
+        assert_eq!(plan(&month, &[], at(61), &keep), None);
+        assert_eq!(plan(&month, &[], at(62), &keep), merge(0..1, PartLevel::Hours, HOUR));
         let hours = [part(PartLevel::Hours, 1, 0, 31 * DAY - 4)];
-        assert_eq!(plan(&hours, at(371), &keep), None);
-        assert_eq!(plan(&hours, at(372), &keep), merge(0..1, PartLevel::Days, DAY));
+        assert_eq!(plan(&hours, &[], at(371), &keep), None);
+        assert_eq!(plan(&hours, &[], at(372), &keep), merge(0..1, PartLevel::Days, DAY));
         let days = [part(PartLevel::Days, 1, 0, 30 * DAY)];
-        assert_eq!(plan(&days, at(470), &keep), None);
-        assert_eq!(plan(&days, at(472), &keep), Some(MergePlan::Delete(0)));
+        assert_eq!(plan(&days, &[], at(470), &keep), None);
+        assert_eq!(plan(&days, &[], at(472), &keep), Some(MergePlan::Delete(0)));
     }
 
     #[test]
@@ -269,7 +288,20 @@ mod tests {
         let mut parts = runs(58, 2, 1);
         // `files::open` leaves such parts out, and a merge must not depend on that.
         parts[1].header.log = 9;
-        assert_eq!(plan(&parts, NOW, &KEEP), merge(0..1, PartLevel::Day, 1));
+        assert_eq!(plan(&parts, &[], NOW, &KEEP), merge(0..1, PartLevel::Day, 1));
+    }
+
+    /// A part that cannot be read now, and that a merge over its positions would replace.
+    #[test]
+    fn no_merge_is_over_a_hole() {
+        let parts = [runs(58, 2, 1), runs(58, 2, 10)].concat();
+        let merged = |holes| plan(&parts, holes, NOW, &KEEP);
+        assert_eq!(merged(&[]), merge(0..4, PartLevel::Day, 1));
+        // Before, between two neighbours, and behind all.
+        assert_eq!(merged(&[(0, 0), (90, 99)]), merge(0..4, PartLevel::Day, 1));
+        assert_eq!(merged(&[(3, 9)]), merge(0..2, PartLevel::Day, 1));
+        let parts = [vec![part(PartLevel::Month, 1, 58 * DAY, 58 * DAY)], runs(58, 2, 10)].concat();
+        assert_eq!(plan(&parts, &[(3, 9)], NOW, &KEEP), merge(1..3, PartLevel::Day, 1));
     }
 
     /// Merges end: each plan, carried out, leads to fewer parts or a higher level.
@@ -279,7 +311,7 @@ mod tests {
         for hour in 0..24 * 365_u32 {
             let now = TimeSlot(hour * HOUR);
             parts.push(part(PartLevel::Run, u64::from(hour) + 1, now.0, now.0 + 3));
-            while let Some(plan) = plan(&parts, now, &KEEP) {
+            while let Some(plan) = plan(&parts, &[], now, &KEEP) {
                 let MergePlan::Merge { parts: range, level, .. } = plan else { panic!("nothing is deleted") };
                 let (first, last) = (parts[range.start].header, parts[range.end - 1].header);
                 let header = PartHeader { level, last: last.last, to: last.to, ..first };

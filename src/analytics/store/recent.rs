@@ -51,7 +51,7 @@ impl Shared {
         parts.sort_by_key(|part| std::cmp::Reverse(part.header().last));
         let mut block = CellBlock::default();
         for stored in &parts {
-            let mut reader = PartSums { stored, since, is_cancelled, block: &mut block, loaded: None };
+            let mut reader = PartReader { stored, since, is_cancelled, block: &mut block, loaded: None };
             reader.add(links, &mut sums).inspect_err(|error| self.note(stored, error))?;
         }
         Ok(sums)
@@ -66,7 +66,7 @@ impl Shared {
 }
 
 /// Reads the sums of one part.
-struct PartSums<'a> {
+struct PartReader<'a> {
     stored: &'a Arc<StoredPart>,
     since: TimeSlot,
     is_cancelled: &'a dyn Fn() -> bool,
@@ -75,7 +75,7 @@ struct PartSums<'a> {
     loaded: Option<usize>,
 }
 
-impl PartSums<'_> {
+impl PartReader<'_> {
     fn add(&mut self, links: &[LinkRow], sums: &mut [RecentClicks]) -> Result<(), RecentError> {
         let last = self.stored.header().last;
         let counts = last >= self.since;

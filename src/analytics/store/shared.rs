@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::files::{self, Mark, StoredPart};
+use super::files::{self, StoredPart};
+use super::mark::Mark;
 use super::plan::Keep;
 use super::steady::SteadyTime;
 use crate::analytics::live::LiveClicks;
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) keep: Keep,
     pub(super) has_room: HasRoom,
     pub(super) cells: Mutex<HeldCells>,
+    /// What the file `position` contains. Locked while it is written, behind `maintenance` and before `cells`.
+    pub(super) mark: Mutex<Mark>,
     /// The clicks of this moment.
     pub(super) live: LiveClicks,
     /// The time of merges. Held while files are merged. Locked before `cells`.
@@ -83,15 +86,18 @@ pub(super) struct HeldCells {
     /// In the order of their positions.
     pub(super) parts: Vec<Arc<StoredPart>>,
     pub(super) open: OpenCells,
-    /// The number of ticks in `open`.
-    pub(super) ticks: usize,
-    /// The number of the last tick in `open` or in a part: see [`ring::Ring::behind`].
     /// The cells of `open` as questions read them. Built by the first question after each tick: the questions of a page
     /// come at once, and a sort for each would take longer than their sums.
     pub(super) sorted: Option<Arc<Tick>>,
+    /// The number of ticks in `open`.
+    pub(super) ticks: usize,
+    /// The number of the last tick in `open` or in a part: see [`ring::Ring::behind`].
     pub(super) last_number: u8,
     /// The last position whose cells are in `open` or in a part.
     pub(super) applied: Position,
+    /// The positions of parts that are not in `parts`: of damaged ones, and of those that could not be read. A merge over
+    /// them would replace them, and they may be read again one day.
+    pub(super) holes: Vec<(u64, u64)>,
 }
 
 impl Shared {
@@ -127,10 +133,14 @@ impl Shared {
         // Hours without clicks need a mark only, which keeps a start from reading their log.
         let stored = if tick.cells.is_empty() { None } else { Some(self.write(&tick, from, to)?) };
         // Behind the part: a crash between the two finds the part, whose header has the same position.
-        files::mark(&*self.disk, &Mark { log: self.log.id(), position: to, last_number })?;
+        self.update_mark(|mark| {
+            (mark.position, mark.last_number) = (to, last_number);
+            stored.iter().for_each(|stored| mark.list(stored.header()));
+        })?;
         let mut cells = self.cells.lock();
         // Only the follower adds cells, and it is the one that seals: `open` has what `tick` has.
         cells.open = OpenCells::default();
+        cells.sorted = None;
         cells.ticks = 0;
         // Within the same lock, so that a question sees the cells once.
         cells.parts.extend(stored.map(Arc::new));
@@ -140,7 +150,17 @@ impl Shared {
         self.sealed.notify_all();
         Ok(())
     }
-        cells.sorted = None;
+
+    /// Changes the mark, durably. Leaves it as it is if that fails.
+    pub(super) fn update_mark(&self, change: impl FnOnce(&mut Mark)) -> io::Result<()> {
+        // Held during the write: the follower and a merge may change the mark at once.
+        let mut mark = self.mark.lock();
+        let mut next = mark.clone();
+        change(&mut next);
+        next.write(&*self.disk)?;
+        *mark = next;
+        Ok(())
+    }
 
     fn write(&self, tick: &Tick, from: Position, to: Position) -> io::Result<StoredPart> {
         // Twice the largest cell with its texts, as a bound that needs no encoding.
@@ -173,9 +193,12 @@ impl Shared {
         // Two questions may find the same damage, and a merge may have replaced the part.
         let Some(at) = cells.parts.iter().position(|stored| Arc::ptr_eq(&stored.part, part)) else { return };
         let stored = cells.parts.remove(at);
+        cells.holes.push((stored.header().from, stored.header().to));
         // The rename syncs the folder, and questions must not wait for that.
         drop(cells);
         files::set_aside(&*self.disk, &stored.name, error);
+        // Without the update, the file that was set aside is known by its name.
+        drop(self.update_mark(|mark| mark.unlist(stored.header())));
         self.damaged.fetch_add(1, Ordering::Relaxed);
     }
 }

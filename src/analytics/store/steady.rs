@@ -10,7 +10,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::files;
+use super::small_file;
 use crate::analytics::cell::{SLOT_SECONDS, TimeSlot};
 use crate::log::local::disk::Disk;
 
@@ -39,7 +39,7 @@ pub(super) struct SteadyTime {
 impl SteadyTime {
     /// Reads the steady time. Without a file, it is the newest slot of all parts, or the clock where there is none.
     pub(super) fn open(disk: &dyn Disk, newest: Option<TimeSlot>, clock: TimeSlot) -> SteadyTime {
-        let stored = files::read_checked(disk, FILE).map(|bytes| TimeSlot(u32::from_le_bytes(bytes)));
+        let stored = small_file::read_checked(disk, FILE).map(|bytes| TimeSlot(u32::from_le_bytes(bytes)));
         SteadyTime { time: stored.or(newest).unwrap_or(clock), jumped: None, stored }
     }
 
@@ -67,7 +67,7 @@ impl SteadyTime {
         if self.stored.is_some_and(|stored| stored.0.abs_diff(self.time.0) < HOUR) {
             return Ok(());
         }
-        files::replace(disk, FILE, &self.time.0.to_le_bytes())?;
+        small_file::replace(disk, FILE, &self.time.0.to_le_bytes())?;
         self.stored = Some(self.time);
         Ok(())
     }

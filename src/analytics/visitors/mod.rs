@@ -77,23 +77,34 @@ pub fn forget(folder: &Path) {
 
 impl Visitors {
     /// Continues the day of `now`, in milliseconds since 1970, if the files are of this day. Else removes them and
-    /// begins the day. Fails if the folder cannot be written to or the system has no random bytes.
+    /// begins the day. A file that cannot be used is reported in the log of the program. Fails if the system has no random
+    /// bytes.
     pub fn open(settings: VisitorSettings, now: i64) -> io::Result<Visitors> {
         let day = Day::of_millis(now);
-        let found = DayFiles::new(&settings.folder).read_key()?;
+        let folder = settings.folder.clone();
+        // A file that cannot be used costs the visitors so far, and not the details of all clicks.
+        let unusable = |error: &io::Error| {
+            tracing::error!(
+                %error,
+                "{KEY_FILE} or {SEEN_FILE} in {} cannot be used: visitors of today who come again are counted again",
+                folder.display()
+            );
+        };
+        let found = DayFiles::new(&settings.folder).read_key().inspect_err(unusable).unwrap_or_default();
         // Also from a key of an earlier day: a User-Agent must keep its hash over a restart.
         let seed = found.as_ref().map(DayKey::agent_seed);
         let filter = PairFilter::new(0, settings.memory);
         // Never a key of another day: its hashes would connect two days.
         if let Some(key) = found.filter(|key| settings.files && key.day() == day) {
             let mut visitors = Visitors { settings, key, filter, files: None, is_clean: true, failed: None };
-            visitors.restore()?;
+            // Without the pairs that cannot be read, and without writing new ones.
+            drop(visitors.restore().inspect_err(unusable));
             return Ok(visitors);
         }
         let key = DayKey::random(day, seed)?;
         let mut visitors = Visitors { settings, key, filter, files: None, is_clean: false, failed: None };
-        // At once, so that yesterday's key is gone even if no click comes.
-        visitors.replace_files()?;
+        // At once, so that yesterday's key is gone even if no click comes. `advance` tries again.
+        drop(visitors.replace_files().inspect_err(unusable));
         Ok(visitors)
     }
 

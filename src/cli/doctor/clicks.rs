@@ -4,7 +4,7 @@
 use super::finding::{Case, Finding};
 use super::store::{LogCheck, READ_MAX};
 use crate::analytics::ring;
-use crate::analytics::store::{ClickArchive, PartFault, tick_behind};
+use crate::analytics::store::{ClickArchive, ListedPart, PartFault, tick_behind};
 use crate::app::data_folder;
 use crate::cli::output::{counted, form};
 use crate::cli::{click_reader, log_reader};
@@ -49,6 +49,7 @@ fn of_archive(case: &Case, mut archive: ClickArchive, log: &Archive) -> Vec<Find
         click_reader::check(&mut archive);
     }
     let mut findings: Vec<_> = archive.faults().iter().map(damaged).collect();
+    findings.extend(archive.missing().iter().map(missing));
     findings.extend(left_out(&archive));
     findings.extend(leftovers(&archive));
     let behind = log.position().0.saturating_sub(archive.durable().0);
@@ -80,6 +81,15 @@ fn damaged(fault: &PartFault) -> Finding {
         "{}. Their clicks are counted. Restore a backup to have these details again, or leave the file to the \
          server, which sets it aside",
         click_reader::shown(fault)
+    );
+    Finding::problem(CLICKS, text)
+}
+
+fn missing(part: &ListedPart) -> Finding {
+    let text = format!(
+        "{}. Their clicks are counted. Stop the server and put the file back from a backup to have these details again; \
+         the next start without it no longer reports it",
+        click_reader::shown_missing(part)
     );
     Finding::problem(CLICKS, text)
 }

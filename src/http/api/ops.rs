@@ -390,6 +390,11 @@ impl MetricSource for Arc<Analytics> {
                 "Visits without a link that are in no count of misses, since too many came at once",
                 self.dropped_misses(),
             ),
+            Measure::gauge(
+                "click_details_waiting",
+                "Visits whose details wait for the log; a stop loses those that the log does not take",
+                self.waiting(),
+            ),
             Measure::gauge("click_details_parts", "Files with click details", status.parts as u64),
             Measure::gauge("click_details_bytes", "Bytes of those files", status.bytes),
             Measure::gauge(
@@ -415,7 +420,7 @@ impl MetricSource for Arc<Analytics> {
             unwritten(status.is_unwritten),
             Measure::counter(
                 "click_details_damaged",
-                "Files with click details that were set aside since the start, since they are damaged",
+                "Files with click details that are damaged, missing or could not be read since the start",
                 status.damaged,
             ),
         ]);
@@ -443,7 +448,9 @@ impl MetricSource for Arc<Analytics> {
     fn problems(&self, to: &mut Vec<String>) {
         let status = self.store.status();
         if status.damaged > 0 {
-            to.push("a file of click details is damaged and was set aside: see the log lines".to_owned());
+            to.push(
+                "a file of click details is damaged, missing or cannot be read: see the log lines".to_owned(),
+            );
         }
         if self.countries.status().is_stale {
             to.push("the file of countries cannot be used or is gone: see the log lines".to_owned());

@@ -122,13 +122,17 @@ fn starts(slots: &Range<u32>, question: &ClickQuestion) -> Vec<i64> {
     all.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn is_in(visit: &MadeVisit, slots: &Range<u32>, question: &ClickQuestion) -> bool {
-    let row = data::row(visit.workspace, visit.link);
-    let in_scope = match &question.scope {
+/// Returns whether a visit is of a link of the scope.
+pub(super) fn is_within(scope: &LinkScope, visit: &MadeVisit) -> bool {
+    match scope {
         LinkScope::All => true,
         LinkScope::Workspaces(workspaces) => workspaces.contains(&visit.workspace),
-        LinkScope::Links(links) => links.contains(&row),
-    };
+        LinkScope::Links(links) => links.contains(&data::row(visit.workspace, visit.link)),
+    }
+}
+
+fn is_in(visit: &MadeVisit, slots: &Range<u32>, question: &ClickQuestion) -> bool {
+    let in_scope = is_within(&question.scope, visit);
     let is_bot = visit.agent >= BROWSERS.len();
     let is_of_kind = match question.visits {
         Visits::Counted => visit.trigger & COUNTED != 0,

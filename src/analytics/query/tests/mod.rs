@@ -18,9 +18,11 @@ use super::answer::ClickAnswer;
 use super::calendar::{Granularity, Span};
 use super::error::QueryError;
 use super::facet::{Facet, FacetKey};
+use super::first::first_slot;
 use super::question::{Breakdown, ClickQuestion, FacetFilter, LinkScope, Visits};
 use super::scan::{CellSource, answer};
 use super::totals::ClickTotals;
+use crate::analytics::cell::TimeSlot;
 use crate::analytics::part::error::PartError;
 use crate::analytics::part::mem::Mem;
 use crate::analytics::part::reader::ClickPart;
@@ -335,4 +337,23 @@ fn days_of_other_parts_are_not_read() {
     // One millisecond later it has the first slot, in which the part has clicks.
     question.span.to = data::FROM + 1;
     assert!(matches!(answer(&source, &question), Err(QueryError::Part(0, _))));
+}
+
+proptest! {
+    #[test]
+    fn the_first_slot_is_that_of_a_plain_loop((visits, split, question) in stores(), day in 0_u32..50) {
+        let store = TestStore::new(&visits, &split);
+        let source = CellSource {
+            parts: &store.parts,
+            open: &store.open,
+            campaign_of: &data::campaign_of,
+            facts_of: &data::facts_of,
+            is_cancelled: &|| false,
+        };
+        let before = TimeSlot(TimeSlot::of_millis(data::FROM).0 + day * 96);
+        let slots = visits.iter().filter(|visit| brute::is_within(&question.scope, visit));
+        let slots = slots.map(|visit| TimeSlot::of_millis(visit.millis));
+        let want = slots.filter(|slot| *slot < before).min();
+        prop_assert_eq!(first_slot(&source, &question.scope, before).expect("read"), want);
+    }
 }

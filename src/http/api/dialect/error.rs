@@ -136,7 +136,9 @@ impl ServerError {
         let fixed = match self {
             ServerError::TooLarge(max) => return format!("the body must be at most {max} bytes").into(),
             ServerError::BadHost => "the request must name one host, well-formed",
-            ServerError::LongTarget => "the address is too long",
+            ServerError::LongTarget => {
+                "the address has more than 8192 bytes; a filter of questions about clicks has at most 200 values"
+            }
             ServerError::Unencrypted => {
                 "the API is served over HTTPS only: use https://, and replace a key that was sent over HTTP"
             }

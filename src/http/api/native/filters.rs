@@ -47,7 +47,15 @@ fn lists<'a>(query: &'a Query<'_>, facet: Facet) -> Result<[Vec<FilterValue<'a>>
         // One sign for the whole list, since a mix of both has no clear meaning.
         let (excludes, text) = text.strip_prefix('-').map_or((0, text), |rest| (1, rest));
         let unquoted = || breaks(name, "has a quote that does not end, or a text behind its end");
-        lists[excludes].extend(split(text).ok_or_else(unquoted)?);
+        let values = split(text).ok_or_else(unquoted)?;
+        // A comma too many, or an empty variable of a script. As `null` it would pass visits that nobody asked for.
+        if values.iter().any(|value| value.text.is_empty() && !value.is_quoted) {
+            return Err(breaks(
+                name,
+                "has an empty value between its commas: write `null` for visits without a value",
+            ));
+        }
+        lists[excludes].extend(values);
         // A client must not make one question cost as much as thousands.
         if lists.iter().map(Vec::len).sum::<usize>() > VALUES_MAX {
             return Err(breaks(name, format!("must have at most {VALUES_MAX} values")));
@@ -198,7 +206,16 @@ mod tests {
         );
         // A closed set has no other values.
         assert!(super::filters(&Query::parse(Some("device=other"))).is_err());
-        for blank in ["device=", "tag=", "referrer=a.test&referrer="] {
+        let blanks = [
+            "device=",
+            "tag=",
+            "referrer=a.test&referrer=",
+            "browser=,",
+            "browser=-",
+            "os=Linux,",
+            "tag=-,a",
+        ];
+        for blank in blanks {
             assert!(super::filters(&Query::parse(Some(blank))).is_err(), "{blank}");
         }
         let many = format!("country={}&country=DE", vec!["DE"; VALUES_MAX].join(","));

@@ -75,6 +75,7 @@ fn event(event: &LiveEvent) -> (String, bool) {
         LiveEvent::KeyEnded => {
             (text(Some("end"), &EndJson { reason: "the key was revoked or has expired" }), true)
         }
+        LiveEvent::LinkDeleted => (text(Some("end"), &EndJson { reason: "the link was deleted" }), true),
         LiveEvent::Stopped => (text(Some("end"), &EndJson { reason: "the server stops" }), true),
     }
 }
