@@ -40,6 +40,7 @@ use self::country::LoadedCountries;
 use self::query::cache::SumsCache;
 use self::ring::Ring;
 use self::store::ClickStore;
+use self::tick::Tick;
 use crate::clock::Timestamp;
 use crate::log::Position;
 
@@ -133,6 +134,16 @@ impl Analytics {
             ticks.push(Outgoing { number, tick });
         }
         ticks
+    }
+
+    /// Returns empty ticks under the keys whose ticks are in durable parts, at most `most`. Written to the log, they replace
+    /// the details under these keys. The caller passes them to [`Analytics::settle`].
+    pub fn blanks(&self, most: usize) -> Vec<Outgoing> {
+        let durable = self.store.durable();
+        let (tick, mut ring) = (Tick::default().encode(), self.ring.lock());
+        let bytes = Bytes::from(tick);
+        let blank = |number| Outgoing { number, tick: WaitingTick { bytes: bytes.clone(), clicks: 0 } };
+        std::iter::from_fn(|| ring.take(durable)).take(most).map(blank).collect()
     }
 
     /// Notes what became of the ticks of one Change, in the order in which [`Analytics::next`] has returned them.

@@ -14,6 +14,7 @@ use super::handle::{ClickLog, Core};
 use super::shared::Shared;
 use crate::analytics::capture::CapturedEvents;
 use crate::analytics::query::cache;
+use crate::analytics::ring;
 use crate::analytics::store::Keep;
 use crate::analytics::visitors;
 use crate::analytics::{Analytics, Fate, Outgoing};
@@ -155,6 +156,10 @@ const TOTALS_PER_CHANGE: usize = 8_192;
 /// flush interval may be longer than one.
 const ABSORB_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long [`ClickLog::forget_details_in_log`] waits for a part, and how often it looks.
+const PART_WAIT: Duration = Duration::from_secs(10);
+const PART_POLL: Duration = Duration::from_millis(50);
+
 /// [`Analytics::absorb`] or [`Analytics::cut`].
 type AggregationStep = fn(&Analytics, Vec<CapturedEvents>, Timestamp, &dyn Fn(&str) -> bool);
 
@@ -172,6 +177,32 @@ impl ClickLog {
     /// limit are released.
     pub async fn flush_last(&self) -> Result<usize, Error> {
         self.drain_clicks(true).await
+    }
+
+    /// Removes the details from the log that are in files: replaces the latest ones under each key by nothing, and asks for
+    /// a compaction, which drops the others. The server that keeps few clicks has them for years otherwise. Returns false if
+    /// some may be left, since no file was written in time.
+    pub(super) async fn forget_details_in_log(&self) -> Result<bool, Error> {
+        let Some(analytics) = self.shared.analytics.clone() else { return Ok(true) };
+        // In two steps: the store infers the newest ticks from the last number in a part, at most half of the keys behind.
+        for _ in 0..2 {
+            let blanks = analytics.blanks(ring::SIZE / 2);
+            if !blanks.is_empty() {
+                self.append(&[], blanks).await.map_err(Error::Log)?;
+            }
+            let written = self.shared.log.position();
+            let wait = async {
+                while analytics.store.durable() < written {
+                    analytics.store.ask_for_part();
+                    tokio::time::sleep(PART_POLL).await;
+                }
+            };
+            if tokio::time::timeout(PART_WAIT, wait).await.is_err() {
+                return Ok(false);
+            }
+        }
+        self.shared.log.compact_soon();
+        Ok(true)
     }
 
     /// Returns without waiting for the table. Waiting would delay the next drain while the table lags, and a

@@ -107,6 +107,9 @@ impl Core {
             // A conflict means that a request has revoked the key.
             removed += usize::from(matches!(self.commit_unasked(effect).await?, Committed::Done));
         }
+        if with_links {
+            self.forget_removed_in_log().await?;
+        }
         Ok(removed)
     }
 
@@ -119,6 +122,21 @@ impl Core {
             tracing::warn!(%error, "details of deleted links could not be removed; they are tried again in a day");
         }
         Ok(forgotten.is_ok())
+    }
+
+    /// Removes the details from the log that are no longer in the files, because of their age or with their link. At most
+    /// once a day, since a compaction writes every link again.
+    async fn forget_removed_in_log(&self) -> Result<(), Error> {
+        let Some(analytics) = self.shared.analytics.as_ref() else { return Ok(()) };
+        if !analytics.store.take_removed() {
+            return Ok(());
+        }
+        let forgotten = self.click_log().forget_details_in_log().await;
+        if !matches!(forgotten, Ok(true)) {
+            // The next sweep tries again.
+            analytics.store.note_removed();
+        }
+        forgotten.map(drop)
     }
 
     /// Removes the records that still have these revisions. Returns their number.

@@ -30,7 +30,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -156,6 +156,7 @@ impl LocalLog {
             queue: WorkQueue::new(),
             gauges: Gauges { last_errors: Mutex::new(last_errors), ..Gauges::default() },
             busy_since: Mutex::new(None),
+            is_compaction_wanted: AtomicBool::new(false),
             maintenance: Mutex::new(()),
         });
         let committer = Committer::new(Arc::clone(&shared), opened.writer, opened.sequence);
@@ -271,6 +272,10 @@ impl Log for LocalLog {
         ];
         let problems = problems.into_iter().filter(|(is, _)| *is).map(|(_, what)| what).collect();
         LogStatus { position, fingerprint, problems }
+    }
+
+    fn compact_soon(&self) {
+        self.shared.is_compaction_wanted.store(true, Ordering::Relaxed);
     }
 
     fn close(&self) {

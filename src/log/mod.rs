@@ -147,6 +147,10 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// Returns position, fingerprint and health.
     fn status(&self) -> LogStatus;
 
+    /// Asks for the removal of what later writes have replaced, although it takes little room: it should not be readable
+    /// any more. Returns at once; an engine without old records does nothing.
+    fn compact_soon(&self);
+
     /// Rejects further proposals, finishes the queued ones and writes the mark of a clean close. Blocks.
     fn close(&self);
 }

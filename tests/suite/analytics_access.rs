@@ -156,6 +156,36 @@ fn a_workspace_without_statistics_has_no_details() {
     app.admin().patch(&path, &json!({"statistics": "no"})).expect(400, "no flag");
 }
 
+/// What is older than `clicks.keep` leaves the files and the log.
+#[test]
+fn details_past_their_time_leave_the_log() {
+    let mut app = TestApp::start_with(|config| {
+        config.clicks.flush_interval = Duration::from_millis(50);
+        config.clicks.keep = Duration::from_hours(48);
+        config.clicks.keep_slots = Duration::from_hours(48);
+    });
+    app.admin().create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    app.visitor().send("GET", "/a", &[("referer", "https://canary.test/")], None);
+    ask_until(&mut app.admin(), "", 1);
+    app.advance(Duration::from_hours(24 * 5));
+    // A start deletes the part, and its first sweep cleans the log.
+    app = app.restart();
+    let folder = app.data_dir().to_owned();
+    let holds = || {
+        ["log", "clicks"].iter().any(|part| {
+            let files = std::fs::read_dir(folder.join(part)).expect("a folder").flatten();
+            let mut bytes = files.map(|file| std::fs::read(file.path()).unwrap_or_default());
+            bytes.any(|bytes| bytes.windows(11).any(|window| window == b"canary.test"))
+        })
+    };
+    poll("they are gone", Duration::from_secs(30), || {
+        app.wait(app.app().core().sweep_expired(app.clock().now())).expect("swept");
+        (!holds()).then_some(())
+    });
+    let link = app.admin().get("/api/v1/links/by-code/a").expect(200, "the link");
+    assert_eq!(link["link"]["clickCount"], 1);
+}
+
 /// Visits of a workspace without statistics that find no link are not even counted.
 #[test]
 fn a_workspace_without_statistics_has_no_misses() {
@@ -213,6 +243,12 @@ fn a_deleted_link_leaves_no_details() {
     // A restart writes the cells in memory as a part.
     app = app.restart();
     let folder = app.data_dir().join("clicks");
+    let log = app.data_dir().join("log");
+    let in_log = || {
+        let files = std::fs::read_dir(&log).expect("a folder").flatten();
+        let mut bytes = files.map(|file| std::fs::read(file.path()).unwrap_or_default());
+        bytes.any(|bytes| bytes.windows(11).any(|window| window == b"canary.test"))
+    };
     let holds = |text: &str| {
         let files = std::fs::read_dir(&folder).expect("a folder").map(|file| file.expect("a file").path());
         let parts = files.filter(|path| path.extension().is_some_and(|end| end == "part"));
@@ -231,9 +267,12 @@ fn a_deleted_link_leaves_no_details() {
     app.advance(Duration::from_hours(24 * 30));
     sweep(&app);
     assert_eq!(holds("canary.test"), 1, "as long as the tombstone");
+    assert!(in_log());
     app.advance(Duration::from_secs(1));
     sweep(&app);
     assert_eq!((holds("canary.test"), holds("other.test")), (0, 1));
+    // The log is compacted at once, however small it is.
+    poll("the log has forgotten them", Duration::from_secs(20), || (!in_log()).then_some(()));
     let rows = ask(&mut app.admin(), "groupBy=link&interval=all");
     assert_eq!((&rows["rows"], &rows["analytics"][0]["linkId"]), (&json!(1), &kept["id"]));
     app = app.restart();

@@ -323,6 +323,10 @@ impl Log for Watched {
         self.log.status()
     }
 
+    fn compact_soon(&self) {
+        self.log.compact_soon();
+    }
+
     fn close(&self) {
         self.log.close();
     }

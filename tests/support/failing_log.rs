@@ -112,6 +112,10 @@ impl Log for FailingLog {
         self.log.status()
     }
 
+    fn compact_soon(&self) {
+        self.log.compact_soon();
+    }
+
     fn close(&self) {
         self.log.close();
     }

@@ -120,7 +120,8 @@ impl ClickArchive {
         let (parts, _) = files::ordered(parts, ArchivedPart::header);
         let mark = names.mark.clone();
         let missing = mark.as_ref().map(|mark| {
-            mark.missing(parts.iter().map(ArchivedPart::header), |name| names.all.contains(name))
+            let headers: Vec<_> = parts.iter().map(ArchivedPart::header).collect();
+            mark.missing(&headers, |name| names.all.contains(name))
         });
         let missing = missing.unwrap_or_default();
         let last = parts.last().map(|part| Position(part.header().to)).unwrap_or_default();

@@ -90,7 +90,8 @@ pub(super) fn open(disk: &dyn Disk, log: u128, end: Position) -> io::Result<Open
     if let Some(marked) = marked {
         let names = disk.list()?;
         let has_name = |name: &str| names.iter().any(|known| known == name);
-        for part in marked.missing(parts.iter().map(|stored| stored.header()), has_name) {
+        let headers: Vec<_> = parts.iter().map(|stored| stored.header()).collect();
+        for part in marked.missing(&headers, has_name) {
             report_missing(disk, &part);
             (has_missing, damaged) = (true, damaged + 1);
         }
@@ -98,7 +99,9 @@ pub(super) fn open(disk: &dyn Disk, log: u128, end: Position) -> io::Result<Open
         (mark.position, mark.last_number) = (last.max(marked.position), marked.last_number);
         mark.parts = marked.parts.iter().filter(|part| left_out.contains(&part.name())).copied().collect();
     }
-    parts.iter().for_each(|stored| mark.list(stored.header()));
+    for stored in &parts {
+        mark.list(stored.header());
+    }
     // The mark of another log at once: the log may grow past its position, and the mark would be believed.
     if is_new || has_missing || (stored.is_some() && marked.is_none()) {
         mark.write(disk)?;
@@ -117,10 +120,7 @@ fn find(disk: &dyn Disk) -> io::Result<FoundParts> {
         } else if name.ends_with(PART) {
             // A file that was set aside has another end of its name, so it is not opened again.
             match open_part(disk, &name) {
-                Ok(stored) => {
-                    found.parts.push(Arc::new(stored));
-                    continue;
-                }
+                Ok(stored) => found.parts.push(Arc::new(stored)),
                 // Not set aside: another start may read it, and the later version that wrote it finds it after the next
                 // upgrade.
                 Err(error @ (PartError::Io(_) | PartError::Newer(_))) => {

@@ -95,15 +95,15 @@ impl Mark {
 
     /// Returns the listed parts that no file has: neither one of `headers`, nor one under its name that cannot be read or
     /// was set aside.
-    pub(super) fn missing<'a>(
+    pub(super) fn missing(
         &self,
-        headers: impl Iterator<Item = &'a PartHeader> + Clone,
+        headers: &[&PartHeader],
         has_name: impl Fn(&str) -> bool,
     ) -> Vec<ListedPart> {
         let is_missing = |listed: &&ListedPart| {
             let name = listed.name();
             let is_named = ["", DAMAGED, REPLACED].iter().any(|end| has_name(&format!("{name}{end}")));
-            !is_named && !headers.clone().any(|header| listed.is_within(header.from, header.to))
+            !is_named && !headers.iter().any(|header| listed.is_within(header.from, header.to))
         };
         self.parts.iter().filter(is_missing).copied().collect()
     }
@@ -229,7 +229,7 @@ mod tests {
         }
         let there = [header(1, 10), header(70, 80)];
         let damaged = format!("{}.damaged", name_of(30, 40));
-        let missing = mark.missing(there.iter(), |name| name == damaged);
+        let missing = mark.missing(&there.iter().collect::<Vec<_>>(), |name| name == damaged);
         assert_eq!(missing, [ListedPart::of(&header(50, 60))]);
         assert_eq!(missing[0].name(), "0000000000000032-000000000000003c.part");
         assert_eq!(positions_of(&damaged), Some((30, 40)));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::files::{self, StoredPart};
@@ -65,6 +66,7 @@ pub(super) fn step(shared: &Shared, is_kept: &IsKept) -> io::Result<bool> {
         Some(MergePlan::Delete(at)) => {
             // The mark keeps the position, so the log is not read again for a deleted part.
             replace(shared, &parts[at..=at], None)?;
+            shared.has_removed.store(true, Ordering::Release);
             Ok(true)
         }
         Some(MergePlan::Merge { parts: range, level, width }) => {
@@ -123,6 +125,7 @@ fn forget_in(shared: &Shared, stored: &Arc<StoredPart>, links: &BTreeSet<LinkRow
         // Of the same level, whose slots are not changed by a width of one.
         let without = merge_into(shared, source, stored.header().level, 1, &is_kept)?;
         replace(shared, source, Some(without))?;
+        shared.has_removed.store(true, Ordering::Release);
     }
     Ok(())
 }
@@ -162,8 +165,12 @@ fn replace(shared: &Shared, old: &[Arc<StoredPart>], new: Option<StoredPart>) ->
     // A part that becomes coarser keeps its positions and its name: the new file replaced the old one.
     let is_same_name = new.as_ref().is_some_and(|new| old.len() == 1 && old[0].name == new.name);
     let updated = shared.update_mark(|mark| {
-        old.iter().for_each(|stored| mark.unlist(stored.header()));
-        new.iter().for_each(|stored| mark.list(stored.header()));
+        for stored in old {
+            mark.unlist(stored.header());
+        }
+        if let Some(merged) = &new {
+            mark.list(merged.header());
+        }
     });
     // Otherwise a removed part would be reported as missing. A mark that lists the sources of a merge finds their cells in
     // its result.

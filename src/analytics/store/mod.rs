@@ -125,6 +125,8 @@ impl ClickStore {
             // Ticks of an earlier process may be in the log only, and their keys must not be reused.
             are_keys_free: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
+            // An earlier process may have removed some and ended before the log was compacted.
+            has_removed: AtomicBool::new(keep.all.is_some()),
             damaged: AtomicU64::new(opened.damaged),
             failed_seals: AtomicU64::new(0),
             is_part_wanted: AtomicBool::new(false),
@@ -188,6 +190,17 @@ impl ClickStore {
     /// Asks for a part before its time: no key of the ring is free.
     pub fn ask_for_part(&self) {
         self.0.is_part_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether cells were removed from parts since the last call, because of their age or with their link, that
+    /// the log may still have.
+    pub fn take_removed(&self) -> bool {
+        self.0.has_removed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Makes the next [`ClickStore::take_removed`] return true: the log still has removed cells.
+    pub fn note_removed(&self) {
+        self.0.has_removed.store(true, Ordering::Release);
     }
 
     /// Returns the number of the last tick that is in a durable part: see [`Ring::behind`](super::ring::Ring::behind).

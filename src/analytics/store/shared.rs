@@ -64,6 +64,8 @@ pub(super) struct Shared {
     /// Set once they are in a part, so that their keys may be used again.
     pub(super) are_keys_free: AtomicBool,
     pub(super) is_stopping: AtomicBool,
+    /// Whether cells were removed from parts that the log may still have.
+    pub(super) has_removed: AtomicBool,
     pub(super) damaged: AtomicU64,
     /// The number of tries to write cells that failed.
     pub(super) failed_seals: AtomicU64,
@@ -135,7 +137,9 @@ impl Shared {
         // Behind the part: a crash between the two finds the part, whose header has the same position.
         self.update_mark(|mark| {
             (mark.position, mark.last_number) = (to, last_number);
-            stored.iter().for_each(|stored| mark.list(stored.header()));
+            if let Some(stored) = &stored {
+                mark.list(stored.header());
+            }
         })?;
         let mut cells = self.cells.lock();
         // Only the follower adds cells, and it is the one that seals: `open` has what `tick` has.

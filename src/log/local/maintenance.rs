@@ -2,6 +2,7 @@
 //! damage before a reader does.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::compact;
@@ -23,13 +24,17 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     let mut scrub_after = Instant::now() + BEAT;
     let mut scrub = Scrub::default();
     while !shared.queue.wait_for_end(BEAT) {
-        if Instant::now() >= compact_after && table_is_near(shared) && compact::is_due(shared) {
+        let is_wanted = || shared.is_compaction_wanted.load(Ordering::Relaxed) || compact::is_due(shared);
+        if Instant::now() >= compact_after && table_is_near(shared) && is_wanted() {
             compact_after = Instant::now();
+            // Before the work: what is asked for during the compaction may come too late for it.
+            let was_wanted = shared.is_compaction_wanted.swap(false, Ordering::Relaxed);
             if let Err(error) = compact::compact(shared)
                 && !shared.stopping()
             {
                 tracing::error!(%error, "could not compact the log");
                 compact_after += RETRY;
+                shared.is_compaction_wanted.fetch_or(was_wanted, Ordering::Relaxed);
             }
         }
         if shared.settings.scrub_rate > 0 && Instant::now() >= scrub_after {

@@ -86,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) gauges: Gauges,
     /// Since when the committer works on a group. `None` while it waits for work.
     pub(crate) busy_since: Mutex<Option<Instant>>,
+    /// Whether a compaction is wanted that is not due.
+    pub(crate) is_compaction_wanted: AtomicBool,
     /// Held during a compaction or a repair: each replaces segments, so only one may run at a time.
     pub(crate) maintenance: Mutex<()>,
 }
