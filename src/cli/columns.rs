@@ -7,6 +7,9 @@ use unicode_width::UnicodeWidthChar;
 /// The least width of a column that is cut.
 const WIDTH_MIN: usize = 8;
 
+/// The name of a column of ids.
+const ID: &str = "ID";
+
 /// Between two columns.
 const GAP: &str = "  ";
 
@@ -14,7 +17,7 @@ const GAP: &str = "  ";
 const CUT: &str = "...";
 
 /// Returns a table: a line of names, and a line for each row. Cells are cut so that lines fit `width` columns of the
-/// terminal, the widest first. The first column names the object and is never cut: it is what people copy. A name in
+/// terminal, the widest first. The first column and [`ID`] name the object and are never cut: people copy them. A name in
 /// parentheses is that of numbers, which are aligned to the right.
 pub(super) fn table(names: &[&str], rows: &[Vec<String>], width: usize) -> String {
     let is_number = |at: usize| names[at].starts_with('(');
@@ -25,9 +28,15 @@ pub(super) fn table(names: &[&str], rows: &[Vec<String>], width: usize) -> Strin
         .collect();
     let mut widths: Vec<usize> =
         (0..names.len()).map(|at| all.iter().map(|row| columns(&row[at])).max().unwrap_or(0)).collect();
-    let first = widths.first().copied().unwrap_or(0);
-    let left = width.saturating_sub(first + GAP.len() * names.len().saturating_sub(1));
-    fit(widths.get_mut(1..).unwrap_or_default(), left);
+    let whole: usize = (0..names.len()).filter(|at| is_whole(names, *at)).map(|at| widths[at]).sum();
+    let left = width.saturating_sub(whole + GAP.len() * names.len().saturating_sub(1));
+    let mut others: Vec<&mut usize> = widths
+        .iter_mut()
+        .enumerate()
+        .filter(|(at, _)| !is_whole(names, *at))
+        .map(|(_, width)| width)
+        .collect();
+    fit(&mut others, left);
     let mut lines = Vec::with_capacity(all.len());
     for row in &all {
         let cells = row.iter().enumerate().map(|(at, cell)| {
@@ -40,12 +49,17 @@ pub(super) fn table(names: &[&str], rows: &[Vec<String>], width: usize) -> Strin
     lines.join("\n")
 }
 
+/// Returns whether the cells of a column are never cut.
+fn is_whole(names: &[&str], at: usize) -> bool {
+    at == 0 || names[at] == ID
+}
+
 /// Returns whether a table fits `width` columns of the terminal, when its cells are cut as far as they may be.
 pub(super) fn fits(names: &[&str], rows: &[Vec<String>], width: usize) -> bool {
     let widest = |at: usize| {
         let cells = rows.iter().map(|row| columns(&printable(&row[at])));
         let widest = cells.max().unwrap_or(0).max(columns(names[at].trim_matches(['(', ')'])));
-        if at == 0 { widest } else { widest.min(WIDTH_MIN) }
+        if is_whole(names, at) { widest } else { widest.min(WIDTH_MIN) }
     };
     (0..names.len()).map(widest).sum::<usize>() + GAP.len() * names.len().saturating_sub(1) <= width
 }
@@ -72,11 +86,11 @@ pub(super) fn text(value: &Value) -> String {
 }
 
 /// Reduces the widest columns until all fit.
-fn fit(widths: &mut [usize], width: usize) {
-    let mut excess = widths.iter().sum::<usize>().saturating_sub(width);
+fn fit(widths: &mut [&mut usize], width: usize) {
+    let mut excess = widths.iter().map(|width| **width).sum::<usize>().saturating_sub(width);
     while excess > 0 {
-        let Some(widest) = widths.iter_mut().max().filter(|widest| **widest > WIDTH_MIN) else { return };
-        *widest -= 1;
+        let Some(widest) = widths.iter_mut().max().filter(|widest| ***widest > WIDTH_MIN) else { return };
+        **widest -= 1;
         excess -= 1;
     }
 }
@@ -134,6 +148,11 @@ mod tests {
         );
         assert!(fits(&["A", "B"], &urls, 39) && !fits(&["A", "B"], &urls, 38));
         assert_eq!(table(&["A"], &[], 80), "A");
+        // So is an id, which commands take.
+        let keys = rows(&[&["k", "a scope, and another one", "0N88vwqp0EUhFT57aXBu"]]);
+        let shown = table(&["NAME", "SCOPES", "ID"], &keys, 40);
+        assert_eq!(shown, "NAME  SCOPES        ID\nk     a scope, a...  0N88vwqp0EUhFT57aXBu");
+        assert!(table(&["NAME", "SCOPES", "ID"], &keys, 1).contains("0N88vwqp0EUhFT57aXBu"));
     }
 
     #[test]

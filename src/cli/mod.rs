@@ -37,8 +37,10 @@ mod runtime;
 mod sections;
 mod serve;
 mod setup;
+mod share;
 mod signals;
 mod staging;
+mod stats;
 mod suggestions;
 mod terminal;
 mod verify;
@@ -70,6 +72,10 @@ enum CliCommand {
     Link(link::LinkArguments),
     /// Create, list and revoke API keys on a running server.
     Key(key::KeyArguments),
+    /// Show the clicks of a link, or of all links, of a running server.
+    Stats(stats::StatsArguments),
+    /// Share the clicks of links and tags with people who have no key, on a running server.
+    Share(share::ShareArguments),
     /// Add and list domains on a running server.
     Domain(domain::DomainArguments),
     /// Write all links, or the details of clicks, as lines. The server may run.
@@ -116,6 +122,8 @@ pub fn run() -> ExitCode {
         Some(CliCommand::Restore(arguments)) => restore::run(&arguments),
         Some(CliCommand::Link(arguments)) => link::run(&arguments),
         Some(CliCommand::Key(arguments)) => key::run(&arguments),
+        Some(CliCommand::Stats(arguments)) => stats::run(&arguments),
+        Some(CliCommand::Share(arguments)) => share::run(&arguments),
         Some(CliCommand::Domain(arguments)) => domain::run(&arguments),
         Some(CliCommand::Completions(arguments)) => {
             manual::completions(&arguments, Cli::command());

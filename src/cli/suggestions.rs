@@ -26,7 +26,9 @@ const fn guess(within: &'static str, words: &'static [&'static str], tip: &'stat
 const COMMANDS: &[Guess] = &[
     guess("", &["create", "new", "add", "shorten", "short"], "`waypost link create URL`"),
     guess("", &["list", "ls", "links", "urls"], "`waypost link list`"),
-    guess("", &["show", "get", "info", "stats", "clicks", "view", "cat"], "`waypost link show CODE`"),
+    guess("", &["show", "get", "info", "view", "cat"], "`waypost link show CODE`"),
+    guess("", &["clicks", "statistics", "analytics", "visits", "report"], "`waypost stats CODE`"),
+    guess("", &["shares"], "`waypost share list`"),
     guess("", &["search", "find", "grep"], "`waypost link list --search TEXT`"),
     guess("", &["explain", "why", "simulate"], "`waypost link explain CODE`"),
     guess("", &["edit", "update", "set", "change"], "`waypost link edit CODE`"),

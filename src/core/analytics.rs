@@ -1,18 +1,17 @@
-//! Questions of clients about clicks: which links a client may ask about, and what span of time it means.
+//! Questions of clients about clicks: which links a client may ask about, and what the answer shows of them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{ToSpan, Zoned};
 
 use super::choices::{self, VariantShares};
 use super::context::Context;
 use super::error::Error;
 use super::handle::Links;
 use super::link_facets::{FacetNames, NamedFilter, by_single_tags};
+use super::period::{DAY, Period, fitting};
 use super::shared::Shared;
 use super::tenants::directory::Versioned;
 use super::tenants::viewer::Viewer;
@@ -88,21 +87,6 @@ pub enum About {
     Campaign(CampaignRef),
 }
 
-/// The time of a question.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Period {
-    /// The last days of the calendar, today included.
-    Days(i32),
-    /// The last hours of the clock, up to this moment.
-    Hours(i64),
-    /// The last months of the calendar, the present one included.
-    Months(i32),
-    /// From the first click or the creation, whatever is earlier, to now.
-    All,
-    /// From an instant to another one, which the span does not contain; without it to now.
-    Between(Timestamp, Option<Timestamp>),
-}
-
 /// The answer to a question.
 #[derive(Clone, Debug)]
 pub struct AnalyticsView {
@@ -112,6 +96,8 @@ pub struct AnalyticsView {
     pub rows: Rows,
     /// The time of the rows.
     pub span: Span,
+    /// The time before, if the question compares.
+    pub previous: Option<Span>,
     /// The zone of days.
     pub zone: TimeZone,
     /// The length of the rows by time.
@@ -125,6 +111,8 @@ pub struct AnalyticsView {
     pub as_of: Timestamp,
     /// The short URLs of the links in the rows.
     pub links: BTreeMap<Id, Box<str>>,
+    /// The titles of those that have one.
+    pub titles: BTreeMap<Id, Box<str>>,
     /// The names of the tags, campaigns and domains in the rows, and of the rules and variants of one link.
     pub names: FacetNames,
     /// The shares of the variants of a link.
@@ -224,6 +212,7 @@ impl Shared {
         }
         let granularity = query.granularity.unwrap_or_else(|| fitting(span));
         check_rows(query, span, granularity)?;
+        let previous = query.compares.then(|| query.period.before(span, &query.zone));
         // Only then are the clicks of the cells and those of the total the same ones.
         let filters = [query.filters.clone(), named].concat();
         let is_whole = filters.is_empty() && query.period == Period::All && query.visits == Visits::Counted;
@@ -235,7 +224,7 @@ impl Shared {
             visits: query.visits,
             filters,
             breakdowns: tables.iter().map(with_all_tags).collect(),
-            compares: query.compares,
+            previous,
         };
         let answered = self.computed(&question, stops)?;
         let warnings = self.estimates(now, &answered.has_other, span);
@@ -258,15 +247,18 @@ impl Shared {
                 choices::add_names(&mut names, &link);
                 shares = choices::shares(&link, &table.by, &rows);
             }
+            let (links, titles) = self.shown_links(&rows)?;
             Ok(AnalyticsView {
                 names,
                 shares,
                 by: table.by,
-                links: self.short_urls(&rows)?,
+                links,
+                titles,
                 warnings: warnings.clone(),
                 notes: notes.clone(),
                 rows,
                 span,
+                previous,
                 zone: query.zone.clone(),
                 granularity,
                 unattributed,
@@ -487,19 +479,24 @@ impl Shared {
         domain.map(|domain| self.site.short_url(domain, link.shown_code())).unwrap_or_default().into()
     }
 
-    fn short_urls(&self, rows: &Rows) -> Result<BTreeMap<Id, Box<str>>, Error> {
+    /// Returns the short URLs and the titles of the links in rows.
+    fn shown_links(&self, rows: &Rows) -> Result<(LinkTexts, LinkTexts), Error> {
         let keys = rows.rows.iter().flat_map(|row| &row.keys);
-        let mut urls = BTreeMap::new();
+        let (mut urls, mut titles) = (LinkTexts::new(), LinkTexts::new());
         for row in keys.filter_map(|key| if let FacetKey::Link(row) = key { Some(row) } else { None }) {
             // A deleted link keeps its clicks and has no URL.
             let Some((workspace, id)) = parse_link_row(row) else { continue };
             if let Some(link) = self.table.link_by_id(workspace, id)? {
                 urls.insert(id, self.short_url_of(&link.record));
+                titles.extend(link.record.options.title.map(|title| (id, title)));
             }
         }
-        Ok(urls)
+        Ok((urls, titles))
     }
 }
+
+/// A text of each link.
+type LinkTexts = BTreeMap<Id, Box<str>>;
 
 /// Returns a table with all rows if it is by tags: those by single tags are made of them.
 fn with_all_tags(table: &Breakdown) -> Breakdown {
@@ -515,53 +512,6 @@ fn links_of(filter: &FacetFilter) -> Option<Vec<LinkRow>> {
     links.sort_unstable();
     links.dedup();
     (!filter.excludes && !links.is_empty()).then_some(links)
-}
-
-impl Period {
-    /// Returns the span of the period at `now`, `None` if it contains nothing.
-    fn span(&self, now: Timestamp, first: Timestamp, zone: &TimeZone) -> Option<Span> {
-        let time = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(zone.clone());
-        // The present quarter of an hour is in the span.
-        let to = now.as_millis() + 1;
-        let since = |time: Option<Zoned>| time.map(|time| time.timestamp().as_millisecond());
-        let from = match self {
-            // By the clock: the last 24 hours are no calendar day when an offset changes.
-            Period::Hours(hours) => now.as_millis() - hours * 3_600_000,
-            // By the calendar: a day of 23 or 25 hours is in the span as a whole.
-            Period::Days(days) => since(midnight(time.date().checked_sub((days - 1).days()).ok()?, zone))?,
-            Period::Months(months) => {
-                since(midnight(time.date().first_of_month().checked_sub((months - 1).months()).ok()?, zone))?
-            }
-            // From the start of its day: cells that have become coarser begin there.
-            Period::All => first.as_millis().min(now.as_millis()).div_euclid(DAY) * DAY,
-            Period::Between(from, until) => {
-                let to = until.map_or(to, Timestamp::as_millis);
-                // Also with an end: a time that has not begun is a mistake, and its answer would look like one without clicks.
-                let has_begun = from <= &now;
-                return Some(Span { from: from.as_millis(), to })
-                    .filter(|span| has_begun && span.from < span.to && span.from >= 0);
-            }
-        };
-        // A period of many years may begin before 1970, and no slot does.
-        Some(Span { from: from.max(0), to }).filter(|span| span.from < span.to)
-    }
-}
-
-fn midnight(date: Date, zone: &TimeZone) -> Option<Zoned> {
-    date.to_zoned(zone.clone()).ok()
-}
-
-/// Milliseconds of a day.
-const DAY: i64 = 86_400_000;
-
-/// Returns a granularity with some dozens of rows.
-fn fitting(span: Span) -> Granularity {
-    match (span.to - span.from) / DAY {
-        0..=2 => Granularity::Hour,
-        3..=100 => Granularity::Day,
-        101..=800 => Granularity::Week,
-        _ => Granularity::Month,
-    }
 }
 
 /// Fails if the rows by time would be too many.

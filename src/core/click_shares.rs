@@ -5,20 +5,23 @@ use std::time::Instant;
 
 use jiff::tz::TimeZone;
 
-use super::analytics::{About, AnalyticsQuery, AnalyticsView, DEADLINE, Period};
-use super::commit::{Committed, Effect};
+use super::analytics::{About, AnalyticsQuery, AnalyticsView, DEADLINE};
+use super::commit::{ATTEMPTS, Committed, Effect};
 use super::context::Context;
 use super::error::Error;
 use super::handle::Links;
 use super::history::notes::AuditNote;
+use super::period::Period;
 use super::shared::Shared;
 use super::tenants::caps::{Capped, Creating};
 use super::tenants::viewer::Viewer;
 use crate::analytics::query::facet::Facet;
 use crate::analytics::query::question::{Breakdown, Visits};
 use crate::analytics::values::UtmName;
+use crate::log::Position;
 use crate::model::audit::{AuditAct, SubjectKind};
-use crate::model::click_share::{ClickShare, ClickShareDraft, SharedClicks};
+use crate::model::click_share::{ClickShare, ClickShareDraft, ClickSharePatch, SharedClicks};
+use crate::model::domain::DomainNumber;
 use crate::model::id::Id;
 use crate::model::tag::Tag;
 use crate::model::workspace::WorkspaceNumber;
@@ -113,7 +116,9 @@ impl Links {
             })
             .await?;
         match (committed, made) {
-            (Committed::Done, Some(share)) => Ok(self.shared.click_share_view(share)),
+            (Committed::Done, Some(share)) => {
+                self.blocking(move |shared| shared.click_share_view(share)).await
+            }
             // A repetition was faster: a retry finds its outcome.
             _ => Err(Error::Busy),
         }
@@ -130,7 +135,7 @@ impl Links {
                     return Err(Error::Busy);
                 }
                 if shared.is_open(&share, now.as_millis())? {
-                    views.push(shared.click_share_view(share));
+                    views.push(shared.click_share_view(share)?);
                 }
             }
             Ok(views)
@@ -138,8 +143,60 @@ impl Links {
         .await
     }
 
+    /// Changes a share of a workspace within the caller's reach. One that has ended is not found.
+    pub async fn update_click_share(
+        &self,
+        context: &Context,
+        id: Id,
+        patch: ClickSharePatch,
+    ) -> Result<ClickShareView, Error> {
+        let ClickSharePatch { password, timezone, expires_at } = patch;
+        // Before the hash, which takes some 20 ms of a core.
+        self.reached_share(context, id).await?;
+        let password = match password {
+            Some(password) => Some(self.hash(context, password).await?),
+            None => None,
+        };
+        for _ in 0..ATTEMPTS {
+            let (revision, mut share) = self.reached_share(context, id).await?;
+            let now = context.now.as_millis();
+            let seen = share.clone();
+            if !self.blocking(move |shared| shared.is_open(&seen, now)).await? {
+                return Err(Error::NotFound("share"));
+            }
+            share.password = password.clone().unwrap_or(share.password);
+            share.timezone = timezone.clone().unwrap_or(share.timezone);
+            if let Some(end) = expires_at {
+                let zone = || share.timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
+                let end = end.map(|end| end.within(|| zone().unwrap_or(TimeZone::UTC)));
+                share.expires_at = ClickShare::end(end, context.now)?;
+            }
+            let mut effect = Effect::default();
+            effect.replace(keys::share(id), revision, ShareRecord::Clicks(share.clone()).encode());
+            effect.note(note(&share, AuditAct::Edit));
+            if let Committed::Done = self.commit(context, effect).await? {
+                return self.blocking(move |shared| shared.click_share_view(share)).await;
+            }
+        }
+        Err(Error::Busy)
+    }
+
     /// Revokes a share of a workspace within the caller's reach.
     pub async fn revoke_click_share(&self, context: &Context, id: Id) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let (revision, share) = self.reached_share(context, id).await?;
+            let mut effect = Effect::default();
+            effect.remove(keys::share(id), revision);
+            effect.note(note(&share, AuditAct::Delete));
+            if let Committed::Done = self.commit(context, effect).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Returns a share of a workspace within the caller's reach, and its revision.
+    async fn reached_share(&self, context: &Context, id: Id) -> Result<(Position, ClickShare), Error> {
         let found = self.record::<ShareRecord>(keys::share(id)).await?;
         let Some(Found { revision, record: ShareRecord::Clicks(share) }) = found else {
             return Err(Error::NotFound("share"));
@@ -148,23 +205,18 @@ impl Links {
         if !Viewer::of(context).reaches(&self.directory(), share.workspace) {
             return Err(Error::NotFound("share"));
         }
-        let mut effect = Effect::default();
-        effect.remove(keys::share(id), revision);
-        effect.note(note(&share, AuditAct::Delete));
-        match self.commit(context, effect).await? {
-            Committed::Done => Ok(()),
-            // A share never changes, so another request has revoked it.
-            Committed::Conflict(_) => Err(Error::NotFound("share")),
-        }
+        Ok((revision, share))
     }
 
-    /// Returns a share that shows something. `None`: there is none, its time is over, or what it shows was deleted.
-    pub async fn click_share(&self, id: Id) -> Result<Option<ClickShare>, Error> {
+    /// Returns a share that shows something, at an address on a domain. `None`: there is none, its time is over, what it
+    /// shows was deleted, or it is of no link on this domain and not on the default one.
+    pub async fn click_share(&self, id: Id, domain: DomainNumber) -> Result<Option<ClickShare>, Error> {
         let now = self.clock().now().as_millis();
         self.blocking(move |shared| {
             let found = shared.table.get::<ShareRecord>(&keys::share(id))?;
             let Some(Found { record: ShareRecord::Clicks(share), .. }) = found else { return Ok(None) };
-            Ok(shared.is_open(&share, now)?.then_some(share))
+            let is_here = domain == DomainNumber::DEFAULT || shared.domain_of_share(&share)? == domain;
+            Ok((is_here && shared.is_open(&share, now)?).then_some(share))
         })
         .await
     }
@@ -228,8 +280,20 @@ fn tables_of(of: SharedClicks) -> Vec<Breakdown> {
 }
 
 impl Shared {
-    pub(super) fn click_share_view(&self, share: ClickShare) -> ClickShareView {
-        ClickShareView { url: self.site.share_link(share.id), share }
+    pub(super) fn click_share_view(&self, share: ClickShare) -> Result<ClickShareView, Error> {
+        let domain = self.domain_of_share(&share)?;
+        let directory = self.directory.load();
+        let base = directory.domain(domain).map(|domain| self.site.base_of(domain));
+        // The domain was deleted a moment ago; the default one opens all shares.
+        let base = base.unwrap_or_else(|| self.site.base_url().to_owned());
+        Ok(ClickShareView { url: format!("{base}/?share={}", share.id), share })
+    }
+
+    /// Returns the domain whose name the address of a share has: that of its link, or the default one.
+    fn domain_of_share(&self, share: &ClickShare) -> Result<DomainNumber, Error> {
+        let SharedClicks::Link(id) = share.of else { return Ok(DomainNumber::DEFAULT) };
+        let link = self.table.link_by_id(share.workspace, id)?;
+        Ok(link.map_or(DomainNumber::DEFAULT, |link| link.record.domain))
     }
 
     /// Returns the title and short URL of a link, or the name of a tag. Fails with [`Error::NotFound`] if the workspace has no such

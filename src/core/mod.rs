@@ -23,6 +23,7 @@ mod idempotency;
 mod link_facets;
 pub mod links;
 mod live;
+mod period;
 mod pools;
 mod settings;
 mod shared;
@@ -34,7 +35,7 @@ pub mod tenants;
 mod view;
 
 pub use self::analytics::{
-    About, AnalyticsQuery, AnalyticsView, Period, ROWS_MAX as ANALYTICS_ROWS_MAX, link_of as link_of_row,
+    About, AnalyticsQuery, AnalyticsView, ROWS_MAX as ANALYTICS_ROWS_MAX, link_of as link_of_row,
 };
 pub use self::choices::{VariantShare, VariantShares};
 pub use self::click_shares::{CLICK_SHARES_MAX, ClickShareView, SharedStatistics, SharedTitle};
@@ -55,6 +56,7 @@ pub use self::links::list::LINK_BYTES_MAX;
 pub use self::links::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, Sort};
 pub use self::links::stream::{LinkStream, ListRange, STREAM_BYTES_MAX};
 pub use self::live::{LiveEvent, LiveLinks, LiveStream};
+pub use self::period::Period;
 pub use self::pools::cpu_pool::heavy_threads;
 pub use self::pools::loader::Resolved;
 pub use self::settings::Settings;

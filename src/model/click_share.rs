@@ -1,6 +1,6 @@
 //! [`ClickShare`]: the permission to see the statistics of one link, or of the links of one tag.
 
-use crate::clock::Timestamp;
+use crate::clock::{GivenTime, Timestamp};
 use crate::model::Invalid;
 use crate::model::id::Id;
 use crate::model::link::{Password, PasswordHash};
@@ -53,10 +53,28 @@ pub struct ClickShareDraft {
     pub timezone: Option<Box<str>>,
 }
 
+/// Changes of a share. `None` leaves a field as it is.
+#[derive(Clone, Debug)]
+pub struct ClickSharePatch {
+    /// `Some(None)`: the page asks for none.
+    pub password: Option<Option<Password>>,
+    /// `Some(None)`: 30 days from now. A date alone is one of the zone that the share has then.
+    pub expires_at: Option<Option<GivenTime>>,
+    /// `Some(None)`: UTC.
+    pub timezone: Option<Option<Box<str>>>,
+}
+
 impl ClickShareDraft {
     /// Returns the end of the share. Fails if it has passed, or is too far away.
     pub fn end(&self, now: Timestamp) -> Result<Timestamp, Invalid> {
-        let end = self.expires_at.unwrap_or(now.plus_millis(LIFE_DEFAULT));
+        ClickShare::end(self.expires_at, now)
+    }
+}
+
+impl ClickShare {
+    /// Returns the end of a share that is to end at `expires_at`. Fails if it has passed, or is too far away.
+    pub fn end(expires_at: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Invalid> {
+        let end = expires_at.unwrap_or(now.plus_millis(LIFE_DEFAULT));
         // Unlike a link, an expired share cannot be revived: it would be created in vain.
         if end <= now {
             return Err(Invalid::new("expiresAt", "must be later than now"));

@@ -50,10 +50,11 @@ impl Visitor {
             Err(not_a_link) => {
                 let root = not_a_link.root();
                 let share = root.and_then(|domain| share::requested_share(domain, visit.query));
-                return share.map_or_else(
-                    || not_a_link.respond(self, self.unknown_host(&directory, visit.host)),
-                    |named| self.share(named, visit),
-                );
+                let otherwise = || not_a_link.respond(self, self.unknown_host(&directory, visit.host));
+                return match root.zip(share) {
+                    Some((domain, named)) => self.share(named, domain.number, visit, otherwise),
+                    None => otherwise(),
+                };
             }
         };
         let head = Head::read(visit.method, visit.headers, self.links.capture().is_some());

@@ -54,3 +54,14 @@ pub enum VisitResponse {
     // Boxed: only a visit that waits pays for an allocation.
     Later(Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>),
 }
+
+impl VisitResponse {
+    /// Returns the response once it is ready.
+    pub(super) async fn wait(self) -> Response<Full<Bytes>> {
+        match self {
+            VisitResponse::Plain(redirect) => redirect.respond(&mut HeaderMap::new()),
+            VisitResponse::Now(response) => response,
+            VisitResponse::Later(response) => response.await,
+        }
+    }
+}

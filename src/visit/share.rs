@@ -1,5 +1,5 @@
 //! `/?share=<id>` on the default domain: the page of a share, of a snapshot or of statistics. It has priority over the
-//! domain's `rootUrl`.
+//! domain's `rootUrl`. A share of the statistics of a link has its page on the domain of the link as well.
 //!
 //! A share of statistics may have a password: its form, its limits of guesses and its cookie are those of links.
 
@@ -43,6 +43,8 @@ const ZONE_MAX: usize = 64;
 /// What a visit to a page of statistics asks for.
 struct PageRequest {
     id: Id,
+    /// The domain of the address.
+    domain: DomainNumber,
     cookies: Vec<HeaderValue>,
     /// A place in [`PERIODS`].
     period: usize,
@@ -54,7 +56,7 @@ struct PageRequest {
 }
 
 impl PageRequest {
-    fn of(id: Id, visit: &Visit<'_>) -> PageRequest {
+    fn of(id: Id, domain: DomainNumber, visit: &Visit<'_>) -> PageRequest {
         let query = visit.query.unwrap_or_default().as_bytes();
         let value = |name: &str| url::form_urlencoded::parse(query).find(|(key, _)| key == name);
         let period =
@@ -64,6 +66,7 @@ impl PageRequest {
         let zone = named.as_deref().and_then(zone);
         PageRequest {
             id,
+            domain,
             cookies: visit.headers.get_all(COOKIE).iter().cloned().collect(),
             period: period.unwrap_or(PERIOD_DEFAULT),
             is_zone_unknown: named.is_some() && zone.is_none(),
@@ -106,22 +109,40 @@ fn zone(name: &str) -> Option<TimeZone> {
 
 /// Returns the share that a visit to the root requests.
 pub(super) fn requested_share(domain: &Domain, query: Option<&str>) -> Option<NamedShare> {
-    let query = query.filter(|_| domain.number == DomainNumber::DEFAULT)?;
-    share_in(url::form_urlencoded::parse(query.as_bytes()))
+    let named = share_in(url::form_urlencoded::parse(query?.as_bytes()))?;
+    // On another domain the root belongs to its owner, and what is no whole id may be a parameter of theirs.
+    (domain.number == DomainNumber::DEFAULT || matches!(named, NamedShare::Id(_))).then_some(named)
 }
 
 impl Visitor {
-    /// Answers with the page of a share, or with 404 if there is none.
-    pub(super) fn share(&self, named: NamedShare, visit: &Visit<'_>) -> VisitResponse {
+    /// Answers with the page of a share, or with 404 if there is none. `otherwise` is the root of another domain than the
+    /// default one, which answers a share that is not of one of its links.
+    pub(super) fn share(
+        &self,
+        named: NamedShare,
+        domain: DomainNumber,
+        visit: &Visit<'_>,
+        otherwise: impl FnOnce() -> VisitResponse,
+    ) -> VisitResponse {
         let NamedShare::Id(id) = named else { return VisitResponse::Now(pages::no_share()) };
-        let (visitor, request) = (self.clone(), PageRequest::of(id, visit));
+        let (visitor, request) = (self.clone(), PageRequest::of(id, domain, visit));
+        if domain != DomainNumber::DEFAULT {
+            let otherwise = otherwise();
+            return VisitResponse::Later(Box::pin(async move {
+                match visitor.links.click_share(id, domain).await {
+                    Ok(Some(share)) => visitor.show_statistics(&request, &share).await,
+                    Ok(None) => otherwise.wait().await,
+                    Err(error) => unreadable(&error),
+                }
+            }));
+        }
         VisitResponse::Later(Box::pin(async move {
             match visitor.state.snapshots.share_page(id).await {
                 Ok(Some((share, url))) => return pages::share(&share, &url),
                 Ok(None) => {}
                 Err(error) => return unreadable(&error),
             }
-            match visitor.links.click_share(id).await {
+            match visitor.links.click_share(id, domain).await {
                 Ok(Some(share)) => visitor.show_statistics(&request, &share).await,
                 Ok(None) => pages::no_share(),
                 Err(error) => unreadable(&error),
@@ -130,18 +151,26 @@ impl Visitor {
     }
 
     /// Answers the form for the password of a share of statistics. `form` reads the body.
-    pub(super) fn unlock_share<F>(&self, named: NamedShare, visit: &Visit<'_>, form: F) -> VisitResponse
+    pub(super) fn unlock_share<F>(
+        &self,
+        named: NamedShare,
+        domain: DomainNumber,
+        visit: &Visit<'_>,
+        form: F,
+    ) -> VisitResponse
     where
         F: Future<Output = Result<Bytes, StatusCode>> + Send + 'static,
     {
         let NamedShare::Id(id) = named else { return VisitResponse::Now(pages::no_share()) };
-        let (visitor, request) = (self.clone(), PageRequest::of(id, visit));
+        let (visitor, request) = (self.clone(), PageRequest::of(id, domain, visit));
         let rejection = rejection(visit.headers, visit.host);
         VisitResponse::Later(Box::pin(async move {
-            match visitor.links.click_share(id).await {
+            match visitor.links.click_share(id, domain).await {
                 Ok(Some(share)) => visitor.unlock_statistics(request, &share, rejection, form).await,
-                // As for a link: other shares have no form.
-                Ok(None) if rejection.is_some() => not_allowed(GET_AND_HEAD),
+                // As for a link: other shares have no form, and neither has the root of another domain.
+                Ok(None) if rejection.is_some() || domain != DomainNumber::DEFAULT => {
+                    not_allowed(GET_AND_HEAD)
+                }
                 Ok(None) => pages::no_share(),
                 Err(error) => unreadable(&error),
             }
@@ -155,7 +184,7 @@ impl Visitor {
         if share.password.as_ref().is_none_or(is_open) {
             return self.statistics(request, share).await;
         }
-        self.ask_for_password(PasswordPrompt::First)
+        self.ask_for_password(request, PasswordPrompt::First)
     }
 
     async fn unlock_statistics<F>(
@@ -176,21 +205,23 @@ impl Visitor {
         let guess = PasswordGuess { id: share.id, hash, address: request.address };
         let check = |password| self.links.is_share_password(share, password);
         if let Err(why) = self.guess(guess, &form, check).await {
-            return self.ask_for_password(why);
+            return self.ask_for_password(&request, why);
         }
         // The page itself and no redirect: where cookies are blocked, that would end at the form again.
         let mut response = self.statistics(&request, share).await;
-        let is_secure = self.links.site().base_url().starts_with("https:");
+        let site = self.links.site();
+        let base = self.links.directory().domain(request.domain).map(|domain| site.base_of(domain));
+        let is_secure = base.is_some_and(|base| base.starts_with("https:"));
         let now = self.links.clock().now();
         let cookie = password::proof(&request.cookie(), share.id, hash, "/", is_secure, now);
         response.headers_mut().insert(SET_COOKIE, cookie);
         response
     }
 
-    fn ask_for_password(&self, why: PasswordPrompt) -> Response<Full<Bytes>> {
+    fn ask_for_password(&self, request: &PageRequest, why: PasswordPrompt) -> Response<Full<Bytes>> {
         let directory = self.links.directory();
-        // The first start creates the default domain, and `requested_share` has found it.
-        let Some(domain) = directory.domain(DomainNumber::DEFAULT) else { return pages::unavailable() };
+        // It was there when the visit came.
+        let Some(domain) = directory.domain(request.domain) else { return pages::unavailable() };
         pages::password(Protected::Statistics, why, self.links.schemes(), &home_of(domain, &self.links))
     }
 
@@ -220,7 +251,7 @@ mod tests {
     use crate::clock::Timestamp;
 
     #[test]
-    fn only_the_default_domain_has_shares() {
+    fn shares_are_named_by_whole_ids() {
         let domain = |number| Domain {
             number: DomainNumber(number),
             ..Domain::default_domain(Timestamp::from_millis(0))
@@ -247,8 +278,8 @@ mod tests {
             // The name must be whole.
             (0, Some("shared=1"), None),
             (0, None, None),
-            // On another domain the root belongs to its owner.
-            (1, Some(known.as_str()), None),
+            // On another domain the root belongs to its owner, so only a whole id is a share.
+            (1, Some(known.as_str()), id),
         ];
         for (number, query, want) in rows {
             assert_eq!(requested_share(&domain(number), query), want, "{number} {query:?}");

@@ -68,10 +68,10 @@ impl Visitor {
                 Err(not_a_link @ (NotALink::NoDomain | NotALink::Root(_))) => {
                     let root = not_a_link.root().filter(|_| *visit.method == Method::POST);
                     let share = root.and_then(|domain| share::requested_share(domain, visit.query));
-                    return share.map_or_else(
-                        || VisitResponse::Now(not_allowed(GET_AND_HEAD)),
-                        |named| self.unlock_share(named, visit, form),
-                    );
+                    return match root.zip(share) {
+                        Some((domain, named)) => self.unlock_share(named, domain.number, visit, form),
+                        None => VisitResponse::Now(not_allowed(GET_AND_HEAD)),
+                    };
                 }
             }
         };

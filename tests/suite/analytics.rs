@@ -140,6 +140,20 @@ fn the_details_of_clicks() {
     let csv = admin.get("/api/v1/analytics?groupBy=browser&format=csv");
     assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
     assert_eq!(csv.text(), "browser,clicks,visitors\r\nSafari,2,1\r\n,1,1\r\nFirefox,1,1\r\n");
+    // Days are dates, hours have their offset, and links have their title.
+    let titled = json!({"title": "A, \"title\""});
+    admin.patch(&format!("/api/v1/links/{}", text(&link, "id")), &titled).expect(200, "a title");
+    let mut csv = |question: &str| admin.get(&format!("/api/v1/analytics?{question}&format=csv")).text();
+    let id = text(&link, "id");
+    let of_link = format!(
+        "\u{feff}linkId,shortUrl,title,clicks,visitors\r\n{id},http://go.test/a,\"A, \"\"title\"\"\",4,3\r\n"
+    );
+    assert_eq!(csv("groupBy=link&bom=true"), of_link);
+    let today = app.clock().now().to_string();
+    let days = csv("groupBy=time&interval=7d");
+    assert!(days.ends_with(&format!("\r\n{},4,3\r\n", &today[..10])), "{days}");
+    let hours = csv("groupBy=time&interval=today&timezone=Asia/Kolkata");
+    assert!(hours.lines().nth(1).is_some_and(|line| line.contains("T00:00:00+05:30,")), "{hours}");
 }
 
 #[test]

@@ -199,6 +199,91 @@ fn a_share_ends() {
     assert_eq!((sweep(&app), sweep(&app)), (1, 0), "the share of a deleted link");
 }
 
+/// The page of a link is on the domain of the link, whose root is otherwise its owner's.
+#[test]
+fn a_share_is_on_the_domain_of_its_link() {
+    let app = start();
+    let made = json!({"domain": "brand.test", "rootUrl": "https://home.test/"});
+    app.admin().post("/api/v1/domains", &made).expect(201, "a domain");
+    let (here, there) =
+        (link(&app, "here", &json!({})), link(&app, "there", &json!({"domain": "brand.test"})));
+    let [of_here, of_there, locked] = [
+        json!({"linkId": here["id"]}),
+        json!({"linkId": there["id"]}),
+        json!({"linkId": there["id"], "password": "open sesame"}),
+    ]
+    .map(|body| share(&mut app.admin(), &body));
+    assert_eq!(text(&of_there, "shareLink"), format!("https://brand.test{}", page_of(&of_there)));
+    assert_eq!(text(&of_here, "shareLink"), format!("http://go.test{}", page_of(&of_here)));
+    let at_brand = |page: &str| app.visitor().at("brand.test").get(page);
+    let home = |answer: &Answer| (answer.status, answer.header("location").map(str::to_owned));
+    assert!(at_brand(&page_of(&of_there)).text().contains("<h1>Clicks of A title</h1>"));
+    // All shares are on the default domain, and those of other links are on no other domain.
+    assert_eq!(app.visitor().get(&page_of(&of_there)).status, 200);
+    for page in [
+        page_of(&of_here),
+        "/?share=0N88vwqp0EUhFT57aXBu".to_owned(),
+        "/?share=0N88".to_owned(),
+        "/".to_owned(),
+    ] {
+        assert_eq!(home(&at_brand(&page)), (302, Some("https://home.test/".to_owned())), "{page}");
+    }
+    let page = page_of(&locked);
+    assert!(at_brand(&page).text().contains("name=\"password\""));
+    let unlocked = unlock(&mut app.visitor().at("brand.test"), &page, "open+sesame");
+    assert!(unlocked.text().contains("<h1>Clicks of A title</h1>"), "{}", unlocked.text());
+    assert!(unlocked.header("set-cookie").is_some_and(|cookie| cookie.contains("Secure")));
+    assert_eq!(unlock(&mut app.visitor().at("brand.test"), &page_of(&of_here), "x").status, 405);
+}
+
+/// A change keeps the address. What is not named stays as it is.
+#[test]
+fn a_share_changes() {
+    let app = start();
+    let shown = link(&app, "shown", &json!({}));
+    let made = share(
+        &mut app.admin(),
+        &json!({"linkId": shown["id"], "password": "first", "timezone": "Asia/Kolkata"}),
+    );
+    let path = format!("{SHARES}/{}", text(&made, "id"));
+    let change = |body: Value| app.admin().patch(&path, &body);
+    let same =
+        change(json!({"password": "********", "shareLink": "x", "id": "y"})).expect(200, "as it was shown");
+    assert_eq!(same["share"], made);
+    let later = change(json!({"expiresAt": "2027-06-01", "timezone": null})).expect(200, "changed");
+    assert_eq!(
+        (text(&later["share"], "expiresAt"), text(&later["share"], "timezone")),
+        ("2027-06-01T23:59:59.999Z", "UTC")
+    );
+    let page = page_of(&made);
+    let opens = |password: &str| {
+        unlock(&mut app.visitor(), &page, password).text().contains("<h1>Clicks of A title</h1>")
+    };
+    assert!(opens("first"));
+    change(json!({"password": "second"})).expect(200, "changed");
+    assert!(!opens("first") && opens("second"));
+    assert_eq!(change(json!({"password": null})).expect(200, "removed")["share"]["password"], Value::Null);
+    assert!(app.visitor().get(&page).text().contains("<h1>Clicks of A title</h1>"));
+    for (body, why) in [
+        (json!({"expiresAt": "2020-01-01"}), "expiresAt: must be later than now"),
+        (json!({"expiresAt": "2099-01-01"}), "expiresAt: must be at most five years from now"),
+        (
+            json!({"timezone": "Mars"}),
+            "timezone: must be a name of the IANA database, such as Europe/Berlin or Asia/Kolkata",
+        ),
+    ] {
+        change(body).refuses(422, why, why);
+    }
+    // One that has ended, and one of another workspace, cannot be told from none.
+    let made = app.admin().post("/api/v1/workspaces", &json!({"name": "Other"})).expect(201, "a workspace");
+    let reach = json!({"workspaceId": made["workspace"]["id"], "scopes": ["links.write"]});
+    let mut other = app.visitor().with_key(&new_key(&mut app.admin(), &reach));
+    other.patch(&path, &json!({"timezone": null})).refuses(404, "share not found", "a foreign one");
+    change(json!({"expiresAt": null})).expect(200, "30 days");
+    app.advance(Duration::from_hours(24 * 30));
+    change(json!({"expiresAt": null})).refuses(404, "share not found", "it has ended");
+}
+
 #[test]
 fn a_password_is_asked_for_and_cannot_be_guessed() {
     let app = start();

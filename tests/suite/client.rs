@@ -464,6 +464,65 @@ fn n14_a_terminal_shows_tables() {
     served.server.stop();
 }
 
+#[test]
+fn clicks_and_shares_from_the_command_line() {
+    let served = Served::start();
+    let link = served.create(&["https://e.test/", "a"]);
+    let tagged = served.run(&["link", "create", "https://e.test/", "b", "--tag", "fair"]);
+    assert_eq!(tagged.code, Some(0), "{tagged:?}");
+    for path in ["/a", "/a", "/b"] {
+        served.server.visitor().send("GET", path, &[("referer", "https://news.test/")], None);
+    }
+    poll("the clicks", PATIENCE, || {
+        let answer = served.run(&["stats"]);
+        (answer.code == Some(0) && answer.json()["total"]["clicks"] == 3).then_some(())
+    });
+    let of_link = served.run(&["stats", "go.test/a", "--by", "referrer", "--interval", "today"]).json();
+    assert_eq!(of_link["analytics"], json!([{"referrer": "news.test", "clicks": 2, "visitors": 1}]));
+    served.run(&["stats", "nothing"]).fails(1, "link not found");
+    served.run(&["stats", "--by", "colour"]).fails(1, "--by: must be one or two different names");
+    served.run(&["stats", "--interval", "1y"]).fails(1, "--interval: must be 24h");
+    let share =
+        served.run(&["share", "create", "a", "--expires", "90d", "--timezone", "Europe/Berlin"]).json();
+    let (id, address) = (text(&share["share"], "id"), text(&share["share"], "shareLink"));
+    assert_eq!((&share["share"]["linkId"], address), (&link["id"], &*format!("http://{HOST}/?share={id}")));
+    let of_tag = served.run(&["share", "create", "--tag", "fair"]).json();
+    assert!(of_tag["share"]["tagId"].is_string(), "{of_tag}");
+    served.run(&["share", "create"]).fails(2, "CODE");
+    served.run(&["share", "create", "--tag", "nothing"]).fails(1, "there is no tag \"nothing\"");
+    served.run(&["share", "create", "a", "--expires", "never"]).fails(2, "a share has an end");
+    served.run(&["share", "create", "a"]).json();
+    served.run(&["share", "edit", id]).fails(2, "no option names what to change");
+    let changed = served.run(&["share", "edit", address, "--timezone", "UTC"]).json();
+    assert_eq!(changed["share"]["timezone"], "UTC");
+    served
+        .run(&["share", "edit", id, "--timezone", "Mars"])
+        .fails(1, "--timezone: must be a name of the IANA database");
+    let listed = served.run(&["share", "list"]).json();
+    assert_eq!(listed["shares"].as_array().map(Vec::len), Some(3));
+    served.run(&["share", "revoke", id, "--yes"]).json();
+    served.run(&["share", "revoke", id, "--yes"]).fails(1, "share not found");
+    served.run(&["share", "revoke", "a b"]).fails(2, "is no id of a share");
+    // On a terminal, tables.
+    let Some(shown) = served.on_terminal(&["stats", "a"], 80, "") else { return };
+    for part in [
+        "clicks of       http://go.test/a",
+        "clicks          2",
+        "REFERRER   CLICKS  VISITORS\nnews.test       2",
+    ] {
+        assert!(shown.stdout.contains(part), "{part}: {shown:?}");
+    }
+    // Nobody knows the countries.
+    assert!(!shown.stdout.contains("COUNTRY"), "{shown:?}");
+    let all = served.on_terminal(&["stats"], 80, "").expect("as before");
+    assert!(all.stdout.contains("clicks of       all links") && all.stdout.contains("SHORTURL"), "{all:?}");
+    let shares = served.on_terminal(&["share", "list"], 60, "").expect("as before");
+    assert!(shares.stdout.starts_with("ADDRESS"), "{shares:?}");
+    let lost = served.on_terminal(&["link", "delete", "a"], 80, "n\n").expect("as before");
+    assert!(lost.stdout.contains(", and its statistics of 2 clicks? [y/N]"), "{lost:?}");
+    served.server.stop();
+}
+
 fn waypost(arguments: &[&str]) -> Printed {
     run(command().args(arguments), "")
 }

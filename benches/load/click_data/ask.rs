@@ -98,7 +98,7 @@ fn questions(span: Span, links: &[LinkRow; 3]) -> Vec<(String, ClickQuestion)> {
         visits: Visits::Counted,
         filters: Vec::new(),
         breakdowns,
-        compares: false,
+        previous: None,
     };
     let panels = || PANELS.iter().map(|facet| top(&[*facet])).collect::<Vec<_>>();
     let of_link = |link: &LinkRow| ClickQuestion { scope: LinkScope::Links(vec![*link]), ..all(panels()) };

@@ -48,6 +48,27 @@ impl Span {
         Span { from: from.max(0), to: to.max(0) }
     }
 
+    /// Returns the span that is as many months of the calendar earlier as this one has begun or, if it ends within a month,
+    /// to the same day and time of that month. Returns `None` if it does not begin with a month in this zone.
+    pub fn months_before(self, zone: &TimeZone) -> Option<Span> {
+        let from = start_of_day(self.from, zone).filter(|from| from.day() == 1)?;
+        let to = Timestamp::from_millisecond(self.to).ok()?.to_zoned(zone.clone());
+        let is_whole = start_of_day(self.to, zone).is_some() && to.day() == 1;
+        let months = i32::from(to.year() - from.year()) * 12 + i32::from(to.month() - from.month());
+        let months = months + i32::from(!is_whole);
+        // The last day of a shorter month stands for the days that it does not have.
+        let before =
+            |time: &Zoned| Some(time.checked_sub(months.months()).ok()?.timestamp().as_millisecond());
+        let to = before(&to)?.min(self.from);
+        Some(Span { from: before(&from)?.max(0), to: to.max(0) })
+    }
+
+    /// Returns whether this span has whole months of the calendar in a zone.
+    pub fn has_whole_months(self, zone: &TimeZone) -> bool {
+        let is_month = |millis| start_of_day(millis, zone).is_some_and(|time| time.day() == 1);
+        is_month(self.from) && is_month(self.to)
+    }
+
     /// Returns the span before if this one begins with a day. Its days need not have as many hours.
     fn days_before(self, zone: &TimeZone) -> Option<Span> {
         let from = start_of_day(self.from, zone)?;
@@ -415,6 +436,34 @@ mod tests {
         }
         let all = Span { from: 3_600_000, to: 90_000_000 };
         assert_eq!(all.previous(&TimeZone::UTC), Span { from: 0, to: 3_600_000 }, "nothing is before 1970");
+    }
+
+    #[test]
+    fn months_before() {
+        let rows = [
+            ("2026-11-01T00:00", "2026-11-15T15:00", Some(("2026-10-01T00:00", "2026-10-15T15:00"))),
+            ("2026-11-01T00:00", "2026-12-01T00:00", Some(("2026-10-01T00:00", "2026-11-01T00:00"))),
+            ("2025-12-01T00:00", "2026-11-15T15:00", Some(("2024-12-01T00:00", "2025-11-15T15:00"))),
+            // February has no 31st, and its end is the end of the span before.
+            ("2026-03-01T00:00", "2026-03-31T12:00", Some(("2026-02-01T00:00", "2026-02-28T12:00"))),
+            ("2026-03-01T00:00", "2026-04-01T00:00", Some(("2026-02-01T00:00", "2026-03-01T00:00"))),
+            ("2026-11-02T00:00", "2026-12-01T00:00", None),
+            ("2026-11-01T00:15", "2026-12-01T00:00", None),
+        ];
+        for name in ["UTC", "Europe/Berlin", "Asia/Kathmandu"] {
+            let zone = zone(name);
+            for (from, to, want) in rows {
+                let span = |from, to| Span { from: millis(from, &zone), to: millis(to, &zone) };
+                let want = want.map(|(from, to)| span(from, to));
+                assert_eq!(span(from, to).months_before(&zone), want, "{name} {from} {to}");
+            }
+            let whole =
+                |from, to| Span { from: millis(from, &zone), to: millis(to, &zone) }.has_whole_months(&zone);
+            assert!(
+                whole("2026-11-01T00:00", "2027-01-01T00:00")
+                    && !whole("2026-11-01T00:00", "2026-12-02T00:00")
+            );
+        }
     }
 
     #[test]

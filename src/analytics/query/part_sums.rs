@@ -63,14 +63,16 @@ impl QuestionKey {
     /// Returns the key of a question about these parts. `links` is a number that changes with each record of a link.
     pub fn of(question: &ClickQuestion, parts: &[Arc<ClickPart>], links: u64) -> QuestionKey {
         // Destructured, so that a new field of a question cannot be forgotten here.
-        let ClickQuestion { scope, span: _, zone, granularity, visits, filters, breakdowns, compares: _ } =
+        let ClickQuestion { scope, span: _, zone, granularity, visits, filters, breakdowns, previous: _ } =
             question;
         let spans = question.spans();
         let mut hasher = Sha256Hasher::default();
         // Slots, and not milliseconds: the sums of a whole quarter of an hour have one key.
         spans.hash(&mut hasher);
         // Limits and offsets choose rows of the same sums.
-        breakdowns.iter().for_each(|breakdown| breakdown.by.hash(&mut hasher));
+        for breakdown in breakdowns {
+            breakdown.by.hash(&mut hasher);
+        }
         breakdowns.len().hash(&mut hasher);
         (scope, granularity, visits, filters).hash(&mut hasher);
         match zone.iana_name() {

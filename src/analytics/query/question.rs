@@ -36,8 +36,8 @@ pub struct ClickQuestion {
     /// The breakdowns of the answer. They are computed together, which takes less time than a question for
     /// each.
     pub breakdowns: Vec<Breakdown>,
-    /// Adds the counts of the span before, see [`Span::previous`].
-    pub compares: bool,
+    /// Adds the counts of this span, such as [`Span::previous`].
+    pub previous: Option<Span>,
 }
 
 /// The links of a question.
@@ -93,7 +93,7 @@ impl ClickQuestion {
     /// counts in the later one.
     pub(super) fn spans(&self) -> Vec<Range<u32>> {
         let slots = self.span.slots();
-        let before = self.compares.then(|| self.span.previous(&self.zone).slots());
+        let before = self.previous.map(Span::slots);
         let before = before.map(|before| before.start..before.end.min(slots.start));
         std::iter::once(slots).chain(before).collect()
     }
@@ -237,7 +237,7 @@ mod tests {
             visits: Visits::Counted,
             filters: Vec::new(),
             breakdowns: Vec::new(),
-            compares: false,
+            previous: None,
         }
     }
 

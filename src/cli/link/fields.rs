@@ -114,7 +114,11 @@ fn field(text: &str) -> Result<(String, Value), String> {
 
 /// Returns the id of a tag, whose name compares as the server compares it. Creates a missing tag if
 /// `may_create`, or else fails with the names of all tags.
-pub(super) fn tag_id(client: &ApiClient, name: &str, may_create: bool) -> Result<String, CommandError> {
+pub(in crate::cli) fn tag_id(
+    client: &ApiClient,
+    name: &str,
+    may_create: bool,
+) -> Result<String, CommandError> {
     let found = client.send(&Method::GET, TAGS, None)?;
     let tags: Vec<_> = found.value["tags"].as_array().into_iter().flatten().collect();
     // Its own spelling first: earlier versions have several tags of one name.

@@ -17,13 +17,15 @@ use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
 use self::explain::ExplainArguments;
-use self::fields::{CREATE_ARGUMENTS, EDIT_OPTIONS, LINK_OPTIONS, LIST_OPTIONS, LinkFields, tag_id};
+pub(super) use self::fields::tag_id;
+use self::fields::{CREATE_ARGUMENTS, EDIT_OPTIONS, LINK_OPTIONS, LIST_OPTIONS, LinkFields};
 use self::history::{DeletedArguments, HistoryArguments, LinkRestoreArguments, UndoArguments};
-use self::named::{LINKS, NamedLink};
+use self::named::LINKS;
+pub(super) use self::named::NamedLink;
 use self::qr::QrArguments;
 use super::api_client::{ApiClient, ClientArguments};
 use super::error::CommandError;
-use super::output::{print_line, print_note};
+use super::output::{counted, print_line, print_note};
 use super::{columns, terminal};
 use crate::app::data_folder::quoted;
 use crate::formats::waypost::draft;
@@ -348,7 +350,14 @@ fn delete(arguments: &DeleteArguments) -> Result<(), CommandError> {
             quoted(&code)
         )));
     }
-    let question = format!("Delete {short}, which leads to {}?", columns::text(&link["url"]));
+    let clicks = link["clickCount"].as_u64().unwrap_or(0);
+    // A link that nobody has clicked has none.
+    let lost = if clicks == 0 {
+        String::new()
+    } else {
+        format!(", and its statistics of {}", counted(clicks, "click"))
+    };
+    let question = format!("Delete {short}, which leads to {}{lost}?", columns::text(&link["url"]));
     terminal::confirm(&question, arguments.yes)?;
     let answer = client.send(&Method::DELETE, &path, None)?;
     if client.shows_json {

@@ -16,13 +16,13 @@ pub(super) const LINKS: &str = "/api/v1/links";
 
 /// The arguments that name a link.
 #[derive(Clone, Debug, Args)]
-pub(super) struct NamedLink {
+pub(in crate::cli) struct NamedLink {
     /// The code of the link, or its short URL, with or without its scheme.
     #[arg(value_name = "CODE")]
-    pub(super) code: String,
+    pub(in crate::cli) code: String,
     /// The domain of the link. Default: the default domain of the workspace.
     #[arg(long, value_name = "HOST")]
-    pub(super) domain: Option<String>,
+    pub(in crate::cli) domain: Option<String>,
 }
 
 impl NamedLink {
@@ -38,7 +38,7 @@ impl NamedLink {
     }
 
     /// Reads the link.
-    pub(super) fn find(&self, client: &ApiClient) -> Result<ApiAnswer, CommandError> {
+    pub(in crate::cli) fn find(&self, client: &ApiClient) -> Result<ApiAnswer, CommandError> {
         let path = self.path()?;
         client.send(&Method::GET, &path, None).map_err(|error| self.missing(client, error))
     }

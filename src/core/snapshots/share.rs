@@ -107,7 +107,10 @@ impl Snapshots {
         let found = self.record::<ShareRecord>(keys::share(id)).await?;
         match found.ok_or(Error::NotFound("share"))?.record {
             ShareRecord::Snapshot(share) => Ok(Created::Share(self.share_view(share))),
-            ShareRecord::Clicks(share) => Ok(Created::ClickShare(self.shared.click_share_view(share))),
+            ShareRecord::Clicks(share) => {
+                let view = self.blocking(move |shared| shared.click_share_view(share)).await?;
+                Ok(Created::ClickShare(view))
+            }
         }
     }
 }

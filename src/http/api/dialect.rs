@@ -22,7 +22,7 @@ pub use self::reply::{Body, FromReply, JSON, Reply, show};
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
 pub use crate::analytics::live::LiveMinutes;
 pub use crate::analytics::query::answer::{AnswerRow, Rows};
-pub use crate::analytics::query::calendar::Granularity;
+pub use crate::analytics::query::calendar::{Granularity, Span};
 pub use crate::analytics::query::csv::push_field;
 pub use crate::analytics::query::error::QueryError;
 pub use crate::analytics::query::facet::{Facet, FacetKey};
@@ -48,7 +48,7 @@ use crate::clock::Timestamp;
 use crate::http::api::query::Query;
 use crate::model::Invalid;
 use crate::model::campaign::{CampaignDraft, CampaignEdit, CampaignRef};
-use crate::model::click_share::ClickShareDraft;
+use crate::model::click_share::{ClickShareDraft, ClickSharePatch};
 use crate::model::domain::{DomainDraft, DomainEdit};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::{KeyDraft, Scope};
@@ -255,6 +255,7 @@ pub enum Command {
     AnalyticsTables(Box<AnalyticsQuery>),
     ShareClicks(ClickShareDraft),
     ClickShares,
+    UpdateClickShare(Id, ClickSharePatch),
     RevokeClickShare(Id),
     LiveMinutes,
     /// The clicks of this moment. Its response is a stream and not a [`Reply`].
@@ -303,6 +304,8 @@ pub enum AnalyticsFormat {
     Json,
     /// Comma-separated values, with a head line.
     Csv,
+    /// The same behind a byte order mark, by which Excel knows that the text is UTF-8.
+    CsvWithMark,
 }
 
 /// The format of a list that may be too long for memory.
@@ -404,6 +407,7 @@ impl Command {
             // Also the list: its links show statistics without a key, so also after the key is revoked.
             | Command::ShareClicks(_)
             | Command::ClickShares
+            | Command::UpdateClickShare(..)
             | Command::RevokeClickShare(_)
             | Command::UpdateCampaign(..) => Scope::LinksWrite,
             Command::OfSnapshots(command) => command.scope(),
@@ -475,6 +479,7 @@ impl Command {
             | Command::DeleteTag(_)
             | Command::CreateCampaign(_)
             | Command::ShareClicks(_)
+            | Command::UpdateClickShare(..)
             | Command::RevokeClickShare(_)
             | Command::UpdateCampaign(..)
             | Command::CreateDomain(_)

@@ -151,6 +151,9 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
             created(Created::ClickShare(links.share_clicks(context, draft).await?))
         }
         Command::ClickShares => Reply::ClickShares(links.click_shares(context).await?),
+        Command::UpdateClickShare(id, patch) => {
+            Reply::ClickShare(links.update_click_share(context, id, patch).await?)
+        }
         Command::RevokeClickShare(id) => done(links.revoke_click_share(context, id).await?),
         Command::LiveMinutes => Reply::LiveMinutes(links.live_minutes(context)?),
         Command::Listen(link, format) => {

@@ -95,6 +95,7 @@ fn statistics_page(title: SharedTitle, referrer: &str) -> Response<Full<Bytes>> 
             ..Rows::default()
         },
         span: Span { from: 0, to: 86_400_000 },
+        previous: None,
         zone: TimeZone::UTC,
         granularity: Granularity::Day,
         unattributed: Some(1),
@@ -102,6 +103,7 @@ fn statistics_page(title: SharedTitle, referrer: &str) -> Response<Full<Bytes>> 
         as_of: Timestamp::from_millis(0),
         links: BTreeMap::new(),
         shares: crate::core::VariantShares::default(),
+        titles: BTreeMap::new(),
         names: BTreeMap::new(),
         warnings: Vec::new(),
         notes: Vec::new(),

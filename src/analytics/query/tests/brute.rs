@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::data::{self, BOTS, BROWSERS, CAMPAIGNS, COUNTRIES, LANGUAGES, MadeVisit, PATHS, PLACES};
 use crate::analytics::cell::{COUNTED, PREFETCHED};
 use crate::analytics::query::answer::{AnswerRow, ClickAnswer, Rows};
-use crate::analytics::query::calendar::Granularity;
+use crate::analytics::query::calendar::{Granularity, Span};
 use crate::analytics::query::facet::{Facet, FacetKey};
 use crate::analytics::query::question::{Breakdown, ClickQuestion, LinkScope, Visits};
 use crate::analytics::query::totals::ClickTotals;
@@ -190,11 +190,11 @@ fn rows(visits: &[MadeVisit], question: &ClickQuestion, breakdown: &Breakdown) -
             found.entry(vec![FacetKey::Time(start)]).or_default();
         }
     }
-    let before = question.span.previous(&question.zone).slots();
+    let before = question.previous.map(Span::slots).unwrap_or_default();
     let before = before.start..before.end.min(slots.start);
-    let earlier = question.compares.then(|| groups(visits, &before, question, breakdown));
+    let earlier = question.previous.map(|_| groups(visits, &before, question, breakdown));
     // The bucket at the same place of the span before.
-    let has_times = question.compares && breakdown.by.contains(&Facet::Time);
+    let has_times = question.previous.is_some() && breakdown.by.contains(&Facet::Time);
     let buckets = |slots| if has_times { starts(slots, question) } else { Vec::new() };
     let earlier_of: BTreeMap<_, _> = buckets(&slots).into_iter().zip(buckets(&before)).collect();
     let earlier_key = |key: &FacetKey| match key {

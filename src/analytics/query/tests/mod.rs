@@ -3,7 +3,6 @@
 mod brute;
 mod cache;
 mod data;
-mod speed;
 mod summaries;
 mod zones;
 
@@ -55,7 +54,7 @@ fn question(scope: LinkScope, breakdowns: Vec<Breakdown>) -> ClickQuestion {
         visits: Visits::Counted,
         filters: Vec::new(),
         breakdowns,
-        compares: false,
+        previous: None,
     }
 }
 
@@ -114,15 +113,10 @@ fn questions(visits: &[MadeVisit]) -> impl Strategy<Value = ClickQuestion> + use
     let span = (data::FROM - 90_000_000..data::FROM + 2 * data::LENGTH, 1..data::LENGTH);
     let lists = (filters(visits), breakdowns(), any::<bool>());
     (scopes(), span, zone, granularity, kind, lists).prop_map(
-        |(scope, (from, length), zone, granularity, visits, (filters, breakdowns, compares))| ClickQuestion {
-            scope,
-            span: Span { from, to: from + length },
-            zone: TimeZone::get(zone).expect("a zone"),
-            granularity,
-            visits,
-            filters,
-            breakdowns,
-            compares,
+        |(scope, (from, length), zone, granularity, visits, (filters, breakdowns, compares))| {
+            let (span, zone) = (Span { from, to: from + length }, TimeZone::get(zone).expect("a zone"));
+            let previous = compares.then(|| span.previous(&zone));
+            ClickQuestion { scope, span, zone, granularity, visits, filters, breakdowns, previous }
         },
     )
 }
@@ -226,7 +220,7 @@ fn an_empty_store_has_an_answer() {
     let mut question = question(LinkScope::Workspaces(vec![1]), breakdowns);
     question.span = Span { from: 0, to: 3 * 86_400_000 };
     // Nothing is before 1970, so the span before has no slots.
-    question.compares = true;
+    question.previous = Some(question.span.previous(&question.zone));
     let answer = ask(&store, &question).expect("an answer");
     let rows: Vec<_> = answer.breakdowns.iter().map(|breakdown| breakdown.rows.len()).collect();
     assert_eq!(rows, [0, 3, 0], "a row for each day");

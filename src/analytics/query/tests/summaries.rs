@@ -83,13 +83,16 @@ fn questions() -> impl Strategy<Value = ClickQuestion> {
         Span { from, to: from + length * step }
     });
     (scope, span, zone, granularity, breakdowns(), any::<bool>()).prop_map(
-        |(scope, span, zone, granularity, breakdowns, compares)| ClickQuestion {
-            span,
-            zone: TimeZone::get(zone).expect("a zone"),
-            granularity,
-            visits: Visits::Counted,
-            compares,
-            ..question(scope, breakdowns)
+        |(scope, span, zone, granularity, breakdowns, compares)| {
+            let zone = TimeZone::get(zone).expect("a zone");
+            ClickQuestion {
+                span,
+                previous: compares.then(|| span.previous(&zone)),
+                zone,
+                granularity,
+                visits: Visits::Counted,
+                ..question(scope, breakdowns)
+            }
         },
     )
 }

@@ -72,8 +72,9 @@ fn the_span_before_is_compared_by_days() {
     let visits = data::many(2_000, before - 86_400_000, to - before + 2 * 86_400_000);
     let store = TestStore::new(&visits, &[]);
     let mut asked = question(LinkScope::All, vec![by(&[Facet::Time]), by(&[Facet::Country]), by(&[])]);
-    (asked.zone, asked.compares, asked.span) = (zone.clone(), true, Span { from, to });
-    assert_eq!(asked.span.previous(&zone).from, millis("2026-10-18T00:00"));
+    let previous = Span { from, to }.previous(&zone);
+    (asked.zone, asked.previous, asked.span) = (zone.clone(), Some(previous), Span { from, to });
+    assert_eq!(previous.from, millis("2026-10-18T00:00"));
     let answer = ask(&store, &asked).expect("an answer");
     assert_eq!(answer, brute::answer(&visits, &asked));
     let rows = &answer.breakdowns[0];

@@ -132,6 +132,7 @@ pub(in crate::http::api) async fn largest(
         | Command::UpdateTag(..)
         | Command::DeleteTag(_)
         | Command::ShareClicks(_)
+        | Command::UpdateClickShare(..)
         | Command::RevokeClickShare(_)
         | Command::CreateCampaign(_)
         | Command::Campaign(_)

@@ -129,6 +129,7 @@ pub enum Reply {
     /// One view for each table.
     AnalyticsTables(Vec<AnalyticsView>),
     ClickShares(Vec<ClickShareView>),
+    ClickShare(ClickShareView),
     LiveMinutes(LiveMinutes),
     Rendered(Rendered),
     Tags(Vec<Tag>),

@@ -1,7 +1,5 @@
 //! Questions about clicks in the native dialect: `GET /analytics`.
 
-use std::fmt::Write as _;
-
 use jiff::Timestamp as Instant;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -11,9 +9,9 @@ use super::filters::{breaks, filled, filters};
 use crate::clock::Timestamp;
 use crate::formats::waypost::spelling::likely;
 use crate::http::api::dialect::{
-    ANALYTICS_ROWS_MAX, About, AnalyticsFormat, AnalyticsQuery, AnalyticsView, AnswerRow, BadRequest, Body,
-    ClickTotals, Command, Facet, FacetKey, Granularity, Period, RequestParts, Rows, ScopedCommand, UtmName,
-    VariantShare, Visits, instant_in, link_of_row, push_field, read, zone_in,
+    ANALYTICS_ROWS_MAX, About, AnalyticsFormat, AnalyticsQuery, AnalyticsView, AnswerRow, BadRequest,
+    ClickTotals, Command, Facet, FacetKey, Granularity, Period, RequestParts, ScopedCommand, Span, UtmName,
+    VariantShare, Visits, instant_in, link_of_row, read, zone_in,
 };
 use crate::http::api::query::Query;
 use crate::json::{AsText, looks_like_a_field};
@@ -60,7 +58,16 @@ const VISITS: [(&str, Visits); 4] = [
 pub(super) fn parse(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let formats = [("json", AnalyticsFormat::Json), ("csv", AnalyticsFormat::Csv)];
     let format = one_of(&request.query, "format", &formats)?.unwrap_or(AnalyticsFormat::Json);
-    question(request, facets(&request.query)?, format)
+    question(request, facets(&request.query)?, with_mark(&request.query, format)?)
+}
+
+/// Returns the format with the byte order mark that `bom` asks for.
+fn with_mark(query: &Query<'_>, format: AnalyticsFormat) -> Result<AnalyticsFormat, BadRequest> {
+    match (query.flag("bom")?, format) {
+        (Some(true), AnalyticsFormat::Csv) => Ok(AnalyticsFormat::CsvWithMark),
+        (Some(true), _) => Err(breaks("bom", "needs `format=csv`")),
+        (_, format) => Ok(format),
+    }
 }
 
 /// The vendor's paths below `/analytics`, each with its grouping.
@@ -85,7 +92,7 @@ pub(super) fn parse_by_name(request: &RequestParts<'_>) -> Result<ScopedCommand,
         return question(request, by.to_vec(), AnalyticsFormat::Json);
     }
     let asked = Some(facets(&request.query)?).filter(|by| !by.is_empty());
-    question(request, asked.unwrap_or_else(|| by.to_vec()), AnalyticsFormat::Csv)
+    question(request, asked.unwrap_or_else(|| by.to_vec()), with_mark(&request.query, AnalyticsFormat::Csv)?)
 }
 
 fn question(
@@ -98,7 +105,7 @@ fn question(
     let limit_default = match by[..] {
         [Facet::Time] => ANALYTICS_ROWS_MAX as u64,
         // A table has no place that says what is missing.
-        _ if format == AnalyticsFormat::Csv => ANALYTICS_ROWS_MAX as u64,
+        _ if format != AnalyticsFormat::Json => ANALYTICS_ROWS_MAX as u64,
         [Facet::HourOfWeek] => HOURS_OF_WEEK,
         _ => LIMIT_DEFAULT,
     };
@@ -318,10 +325,9 @@ struct EarlierJson {
 }
 
 impl EarlierJson {
-    fn of(view: &AnalyticsView, totals: ClickTotals) -> EarlierJson {
-        let span = view.span.previous(&view.zone);
-        let ClickTotals { clicks, visitors } = totals;
-        EarlierJson { clicks, visitors, from: shown(view, span.from), to: shown(view, span.to) }
+    fn of(view: &AnalyticsView) -> Option<EarlierJson> {
+        let (Span { from, to }, ClickTotals { clicks, visitors }) = view.previous.zip(view.rows.previous)?;
+        Some(EarlierJson { clicks, visitors, from: shown(view, from), to: shown(view, to) })
     }
 }
 
@@ -346,7 +352,7 @@ impl<'a> AnalyticsJson<'a> {
             rows: view.rows.count,
             unattributed: view.unattributed,
             statistics: view.has_statistics,
-            previous: view.rows.previous.map(|totals| EarlierJson::of(view, totals)),
+            previous: EarlierJson::of(view),
             from: shown(view, view.span.from),
             to: shown(view, view.span.to),
             // Zones without a name were rejected by `zone`.
@@ -396,51 +402,12 @@ impl Serialize for RowJson<'_> {
     }
 }
 
-/// Renders the answer as comma-separated values (RFC 4180). A text that a spreadsheet would run as a formula begins with
-/// an apostrophe.
-pub(super) fn csv(view: &AnalyticsView) -> Body {
-    let mut out = String::new();
-    for facet in &view.by {
-        out.push_str(match facet {
-            Facet::Link => "linkId,shortUrl",
-            Facet::Tag => "tagId,tag",
-            Facet::Campaign => "campaignId,campaign",
-            Facet::Rule => "rule,ruleName",
-            Facet::Variant => "variant,variantName",
-            other => other.name(),
-        });
-        out.push(',');
-    }
-    out.push_str("clicks,visitors");
-    out.push_str(if view.rows.previous.is_some() { ",previousClicks,previousVisitors\r\n" } else { "\r\n" });
-    let Rows { rows, total, previous, .. } = &view.rows;
-    // Without groups, the total is the only row.
-    let whole = AnswerRow { keys: Vec::new(), totals: *total, previous: *previous };
-    let rows = if view.by.is_empty() { std::slice::from_ref(&whole) } else { rows };
-    for row in rows {
-        for (facet, key) in view.by.iter().zip(&row.keys) {
-            for text in columns(view, *facet, key) {
-                push_field(&mut out, &text);
-                out.push(',');
-            }
-        }
-        push_counts(&mut out, row.totals);
-        if let Some(previous) = row.previous {
-            out.push(',');
-            push_counts(&mut out, previous);
-        }
-        out.push_str("\r\n");
-    }
-    Body { status: hyper::StatusCode::OK, kind: "text/csv; charset=utf-8", bytes: out.into_bytes() }
-}
-
-fn push_counts(out: &mut String, ClickTotals { clicks, visitors }: ClickTotals) {
-    // A text can always grow.
-    let _ = write!(out, "{clicks},{visitors}");
-}
-
 /// Returns the members of a tag, a campaign or a domain: its id and its name. A deleted one has no name.
-fn named_columns(view: &AnalyticsView, facet: Facet, key: &FacetKey) -> Vec<(&'static str, Option<String>)> {
+pub(super) fn named_columns(
+    view: &AnalyticsView,
+    facet: Facet,
+    key: &FacetKey,
+) -> Vec<(&'static str, Option<String>)> {
     let name = view.names.get(&(facet.name(), key.clone())).map(ToString::to_string);
     let id = || Some(key.to_string()).filter(|id| !id.is_empty());
     match facet {
@@ -451,23 +418,8 @@ fn named_columns(view: &AnalyticsView, facet: Facet, key: &FacetKey) -> Vec<(&'s
     }
 }
 
-fn columns(view: &AnalyticsView, facet: Facet, key: &FacetKey) -> Vec<String> {
-    if facet.is_of_link() && facet != Facet::Link {
-        let columns = named_columns(view, facet, key).into_iter();
-        return columns.map(|(_, text)| text.unwrap_or_default()).collect();
-    }
-    if has_name(facet) {
-        let name = name_of_key(view, facet, key).unwrap_or_default().to_owned();
-        return vec![text_of(view, key).unwrap_or_default(), name];
-    }
-    let FacetKey::Link(link) = key else { return vec![text_of(view, key).unwrap_or_default()] };
-    let id = link_of_row(link);
-    let url = id.and_then(|id| view.links.get(&id)).map(ToString::to_string);
-    vec![id.map(|id| id.to_string()).unwrap_or_default(), url.unwrap_or_default()]
-}
-
 /// Returns whether rows have the name of a key beside its number: the numbers of rules and variants are of one link.
-fn has_name(facet: Facet) -> bool {
+pub(super) fn has_name(facet: Facet) -> bool {
     matches!(facet, Facet::Rule | Facet::Variant)
 }
 
@@ -483,12 +435,12 @@ fn number_of(key: &FacetKey) -> Option<u32> {
     }
 }
 
-fn name_of_key<'a>(view: &'a AnalyticsView, facet: Facet, key: &FacetKey) -> Option<&'a str> {
+pub(super) fn name_of_key<'a>(view: &'a AnalyticsView, facet: Facet, key: &FacetKey) -> Option<&'a str> {
     view.names.get(&(facet.name(), key.clone())).map(|name| &**name)
 }
 
 /// Returns the text of a key, `None` for no value.
-fn text_of(view: &AnalyticsView, key: &FacetKey) -> Option<String> {
+pub(super) fn text_of(view: &AnalyticsView, key: &FacetKey) -> Option<String> {
     match key {
         FacetKey::None => None,
         FacetKey::Time(millis) => Some(shown(view, *millis)),
@@ -503,10 +455,15 @@ fn text_of(view: &AnalyticsView, key: &FacetKey) -> Option<String> {
 
 /// Returns an instant with the offset of the question's zone.
 fn shown(view: &AnalyticsView, millis: i64) -> String {
+    shown_as(view, millis, "%Y-%m-%dT%H:%M:%S%:z")
+}
+
+/// Returns an instant in the question's zone, in a format of `strftime`.
+pub(super) fn shown_as(view: &AnalyticsView, millis: i64, format: &str) -> String {
     // Cannot fail: spans are within the years 1970 to 9998.
     let Ok(instant) = Instant::from_millisecond(millis) else { return String::new() };
     let zoned = instant.to_zoned(view.zone.clone());
-    zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    zoned.strftime(format).to_string()
 }
 
 fn name_of(granularity: Granularity) -> &'static str {

@@ -9,13 +9,19 @@ use crate::http::api::dialect::{
 };
 use crate::json::{AsText, Field, Object};
 use crate::model::Invalid;
-use crate::model::click_share::{ClickShareDraft, SharedClicks};
+use crate::model::click_share::{ClickShareDraft, ClickSharePatch, SharedClicks};
 use crate::model::id::Id;
 use crate::model::link::Password;
 
 /// The fields of a new share.
 pub(super) const NEW: &[&[&str]] =
     &[&["linkId", "tagId", "password", "expiresAt", "timezone", "workspaceId"]];
+
+/// The fields of a changed share: a client may send back a whole share.
+pub(super) const CHANGE: &[&[&str]] = &[
+    &["password", "expiresAt", "timezone"],
+    &["id", "linkId", "tagId", "shareLink", "createdAt", "workspaceId"],
+];
 
 /// Parses `POST /analytics/shares {linkId | tagId, password?, expiresAt?, timezone?, workspaceId?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
@@ -35,6 +41,25 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
         expires_at: body.end("expiresAt")?.value().map(|end| end.within(|| zone.unwrap_or(TimeZone::UTC))),
     };
     write(request, &body, Command::ShareClicks(draft))
+}
+
+/// Parses `PATCH /analytics/shares/{id} {password?, expiresAt?, timezone?}`.
+pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let id = request.id("share")?;
+    let body = object(request)?;
+    let password = match body.text("password")? {
+        // A client that sends back a whole share sends what it was shown.
+        Field::Value(MASK) => Field::Absent,
+        text => text.map(Password::parse).transpose()?,
+    };
+    let zone = body.text("timezone")?.map(|text| zone_of(text, "timezone")).transpose()?;
+    let name = |zone: TimeZone| zone.iana_name().map(Into::into);
+    let patch = ClickSharePatch {
+        password: password.nullable(),
+        expires_at: body.end("expiresAt")?.nullable(),
+        timezone: zone.nullable().map(|zone| zone.and_then(name)),
+    };
+    write(request, &body, Command::UpdateClickShare(id, patch))
 }
 
 /// Returns what a new share shows.

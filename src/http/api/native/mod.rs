@@ -6,6 +6,7 @@
 //! the answer names them ([`unknown`], [`parameters`]).
 
 mod analytics;
+mod analytics_csv;
 mod campaigns;
 mod click_shares;
 mod domains;
@@ -106,6 +107,7 @@ const ENDPOINTS: &[Endpoint] = &[
     // Before `{what}`, which is any word.
     endpoint("GET", "/api/v1/analytics/shares", BodyKind::None, |request| read(request, Command::ClickShares)),
     endpoint("POST", "/api/v1/analytics/shares", BodyKind::Plain, |request| noted(request, click_shares::create, click_shares::NEW)),
+    endpoint("PATCH", "/api/v1/analytics/shares/{id}", BodyKind::Plain, |request| noted(request, click_shares::update, click_shares::CHANGE)),
     endpoint("DELETE", "/api/v1/analytics/shares/{id}", BodyKind::None, |request| read(request, Command::RevokeClickShare(request.id("share")?))),
     endpoint("GET", "/api/v1/analytics/live", BodyKind::None, live::parse),
     endpoint("GET", "/api/v1/analytics/{what}", BodyKind::None, analytics::parse_by_name),

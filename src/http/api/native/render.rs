@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::analytics::{AnalyticsJson, csv};
+use super::analytics::AnalyticsJson;
+use super::analytics_csv::csv;
 use super::campaigns::CampaignJson;
 use super::click_shares::ClickShareJson;
 use super::domains::DomainJson;
@@ -35,9 +36,11 @@ pub(super) fn reply(reply: &Reply) -> Body {
         Reply::Audit(page) => Body::ok(&AuditJson::of(page)),
         Reply::Deliveries(all) => all_named("deliveries", all, DeliveryJson::of),
         Reply::Analytics(view, AnalyticsFormat::Json) => Body::ok(&AnalyticsJson::of(view)),
-        Reply::Analytics(view, AnalyticsFormat::Csv) => csv(view),
+        Reply::Analytics(view, AnalyticsFormat::Csv) => csv(view, false),
+        Reply::Analytics(view, AnalyticsFormat::CsvWithMark) => csv(view, true),
         // For another dialect.
         Reply::AnalyticsTables(all) => all_named("tables", all, AnalyticsJson::of),
+        Reply::ClickShare(share) => named("share", &ClickShareJson::of(share)),
         Reply::ClickShares(all) => all_named("shares", all, ClickShareJson::of),
         Reply::LiveMinutes(minutes) => Body::ok(&MinutesJson::of(minutes)),
         Reply::Rendered(rendered) => Body::ok(&RenderedJson::of(rendered)),
