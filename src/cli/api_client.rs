@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, StatusCode};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderValue, IF_MATCH, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use url::Position;
@@ -41,6 +41,8 @@ pub(super) struct ApiClient {
 pub(super) struct ApiAnswer {
     text: String,
     pub(super) value: Value,
+    /// The revision of the object, for a change that must not overwrite another one.
+    pub(super) tag: Option<HeaderValue>,
 }
 
 impl ApiAnswer {
@@ -102,23 +104,33 @@ impl ApiClient {
         path: &str,
         body: Option<&Value>,
     ) -> Result<ApiAnswer, CommandError> {
-        let (status, bytes) = self.exchange(method, path, body)?;
-        self.answer(status, &bytes)
+        self.answer(&self.exchange(self.request(method, path, body)?)?)
+    }
+
+    /// Sends a change of an object that must have the revision of `tag`. Fails with [`CommandError::Changed`] if it has
+    /// another one.
+    pub(super) fn change(
+        &self,
+        path: &str,
+        body: &Value,
+        tag: Option<&HeaderValue>,
+    ) -> Result<ApiAnswer, CommandError> {
+        let mut request = self.request(&Method::PATCH, path, Some(body))?;
+        // A server of an earlier version gives no tag, and so no protection.
+        request.headers_mut().extend(tag.map(|tag| (IF_MATCH, tag.clone())));
+        self.answer(&self.exchange(request)?)
     }
 
     /// Downloads a file. Fails unless the answer is a success of the API.
     pub(super) fn download(&self, path: &str) -> Result<Bytes, CommandError> {
-        let (status, bytes) = self.exchange(&Method::GET, path, None)?;
-        if status.is_success() { Ok(bytes) } else { self.answer(status, &bytes).map(|_| Bytes::new()) }
+        let response = self.exchange(self.request(&Method::GET, path, None)?)?;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        self.answer(&response).map(|_| Bytes::new())
     }
 
-    fn exchange(
-        &self,
-        method: &Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<(StatusCode, Bytes), CommandError> {
-        let request = self.request(method, path, body)?;
+    fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, CommandError> {
         let exchange = async { tokio::time::timeout(PATIENCE, self.server.exchange(request)).await };
         let answered = self.runtime.block_on(exchange).unwrap_or_else(|_| {
             Err(Unanswered::Other(format!("it did not answer within {} s", PATIENCE.as_secs())))
@@ -127,7 +139,8 @@ impl ApiClient {
     }
 
     /// Returns the answer of the API, or the error that it is.
-    fn answer(&self, status: StatusCode, bytes: &[u8]) -> Result<ApiAnswer, CommandError> {
+    fn answer(&self, response: &Response<Bytes>) -> Result<ApiAnswer, CommandError> {
+        let (status, bytes) = (response.status(), response.body());
         let text = String::from_utf8_lossy(bytes).into_owned();
         let Ok(value @ Value::Object(_)) = serde_json::from_slice::<Value>(bytes) else {
             let why = format!("it answered {status} without JSON, so it is no server of Waypost");
@@ -140,7 +153,7 @@ impl ApiClient {
                 .for_each(|text| print_note(&format!("warning: {text}")));
         }
         if status.is_success() {
-            return Ok(ApiAnswer { text, value });
+            return Ok(ApiAnswer { text, value, tag: response.headers().get(ETAG).cloned() });
         }
         let why =
             value["error"].as_str().map_or_else(|| format!("the server answered {status}"), str::to_owned);
@@ -154,6 +167,9 @@ impl ApiClient {
         } else {
             ""
         };
+        if status == StatusCode::PRECONDITION_FAILED {
+            return Err(CommandError::Changed(why));
+        }
         if status == StatusCode::NOT_FOUND {
             return Err(CommandError::NotFound(why));
         }

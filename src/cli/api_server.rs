@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -146,7 +146,7 @@ impl ApiServer {
     pub(super) async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, Bytes), Unanswered> {
+    ) -> Result<Response<Bytes>, Unanswered> {
         let addresses = match &self.target {
             ApiTarget::Socket(socket) => {
                 let stream = UnixStream::connect(socket).await.map_err(|error| not_connected(&error))?;
@@ -165,7 +165,7 @@ impl ApiServer {
         &self,
         stream: S,
         request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, Bytes), Unanswered>
+    ) -> Result<Response<Bytes>, Unanswered>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -231,7 +231,7 @@ fn no_handshake(error: &io::Error) -> Unanswered {
     }
 }
 
-async fn answer_on<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), String>
+async fn answer_on<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -239,10 +239,10 @@ where
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     // Ends with the runtime.
     tokio::spawn(connection);
-    let response: Response<_> = sender.send_request(request).await.map_err(|error| error.to_string())?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-    Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
+    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, ANSWER_MAX).collect().await;
+    Ok(Response::from_parts(head, body.map_err(|error| error.to_string())?.to_bytes()))
 }
 
 #[cfg(test)]

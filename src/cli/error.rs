@@ -11,6 +11,8 @@ pub(super) enum CommandError {
     Failed(String),
     /// The server has no such object. The exit code is 1.
     NotFound(String),
+    /// The object was changed since it was read. The exit code is 1.
+    Changed(String),
     /// No server of Waypost answered. The exit code is 3.
     Unreachable(String),
 }
@@ -27,6 +29,7 @@ impl CommandError {
             CommandError::Usage(why)
             | CommandError::Failed(why)
             | CommandError::NotFound(why)
+            | CommandError::Changed(why)
             | CommandError::Unreachable(why) => why,
         }
     }
@@ -37,6 +40,7 @@ impl CommandError {
             CommandError::Usage(why) => CommandError::Usage(format!("{why}\n{line}")),
             CommandError::Failed(why) => CommandError::Failed(format!("{why}\n{line}")),
             CommandError::NotFound(why) => CommandError::NotFound(format!("{why}\n{line}")),
+            CommandError::Changed(why) => CommandError::Changed(format!("{why}\n{line}")),
             CommandError::Unreachable(why) => CommandError::Unreachable(format!("{why}\n{line}")),
         }
     }

@@ -141,7 +141,9 @@ pub fn run() -> ExitCode {
     let (why, code) = match done.and_then(|()| output::finish()) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(CommandError::Usage(why)) => (why, ExitCode::from(2)),
-        Err(CommandError::Failed(why) | CommandError::NotFound(why)) => (why, ExitCode::FAILURE),
+        Err(CommandError::Failed(why) | CommandError::NotFound(why) | CommandError::Changed(why)) => {
+            (why, ExitCode::FAILURE)
+        }
         Err(CommandError::Unreachable(why)) => (why, ExitCode::from(3)),
     };
     print_error(&format!("waypost: {why}"));

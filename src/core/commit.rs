@@ -169,9 +169,9 @@ pub(super) enum Committed {
     Conflict(Bytes),
 }
 
-/// Resolves to whether the Change is visible, once it is durable, or to the reason why the proposal was
-/// rejected.
-type PendingCommit = oneshot::Receiver<Result<bool, CommitError>>;
+/// Resolves to the position of the Change and whether it is visible, once it is durable, or to the reason why the
+/// proposal was rejected.
+type PendingCommit = oneshot::Receiver<Result<(Position, bool), CommitError>>;
 
 impl Core {
     /// Commits an effect on the authority of the context's key: see [`Shared::rely_on_key`]. Fails with
@@ -184,7 +184,7 @@ impl Core {
             write_notes(context, &mut effect, &mut ids);
             self.shared.propose(context.request, effect)
         };
-        self.settle_own(settled, own).await
+        self.settle_own(context, settled, own).await
     }
 
     /// Commits an effect that removes a link and its total. The link's counter is retired under the `totals`
@@ -206,7 +206,7 @@ impl Core {
             }
             self.shared.propose(context.request, effect)
         };
-        let settled = self.settle_own(pending, own).await;
+        let settled = self.settle_own(context, pending, own).await;
         if let Some(counter) = counter.filter(|_| !matches!(settled, Ok(Committed::Done))) {
             // The link still exists, so its counter counts again.
             counter.revive();
@@ -220,7 +220,7 @@ impl Core {
     pub(super) async fn commit_unasked(&self, effect: Effect) -> Result<Committed, Error> {
         // 0 marks a Change that no request made.
         let settled = self.shared.propose(0, effect);
-        self.settle(settled).await
+        Ok(self.settle(settled).await?.0)
     }
 
     /// Generates ids and commits the effect that `build` returns, as one step: see `Shared::ids`.
@@ -237,31 +237,43 @@ impl Core {
             write_notes(context, &mut effect, &mut ids);
             (self.shared.propose(context.request, effect), own)
         };
-        self.settle_own(settled, own).await
+        self.settle_own(context, settled, own).await
     }
 
-    /// Like [`Core::settle`], but a conflict on the record of the command's own key is final.
-    async fn settle_own(&self, settled: PendingCommit, own: Option<Bytes>) -> Result<Committed, Error> {
+    /// Like [`Core::settle`], but a conflict on the record of the command's own key is final. Notes the position of
+    /// the Change as the revision of the object.
+    async fn settle_own(
+        &self,
+        context: &Context,
+        settled: PendingCommit,
+        own: Option<Bytes>,
+    ) -> Result<Committed, Error> {
         match self.settle(settled).await? {
             // Key records are never changed, so a conflict on one means that it was revoked.
-            Committed::Conflict(key) if Some(&key) == own.as_ref() => Err(Error::Unauthorized),
-            committed => Ok(committed),
+            (Committed::Conflict(key), _) if Some(&key) == own.as_ref() => Err(Error::Unauthorized),
+            (committed, position) => {
+                if let Some(position) = position {
+                    context.object.wrote(position);
+                }
+                Ok(committed)
+            }
         }
     }
 
-    async fn settle(&self, settled: PendingCommit) -> Result<Committed, Error> {
+    /// Waits for a proposal. Returns the position of its Change, unless it was in conflict.
+    async fn settle(&self, settled: PendingCommit) -> Result<(Committed, Option<Position>), Error> {
         // A sender is dropped without an answer only when the log or the table stops.
         let stopped = || Err(CommitError::Unavailable("it was stopped".to_owned()));
         match settled.await.unwrap_or_else(|_| stopped()) {
-            Ok(true) => Ok(Committed::Done),
+            Ok((position, true)) => Ok((Committed::Done, Some(position))),
             // Retryable, not final: the Change is in the log, and a repetition with its `Idempotency-Key`
             // finds it.
-            Ok(false) => Err(Error::NotReady("the change is durable, but not visible yet".to_owned())),
+            Ok((_, false)) => Err(Error::NotReady("the change is durable, but not visible yet".to_owned())),
             Err(CommitError::Conflict { key, .. }) => {
                 // The Change that won may be in the log and not applied yet. A retry before it is applied
                 // would read the same old record and fail again.
                 self.shared.table.wait(self.shared.log.position()).await;
-                Ok(Committed::Conflict(key))
+                Ok((Committed::Conflict(key), None))
             }
             Err(error) => Err(Error::Log(error)),
         }
@@ -300,7 +312,9 @@ impl Shared {
         let table = self.table.clone();
         let answer = move |answer| match answer {
             // The receiver is gone if the caller was dropped.
-            Ok(position) => table.on_applied(position, Box::new(|is| drop(sender.send(Ok(is))))),
+            Ok(position) => {
+                table.on_applied(position, Box::new(move |is| drop(sender.send(Ok((position, is))))));
+            }
             Err(why) => drop(sender.send(Err(why))),
         };
         let proposal = Proposal { preconditions: effect.preconditions, puts: effect.puts, request };

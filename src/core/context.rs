@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::revision::ObjectRevision;
 use super::tenants::caller::Credential;
 use crate::clock::Timestamp;
 use crate::model::key::{Reach, Scopes};
@@ -30,6 +31,8 @@ pub struct Context {
     pub claim: Option<Claim>,
     /// The client that waits for the response.
     pub client: Client,
+    /// The revision of the object that the command reads or changes.
+    pub object: ObjectRevision,
 }
 
 impl Context {
@@ -45,6 +48,7 @@ impl Context {
             now,
             claim: None,
             client: Client::default(),
+            object: ObjectRevision::default(),
         }
     }
 }

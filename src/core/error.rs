@@ -29,6 +29,9 @@ pub enum Error {
     /// The object was deleted before. Only some dialects have a status of its own for this.
     #[error("{0} is already deleted")]
     AlreadyDeleted(&'static str),
+    /// The object has another revision than its client requires.
+    #[error("the object was changed since it was read")]
+    Changed,
     /// The object was for a single use and was used.
     #[error("{0}")]
     Gone(&'static str),

@@ -19,7 +19,7 @@ use crate::model::campaign::Campaign;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::DomainChoice;
-use crate::model::short_code::ShortCode;
+use crate::model::short_code::{ShortCode, canonical};
 use crate::model::tag::Tag;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::keys;
@@ -41,19 +41,25 @@ pub type FacetNames = BTreeMap<(&'static str, FacetKey), Box<str>>;
 impl Shared {
     /// Returns a filter with the keys of its values. Fails if the acting workspace has no tag, campaign or link of a value.
     pub(super) fn named_filter(&self, context: &Context, filter: &NamedFilter) -> Result<FacetFilter, Error> {
-        let key = |value: &Option<Box<str>>| match value {
-            None => Ok(FacetKey::None),
-            Some(text) => self.key_of_name(context, filter.facet, text),
-        };
-        let keys = filter.values.iter().map(key).collect::<Result<_, _>>()?;
+        let mut keys = Vec::with_capacity(filter.values.len());
+        for value in &filter.values {
+            match value {
+                None => keys.push(FacetKey::None),
+                Some(text) => keys.extend(self.keys_of_name(context, filter.facet, text)?),
+            }
+        }
         Ok(FacetFilter { facet: filter.facet, keys, excludes: filter.excludes })
     }
 
-    fn key_of_name(&self, context: &Context, facet: Facet, text: &str) -> Result<FacetKey, Error> {
+    /// Returns the keys of a name: one, or those of all campaigns of this name.
+    fn keys_of_name(&self, context: &Context, facet: Facet, text: &str) -> Result<Vec<FacetKey>, Error> {
         let workspace = context.workspace.number;
         let (found, what) = match facet {
-            Facet::Tag => (self.tag_key(workspace, text)?, "tag with this id or name"),
-            Facet::Campaign => (self.campaign_key(workspace, text)?, "campaign with this id or name"),
+            Facet::Tag => return Ok(vec![FacetKey::Tags([self.tag_by_name(workspace, text)?].into())]),
+            Facet::Campaign => {
+                let ids = self.campaigns_by_name(workspace, text)?;
+                return Ok(ids.iter().map(|id| FacetKey::text(id.as_str())).collect());
+            }
             // A domain of another tenant is unknown, like a missing one.
             Facet::Domain => {
                 let choice = DomainChoice::Name(text.into());
@@ -62,20 +68,19 @@ impl Shared {
             }
             _ => (self.link_key(context, text)?, "link with this id or code"),
         };
-        let rule =
-            || Invalid::new(facet.name(), format!("{text:?} is no value: this workspace has no {what}"));
-        found.ok_or_else(|| Error::Rule(rule()))
+        found.map(|key| vec![key]).ok_or_else(|| unknown(facet.name(), text, what))
     }
 
     /// Returns the row of a link of the acting workspace: by its id, its code, or domain and code with a slash between.
     pub(super) fn link_named(&self, context: &Context, text: &str) -> Result<LinkRow, Error> {
-        match self.key_of_name(context, Facet::Link, text)? {
-            FacetKey::Link(row) => Ok(row),
+        match self.keys_of_name(context, Facet::Link, text)?[..] {
+            [FacetKey::Link(row)] => Ok(row),
             _ => Err(Error::NotFound("link")),
         }
     }
 
-    fn tag_key(&self, workspace: WorkspaceNumber, text: &str) -> Result<Option<FacetKey>, Error> {
+    /// Returns the tag of an id or a name. Fails if the workspace has none.
+    pub(super) fn tag_by_name(&self, workspace: WorkspaceNumber, text: &str) -> Result<Id, Error> {
         // The id first: a name may look like one.
         let by_id = match text.parse::<Id>() {
             Ok(id) => self.table.get::<Tag>(&keys::tag(workspace, id))?.map(|_| id),
@@ -85,22 +90,32 @@ impl Shared {
             Some(id) => Some(id),
             None => self.tag_named(workspace, text)?,
         };
-        Ok(found.map(|id| FacetKey::Tags([id].into())))
+        found.ok_or_else(|| unknown("tag", text, "tag with this id or name"))
     }
 
-    fn campaign_key(&self, workspace: WorkspaceNumber, text: &str) -> Result<Option<FacetKey>, Error> {
+    /// Returns the campaign of an id, or all campaigns of a name, which need not be unique. Fails if the workspace has none.
+    pub(super) fn campaigns_by_name(
+        &self,
+        workspace: WorkspaceNumber,
+        text: &str,
+    ) -> Result<Vec<ForeignId>, Error> {
         if let Ok(id) = ForeignId::parse("campaign", text)
             && let Some(found) = self.campaign(workspace, &id.into())?
         {
-            return Ok(Some(FacetKey::text(found.record.id.as_str())));
+            return Ok(vec![found.record.id]);
         }
         // Names have no index, and a workspace has at most 10,000 campaigns.
         let all = self.read_all::<Campaign>(&keys::campaigns_of(workspace), &Cancel::default())?;
-        let named = all.into_iter().find(|campaign| *campaign.name == *text);
-        Ok(named.map(|campaign| FacetKey::text(campaign.id.as_str())))
+        let named = all.into_iter().filter(|campaign| *campaign.name == *text);
+        let ids: Vec<_> = named.map(|campaign| campaign.id).collect();
+        if ids.is_empty() {
+            return Err(unknown("campaign", text, "campaign with this id or name"));
+        }
+        Ok(ids)
     }
 
-    /// Returns the key of a link of the acting workspace: by its id, its code, or domain and code with a slash between.
+    /// Returns the key of a link of the acting workspace: by its id, its code, its short URL with or without a scheme, or
+    /// domain and code with a slash between.
     fn link_key(&self, context: &Context, text: &str) -> Result<Option<FacetKey>, Error> {
         let workspace = context.workspace.number;
         let key = |id| Some(FacetKey::Link(link_row(workspace, id)));
@@ -110,11 +125,7 @@ impl Shared {
             // Also a deleted link, whose clicks are kept for some time.
             return Ok(key(id));
         }
-        let (domain, code) = match text.rsplit_once('/') {
-            Some((domain, code)) => (DomainChoice::Name(domain.into()), code),
-            None => (DomainChoice::Default, text),
-        };
-        let Ok(code) = ShortCode::parse(code) else { return Ok(None) };
+        let Some((domain, code)) = short_url_parts(text) else { return Ok(None) };
         let viewer = Viewer::of(context);
         // An unknown domain has no link, as one of another tenant.
         let Ok(domain) = self.domain_within_reach(context, &domain, &viewer) else { return Ok(None) };
@@ -178,6 +189,31 @@ impl Shared {
     }
 }
 
+/// Returns the error of a name that nothing has.
+fn unknown(field: &'static str, text: &str, what: &str) -> Error {
+    Invalid::new(field, format!("{text:?} is no value: this workspace has no {what}")).into()
+}
+
+/// Returns domain and code of a short URL, or of a part of one: `https://go.test/a`, `go.test/a`, `/a` and `a`.
+fn short_url_parts(text: &str) -> Option<(DomainChoice, ShortCode)> {
+    let is_whole = ["https://", "http://"]
+        .iter()
+        .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
+    if is_whole {
+        let url = url::Url::parse(text).ok()?;
+        // The first segment: what is behind the code is forwarded, and is no part of it.
+        let code = canonical(url.path_segments()?.next()?)?;
+        // Domains have no port in their name.
+        return Some((DomainChoice::Name(url.host_str()?.into()), ShortCode::parse(&code).ok()?));
+    }
+    let (domain, code) = text.rsplit_once('/').unwrap_or(("", text));
+    // As in `localhost:8080/a`, which is copied from a short URL without its scheme.
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let domain = domain.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(domain, |(host, _)| host);
+    let choice = if domain.is_empty() { DomainChoice::Default } else { DomainChoice::Name(domain.into()) };
+    Some((choice, ShortCode::parse(&canonical(code)?).ok()?))
+}
+
 /// Returns rows by single tags from rows by all tags of a link. `at` is the place of the tags in the keys. A link with
 /// several tags is in the row of each, so the rows can add up to more than the total. `other` has the clicks of links that
 /// have none of the shown tags.
@@ -228,6 +264,30 @@ fn is_time(key: &FacetKey) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_urls_have_a_domain_and_a_code() {
+        let named = |domain: &str, code: &str| Some((DomainChoice::Name(domain.into()), code.to_owned()));
+        let rows = [
+            ("a", Some((DomainChoice::Default, "a".to_owned()))),
+            ("/a", Some((DomainChoice::Default, "a".to_owned()))),
+            ("go.test/a", named("go.test", "a")),
+            ("localhost:8080/a", named("localhost", "a")),
+            ("http://localhost:8080/a", named("localhost", "a")),
+            ("HTTPS://Go.Test/a?utm_source=x#y", named("go.test", "a")),
+            ("https://go.test/a/", named("go.test", "a")),
+            ("https://go.test/%E6%98%A5", named("go.test", "春")),
+            ("https://go.test/", None),
+            ("https://", None),
+            ("ftp://go.test/a", named("ftp://go.test", "a")),
+            ("", None),
+            ("/", None),
+        ];
+        for (text, want) in rows {
+            let found = short_url_parts(text).map(|(domain, code)| (domain, code.as_str().to_owned()));
+            assert_eq!(found, want, "{text}");
+        }
+    }
 
     #[test]
     fn a_link_with_two_tags_is_in_both_rows() {

@@ -242,7 +242,13 @@ impl Shared {
         self.view_of(link, clicks)
     }
 
-    pub(in crate::core) fn view_of(&self, link: Link, clicks: u64) -> Result<LinkView, Error> {
+    pub(in crate::core) fn view_of(&self, mut link: Link, clicks: u64) -> Result<LinkView, Error> {
+        // A campaign that was deleted since is left out, as a tag is below.
+        if let Some(id) = link.options.campaign.take()
+            && self.campaign(link.workspace, &id.clone().into())?.is_some()
+        {
+            link.options.campaign = Some(id);
+        }
         let directory = self.directory.load();
         let lost = || Error::NotReady("a link's domain or workspace is missing".to_owned());
         let domain = directory.domain(link.domain).cloned().ok_or_else(lost)?;

@@ -251,6 +251,10 @@ pub enum Edit {
     BodyTags(Option<Box<str>>),
     WebhookUrls(Vec<Destination>),
     Tags(Vec<Id>),
+    /// Tags beside those of the link.
+    AddTags(Vec<Id>),
+    /// Tags that the link need not have.
+    RemoveTags(Vec<Id>),
     Campaign(Option<ForeignId>),
     Notes(Option<Box<str>>),
     Rules(Vec<BranchDraft>),
@@ -387,15 +391,26 @@ impl Options {
                 }
                 self.webhook_urls = urls;
             }
-            Edit::Tags(mut tags) => {
-                // A set: comparing each pair of tags would be quadratic in a list of any length.
-                let mut seen = std::collections::HashSet::new();
-                tags.retain(|tag| seen.insert(*tag));
+            Edit::Tags(tags) => {
+                let tags = distinct(tags);
                 // After the duplicates are removed: only distinct tags cost index entries.
                 if tags.len() > TAGS_MAX {
                     return Err(Invalid::new("tagIds", "must be at most 50 tags"));
                 }
                 self.tags = tags;
+            }
+            Edit::AddTags(tags) => {
+                // Sets, as above. Without the limit, an earlier one could make the list longer with each change.
+                let there: std::collections::HashSet<_> = self.tags.iter().copied().collect();
+                self.tags.extend(distinct(tags).into_iter().filter(|tag| !there.contains(tag)));
+                if self.tags.len() > TAGS_MAX {
+                    return Err(Invalid::new("addTagIds", "must be at most 50 tags, with those of the link"));
+                }
+            }
+            Edit::RemoveTags(tags) => {
+                // No error for a tag that the link does not have: another change may have removed it.
+                let removed: std::collections::HashSet<_> = tags.into_iter().collect();
+                self.tags.retain(|tag| !removed.contains(tag));
             }
             Edit::Campaign(id) => self.campaign = id,
             Edit::Notes(text) => self.notes = checked("notes", text, NOTES_MAX)?,
@@ -463,6 +478,14 @@ impl Options {
     pub fn target(&self) -> Destination {
         self.destination.with_utm(&self.utm)
     }
+}
+
+/// Returns the tags without repetitions, in their order.
+fn distinct(mut tags: Vec<Id>) -> Vec<Id> {
+    // A set: comparing each pair of tags would be quadratic in a list of any length.
+    let mut seen = std::collections::HashSet::new();
+    tags.retain(|tag| seen.insert(*tag));
+    tags
 }
 
 fn checked(field: &'static str, text: Option<Box<str>>, max: usize) -> Result<Option<Box<str>>, Invalid> {

@@ -409,6 +409,8 @@ fn write_index(store: &Store, entry: &log::Entry) -> Result<(), Error> {
         if store.get(&keys::listed(workspace, id))?.is_none() {
             store.remove(&keys::owner_of(id))?;
         }
+    } else if let Some((workspace, id)) = keys::parse_campaign(key) {
+        store.remove(&keys::campaign_owner(&id, workspace))?;
     } else if Kind::of(key) == Some(Kind::Snapshot)
         && let Some(old) = decoded(store, key, Snapshot::decode)?
     {

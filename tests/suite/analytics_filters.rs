@@ -76,6 +76,13 @@ fn links_are_filtered_by_what_they_have() {
         ("link=a".to_owned(), 1),
         ("link=a,go.test/b".to_owned(), 3),
         ("link=d.test/c&link=a".to_owned(), 5),
+        // Short URLs as answers have them.
+        ("link=http://go.test/a".to_owned(), 1),
+        ("link=/a".to_owned(), 1),
+        ("link=https://D.test:8443/c%3Fx=1&link=go.test:80/b".to_owned(), 6),
+        ("referrer=https://-x.test/page".to_owned(), 1),
+        ("referrer=https://www.-x.test/".to_owned(), 1),
+        ("referrer=www.-x.test".to_owned(), 1),
         (format!("link={first}"), 1),
         (format!("link=-{first}"), 6),
         ("link=a&domain=d.test".to_owned(), 0),
@@ -105,6 +112,46 @@ fn links_are_filtered_by_what_they_have() {
     }
 }
 
+/// A filter by a name that several campaigns have is about all of them.
+#[test]
+fn campaigns_of_one_name_are_one_filter() {
+    let (app, _, _) = app();
+    let mut admin = app.admin();
+    admin.post("/api/v1/campaigns", &json!({"name": "Sale", "id": "sale2"})).expect(201, "the same name");
+    admin.patch("/api/v1/links/by-code/b", &json!({"campaignId": "sale2"})).expect(200, "in the second one");
+    let rows = [("campaign=Sale", 3), ("campaign=sale", 1), ("campaign=sale2", 2), ("campaign=-Sale", 4)];
+    for (query, clicks) in rows {
+        assert_eq!(total(&mut admin, query), clicks, "{query}");
+    }
+    // A campaign that was deleted is no value, and its clicks stay.
+    admin.delete("/api/v1/campaigns/sale2").expect(200, "deleted");
+    assert_eq!((total(&mut admin, "campaign=Sale"), total(&mut admin, "")), (1, 7));
+}
+
+/// A filter that is mistyped must not give the numbers of the whole workspace.
+#[test]
+fn unknown_parameters_are_refused() {
+    let (app, _, _) = app();
+    let mut admin = app.admin();
+    let rows = [
+        ("?code=a", "code: is no parameter of this request; did you mean link?"),
+        (
+            "?shortCode=a&groupBy=referrer&format=csv",
+            "shortCode: is no parameter of this request; did you mean link?",
+        ),
+        ("?tagid=x", "tagid: is no parameter of this request; did you mean tagId?"),
+        ("/live?code=a", "code: is no parameter of this request; did you mean link?"),
+        ("/live?interval=7d", "interval: is no parameter of this request"),
+    ];
+    for (query, rule) in rows {
+        admin.get(&format!("{PATH}{query}")).refuses(422, rule, query);
+    }
+    // Clients of the vendor send what they like to the vendor's own paths.
+    let summary = admin.get(&format!("{PATH}/summary?code=a")).expect(200, "a warning");
+    let warning = "code: is no parameter of this request, and was ignored; did you mean link?";
+    assert_eq!(summary["warnings"], json!([warning]));
+}
+
 #[test]
 fn rows_by_what_links_have() {
     let (app, [spring, new], _) = app();
@@ -130,11 +177,10 @@ fn rows_by_what_links_have() {
     );
     assert_eq!((csv.text(), csv.header("x-warnings")), (want, None));
     // A table has no place for warnings, so they are in a header.
-    let json = ask(&mut admin, "groupBy=domain&country_code=DE");
-    let csv = admin.get(&format!("{PATH}?groupBy=domain&country_code=DE&format=csv"));
+    let csv = admin.get(&format!("{PATH}/export?groupBy=domain&country_code=DE"));
     let warnings: Value = serde_json::from_str(csv.header("x-warnings").expect("warnings")).expect("JSON");
-    assert_eq!(warnings, json["warnings"]);
-    assert_eq!(warnings.as_array().map(Vec::len), Some(1));
+    let ignored = "country_code: is no parameter of this request, and was ignored";
+    assert_eq!(warnings, json!([ignored]));
 }
 
 #[test]

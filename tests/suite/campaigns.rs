@@ -45,6 +45,90 @@ fn a_campaign_is_made_listed_and_renamed() {
 }
 
 #[test]
+fn a_deleted_campaign_leaves_its_links_and_their_clicks() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    made(&mut admin, &json!({"name": "Spring", "id": "spring"}));
+    let link = admin.create(&json!({"url": "https://e.test/", "customSlug": "a", "campaignId": "spring"}));
+    let path = format!("/api/v1/links/{}", text(&link, "id"));
+    assert_eq!(link["campaignId"], "spring");
+    app.visitor().get("/a");
+    admin.delete(&format!("{CAMPAIGNS}/spring")).expect(200, "deleted");
+    admin.delete(&format!("{CAMPAIGNS}/spring")).refuses(404, "campaign not found", "again");
+    admin.get(&format!("{CAMPAIGNS}/spring")).refuses(404, "campaign not found", "read");
+    assert_eq!(names(&admin.get(CAMPAIGNS).expect(200, "all")), [""; 0]);
+    let link = admin.get(&path).expect(200, "the link")["link"].clone();
+    assert_eq!((&link["campaignId"], &link["clickCount"]), (&Value::Null, &json!(1)));
+    let total = |admin: &mut Client, query: &str| {
+        admin.get(&format!("/api/v1/links?{query}")).expect(200, query)["total"].clone()
+    };
+    assert_eq!(total(&mut admin, "campaignId=spring"), 0);
+    assert_eq!(total(&mut admin, ""), 1);
+    let linquid = admin.get("/api/links").expect(200, "Linquid's list");
+    assert_eq!(linquid["data"][0]["campaignId"], Value::Null, "{linquid}");
+    // A link that is sent back as it was read can be changed, and a new one cannot have the campaign.
+    admin.patch(&path, &link).expect(200, "the whole link");
+    admin.post("/api/v1/links", &json!({"url": "https://e.test/", "campaignId": "spring"})).refuses(
+        422,
+        "campaignId: is not a campaign of this workspace",
+        "a new link",
+    );
+    // The same, once the table is built again.
+    let app = app.restart();
+    assert_eq!(names(&app.admin().get(CAMPAIGNS).expect(200, "all")), [""; 0]);
+    assert_eq!(app.admin().get(&path).expect(200, "the link")["link"]["campaignId"], Value::Null);
+}
+
+#[test]
+fn lists_filter_by_the_names_of_tags_and_campaigns() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    for id in ["one", "two"] {
+        made(&mut admin, &json!({"name": "Spring, 2026", "id": id}));
+    }
+    made(&mut admin, &json!({"name": "Summer", "id": "three"}));
+    let tag =
+        admin.post("/api/v1/tags", &json!({"name": "Flowers"})).expect(201, "a tag")["tag"]["id"].clone();
+    for (code, campaign, tags) in [("a", "one", true), ("b", "two", false), ("c", "three", true)] {
+        let tags = if tags { json!([tag]) } else { json!([]) };
+        let body =
+            json!({"url": "https://e.test/", "customSlug": code, "campaignId": campaign, "tagIds": tags});
+        admin.create(&body);
+    }
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "d"}));
+    let tag = tag.as_str().expect("an id");
+    let rows = [
+        ("campaign=one".to_owned(), "a"),
+        ("campaign=Summer".to_owned(), "c"),
+        // All campaigns of the name.
+        ("campaign=Spring,%202026".to_owned(), "ba"),
+        ("campaign=Spring,%202026&sort=oldest&limit=1".to_owned(), "a"),
+        ("campaign=Spring,%202026&tag=flowers".to_owned(), "a"),
+        ("tag=flowers".to_owned(), "ca"),
+        (format!("tag={tag}"), "ca"),
+        (format!("tagId={tag}&campaignId=three"), "c"),
+        ("tag=flowers&campaignId=three".to_owned(), "c"),
+        ("tag=flowers&sort=title".to_owned(), "ca"),
+    ];
+    for (query, want) in rows {
+        let page = admin.get(&format!("/api/v1/links?{query}")).expect(200, &query);
+        let links = page["links"].as_array().expect("links");
+        let codes: String = links.iter().map(|link| text(link, "shortCode")).collect();
+        assert_eq!(codes, want, "{query}");
+    }
+    let rules = [
+        ("tag=x", "tag: \"x\" is no value: this workspace has no tag with this id or name"),
+        ("campaign=x", "campaign: \"x\" is no value: this workspace has no campaign with this id or name"),
+        ("tag=", "tag: must not be empty: give a name or an id, or leave the parameter out"),
+        ("tag=x&tagId=00000000000000000001", "tag: must be given without `tagId`"),
+        ("campaign=x&campaignId=one", "campaign: must be given without `campaignId`"),
+    ];
+    for (query, rule) in rules {
+        admin.get(&format!("/api/v1/links?{query}")).refuses(422, rule, query);
+    }
+}
+
+#[test]
 fn refusals() {
     let app = TestApp::start();
     let mut admin = app.admin();
@@ -68,7 +152,7 @@ fn refusals() {
         admin.get(path).refuses(404, "campaign not found", path);
         admin.patch(path, &json!({"name": "N"})).refuses(404, "campaign not found", path);
     }
-    assert_eq!(admin.delete(&path).status, 405);
+    assert_eq!(admin.send("PUT", &path, &[], None).status, 405);
     // Only instance keys choose ids, and a key that may only read cannot write.
     let keys = [
         ("links.write", 403, "only an instance key may choose ids"),

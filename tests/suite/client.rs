@@ -177,6 +177,43 @@ fn n14_tags_are_named_and_passwords_are_not_arguments() {
     served.server.stop();
 }
 
+/// Edits at the same time lose nothing of each other.
+#[test]
+fn edits_of_one_link_at_the_same_time() {
+    let served = Served::start();
+    served.run(&["link", "create", "https://e.test/", "race", "--short"]);
+    for code in ["b", "c", "d"] {
+        served.run(&["link", "edit", "race", "--code", code, "--keep-old-code"]).json();
+        served.run(&["link", "edit", code, "--code", "race", "--keep-old-code"]).json();
+    }
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            let served = &served;
+            scope.spawn(move || {
+                let tag = format!("r{number}");
+                let edited = served.run(&["link", "edit", "race", "--tag", &tag, "--tag", "common"]);
+                assert_eq!(edited.code, Some(0), "{edited:?}");
+            });
+        }
+        for code in ["b", "c"] {
+            let served = &served;
+            scope.spawn(move || {
+                let edited = served.run(&["link", "edit", "race", "--unalias", code]);
+                assert_eq!(edited.code, Some(0), "{edited:?}");
+            });
+        }
+    });
+    let link = served.run(&["link", "show", "race"]).json()["link"].clone();
+    let tags = link["tags"].as_array().expect("tags");
+    let mut names: Vec<_> = tags.iter().map(|tag| text(&tag["tag"], "name")).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["common", "r0", "r1", "r2", "r3", "r4", "r5"]);
+    let aliases = link["aliases"].as_array().expect("aliases");
+    let codes: Vec<_> = aliases.iter().map(|alias| text(alias, "shortCode")).collect();
+    assert_eq!(codes, ["d"]);
+    served.server.stop();
+}
+
 #[test]
 fn n14_keys_and_domains_from_the_command_line() {
     let served = Served::start();

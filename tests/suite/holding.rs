@@ -191,7 +191,7 @@ fn n01_a_page_ends_at_a_bound_of_bytes_and_its_cursor_leads_to_the_rest() {
     let key = key_of(&app, HERE);
     let mut client = app.visitor().with_key(&key);
     fat(&mut client, COUNT);
-    for query in ["sort=newest", "sort=oldest", "search=E.test", "page=1"] {
+    for query in ["sort=newest", "sort=oldest", "search=E.test", "page=1", "sort=title", "sort=clicks"] {
         let (mut seen, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
         loop {
             let answer = client.get(&format!("/api/v1/links?limit=100&{query}{cursor}"));
@@ -219,11 +219,7 @@ fn n01_a_page_without_a_cursor_names_the_limit_that_fits() {
     let key = key_of(&app, HERE);
     let mut client = app.visitor().with_key(&key);
     fat(&mut client, COUNT);
-    let rows = [
-        ("/api/v1/links?sort=title&", "links", "shortCode"),
-        ("/api/v1/links?sort=clicks&", "links", "shortCode"),
-        ("/api/links?", "data", "shortCode"),
-    ];
+    let rows = [("/api/links?", "data", "shortCode")];
     for (path, list, code) in rows {
         let refused = client.get(&format!("{path}limit=100"));
         assert!([400, 422].contains(&refused.status), "{path}: {refused:?}");

@@ -97,7 +97,15 @@ fn t75_a_cursor_visits_each_link_once() {
     let app = TestApp::start();
     let mut admin = app.admin();
     ten_links(&app);
-    for sort in ["newest", "oldest"] {
+    let rows = [
+        ("newest", "9876543210"),
+        ("oldest", "0123456789"),
+        ("clicks", "6897543210"),
+        ("clicks&isActive=true", "68420"),
+        ("title", "9876543210"),
+        ("title&search=title", "987"),
+    ];
+    for (sort, want) in rows {
         let mut seen = String::new();
         let mut target = format!("{LINKS}?limit=3&sort={sort}");
         loop {
@@ -106,8 +114,34 @@ fn t75_a_cursor_visits_each_link_once() {
             let Some(cursor) = page["nextCursor"].as_str() else { break };
             target = format!("{LINKS}?limit=3&sort={sort}&cursor={cursor}");
         }
-        assert_eq!(seen, if sort == "newest" { "9876543210" } else { "0123456789" }, "{sort}");
+        assert_eq!(seen, want, "{sort}");
     }
+    // A page that ends with the list has no cursor, and one of another order is refused.
+    let page = admin.get(&format!("{LINKS}?limit=10&sort=clicks")).expect(200, "all");
+    assert_eq!(page["nextCursor"], Value::Null);
+    let page = admin.get(&format!("{LINKS}?limit=1&sort=clicks")).expect(200, "the first");
+    let cursor = text(&page, "nextCursor");
+    for sort in ["newest", "title", "clicks30d"] {
+        let why = "cursor: must be the nextCursor of a page with the same sort";
+        admin.get(&format!("{LINKS}?sort={sort}&cursor={cursor}")).refuses(422, why, sort);
+    }
+}
+
+/// Links that are deleted or clicked between two pages are missed at most. Each other link is shown once.
+#[test]
+fn a_cursor_by_clicks_survives_changes() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    ten_links(&app);
+    let page = admin.get(&format!("{LINKS}?limit=2&sort=clicks")).expect(200, "the first page");
+    assert_eq!(numbers(&page), "68");
+    // The last link of the page is deleted, and one behind it has the most clicks now.
+    admin.delete(&format!("{LINKS}/by-code/c8")).expect(200, "deleted");
+    for _ in 0..9 {
+        app.visitor().get("/c2");
+    }
+    let target = format!("{LINKS}?limit=10&sort=clicks&cursor={}", text(&page, "nextCursor"));
+    assert_eq!(numbers(&admin.get(&target).expect(200, "the rest")), "9754310");
 }
 
 #[test]
@@ -185,7 +219,7 @@ fn t76_bulk_row_by_row_or_all_or_nothing() {
     admin.post(path, &many).refuses(422, "links: must be 1 to 1000 links", "1,001 rows");
     admin.post(path, &json!({"links": []})).refuses(422, "links: must be 1 to 1000 links", "no rows");
     admin.post(path, &json!({})).refuses(400, "links: is required", "no list");
-    admin.post(path, &json!({"links": [1]})).refuses(400, "links: must be an array of objects", "no object");
+    admin.post(path, &json!({"links": [1]})).refuses(400, "links[0]: must be an object", "no object");
     let huge = format!("{{\"x\":\"{}\"}}", "x".repeat(9 << 20));
     let answer = admin.send("POST", path, &[], Some(huge.as_bytes()));
     answer.refuses(413, "the body must be at most 8388608 bytes", "9 MB");

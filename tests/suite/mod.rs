@@ -153,6 +153,8 @@ mod refusals;
 mod regression;
 /// Restarts without a failed visit.
 mod restarts;
+/// Revisions of objects: `ETag` and what relies on it.
+mod revisions;
 /// Keys that are revoked or expire while their requests wait.
 mod rights;
 mod rules;

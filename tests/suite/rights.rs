@@ -167,6 +167,7 @@ fn context(links: &Links, key: &Key) -> Context {
         now: links.clock().now(),
         claim: None,
         client: waypost::core::Client::default(),
+        object: waypost::core::ObjectRevision::default(),
     }
 }
 

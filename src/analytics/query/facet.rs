@@ -8,6 +8,7 @@ use super::error::QueryError;
 use crate::agents::classes::ClassField;
 use crate::analytics::block::CellField;
 use crate::analytics::cell::{BY_API, BY_LINK, BY_QR, Dimension};
+use crate::analytics::referrer;
 use crate::analytics::tick::LinkRow;
 use crate::analytics::values::{UtmName, letters, pack_letters};
 use crate::model::id::Id;
@@ -187,8 +188,17 @@ impl Facet {
                 let hour = text.parse().ok().filter(|hour| *hour < HOURS_OF_WEEK);
                 (hour.map(FacetKey::HourOfWeek), "0 (Monday from 0:00) to 167")
             }
-            // Captured hosts are in lower case.
-            Facet::Referrer => (Some(FacetKey::text(&text.to_lowercase())), ""),
+            Facet::Referrer if text.contains("://") => {
+                // As the browser shows it. An own host is a site here: it is only never captured.
+                let site = referrer::site(text.as_bytes(), |_| false);
+                (site.map(|site| FacetKey::text(&site)), "a host such as news.example.com, or its URL")
+            }
+            // Captured hosts are in lower case and without `www.`.
+            Facet::Referrer => {
+                let host = text.to_lowercase();
+                let site = host.strip_prefix("www.").filter(|site| site.contains('.')).unwrap_or(&host);
+                (Some(FacetKey::text(site)), "")
+            }
             Facet::Region | Facet::City | Facet::Agent | Facet::Utm(_) | Facet::Path => {
                 (Some(FacetKey::text(text)), "")
             }

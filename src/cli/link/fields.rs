@@ -24,6 +24,8 @@ pub(super) const LINK_OPTIONS: &[(&str, &str)] = &[
     ("maxClicks", "--max-clicks"),
     ("password", "--password"),
     ("tagIds", "--tag"),
+    ("addTagIds", "--tag"),
+    ("removeTagIds", "--untag"),
 ];
 
 /// The arguments of `link create` for the other fields.
@@ -133,7 +135,11 @@ pub(in crate::cli) fn tag_id(
         let all = if names.is_empty() { "there is no tag".to_owned() } else { names.join(", ") };
         return Err(CommandError::Failed(format!("there is no tag {name:?}; all tags: {all}")));
     }
-    let made = client.send(&Method::POST, TAGS, Some(&json!({ "name": name })))?;
+    let made = match client.send(&Method::POST, TAGS, Some(&json!({ "name": name }))) {
+        Ok(made) => made,
+        // Another command may have created it in between.
+        Err(error) => return tag_id(client, name, false).map_err(|_| error),
+    };
     print_note(&format!("created the tag {name:?}"));
     Ok(columns::text(&made.value["tag"]["id"]))
 }

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use clap::{Args, Subcommand, ValueEnum};
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::form_urlencoded::Serializer;
 
 use self::explain::ExplainArguments;
@@ -23,12 +23,15 @@ use self::history::{DeletedArguments, HistoryArguments, LinkRestoreArguments, Un
 use self::named::LINKS;
 pub(super) use self::named::NamedLink;
 use self::qr::QrArguments;
-use super::api_client::{ApiClient, ClientArguments};
+use super::api_client::{ApiAnswer, ApiClient, ClientArguments};
 use super::error::CommandError;
 use super::output::{counted, print_line, print_note};
 use super::{columns, terminal};
 use crate::app::data_folder::quoted;
 use crate::formats::waypost::draft;
+
+/// Attempts of a change that relies on what was read, while others change the same link.
+const CHANGE_ATTEMPTS: usize = 8;
 
 /// Arguments of `link`.
 #[derive(Clone, Debug, Args)]
@@ -271,16 +274,15 @@ fn edit(arguments: &EditArguments) -> Result<(), CommandError> {
     }
     let client = ApiClient::new(&arguments.client)?;
     let path = arguments.link.path()?;
-    if has_tags || !arguments.unalias.is_empty() {
-        let found = arguments.link.find(&client)?;
-        if has_tags {
-            body.insert("tagIds".to_owned(), json!(changed_tags(arguments, &client, &found.value["link"])?));
-        }
-        if !arguments.unalias.is_empty() {
-            body.insert("aliases".to_owned(), json!(kept_aliases(&arguments.unalias, &found.value["link"])?));
-        }
+    if has_tags {
+        // Not the whole list, so that edits at the same time keep what each of them adds.
+        let ids = |names: &[String], may_create| {
+            names.iter().map(|name| tag_id(&client, name, may_create)).collect::<Result<Vec<_>, _>>()
+        };
+        body.insert("removeTagIds".to_owned(), json!(ids(&arguments.untag, false)?));
+        body.insert("addTagIds".to_owned(), json!(ids(&arguments.fields.tags, true)?));
     }
-    let changed = client.send(&Method::PATCH, &path, Some(&Value::Object(body)));
+    let changed = change(arguments, &client, &path, body);
     let answer = changed.map_err(|error| {
         arguments.link.missing(&client, error.with_options(&[LINK_OPTIONS, EDIT_OPTIONS]))
     })?;
@@ -293,25 +295,27 @@ fn edit(arguments: &EditArguments) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Returns the ids of the tags that a link has after the change.
-fn changed_tags(
+/// Sends a change of a link. A list of aliases is what is left of those that were read, so it is computed again if the
+/// link was changed in between.
+fn change(
     arguments: &EditArguments,
     client: &ApiClient,
-    link: &Value,
-) -> Result<Vec<String>, CommandError> {
-    let tags = link["tags"].as_array().into_iter().flatten();
-    let mut ids: Vec<String> = tags.map(|tag| columns::text(&tag["tag"]["id"])).collect();
-    for name in &arguments.untag {
-        let id = tag_id(client, name, false)?;
-        ids.retain(|other| *other != id);
+    path: &str,
+    mut body: Map<String, Value>,
+) -> Result<ApiAnswer, CommandError> {
+    if arguments.unalias.is_empty() {
+        return client.change(path, &Value::Object(body), None);
     }
-    for name in &arguments.fields.tags {
-        let id = tag_id(client, name, true)?;
-        if !ids.contains(&id) {
-            ids.push(id);
+    let mut attempts = 0;
+    loop {
+        let found = arguments.link.find(client)?;
+        body.insert("aliases".to_owned(), json!(kept_aliases(&arguments.unalias, &found.value["link"])?));
+        attempts += 1;
+        match client.change(path, &Value::Object(body.clone()), found.tag.as_ref()) {
+            Err(CommandError::Changed(_)) if attempts < CHANGE_ATTEMPTS => {}
+            changed => return changed,
         }
     }
-    Ok(ids)
 }
 
 /// Returns the aliases of a link without those that are given up.

@@ -473,6 +473,7 @@ fn record_failure(
         | Error::CodeTaken { .. }
         | Error::NotFound(_)
         | Error::AlreadyDeleted(_)
+        | Error::Changed
         | Error::Gone(_)
         | Error::UnknownCompany
         | Error::Taken { .. }

@@ -5,27 +5,29 @@
 //! the whole list, but keep only what the page needs. `links.scan_max` bounds their cost. A page that would
 //! cost more is marked `incomplete`, and in the order of creation its cursor continues where it ended.
 //!
+//! A cursor of another order is the place of the last link: what it was sorted by, and its id. A link whose clicks
+//! or title change between two pages may be missed or shown twice; all others are shown once.
+//!
 //! Long reads are cut into slices on the [`crate::core::pools::cpu_pool`]. Between slices other tenants get
 //! their turns, and a client that hung up ends the read.
 
-use std::cmp::Ordering;
-
-use super::query::{Cursor, LinkQuery, Page, Sort};
-use super::rankings::SORTED_DEPTH_MAX;
+use super::list_source::ListSource;
+use super::query::{Cursor, LinkQuery, Page, RankedPlace, Sort};
+use super::rankings::{FirstRows, KnownRows, SORTED_DEPTH_MAX};
 use super::recent::RecentKey;
-use super::search::LinkSearch;
-use crate::analytics::store::RecentClicks;
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Links;
 use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
 use crate::model::Invalid;
-use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::{Link, TITLE_MAX};
 use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::table::{Found, List, Order, ReadView, Scanned};
+
+/// Most rows of a sorted list up to the end of a page.
+const SORTED_ROWS_MAX: usize = 10_000;
 
 /// Rows that are collected beyond the depth of a sorted list before the surplus is dropped.
 const SORTED_SURPLUS: usize = 1_024;
@@ -105,6 +107,7 @@ impl LinkQuery {
         let depth = match self.at {
             Cursor::Page(page) => page.saturating_mul(self.limit as u64).min(SORTED_DEPTH_MAX),
             Cursor::After(_) => 0,
+            Cursor::Behind(_) => self.limit as u64,
         };
         let rows = usize::try_from(depth).unwrap_or(0) + SORTED_SURPLUS;
         LINK_BYTES_MAX / 2 + page + row * rows
@@ -115,11 +118,15 @@ impl LinkQuery {
         // Links of earlier pages are skipped one by one, so a deep page is a long read.
         let is_deep = match self.at {
             Cursor::Page(page) => page.saturating_mul(self.limit as u64) > SORTED_DEPTH_MAX,
-            Cursor::After(_) => false,
+            Cursor::After(_) | Cursor::Behind(_) => false,
         };
-        let is_filtered = self.search.is_some() || self.domain.is_some() || self.is_active.is_some();
+        let is_filtered = self.search.is_some()
+            || self.domain.is_some()
+            || self.is_active.is_some()
+            // Several campaigns may have the name.
+            || self.campaign_named.is_some();
         // A tag or a campaign has a list of its own. With both, one of them is a filter.
-        let is_both = self.tag.is_some() && self.campaign.is_some();
+        let is_both = (self.tag.is_some() || self.tag_named.is_some()) && self.campaign.is_some();
         is_deep || is_filtered || is_both || !self.sort.is_of_creation()
     }
 
@@ -128,36 +135,6 @@ impl LinkQuery {
             Sort::Oldest => Order::Oldest,
             Sort::Newest | Sort::Clicks | Sort::Recent | Sort::LastClick | Sort::Title => Order::Newest,
         }
-    }
-}
-
-/// The part of a query that must read each link.
-struct Filter {
-    search: Option<LinkSearch>,
-    domain: Option<DomainNumber>,
-    /// Set if the list is not the tag's own.
-    tag: Option<Id>,
-    is_active: Option<bool>,
-}
-
-impl ListSource {
-    /// Returns whether the list has all links of a workspace.
-    fn is_workspace(&self) -> bool {
-        self.list == List::All && self.filter.admits_all()
-    }
-}
-
-impl Filter {
-    fn admits(&self, link: &Link) -> bool {
-        let options = &link.options;
-        let tagged = self.tag.is_none_or(|tag| options.tags.contains(&tag));
-        let domain = self.domain.is_none_or(|domain| link.domain == domain);
-        let active = self.is_active.is_none_or(|active| options.is_active == active);
-        tagged && domain && active && self.search.as_ref().is_none_or(|search| search.matches(link))
-    }
-
-    fn admits_all(&self) -> bool {
-        self.search.is_none() && self.domain.is_none() && self.is_active.is_none() && self.tag.is_none()
     }
 }
 
@@ -186,12 +163,6 @@ struct ListReader {
     ranking: Option<u64>,
 }
 
-/// The list that is read, and the filter on its links.
-struct ListSource {
-    list: List,
-    filter: Filter,
-}
-
 /// The part of the list that is being read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ListPart {
@@ -215,8 +186,8 @@ struct Gathered {
     more: bool,
     /// Whether the page ended at [`PAGE_BYTES`].
     is_cut: bool,
-    /// The first rows of a sorted list.
-    best: Vec<Ranked>,
+    /// The first rows of a sorted list, behind its cursor.
+    best: Vec<RankedPlace>,
     /// Number of matches.
     total: u64,
 }
@@ -225,6 +196,7 @@ impl ListReader {
     fn new(workspace: &Workspace, query: LinkQuery, steps: u64) -> Box<ListReader> {
         let (after, skip) = match query.at {
             Cursor::After(id) => (Some(id), 0),
+            Cursor::Behind(_) => (None, 0),
             // Pages count from 1.
             Cursor::Page(page) => (None, (page - 1).saturating_mul(query.limit as u64)),
         };
@@ -301,21 +273,29 @@ impl ListReader {
 
     /// Takes the first links of the whole workspace from where they are known. Returns false if all links must be read.
     fn take_first(&mut self, shared: &Shared, cancel: &Cancel) -> Result<bool, Error> {
-        let depth = usize::try_from(self.query.depth()?).expect("at most 10,000");
+        let behind = match &self.query.at {
+            Cursor::Behind(place) => Some((place.number, place.id)),
+            Cursor::Page(_) | Cursor::After(_) => None,
+        };
+        // One more than the page shows, which tells whether another page follows.
+        let want = FirstRows { workspace: self.workspace, behind, count: self.query.depth()? + 1 };
         let first = match self.query.sort {
-            Sort::Clicks if shared.needs_ranking(self.workspace)? => {
-                shared.first_by_clicks(self.workspace, depth, cancel)?
-            }
-            Sort::LastClick => Some(shared.first_by_last_click(self.workspace, depth, cancel)?),
+            Sort::Clicks if shared.needs_ranking(self.workspace)? => shared.first_by_clicks(&want, cancel)?,
+            Sort::LastClick => shared.first_by_last_click(&want, cancel)?,
             _ => return Ok(false),
         };
-        let Some(first) = first else {
-            self.ranking = Some(shared.rankings.begin(self.workspace, &self.company));
-            // All of them, once: the next lists need not read them.
-            self.steps = u64::MAX;
-            return Ok(false);
+        let first = match first {
+            KnownRows::Known(first) => first,
+            // Behind what is kept in memory, each page reads all links.
+            KnownRows::TooDeep => return Ok(false),
+            KnownRows::Unbuilt => {
+                self.ranking = Some(shared.rankings.begin(self.workspace, &self.company));
+                // All of them, once: the next lists need not read them.
+                self.steps = u64::MAX;
+                return Ok(false);
+            }
         };
-        let ranked = |(number, id)| Ranked { number, title: None, id };
+        let ranked = |(number, id)| RankedPlace { number, title: None, id };
         self.gathered.best = first.into_iter().map(ranked).collect();
         self.gathered.total = shared.table.count(self.workspace, &List::All)?;
         Ok(true)
@@ -337,7 +317,7 @@ impl ListReader {
         let mut each = |found: Found<Link>| {
             let link = found.record;
             // From the cursor on, the first part has counted.
-            if *part == ListPart::BeforeCursor && is_behind_cursor(query.at, order, link.id) {
+            if *part == ListPart::BeforeCursor && is_behind_cursor(&query.at, order, link.id) {
                 return false;
             }
             if !source.filter.admits(&link) {
@@ -387,22 +367,8 @@ impl ListReader {
     /// reached.
     fn page(self, shared: &Shared, source: &ListSource, is_complete: bool) -> Result<Page, Error> {
         let ListReader { workspace, query, part, after, mut gathered, .. } = self;
-        let mut next = None;
-        if part == ListPart::Sorted {
-            let depth = usize::try_from(query.depth()?).expect("at most 10,000");
-            gathered.best.sort_by(Ranked::order);
-            let best = std::mem::take(&mut gathered.best);
-            for ranked in best.into_iter().take(depth).skip(depth - query.limit) {
-                // A link that was deleted since is left out.
-                let Some(found) = shared.table.link_by_id(workspace, ranked.id)? else { continue };
-                let link = shorten(found.record);
-                gathered.bytes += listed_bytes(&link);
-                // A sorted list has no cursor for the rest, so the page cannot end early.
-                if gathered.bytes > PAGE_BYTES && !gathered.links.is_empty() {
-                    return Err(too_long(gathered.links.len()));
-                }
-                gathered.links.push(link);
-            }
+        let next = if part == ListPart::Sorted {
+            gathered.sorted_page(shared, workspace, &query)?.map(Cursor::Behind)
         } else {
             // Without a cursor, a shorter page would be read as the end of the list (docs/decisions.md 3).
             if gathered.is_cut && query.is_whole {
@@ -410,26 +376,27 @@ impl ListReader {
             }
             let is_cut = !is_complete && part == ListPart::Page;
             let is_full = gathered.links.len() == query.limit;
+            if source.filter.admits_all() {
+                gathered.total = shared.table.count(workspace, &source.list)?;
+            }
             // A full page continues behind its last link, any other where reading ended.
-            next = match gathered.links.last() {
+            let next = match gathered.links.last() {
                 Some(last) if gathered.more || (is_cut && is_full) => Some(last.id),
                 _ if is_cut => after,
                 _ => None,
             };
-            if source.filter.admits_all() {
-                gathered.total = shared.table.count(workspace, &source.list)?;
-            }
-        }
+            next.map(Cursor::After)
+        };
         let links = gathered.links.into_iter().map(|link| shared.view(link)).collect::<Result<_, _>>()?;
         Ok(Page { links, total: gathered.total, next, incomplete: !is_complete, ..empty(&query) })
     }
 }
 
-fn is_behind_cursor(at: Cursor, order: Order, id: Id) -> bool {
+fn is_behind_cursor(at: &Cursor, order: Order, id: Id) -> bool {
     match (at, order) {
-        (Cursor::After(cursor), Order::Newest) => id < cursor,
-        (Cursor::After(cursor), Order::Oldest) => id > cursor,
-        (Cursor::Page(_), _) => false,
+        (Cursor::After(cursor), Order::Newest) => id < *cursor,
+        (Cursor::After(cursor), Order::Oldest) => id > *cursor,
+        (Cursor::Page(_) | Cursor::Behind(_), _) => false,
     }
 }
 
@@ -455,102 +422,65 @@ impl Gathered {
     }
 
     /// Adds a match of a sorted list.
-    fn rank(&mut self, ranked: Ranked, query: &LinkQuery) -> bool {
-        self.best.push(ranked);
+    fn rank(&mut self, ranked: RankedPlace, query: &LinkQuery) -> bool {
+        if ranked.is_behind(&query.at) {
+            self.best.push(ranked);
+        }
         // Dropping the surplus in batches bounds both memory and time per link.
-        let depth = usize::try_from(query.depth().unwrap_or(SORTED_DEPTH_MAX)).expect("at most 10,000");
+        let depth = query.depth().unwrap_or(SORTED_ROWS_MAX);
         if self.best.len() >= depth + SORTED_SURPLUS {
-            self.best.sort_by(Ranked::order);
-            self.best.truncate(depth);
+            self.best.sort_by(RankedPlace::order);
+            // One more than the page shows, which tells whether another page follows.
+            self.best.truncate(depth + 1);
         }
         // A sort must read every match.
         true
     }
+
+    /// Takes the links of the page of a sorted list. Returns the place of its last row if more rows follow.
+    fn sorted_page(
+        &mut self,
+        shared: &Shared,
+        workspace: WorkspaceNumber,
+        query: &LinkQuery,
+    ) -> Result<Option<RankedPlace>, Error> {
+        let depth = query.depth()?;
+        self.best.sort_by(RankedPlace::order);
+        let best = std::mem::take(&mut self.best);
+        let has_more = best.len() > depth;
+        let mut last = None;
+        for ranked in best.into_iter().take(depth).skip(depth - query.limit) {
+            // A link that was deleted since is left out. The next page begins behind its place all the same.
+            if let Some(found) = shared.table.link_by_id(workspace, ranked.id)? {
+                let link = shorten(found.record);
+                self.bytes += listed_bytes(&link);
+                if self.bytes > PAGE_BYTES && !self.links.is_empty() {
+                    // Without a cursor, a shorter page would be read as the end of the list.
+                    return if query.is_whole { Err(too_long(self.links.len())) } else { Ok(last) };
+                }
+                self.links.push(link);
+            }
+            last = Some(ranked);
+        }
+        Ok(last.filter(|_| has_more))
+    }
 }
 
 impl LinkQuery {
-    /// Returns the last row of a page of a sorted list. Fails if the page lies too deep.
-    fn depth(&self) -> Result<u64, Invalid> {
-        let Cursor::Page(page) = self.at else {
-            let why = "works only in the order of creation; use page with this sort";
-            return Err(Invalid::new("cursor", why));
+    /// Returns the number of the last row of a page of a sorted list, from its cursor. Fails if the page lies too deep.
+    fn depth(&self) -> Result<usize, Invalid> {
+        let depth = match self.at {
+            Cursor::Page(page) => page.saturating_mul(self.limit as u64),
+            Cursor::Behind(_) => self.limit as u64,
+            Cursor::After(_) => {
+                return Err(Invalid::new("cursor", "must be the nextCursor of a page with the same sort"));
+            }
         };
-        let depth = page.saturating_mul(self.limit as u64);
         if depth > SORTED_DEPTH_MAX {
-            let why = "reaches deeper than 10000 links, which only the order of creation can";
+            let why = "reaches deeper than 10000 links, which only a cursor or the order of creation can";
             return Err(Invalid::new("page", why));
         }
-        Ok(depth)
-    }
-}
-
-impl Shared {
-    /// Returns what a query reads, or `None` when nothing can match.
-    fn source(&self, workspace: WorkspaceNumber, query: &LinkQuery) -> Result<Option<ListSource>, Error> {
-        let domain = match &query.domain {
-            Some(name) => match self.domain_by_name(&self.directory.load(), name) {
-                Some(domain) => Some(domain),
-                // An unknown domain matches nothing, which is no error.
-                None => return Ok(None),
-            },
-            None => None,
-        };
-        let (list, tag) = match (&query.campaign, query.tag) {
-            (Some(named), tag) => {
-                let found = self.campaign(workspace, named)?;
-                // A campaign that does not exist has an empty list.
-                (List::Campaign(found.map_or_else(|| named.id.clone(), |found| found.record.id)), tag)
-            }
-            (None, Some(tag)) => (List::Tag(tag), None),
-            (None, None) => (List::All, None),
-        };
-        // Prepared once, not for each link.
-        let search = query.search.as_ref().and_then(|text| self.search(workspace, text));
-        let filter = Filter { search, domain, tag, is_active: query.is_active };
-        Ok(Some(ListSource { list, filter }))
-    }
-
-    fn rank(&self, sort: Sort, link: &Link) -> Result<Ranked, Error> {
-        // Clicks cost a look-up per link, so only their own order reads them.
-        let clicks = if sort == Sort::Clicks { self.clicks_of(link)? } else { 0 };
-        let title =
-            (sort == Sort::Title).then(|| link.options.title.as_deref().map(str::to_lowercase)).flatten();
-        Ok(Ranked { number: clicks, title, id: link.id })
-    }
-
-    /// Returns the ranks of links by the details of their clicks.
-    fn rank_recent(&self, sort: Sort, links: &[RecentKey], cancel: &Cancel) -> Result<Vec<Ranked>, Error> {
-        let recent = self.recent_clicks(links, &|| cancel.is_set())?;
-        let rank = |(link, recent): (&RecentKey, RecentClicks)| Ranked {
-            number: match sort {
-                // By slot, as details have it: the time that is shown depends on the creation of the link.
-                Sort::LastClick => recent.latest.map_or(0, |slot| u64::from(slot.0) + 1),
-                _ => recent.clicks,
-            },
-            title: None,
-            id: link.id(),
-        };
-        Ok(links.iter().zip(recent).map(rank).collect())
-    }
-}
-
-struct Ranked {
-    /// The number of the order: clicks, or the place of the latest one in time.
-    number: u64,
-    title: Option<String>,
-    id: Id,
-}
-
-impl Ranked {
-    /// Orders rows by most clicks or latest click, then by title with links without a title last, then by the newest.
-    fn order(&self, other: &Ranked) -> Ordering {
-        let numbers = other.number.cmp(&self.number);
-        let titles = match (&self.title, &other.title) {
-            (Some(ours), Some(theirs)) => ours.cmp(theirs),
-            (ours, theirs) => theirs.is_some().cmp(&ours.is_some()),
-        };
-        // Ids sort by time. The last comparison makes the order the same on each page.
-        numbers.then(titles).then(other.id.cmp(&self.id))
+        Ok(usize::try_from(depth).unwrap_or(SORTED_ROWS_MAX))
     }
 }
 
@@ -585,7 +515,15 @@ fn too_long(fits: usize) -> Error {
 fn empty(query: &LinkQuery) -> Page {
     let page = match query.at {
         Cursor::Page(page) => page,
-        Cursor::After(_) => 1,
+        Cursor::After(_) | Cursor::Behind(_) => 1,
     };
-    Page { links: Vec::new(), total: 0, page, limit: query.limit, next: None, incomplete: false }
+    Page {
+        links: Vec::new(),
+        total: 0,
+        page,
+        sort: query.sort,
+        limit: query.limit,
+        next: None,
+        incomplete: false,
+    }
 }

@@ -6,6 +6,7 @@ pub(super) mod codes;
 pub(super) mod create;
 pub(super) mod import;
 pub(super) mod list;
+mod list_source;
 pub mod loops;
 pub(super) mod named;
 pub(super) mod password;

@@ -1,5 +1,7 @@
 //! The query of a list of links, and the page that it returns.
 
+use std::cmp::Ordering;
+
 use crate::core::view::LinkView;
 use crate::model::campaign::CampaignRef;
 use crate::model::id::Id;
@@ -23,6 +25,10 @@ pub struct LinkQuery {
     pub domain: Option<String>,
     pub tag: Option<Id>,
     pub campaign: Option<CampaignRef>,
+    /// A tag by id or name, in place of `tag`. An unknown one is an error.
+    pub tag_named: Option<Box<str>>,
+    /// The campaign of an id, or all campaigns of a name, in place of `campaign`. An unknown one is an error.
+    pub campaign_named: Option<Box<str>>,
     /// Whether the links are switched on.
     pub is_active: Option<bool>,
     pub sort: Sort,
@@ -31,12 +37,46 @@ pub struct LinkQuery {
 }
 
 /// The beginning of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {
     /// The page of this number, from 1. Reads the links of all earlier pages.
     Page(u64),
     /// After the link of this id, at the same cost for any depth. Only in the order of creation.
     After(Id),
+    /// After the link that had this place. Only in the other orders.
+    Behind(RankedPlace),
+}
+
+/// The place of a link in an order other than that of creation: what the link was sorted by when it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RankedPlace {
+    /// The number of the order: clicks, or the place of the latest one in time. 0 by title.
+    pub number: u64,
+    /// The title in lower case, in the order by title.
+    pub title: Option<String>,
+    #[allow(missing_docs)] // The type has the doc.
+    pub id: Id,
+}
+
+impl RankedPlace {
+    /// Orders links by most clicks or latest click, then by title with links without a title last, then by the newest.
+    pub(in crate::core) fn order(&self, other: &RankedPlace) -> Ordering {
+        let numbers = other.number.cmp(&self.number);
+        let titles = match (&self.title, &other.title) {
+            (Some(ours), Some(theirs)) => ours.cmp(theirs),
+            (ours, theirs) => theirs.is_some().cmp(&ours.is_some()),
+        };
+        // Ids sort by time. The last comparison makes the order the same on each page.
+        numbers.then(titles).then(other.id.cmp(&self.id))
+    }
+
+    /// Returns whether a link of this place is on a page that begins at `cursor`, or on a later one.
+    pub(in crate::core) fn is_behind(&self, cursor: &Cursor) -> bool {
+        match cursor {
+            Cursor::Behind(place) => self.order(place).is_gt(),
+            Cursor::Page(_) | Cursor::After(_) => true,
+        }
+    }
 }
 
 /// The order of a list.
@@ -78,12 +118,13 @@ pub struct Page {
     pub total: u64,
     /// The number of the page, if the query gave one.
     pub page: u64,
+    #[allow(missing_docs)] // The type has the doc.
+    pub sort: Sort,
     /// Links per page.
     pub limit: usize,
-    /// The cursor of the next page, in the order of creation; `None` on the last page and in other orders. A
-    /// page has fewer links than its limit if it ended at its bound on bytes, or if it is incomplete; then
-    /// the cursor is where reading ended.
-    pub next: Option<Id>,
+    /// The cursor of the next page; `None` on the last page. A page has fewer links than its limit if it ended at
+    /// its bound on bytes, or if it is incomplete; then the cursor is where reading ended.
+    pub next: Option<Cursor>,
     /// Whether the query reached `links.scan_max`. Then matches may be missing, and `total` counts those that
     /// were found.
     pub incomplete: bool,

@@ -23,6 +23,36 @@ pub(super) const SORTED_DEPTH_MAX: u64 = 10_000;
 /// Most rankings: some 16 MB, with up to 14,000 links each.
 const RANKINGS_MAX: usize = 16;
 
+/// A link by its number in the order: clicks, or the place of the latest one in time. 0 is a link without a click.
+pub(super) type RankedId = (u64, Id);
+
+/// The rows that a page of a sorted list needs.
+#[derive(Debug)]
+pub(super) struct FirstRows {
+    pub(super) workspace: WorkspaceNumber,
+    /// The row before the first one, `None` for the beginning of the list.
+    pub(super) behind: Option<RankedId>,
+    /// The number of rows.
+    pub(super) count: usize,
+}
+
+impl FirstRows {
+    /// Returns whether a row is behind the cursor.
+    pub(super) fn has(&self, row: RankedId) -> bool {
+        self.behind.is_none_or(|behind| row < behind)
+    }
+}
+
+/// The first rows of a sorted list, as far as they are known without a look at each link.
+#[derive(Debug)]
+pub(super) enum KnownRows {
+    Known(Vec<RankedId>),
+    /// All links must be read once, and then are known.
+    Unbuilt,
+    /// The cursor is behind the links that are kept.
+    TooDeep,
+}
+
 /// The rankings of all workspaces.
 #[derive(Debug, Default)]
 pub(in crate::core) struct Rankings {
@@ -86,7 +116,8 @@ impl Rankings {
             number,
             last_use: number,
             is_complete: false,
-            links: TopLinks::new(usize::try_from(SORTED_DEPTH_MAX).expect("10,000")),
+            // One more than the deepest page shows, which tells whether another page follows.
+            links: TopLinks::new(usize::try_from(SORTED_DEPTH_MAX + 1).expect("10,001")),
         });
         // Under the lock: the first total behind this line is noted.
         self.is_used.store(true, Ordering::Release);

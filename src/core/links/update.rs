@@ -11,6 +11,7 @@ use crate::core::history::notes::AuditNote;
 use crate::core::shared::Shared;
 use crate::core::tenants::viewer::Viewer;
 use crate::core::view::LinkView;
+use crate::model::Invalid;
 use crate::model::audit::AuditAct;
 use crate::model::destination::Destination;
 use crate::model::id::Id;
@@ -25,6 +26,7 @@ impl Links {
     /// Returns the link of this id, in the acting workspace or another one within reach.
     pub async fn get(&self, context: &Context, id: Id) -> Result<LinkView, Error> {
         let found = self.find(context, id).await?;
+        context.object.read(found.revision)?;
         self.view(found.record).await
     }
 
@@ -48,13 +50,16 @@ impl Links {
             let found = shared.table.link_of_alias(domain.number, code.as_str())?;
             Ok(found.filter(|found| sees(found.record.workspace)))
         });
-        self.view(seen.await?.ok_or(Error::NotFound("link"))?.record).await
+        let found = seen.await?.ok_or(Error::NotFound("link"))?;
+        context.object.read(found.revision)?;
+        self.view(found.record).await
     }
 
     /// Changes a link: all of the patch or nothing. Fails with [`Error::Busy`] if other writes change the
     /// link at every attempt.
     pub async fn update(&self, context: &Context, id: Id, mut patch: Patch) -> Result<LinkView, Error> {
         let names = std::mem::take(&mut patch.names);
+        let tag_field = tag_field(&patch);
         // Hashed once, before the attempts: a hash takes some 20 ms of a core.
         let password = match &patch.password {
             Some(Some(password)) => {
@@ -65,6 +70,8 @@ impl Links {
         };
         for _ in 0..ATTEMPTS {
             let (found, surplus) = self.find_to_change(context, id).await?;
+            // At each attempt: a write that came between may have changed what the client has not seen.
+            context.object.check(found.revision)?;
             let mut link = found.record.clone();
             // Applied to a fresh record at each attempt.
             let mut patch = patch.clone();
@@ -72,7 +79,8 @@ impl Links {
             let address = self.shared.readdress(&mut link, &patch.address)?;
             self.shared.apply(&mut link, patch, password.clone())?;
             let rewrite = LinkRewrite { found, link, address, surplus, act: None };
-            if let Some(link) = self.rewrite(context, rewrite, &names).await? {
+            let rewritten = self.rewrite(context, rewrite, &names).await;
+            if let Some(link) = rewritten.map_err(|error| in_field(error, tag_field))? {
                 return self.view(link).await;
             }
         }
@@ -89,6 +97,7 @@ impl Links {
                 }
                 found => found?,
             };
+            context.object.check(found.revision)?;
             let link = found.record.clone();
             let (clicks, totals) = self
                 .blocking(move |shared| Ok((shared.clicks_of(&link)?, shared.remove_totals(link.id)?)))
@@ -205,6 +214,20 @@ impl Shared {
         Shared::check_options(&link.options)?;
         self.check_sources(&link.options, Some(&before))?;
         Ok(self.check_denied(link.workspace, &link.options, Some(&before))?)
+    }
+}
+
+/// Returns the field that gives a link new tags.
+fn tag_field(patch: &Patch) -> &'static str {
+    let adds = patch.edits.iter().any(|edit| matches!(edit, Edit::AddTags(_)));
+    if adds { "addTagIds" } else { "tagIds" }
+}
+
+/// Returns an error about tags as one about the field that has given them.
+fn in_field(error: Error, tag_field: &'static str) -> Error {
+    match error {
+        Error::Rule(rule) if rule.field == "tagIds" => Error::Rule(Invalid { field: tag_field, ..rule }),
+        other => other,
     }
 }
 

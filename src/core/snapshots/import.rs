@@ -323,6 +323,7 @@ fn failure_of(error: &Error) -> ImportFailure {
         Error::Unauthorized => ImportFailure::Refused(error.to_string().into()),
         // Not the fault of the snapshot: the same import may succeed later.
         Error::AlreadyDeleted(_)
+        | Error::Changed
         | Error::Taken { .. }
         | Error::UnknownCompany
         | Error::Busy

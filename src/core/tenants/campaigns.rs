@@ -1,5 +1,7 @@
-//! Campaigns of the workspaces that the caller sees. A campaign is never deleted, so a link may refer to one
-//! without a precondition.
+//! Campaigns of the workspaces that the caller sees.
+//!
+//! A link may keep the id of a campaign that was deleted: views and lists leave out a campaign that does not exist. So a
+//! link may refer to one without a precondition.
 
 use std::sync::Arc;
 
@@ -106,6 +108,7 @@ impl Tenants {
     /// Returns a campaign of the acting workspace or of another one within reach.
     pub async fn campaign(&self, context: &Context, named: CampaignRef) -> Result<CampaignView, Error> {
         let found = self.find_campaign(context, named).await?;
+        context.object.read(found.revision)?;
         self.campaign_view(found.record)
     }
 
@@ -118,6 +121,7 @@ impl Tenants {
     ) -> Result<CampaignView, Error> {
         for _ in 0..ATTEMPTS {
             let found = self.find_campaign(context, named.clone()).await?;
+            context.object.check(found.revision)?;
             let mut campaign = found.record;
             // Applied to a fresh record at each attempt.
             for edit in edits.clone() {
@@ -130,6 +134,22 @@ impl Tenants {
             effect.note(note(&campaign, AuditAct::Edit));
             if let Committed::Done = self.commit(context, effect).await? {
                 return self.campaign_view(campaign);
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Deletes a campaign. Its links no longer show it.
+    pub async fn delete_campaign(&self, context: &Context, named: CampaignRef) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS {
+            let found = self.find_campaign(context, named.clone()).await?;
+            context.object.check(found.revision)?;
+            let mut effect = Effect::default();
+            // Links keep the id, as they keep those of deleted tags: a campaign may have millions of links.
+            effect.remove(keys::campaign(found.record.workspace, &found.record.id), found.revision);
+            effect.note(note(&found.record, AuditAct::Delete));
+            if let Committed::Done = self.commit(context, effect).await? {
+                return Ok(());
             }
         }
         Err(Error::Busy)

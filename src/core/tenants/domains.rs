@@ -136,6 +136,7 @@ impl Tenants {
     /// Returns a domain that the acting workspace may use.
     pub async fn domain(&self, context: &Context, id: Id) -> Result<DomainView, Error> {
         let versioned = self.find_domain(context, id)?;
+        context.object.read(versioned.revision)?;
         self.domain_view(context, versioned.record).await
     }
 
@@ -166,6 +167,7 @@ impl Tenants {
     ) -> Result<Arc<Domain>, Error> {
         for _ in 0..ATTEMPTS {
             let versioned = self.find_domain(context, id)?;
+            context.object.check(versioned.revision)?;
             if versioned.record.workspace.is_none() && context.reach != Reach::Instance {
                 return Err(Error::Forbidden(
                     "only an instance key may change the default domain".to_owned(),
@@ -205,6 +207,7 @@ impl Tenants {
     async fn delete_domain_alone(&self, context: &Context, id: Id) -> Result<(), Error> {
         for _ in 0..ATTEMPTS {
             let versioned = self.find_domain(context, id)?;
+            context.object.check(versioned.revision)?;
             let number = versioned.record.number;
             // Only the default domain has no stored name.
             let Some(name) = versioned.record.name.clone() else {

@@ -84,6 +84,7 @@ impl Tenants {
         let workspace = context.workspace.number;
         for _ in 0..ATTEMPTS {
             let (found, key, name) = self.find_tag(context, id).await?;
+            context.object.check(found.revision)?;
             let mut tag = found.record.clone();
             for edit in edits.clone() {
                 tag.apply(edit)?;
@@ -120,6 +121,7 @@ impl Tenants {
         let workspace = context.workspace.number;
         for _ in 0..ATTEMPTS {
             let (found, key, name) = self.find_tag(context, id).await?;
+            context.object.check(found.revision)?;
             // Links keep the id: views leave out tags that do not exist.
             let mut effect = Effect::default();
             effect.remove(keys::tag(workspace, id), found.revision);

@@ -118,7 +118,9 @@ impl Tenants {
 
     /// Returns a workspace within reach.
     pub async fn workspace(&self, context: &Context, id: &ForeignId) -> Result<WorkspaceView, Error> {
-        self.workspace_view(&self.find_workspace(context, id)?.record).await
+        let versioned = self.find_workspace(context, id)?;
+        context.object.read(versioned.revision)?;
+        self.workspace_view(&versioned.record).await
     }
 
     /// Changes a workspace: all edits or none. A workspace's own key may not set its credits.
@@ -136,6 +138,7 @@ impl Tenants {
         }
         for _ in 0..ATTEMPTS {
             let versioned = self.find_workspace(context, id)?;
+            context.object.check(versioned.revision)?;
             let mut workspace = (*versioned.record).clone();
             for edit in edits.clone() {
                 workspace.apply(edit)?;

@@ -8,7 +8,7 @@ use crate::clock::GivenTime;
 use crate::json::{Field, FieldError, Json, Mistyped, Object, whole};
 use crate::model::Invalid;
 use crate::model::destination::{Destination, LinkType};
-use crate::model::id::ForeignId;
+use crate::model::id::{ForeignId, Id};
 use crate::model::link::{CLICKS_RULE, Edit, RedirectStatus};
 use crate::model::text::trim_invisible;
 
@@ -147,15 +147,7 @@ impl OptionField {
             // 0 passes here and is rejected by `Options::apply`, with the same text.
             FieldKind::Clicks(set) => set(body.count(name, CLICKS_RULE)?.value()),
             FieldKind::Status => Edit::Status(status(name, body.get(name))?),
-            FieldKind::Tags => {
-                let tags = body.texts(name)?.value().ok_or_else(|| must_be("must be an array of strings"))?;
-                let parse = |tag: &str| {
-                    trim_invisible(tag)
-                        .parse()
-                        .map_err(|_| Invalid::new(name, format!("{tag:?} is not a tag's id")))
-                };
-                Edit::Tags(tags.into_iter().map(parse).collect::<Result<_, _>>()?)
-            }
+            FieldKind::Tags => Edit::Tags(tag_ids(body, name)?),
             FieldKind::Webhooks => Edit::WebhookUrls(webhooks(name, body)?),
             FieldKind::Rules => Edit::Rules(match body.list(name)? {
                 Field::Value(items) => rules::read(items)?,
@@ -166,6 +158,35 @@ impl OptionField {
             }
         })
     }
+}
+
+/// Reads a list of ids of tags, which is not absent.
+fn tag_ids(body: &Object, name: &'static str) -> Result<Vec<Id>, FieldError> {
+    let absent = || Mistyped(Invalid::new(name, "must be an array of strings"));
+    let tags = body.texts(name)?.value().ok_or_else(absent)?;
+    let parse = |tag: &str| {
+        trim_invisible(tag).parse().map_err(|_| Invalid::new(name, format!("{tag:?} is not a tag's id")))
+    };
+    Ok(tags.into_iter().map(parse).collect::<Result<_, _>>()?)
+}
+
+/// The fields of a change that remove tags of the link, and add some.
+pub const TAG_CHANGES: [&str; 2] = ["removeTagIds", "addTagIds"];
+
+/// Returns the edits that remove tags and then add some. Two changes at the same time keep what each of them has added.
+pub fn tag_changes(body: &Object) -> Result<Vec<Edit>, FieldError> {
+    let mut edits = Vec::new();
+    for (name, set) in TAG_CHANGES.into_iter().zip([Edit::RemoveTags as fn(Vec<Id>) -> Edit, Edit::AddTags]) {
+        if matches!(body.get(name), Field::Absent) {
+            continue;
+        }
+        if !matches!(body.get("tagIds"), Field::Absent) {
+            return Err(Invalid::new(name, "cannot be given together with tagIds").into());
+        }
+        // Removals come first, so that a link at its limit can exchange a tag.
+        edits.push(set(tag_ids(body, name)?));
+    }
+    Ok(edits)
 }
 
 /// The rule of a status.

@@ -13,7 +13,7 @@ use hyper::header::{HeaderName, HeaderValue};
 
 pub use self::allowance::Allowance;
 pub use self::error::{ApiError, ServerError, capitalised};
-pub(crate) use self::error::{NO_ENDPOINT, wrong_method};
+pub(crate) use self::error::{CHANGED, NO_ENDPOINT, wrong_method};
 #[cfg(test)]
 pub(super) use self::parse::{TEST_ID, check_parse};
 pub use self::parse::{foreign_id, instant_in, object, read, write, zone_in, zone_of};
@@ -34,8 +34,8 @@ pub use crate::core::{
     BulkView, CampaignPage, CampaignView, ClickShareView, Created, Cursor, DeletedLink, DeletedPage,
     DeletedQuery, DomainView, FailedRow, HistoryPage, HistoryRange, ImportView, KeyView, LIMIT_DEFAULT,
     LIMIT_MAX, LinkQuery, LinkView, ListRange, LiveEvent, LiveLinks, NamedFilter, Page, Paging, Period,
-    ROWS_MAX, Rendered, RevisionView, ShareView, SnapshotView, Sort, VariantShare, WebhookSecretView,
-    WorkspaceView, link_of_row,
+    ROWS_MAX, RankedPlace, Rendered, RevisionView, ShareView, SnapshotView, Sort, VariantShare,
+    WebhookSecretView, WorkspaceView, link_of_row,
 };
 pub use crate::qr::picture::{QrFormat, QrPicture, QrRequest};
 pub use crate::qr::symbol::ErrorLevel;
@@ -79,6 +79,11 @@ pub trait Dialect: Sync {
     /// Returns the warnings about a query that was parsed. Most vendors' answers have no place for them.
     fn query_warnings(&self, _: &Query<'_>) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Returns whether objects have an `ETag`, and conditions on it apply.
+    fn has_revisions(&self) -> bool {
+        false
     }
 
     /// Returns whether links show their clicks of the last days, which are read for each response.
@@ -275,6 +280,7 @@ pub enum Command {
     CreateCampaign(CampaignDraft),
     Campaign(CampaignRef),
     UpdateCampaign(CampaignRef, Vec<CampaignEdit>),
+    DeleteCampaign(CampaignRef),
     Domains,
     CreateDomain(DomainDraft),
     Domain(Id),
@@ -409,7 +415,8 @@ impl Command {
             | Command::ClickShares
             | Command::UpdateClickShare(..)
             | Command::RevokeClickShare(_)
-            | Command::UpdateCampaign(..) => Scope::LinksWrite,
+            | Command::UpdateCampaign(..)
+            | Command::DeleteCampaign(_) => Scope::LinksWrite,
             Command::OfSnapshots(command) => command.scope(),
             // The list names keys.
             Command::Audit(_)
@@ -482,6 +489,7 @@ impl Command {
             | Command::UpdateClickShare(..)
             | Command::RevokeClickShare(_)
             | Command::UpdateCampaign(..)
+            | Command::DeleteCampaign(_)
             | Command::CreateDomain(_)
             | Command::UpdateDomain(..)
             | Command::DeleteDomain(_)

@@ -53,6 +53,23 @@ pub(super) enum Answered {
 }
 
 impl Answered {
+    /// Returns whether the reply is one object with a revision.
+    pub(super) fn has_revision(&self) -> bool {
+        use Created::{Campaign, Domain, Link, Tag, Workspace};
+        matches!(
+            self,
+            Answered::Reply(
+                Reply::Made(Link(_) | Domain(_) | Campaign(_) | Workspace(_) | Tag(_), _)
+                    | Reply::Link(_)
+                    | Reply::Changed(_)
+                    | Reply::Tag(_)
+                    | Reply::Campaign(_)
+                    | Reply::Domain(_)
+                    | Reply::Workspace(_)
+            )
+        )
+    }
+
     /// Renders the result as its endpoint does, with the warnings about the request. Fails if the endpoint
     /// belongs to another command, which the first request of a test shows.
     pub(super) fn render(self, endpoint: &Endpoint, warnings: &[String]) -> Result<Payload, ApiError> {
@@ -176,6 +193,7 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::UpdateCampaign(named, edits) => {
             Reply::Campaign(tenants.update_campaign(context, named, edits).await?)
         }
+        Command::DeleteCampaign(named) => done(tenants.delete_campaign(context, named).await?),
         Command::Domains => {
             let all = tenants.domains(context).await?;
             Reply::Domains(all.into_iter().map(|domain| backend.with_https(domain)).collect())
@@ -325,6 +343,7 @@ pub(super) fn api_error(error: Error, context: &Context) -> ApiError {
     match error {
         Error::Rule(invalid) => ApiError::BadRequest(BadRequest::Rule(invalid)),
         Error::NotFound(what) => ApiError::NotFound(what),
+        Error::Changed => ApiError::Changed,
         Error::Gone(why) => ApiError::Gone(why),
         Error::UnknownCompany => ApiError::UnknownCompany,
         Error::AlreadyDeleted(what) => ApiError::AlreadyDeleted(what),

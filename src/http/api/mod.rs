@@ -7,6 +7,7 @@
 pub mod admission;
 mod authorize;
 mod bad_request;
+mod conditions;
 pub(crate) mod credentials;
 pub mod dialect;
 pub(crate) mod execute;
@@ -51,10 +52,10 @@ use self::once::Idempotent;
 use self::openapi::Description;
 use self::query::Query;
 use self::registry::{NATIVE, dialect_of};
-use self::response::{render, unless_current};
+use self::response::{Payload, render, unless_current};
 use super::conn::server::Settings;
 use crate::clock::Timestamp;
-use crate::core::{Caller, Client, Context};
+use crate::core::{Caller, Client, Context, ObjectRevision};
 use crate::fair::FairPermit;
 use crate::http::body::HttpResponse;
 use crate::http::counts::HttpCounts;
@@ -309,6 +310,11 @@ impl Api {
         };
         // Read before the body, since the wait for a body drops the headers.
         let header = authorize::named_workspace(&parts.headers);
+        let object = if dialect.has_revisions() && endpoint.method != "POST" {
+            conditions::parse(&parts.headers, endpoint.method == "GET")?
+        } else {
+            ObjectRevision::default()
+        };
         let key = if endpoint.method == "POST" { idempotency::key(&parts.headers) } else { Ok(None) };
         let body = self.read(endpoint.body, &tenant, parts, body).await?;
         // The key may have been revoked since the head arrived.
@@ -346,16 +352,19 @@ impl Api {
         let reach = if is_confined { Reach::Workspace(workspace.number) } else { caller.reach() };
         let (key, scopes) = (caller.credential(), caller.scopes());
         let now = links.clock().now();
-        let context =
-            Context { key, reach, scopes, tenant, workspace, request, now, claim, client: Client::default() };
+        let client = Client::default();
+        let (seen, is_get) = (object.clone(), endpoint.method == "GET");
+        let context = Context { key, reach, scopes, tenant, workspace, request, now, claim, client, object };
         let shows_recent = dialect.shows_recent_clicks();
         let in_flight = InFlight { slot, bulk, version: parts.version, body: body.len(), shows_recent };
         // The command has what it needs of the body: a wait for room must not keep the rest.
         drop(body);
         // Boxed: a request that waits for its body would contain the rest as well.
-        let run = Box::pin(self.run(context, scoped.command, endpoint.method == "GET", in_flight));
+        let run = Box::pin(self.run(context, scoped.command, is_get, in_flight));
         let (answered, room) = run.await?;
-        Ok(Done { payload: answered.render(endpoint, &warnings)?, room })
+        // An outcome of an earlier request has none: its object may have changed since.
+        let revision = if dialect.has_revisions() && answered.has_revision() { seen.seen() } else { None };
+        Ok(Done { payload: Payload { revision, ..answered.render(endpoint, &warnings)? }, room })
     }
 
     /// Runs a command once there is room for its response.

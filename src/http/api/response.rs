@@ -8,9 +8,11 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Response, StatusCode};
 
+use super::conditions;
 use super::dialect::{ApiError, Body, Dialect, JSON, ServerError};
 use crate::http::body::{Content, HttpResponse};
 use crate::json;
+use crate::log::Position;
 use crate::qr::picture::POLICY;
 use crate::visit::entity_tag;
 
@@ -34,12 +36,14 @@ pub(super) struct Payload {
     pub(super) tag: Option<HeaderValue>,
     /// What the response says about its request in a header, since its body has no place for it.
     pub(super) warnings: Vec<String>,
+    /// The revision of the object in the body, for `ETag`.
+    pub(super) revision: Option<Position>,
 }
 
 impl Payload {
     /// Creates a response with 200.
     pub(super) fn new(kind: &'static str, content: Content) -> Payload {
-        Payload { status: StatusCode::OK, kind, content, tag: None, warnings: Vec::new() }
+        Payload { status: StatusCode::OK, kind, content, tag: None, warnings: Vec::new(), revision: None }
     }
 }
 
@@ -137,7 +141,7 @@ pub(in crate::http) fn server_error(dialect: &dyn Dialect, error: ServerError) -
     response_of(dialect.error(&error.into()).into())
 }
 
-fn response_of(Payload { status, kind, content, tag, warnings }: Payload) -> HttpResponse {
+fn response_of(Payload { status, kind, content, tag, warnings, revision }: Payload) -> HttpResponse {
     let mut response = Response::new(content);
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -152,6 +156,7 @@ fn response_of(Payload { status, kind, content, tag, warnings }: Payload) -> Htt
         // An SVG that is opened as a page must not run anything, whatever its logo is.
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     }
+    headers.extend(revision.map(|revision| (ETAG, conditions::tag(revision))));
     // The texts are of ours, with names of parameters that look like names.
     if let Some(value) = (!warnings.is_empty()).then(|| HeaderValue::try_from(json::to_bytes(&warnings))) {
         headers.extend(value.ok().map(|value| (WARNINGS, value)));

@@ -137,6 +137,7 @@ pub(in crate::http::api) async fn largest(
         | Command::CreateCampaign(_)
         | Command::Campaign(_)
         | Command::UpdateCampaign(..)
+        | Command::DeleteCampaign(_)
         | Command::DeleteDomain(_)
         | Command::CreateCompany(_)
         | Command::CreateKey(_)

@@ -27,6 +27,8 @@ pub enum ApiError {
     NotFound(&'static str),
     /// Deleted before.
     AlreadyDeleted(&'static str),
+    /// The object has another revision than `If-Match` or `If-None-Match` requires.
+    Changed,
     /// The object could be used once, and was. Contains a whole sentence.
     Gone(&'static str),
     /// The key does not reach the named company, or it does not exist.
@@ -97,6 +99,7 @@ impl ApiError {
             | ApiError::UnknownWorkspace
             | ApiError::NotFound(_)
             | ApiError::AlreadyDeleted(_)
+            | ApiError::Changed
             | ApiError::Gone(_)
             | ApiError::UnknownCompany
             | ApiError::CodeTaken(_)
@@ -191,6 +194,10 @@ impl From<ServerError> for ApiError {
 
 /// The sentence of [`ApiError::NoEndpoint`].
 pub(crate) const NO_ENDPOINT: &str = "there is no such endpoint: /api/docs lists all endpoints";
+
+/// The sentence of [`ApiError::Changed`].
+pub(crate) const CHANGED: &str =
+    "If-Match: it was changed since you read it: read it again, and repeat the change with the new ETag";
 
 /// Returns the sentence of [`ApiError::WrongMethod`].
 pub(crate) fn wrong_method(allowed: &str) -> String {

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use hyper::StatusCode;
 use serde::Serialize;
 
-use crate::http::api::dialect::{ApiError, BadRequest, Body, NO_ENDPOINT, capitalised, wrong_method};
+use crate::http::api::dialect::{
+    ApiError, BadRequest, Body, CHANGED, NO_ENDPOINT, capitalised, wrong_method,
+};
 use crate::model::Invalid;
 
 /// The vendor's text for a location that is unknown or outside the reach of the key.
@@ -86,6 +88,8 @@ fn words(error: &ApiError) -> Words<'_> {
         ApiError::UnknownWorkspace | ApiError::UnknownCompany => {
             bare(StatusCode::FORBIDDEN, NO_ACCESS.into())
         }
+        // Objects of this dialect have no ETag, so no request gets this error.
+        ApiError::Changed => fixed(StatusCode::PRECONDITION_FAILED, CHANGED),
         ApiError::Gone(why) => fixed(StatusCode::GONE, why),
         // This API generates codes and names nothing else, so no request gets these two.
         ApiError::CodeTaken(_) => fixed(StatusCode::CONFLICT, "the short code is already in use"),

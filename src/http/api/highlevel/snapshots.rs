@@ -13,9 +13,9 @@ use serde_json::json;
 use super::rate_headers;
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
-    Allowance, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, ImportQuery, ImportView,
-    NamedCompany, RequestParts, ScopedCommand, ShareView, SnapshotCommand, SnapshotView, WorkspaceRule,
-    capitalised, endpoint, show, wrong_method,
+    Allowance, ApiError, BadRequest, Body, BodyKind, CHANGED, Command, Dialect, Endpoint, ImportQuery,
+    ImportView, NamedCompany, RequestParts, ScopedCommand, ShareView, SnapshotCommand, SnapshotView,
+    WorkspaceRule, capitalised, endpoint, show, wrong_method,
 };
 use crate::json::{self, Mistyped};
 use crate::model::Invalid;
@@ -242,6 +242,8 @@ fn words(error: &ApiError) -> (StatusCode, String) {
         }
         ApiError::UnknownWorkspace | ApiError::UnknownCompany => fixed(StatusCode::FORBIDDEN, NO_ACCESS),
         ApiError::Forbidden(why) => (StatusCode::FORBIDDEN, why.clone()),
+        // Objects of this dialect have no ETag, so no request gets this error.
+        ApiError::Changed => fixed(StatusCode::PRECONDITION_FAILED, CHANGED),
         ApiError::Gone(why) => fixed(StatusCode::GONE, why),
         ApiError::CodeTaken(_) | ApiError::Taken(_) => fixed(StatusCode::CONFLICT, "Already in use"),
         ApiError::NoCredits => fixed(StatusCode::PAYMENT_REQUIRED, "The location has no credits left"),

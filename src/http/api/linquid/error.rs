@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use crate::http::api::dialect::{
-    ApiError, BadRequest, Body, NO_ENDPOINT, ServerError, capitalised, wrong_method,
+    ApiError, BadRequest, Body, CHANGED, NO_ENDPOINT, ServerError, capitalised, wrong_method,
 };
 use crate::model::Invalid;
 
@@ -59,6 +59,8 @@ fn words(error: &ApiError) -> (StatusCode, &'static str, String) {
         ApiError::Forbidden(why) => (StatusCode::FORBIDDEN, "FORBIDDEN", capitalised(why)),
         ApiError::UnknownWorkspace => fixed(StatusCode::NOT_FOUND, NOT_FOUND, "Workspace not found"),
         ApiError::UnknownCompany => fixed(StatusCode::NOT_FOUND, NOT_FOUND, "Company not found"),
+        // Objects of this dialect have no ETag, so no request gets this error.
+        ApiError::Changed => fixed(StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED", CHANGED),
         ApiError::Gone(why) => (StatusCode::GONE, "GONE", capitalised(why)),
         ApiError::CodeTaken(_) => {
             fixed(StatusCode::CONFLICT, "SHORT_CODE_EXISTS", "This short code is already in use")

@@ -88,6 +88,8 @@ pub(super) fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReque
         domain: None,
         tag: None,
         campaign: campaign.transpose()?,
+        tag_named: None,
+        campaign_named: None,
         is_active: None,
         sort: Sort::Newest,
         // Without a cursor a client would take a shorter page for the end of the list.

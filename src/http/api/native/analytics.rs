@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::filters::{breaks, filled, filters};
+use super::parameters::only_known;
 use crate::clock::Timestamp;
 use crate::formats::waypost::spelling::likely;
 use crate::http::api::dialect::{
@@ -58,7 +59,9 @@ const VISITS: [(&str, Visits); 4] = [
 pub(super) fn parse(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let formats = [("json", AnalyticsFormat::Json), ("csv", AnalyticsFormat::Csv)];
     let format = one_of(&request.query, "format", &formats)?.unwrap_or(AnalyticsFormat::Json);
-    question(request, facets(&request.query)?, with_mark(&request.query, format)?)
+    let scoped = question(request, facets(&request.query)?, with_mark(&request.query, format)?)?;
+    only_known(&request.query)?;
+    Ok(scoped)
 }
 
 /// Returns the format with the byte order mark that `bom` asks for.

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use crate::http::api::dialect::{ApiError, BadRequest, Body, NO_ENDPOINT, wrong_method};
+use crate::http::api::dialect::{ApiError, BadRequest, Body, CHANGED, NO_ENDPOINT, wrong_method};
 use crate::model::Invalid;
 
 /// Where a reader without a valid key finds one. The folder itself is not named: strangers see this text.
@@ -28,6 +28,8 @@ fn words(error: &ApiError) -> (StatusCode, String) {
         ApiError::BadRequest(BadRequest::Rule(invalid)) => {
             (StatusCode::UNPROCESSABLE_ENTITY, sentence(invalid))
         }
+        // A path that is parsed as an endpoint and is none.
+        ApiError::BadRequest(BadRequest::NotFound("endpoint")) => fixed(StatusCode::NOT_FOUND, NO_ENDPOINT),
         ApiError::BadRequest(BadRequest::NotFound(what))
         | ApiError::NotFound(what)
         // This dialect has one error for every object that does not exist.
@@ -45,6 +47,7 @@ fn words(error: &ApiError) -> (StatusCode, String) {
         ApiError::Forbidden(why) => (StatusCode::FORBIDDEN, why.clone()),
         ApiError::UnknownWorkspace => fixed(StatusCode::NOT_FOUND, "workspace not found"),
         ApiError::UnknownCompany => fixed(StatusCode::NOT_FOUND, "company not found"),
+        ApiError::Changed => fixed(StatusCode::PRECONDITION_FAILED, CHANGED),
         ApiError::Gone(why) => fixed(StatusCode::GONE, why),
         ApiError::CodeTaken(code) => {
             (StatusCode::CONFLICT, format!("customSlug: {code:?} is already in use on this domain"))

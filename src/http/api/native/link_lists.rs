@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
+use super::cursors;
 use crate::clock::Timestamp;
 use crate::formats::waypost::link_json::Brief;
 use crate::http::api::dialect::{BulkView, FailedRow, LinkView, Page};
@@ -16,7 +17,7 @@ pub(super) struct Listing<'a> {
     page: u64,
     limit: usize,
     total_pages: u64,
-    next_cursor: Option<AsText<Id>>,
+    next_cursor: Option<String>,
     /// `true` or absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     incomplete: Option<bool>,
@@ -54,7 +55,7 @@ impl<'a> Listing<'a> {
             limit: page.limit,
             // A `limit` is at least 1. The bound here only excludes a division by zero.
             total_pages: page.total.div_ceil(page.limit.max(1) as u64),
-            next_cursor: page.next.map(AsText),
+            next_cursor: page.next.as_ref().and_then(|next| cursors::text(next, page.sort)),
             // Not a key of the vendor, so it is absent unless it is true.
             incomplete: page.incomplete.then_some(true),
         }

@@ -3,6 +3,8 @@
 //! `linkType` cannot change. A PATCH may repeat it, since clients send back whole objects; another value is
 //! rejected. Another `customSlug` or `domain` renames the link. The `utm*` fields can change, unlike at the vendor.
 
+use super::cursors;
+use super::filters::filled;
 use super::unknown::{NEW_LINK, UnknownFields};
 use crate::formats::waypost::{draft, fields};
 use crate::http::api::dialect::{
@@ -58,14 +60,16 @@ pub(super) fn create_bulk(request: &RequestParts<'_>) -> Result<ScopedCommand, B
             unknown.note(&format!("links[{at}]."), row, NEW_LINK);
         }
     }
-    let rows = rows.iter().map(|row| self::row(row, &domain)).collect::<Result<_, _>>()?;
+    let rows =
+        rows.iter().enumerate().map(|(at, row)| self::row(at, row, &domain)).collect::<Result<_, _>>()?;
     let scoped = write(request, &body, Command::CreateBulk(Bulk { domain, rows, atomic }))?;
     Ok(ScopedCommand { warnings: unknown.warnings(), ..scoped })
 }
 
-fn row(row: &Json, domain: &DomainChoice) -> Result<Result<Draft, Invalid>, BadRequest> {
+fn row(at: usize, row: &Json, domain: &DomainChoice) -> Result<Result<Draft, Invalid>, BadRequest> {
     let Json::Object(row) = row else {
-        return Err(BadRequest::Mistyped(Invalid::new("links", "must be an array of objects")));
+        let place = Invalid { at: format!("[{at}]").into(), ..Invalid::new("links", "must be an object") };
+        return Err(BadRequest::Mistyped(place));
     };
     // Either kind of error fails the row alone: the response has one `reason` for both.
     Ok(draft::read(row, domain)
@@ -129,7 +133,7 @@ fn change(body: &Object) -> Result<(Patch, ImmutableFields), BadRequest> {
     let patch = Patch {
         destination,
         password,
-        edits: fields::of_patch(body)?,
+        edits: [fields::of_patch(body)?, fields::tag_changes(body)?].concat(),
         names: Names::default(),
         address: address(body)?,
     };
@@ -157,36 +161,24 @@ pub(super) fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReque
     read(request, Command::Links(query))
 }
 
-fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
+fn link_query(query: &Query<'_>) -> Result<LinkQuery, BadRequest> {
     let mistyped = |field, why: &str| Mistyped(Invalid::new(field, why));
     let limit = query.number("limit", 1, LIMIT_MAX as u64)?.map(usize::try_from);
     let page = query.number("page", 1, PAGE_MAX)?;
     let sort = match query.text("sort")? {
-        None | Some("newest") => Sort::Newest,
-        Some("oldest") => Sort::Oldest,
-        Some("clicks") => Sort::Clicks,
-        Some("clicks30d") => Sort::Recent,
-        Some("lastClick") => Sort::LastClick,
-        Some("title") => Sort::Title,
-        Some(_) => {
-            return Err(mistyped("sort", "must be newest, oldest, clicks, clicks30d, lastClick or title"));
+        None => Sort::default(),
+        Some(name) => {
+            let why = "must be newest, oldest, clicks, clicks30d, lastClick or title";
+            cursors::sort_of(name).ok_or_else(|| mistyped("sort", why))?
         }
     };
     let at = match query.text("cursor")? {
         None => Cursor::Page(page.unwrap_or(1)),
-        // Clicks and titles change between two pages. Ids do not.
-        Some(_) if !sort.is_of_creation() => {
-            return Err(mistyped("cursor", "works only with sort newest or oldest"));
-        }
-        Some(cursor) => Cursor::After(
-            cursor
-                .parse()
-                .map_err(|_| mistyped("cursor", "must be the nextCursor of an earlier response"))?,
-        ),
+        Some(text) => cursors::parse(text, sort)?,
     };
     let search = query.text("search")?;
     if search.is_some_and(|text| text.chars().count() > SEARCH_MAX) {
-        return Err(mistyped("search", "must be at most 500 characters"));
+        return Err(mistyped("search", "must be at most 500 characters").into());
     }
     let tag = |text: &str| text.parse::<Id>().map_err(|_| mistyped("tagId", "is not a tag's id"));
     Ok(LinkQuery {
@@ -200,11 +192,23 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, Mistyped> {
             .map(|id| ForeignId::parse("campaignId", id).map(Into::into))
             .transpose()
             .map_err(Mistyped)?,
+        tag_named: named(query, "tag", "tagId")?,
+        campaign_named: named(query, "campaign", "campaignId")?,
         is_active: query.flag("isActive")?,
         sort,
         // A page may end at 512 KB of links, since `nextCursor` continues behind it.
         is_whole: false,
     })
+}
+
+/// Returns the object of an id or a name, which `by_id` names by its id alone.
+fn named(query: &Query<'_>, name: &'static str, by_id: &str) -> Result<Option<Box<str>>, BadRequest> {
+    filled(query, name, "a name or an id")?;
+    let text = query.text(name)?;
+    if text.is_some() && query.has(by_id) {
+        return Err(Invalid::new(name, format!("must be given without `{by_id}`")).into());
+    }
+    Ok(text.map(Box::from))
 }
 
 /// Parses `POST /render {text, contactId?}`.
@@ -418,7 +422,7 @@ mod tests {
         check_rejected("POST", path, "{}", 400, "links: is required");
         check_rejected("POST", path, r#"{"links":[]}"#, 422, "links: must be 1 to 1000 links");
         // Not one row that fails: without an object there is no row.
-        check_rejected("POST", path, r#"{"links":[5]}"#, 400, "links: must be an array of objects");
+        check_rejected("POST", path, r#"{"links":[5]}"#, 400, "links[0]: must be an object");
         let many = format!(r#"{{"links":[{}{{}}]}}"#, "{},".repeat(1_000));
         check_rejected("POST", path, &many, 422, "links: must be 1 to 1000 links");
     }

@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::filters::{breaks, filled};
+use super::parameters::only_known;
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
     BadRequest, Command, Facet, LiveEvent, LiveLinks, LiveMinutes, RequestParts, ScopedCommand, read,
@@ -37,7 +38,10 @@ pub(super) fn parse(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequ
         (None, Some(name)) => LiveLinks::Named(name.into()),
         (Some(_), Some(_)) => return Err(breaks("link", "must be given without `linkId`")),
     };
-    read(request, Command::Listen(links, event))
+    let scoped = read(request, Command::Listen(links, event))?;
+    // A stream that ignores a parameter looks like one that applies it.
+    only_known(query)?;
+    Ok(scoped)
 }
 
 /// The last hour by minutes.

@@ -9,6 +9,7 @@ mod analytics;
 mod analytics_csv;
 mod campaigns;
 mod click_shares;
+mod cursors;
 mod domains;
 mod error;
 mod explain;
@@ -56,6 +57,10 @@ impl Dialect for Native {
     }
 
     fn shows_recent_clicks(&self) -> bool {
+        true
+    }
+
+    fn has_revisions(&self) -> bool {
         true
     }
 
@@ -121,6 +126,7 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("POST", "/api/v1/campaigns", BodyKind::Plain, |request| noted(request, campaigns::create, campaigns::NEW)),
     endpoint("GET", "/api/v1/campaigns/{id}", BodyKind::None, |request| read(request, Command::Campaign(request.foreign_id("campaign")?.into()))),
     endpoint("PATCH", "/api/v1/campaigns/{id}", BodyKind::Plain, |request| noted(request, campaigns::update, campaigns::CHANGE)),
+    endpoint("DELETE", "/api/v1/campaigns/{id}", BodyKind::None, |request| read(request, Command::DeleteCampaign(request.foreign_id("campaign")?.into()))),
     endpoint("GET", "/api/v1/domains", BodyKind::None, |request| read(request, Command::Domains)),
     endpoint("POST", "/api/v1/domains", BodyKind::Plain, |request| noted(request, domains::create, domains::NEW)),
     endpoint("GET", "/api/v1/domains/{id}", BodyKind::None, |request| read(request, Command::Domain(request.id("domain")?))),

@@ -6,8 +6,10 @@
 use std::collections::HashSet;
 
 use crate::formats::waypost::spelling::likely;
+use crate::http::api::dialect::BadRequest;
 use crate::http::api::query::Query;
 use crate::json::looks_like_a_field;
+use crate::model::Invalid;
 
 /// Most unknown parameters that an answer names. The rest is counted.
 const NAMED_MAX: usize = 20;
@@ -30,9 +32,34 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("order", &["sort"]),
     ("orderby", &["sort"]),
     ("sortby", &["sort"]),
-    ("tag", &["tagId"]),
-    ("tags", &["tagId"]),
-    ("campaign", &["campaignId"]),
+    ("tags", &["tag", "tagId"]),
+    ("tagname", &["tag", "tagId"]),
+    ("campaigns", &["campaign", "campaignId"]),
+    ("code", &["link"]),
+    ("shortcode", &["link"]),
+    ("shorturl", &["link"]),
+    ("slug", &["link"]),
+    ("url", &["link"]),
+    ("id", &["linkId"]),
+    ("group", &["groupBy"]),
+    ("by", &["groupBy"]),
+    ("breakdown", &["groupBy"]),
+    ("dimension", &["groupBy"]),
+    ("since", &["from"]),
+    ("start", &["from"]),
+    ("startdate", &["from"]),
+    ("until", &["to"]),
+    ("end", &["to"]),
+    ("enddate", &["to"]),
+    ("period", &["interval"]),
+    ("range", &["interval"]),
+    ("days", &["interval"]),
+    ("tz", &["timezone"]),
+    ("zone", &["timezone"]),
+    ("resolution", &["granularity"]),
+    ("referer", &["referrer"]),
+    ("source", &["utmSource"]),
+    ("medium", &["utmMedium"]),
     ("active", &["isActive"]),
     ("host", &["domain"]),
     ("workspace", &["workspaceId"]),
@@ -41,6 +68,23 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("time", &["at"]),
     ("date", &["at"]),
 ];
+
+/// Fails if a query has a parameter that its endpoint does not know, which a mistyped filter is: without it, the answer has
+/// the numbers of the whole workspace, and no table and no chart has a place for a warning. To be called behind the
+/// parsing, which looks up all names.
+pub(super) fn only_known(query: &Query<'_>) -> Result<(), BadRequest> {
+    let (unknown, known) = query.unknown();
+    let Some(name) = unknown.first() else { return Ok(()) };
+    // Any other name may be a secret.
+    let (name, hint) = if looks_like_a_field(name) {
+        (*name, likely(name, &[&known], SYNONYMS).map(|meant| format!("; did you mean {meant}?")))
+    } else {
+        ("query", None)
+    };
+    let what = if name == "query" { "has a name that is" } else { "is" };
+    let why = format!("{what} no parameter of this request{}", hint.unwrap_or_default());
+    Err(Invalid::new("", why).below(name).into())
+}
 
 /// Returns the warnings about the parameters that the endpoint of a parsed query does not know. Each is named once.
 pub(super) fn warnings(query: &Query<'_>) -> Vec<String> {
@@ -71,6 +115,32 @@ pub(super) fn warnings(query: &Query<'_>) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::http::api::dialect::RequestParts;
+
+    #[test]
+    fn unknown_parameters_of_statistics_are_refused() {
+        let rows = [
+            ("interval=7d&link=a&workspaceId=w&format=csv", None),
+            ("code=a", Some("code: is no parameter of this request; did you mean link?")),
+            (
+                "shortCode=a&groupBy=referrer",
+                Some("shortCode: is no parameter of this request; did you mean link?"),
+            ),
+            ("tagid=x", Some("tagid: is no parameter of this request; did you mean tagId?")),
+            ("groupby=link", Some("groupby: is no parameter of this request; did you mean groupBy?")),
+            ("days=7", Some("days: is no parameter of this request; did you mean interval?")),
+            ("zzz=7", Some("zzz: is no parameter of this request")),
+            ("wp_0123=1", Some("query: has a name that is no parameter of this request")),
+        ];
+        for (query, want) in rows {
+            let request = RequestParts { id: "", query: Query::parse(Some(query)), body: b"" };
+            let refused = super::super::analytics::parse(&request).err();
+            let text = refused.map(|error| match error {
+                BadRequest::Rule(rule) => rule.to_string(),
+                other => panic!("{query}: {other:?}"),
+            });
+            assert_eq!(text.as_deref(), want, "{query}");
+        }
+    }
 
     #[test]
     fn unknown_parameters_are_named() {

@@ -21,8 +21,13 @@ pub(super) const NEW_LINK: KnownFields =
     &[draft::NAMES, draft::NEW_NAMES, &fields::OPTION_NAMES, &["workspaceId"]];
 
 /// The fields of a changed link: a client may send back a whole link.
-pub(super) const LINK_CHANGE: KnownFields =
-    &[draft::NAMES, &["aliases", "keepOldCode", "workspaceId"], &fields::OPTION_NAMES, link_json::READ_ONLY];
+pub(super) const LINK_CHANGE: KnownFields = &[
+    draft::NAMES,
+    &["aliases", "keepOldCode", "workspaceId"],
+    &fields::TAG_CHANGES,
+    &fields::OPTION_NAMES,
+    link_json::READ_ONLY,
+];
 
 /// Fields that other requests have, and where.
 const ELSEWHERE: &[(&str, &str)] =

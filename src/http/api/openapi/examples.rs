@@ -79,6 +79,7 @@ fn rendered(status: &str, dialect: &dyn Dialect) -> Option<Value> {
         "402" => ApiError::NoCredits,
         "403" => ApiError::Forbidden("this key lacks the scope links.write".to_owned()),
         "408" => ServerError::SlowBody.into(),
+        "412" => ApiError::Changed,
         "413" => ServerError::TooLarge(Settings::default().max_body).into(),
         "415" => ServerError::EncodedBody.into(),
         "429" => ApiError::TooMany(2),

@@ -77,6 +77,10 @@ enum OperationKind {
     /// With a body.
     Body,
     Post,
+    /// Reads an object with an `ETag`.
+    Tagged,
+    /// Changes or deletes an object with an `ETag`.
+    Conditional,
 }
 
 impl OperationKind {
@@ -86,6 +90,8 @@ impl OperationKind {
             OperationKind::Write => method != "get",
             OperationKind::Body => operation.contains_key("requestBody"),
             OperationKind::Post => method == "post",
+            OperationKind::Tagged => method == "get" && operation.contains_key("x-etag"),
+            OperationKind::Conditional => operation.contains_key("x-if-match"),
         }
     }
 }
@@ -177,8 +183,14 @@ fn complete(method: &str, operation: &mut Map<String, Value>, defaults: &[Defaul
             }
         }
     }
+    let has_tag = operation.contains_key("x-etag");
     if let Some(Value::Object(responses)) = operation.get_mut("responses") {
         add_headers(responses, defaults);
+        // Errors have none: they are references here.
+        let tagged = responses.iter_mut().filter(|(status, _)| has_tag && status.as_str() < "400");
+        for (_, response) in tagged.filter(|(_, response)| response.get("$ref").is_none()) {
+            response["headers"]["ETag"] = json!({ "$ref": "#/components/headers/ETag" });
+        }
     }
 }
 

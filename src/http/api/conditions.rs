@@ -1,0 +1,110 @@
+//! `ETag`, `If-Match` and `If-None-Match`: a tag is the revision of a record, in hexadecimal digits.
+//!
+//! A tag changes with each edit and with nothing else: not with the clicks of a link, nor with what a response shows of
+//! other objects. So 304 says that nobody has edited the object.
+
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+
+use crate::core::{ObjectRevision, Revisions};
+use crate::http::api::dialect::{ApiError, BadRequest};
+use crate::log::Position;
+use crate::model::Invalid;
+
+/// Most tags in one header.
+const TAGS_MAX: usize = 100;
+
+/// Parses the conditions of a request. A GET is answered first, and `unless_current` compares its `If-None-Match` with the
+/// tag of the response.
+pub(super) fn parse(headers: &HeaderMap, is_get: bool) -> Result<ObjectRevision, ApiError> {
+    let required = revisions(headers, &IF_MATCH, "If-Match")?;
+    let known = if is_get { None } else { revisions(headers, &IF_NONE_MATCH, "If-None-Match")? };
+    Ok(ObjectRevision::new(required, known))
+}
+
+/// Returns the tag of a revision.
+pub(super) fn tag(revision: Position) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{:x}\"", revision.0)).expect("digits and quotes are visible ASCII")
+}
+
+fn revisions(
+    headers: &HeaderMap,
+    header: &HeaderName,
+    name: &'static str,
+) -> Result<Option<Revisions>, ApiError> {
+    let error = || {
+        let why =
+            "must be `*`, or at most 100 tags in double quotes as an `ETag` has them, with commas between";
+        ApiError::BadRequest(BadRequest::Mistyped(Invalid::new(name, why)))
+    };
+    let mut tags = Vec::new();
+    let mut is_any = false;
+    let mut lines = headers.get_all(header).iter().peekable();
+    if lines.peek().is_none() {
+        return Ok(None);
+    }
+    for line in lines {
+        let text = line.to_str().map_err(|_| error())?;
+        // Our tags have no commas. Those of others are split into tags that no object has.
+        for tag in text.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+            if tag == "*" {
+                is_any = true;
+            } else {
+                tags.push(revision(tag).ok_or_else(error)?);
+            }
+        }
+    }
+    if tags.len() > TAGS_MAX || (is_any && !tags.is_empty()) || (!is_any && tags.is_empty()) {
+        return Err(error());
+    }
+    Ok(Some(if is_any { Revisions::Any } else { Revisions::OneOf(tags.into()) }))
+}
+
+/// Returns the revision of a tag; 0, which no object has, for a tag of another server. `None` for what is no tag.
+fn revision(tag: &str) -> Option<Position> {
+    // Proxies that compress a response weaken its tag. It names the revision of a record and not the bytes of a
+    // response, so a weak tag is as good as a strong one.
+    let quoted = tag.strip_prefix("W/").unwrap_or(tag);
+    let text = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    // Spelt as `tag` spells it, so that a revision has one tag.
+    let is_ours = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let number = if is_ours { u64::from_str_radix(text, 16).unwrap_or(0) } else { 0 };
+    Some(Position(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_parsed() {
+        let one_of = |tags: &[u64]| Ok(Some(Revisions::OneOf(tags.iter().copied().map(Position).collect())));
+        let rows: [(&[&str], Result<Option<Revisions>, ()>); 13] = [
+            (&[], Ok(None)),
+            (&["*"], Ok(Some(Revisions::Any))),
+            (&["\"1f\""], one_of(&[31])),
+            (&["W/\"1f\""], one_of(&[31])),
+            (&["\"1\", \"2\" ,", "\"3\""], one_of(&[1, 2, 3])),
+            // Of another server.
+            (&["\"1F\", \"\", \"+1\", \"11111111111111111\""], one_of(&[0, 0, 0, 0])),
+            (&["1f"], Err(())),
+            (&["\"1f"], Err(())),
+            (&["w/\"1f\""], Err(())),
+            (&["*, \"1\""], Err(())),
+            (&[""], Err(())),
+            (&["\""], Err(())),
+            (&["\u{e9}"], Err(())),
+        ];
+        for (lines, want) in rows {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(IF_MATCH, HeaderValue::from_bytes(line.as_bytes()).expect("legal"));
+            }
+            assert_eq!(revisions(&headers, &IF_MATCH, "If-Match").map_err(|_| ()), want, "{lines:?}");
+        }
+        let many = vec!["\"1\""; TAGS_MAX + 1].join(",");
+        let headers = HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::try_from(many).expect("ASCII"))]);
+        assert!(parse(&headers, false).is_err() && parse(&headers, true).is_ok());
+        assert_eq!(tag(Position(31)), "\"1f\"");
+    }
+}
