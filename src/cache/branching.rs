@@ -158,7 +158,8 @@ impl CompiledBranches {
 
 impl CompiledBranch {
     fn compile(branch: &Branch, first: usize) -> CompiledBranch {
-        let Branch { number, name: _, enabled, matches_any, conditions, outcome, from, until } = branch;
+        let Branch { number, name: _, enabled, matches_any, conditions, outcome, from, until, memo: _ } =
+            branch;
         let is_won = matches!(outcome, BranchOutcome::Split(Split { winner: Some(_), .. }));
         // A winner stays after the end of its test.
         let end = until.filter(|_| !is_won).unwrap_or(Timestamp::from_millis(i64::MAX));

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use self::branch::{BranchDraft, Branches};
+use self::branch::{BranchDraft, BranchEdit, Branches};
 use crate::clock::{GivenTime, Timestamp};
 use crate::model::destination::{Destination, ExtraSchemes, LinkType, Utm};
 use crate::model::domain::DomainNumber;
@@ -258,6 +258,8 @@ pub enum Edit {
     Campaign(Option<ForeignId>),
     Notes(Option<Box<str>>),
     Rules(Vec<BranchDraft>),
+    /// Sets a part of the field `rules`.
+    Rule(BranchEdit),
 }
 
 impl Edit {
@@ -345,8 +347,14 @@ impl Options {
 
     /// Like [`Options::apply`], for destinations with the schemes of the configuration.
     pub fn apply_with(&mut self, edit: Edit, schemes: &ExtraSchemes) -> Result<(), Invalid> {
+        let parse = |text: &str| Destination::parse_fillable("rules", text, LinkType::Url, schemes);
         match edit {
-            Edit::Destination(to) => self.destination = to,
+            Edit::Destination(to) => {
+                if let Some(rules) = self.rules.as_mut().filter(|rules| rules.follows(&self.destination)) {
+                    Arc::make_mut(rules).follow(&self.destination, &to);
+                }
+                self.destination = to;
+            }
             Edit::LinkType(kind) => self.link_type = kind,
             Edit::Status(status) => self.status = status,
             Edit::Title(text) => self.title = checked("title", text, TITLE_MAX)?,
@@ -417,8 +425,16 @@ impl Options {
             // A link that never had a rule stays without numbers.
             Edit::Rules(drafts) if drafts.is_empty() && self.rules.is_none() => {}
             Edit::Rules(drafts) => {
-                let parse = |text: &str| Destination::parse_fillable("rules", text, LinkType::Url, schemes);
                 let rules = Branches::renewed(self.rules.as_deref(), drafts, parse)?;
+                self.rules = Some(Arc::new(rules));
+            }
+            Edit::Rule(edit) => {
+                let parse = |text: &str| {
+                    // The destination of the link may have a scheme that is no longer allowed.
+                    let is_own = text == self.destination.as_str();
+                    if is_own { Ok(self.destination.clone()) } else { parse(text) }
+                };
+                let rules = edit.applied(self.rules.as_deref(), &self.destination, parse)?;
                 self.rules = Some(Arc::new(rules));
             }
         }

@@ -177,6 +177,7 @@ mod tests {
             outcome: BranchOutcome::Split(Split { variants, sticky, winner: None }),
             from: None,
             until: None,
+            memo: None,
         };
         let mut options = sample::plain();
         let rules = Branches { list: vec![branch], last_branch: 3, last_variant: 9 };

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::clock::Timestamp;
 use crate::json::AsText;
 use crate::model::link::branch::{
-    Branch, BranchOutcome, Condition, ConditionValue, Operator, Variant, WEEKDAYS, WeekTimes,
+    Branch, BranchMemo, BranchOutcome, Condition, ConditionValue, Operator, Variant, WEEKDAYS, WeekTimes,
 };
 
 /// A rule as responses and exports show it.
@@ -24,10 +24,24 @@ pub struct RuleJson<'a> {
     winner: Option<WinnerJson<'a>>,
     from: Option<AsText<Timestamp>>,
     until: Option<AsText<Timestamp>>,
+    /// Only of rules that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memo: Option<MemoJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct ConditionJson<'a> {
+#[serde(rename_all = "camelCase")]
+struct MemoJson<'a> {
+    description: Option<&'a str>,
+    priority: Option<u32>,
+    form: Option<&'a str>,
+    rest_follows: bool,
+    created_at: Option<AsText<Timestamp>>,
+}
+
+/// A condition as responses and exports show it.
+#[derive(Serialize)]
+pub struct ConditionJson<'a> {
     field: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
@@ -73,7 +87,7 @@ struct SpanJson<T> {
 impl<'a> RuleJson<'a> {
     /// Returns the JSON of a rule.
     pub fn of(branch: &'a Branch) -> RuleJson<'a> {
-        let Branch { number, name, enabled, matches_any, conditions, outcome, from, until } = branch;
+        let Branch { number, name, enabled, matches_any, conditions, outcome, from, until, memo } = branch;
         let (mut url, mut split, mut status) = (None, None, None);
         match outcome {
             BranchOutcome::Url(to) => url = Some(to.as_str()),
@@ -99,6 +113,20 @@ impl<'a> RuleJson<'a> {
             winner: split.and_then(|split| split.winner).map(winner),
             from: from.map(AsText),
             until: until.map(AsText),
+            memo: memo.as_deref().map(MemoJson::of),
+        }
+    }
+}
+
+impl<'a> MemoJson<'a> {
+    fn of(memo: &'a BranchMemo) -> MemoJson<'a> {
+        let BranchMemo { description, priority, form, rest_follows, created_at } = memo;
+        MemoJson {
+            description: description.as_deref(),
+            priority: *priority,
+            form: form.as_deref(),
+            rest_follows: *rest_follows,
+            created_at: created_at.map(AsText),
         }
     }
 }
@@ -111,7 +139,8 @@ impl<'a> VariantJson<'a> {
 }
 
 impl<'a> ConditionJson<'a> {
-    fn of(condition: &'a Condition) -> ConditionJson<'a> {
+    /// Returns the JSON of a condition.
+    pub fn of(condition: &'a Condition) -> ConditionJson<'a> {
         let Condition { field, key, operator, value } = condition;
         let value = match value {
             ConditionValue::Texts(texts) => match (&texts[..], operator) {

@@ -9,8 +9,8 @@ use super::spelling::likely;
 use crate::clock::GivenTime;
 use crate::json::{Field, FieldError, Json, Object, whole};
 use crate::model::link::branch::{
-    BranchDraft, Condition, ConditionField, ConditionValue, Operator, OutcomeDraft, SplitDraft, Sticky,
-    VariantDraft, WinnerRef,
+    BranchDraft, BranchMemo, Condition, ConditionField, ConditionValue, Operator, OutcomeDraft, PRIORITY_MAX,
+    SplitDraft, Sticky, VariantDraft, WinnerRef,
 };
 
 /// The fields of a rule.
@@ -27,7 +27,10 @@ const RULE: &[&str] = &[
     "winner",
     "from",
     "until",
+    "memo",
 ];
+/// The fields of a memo.
+const MEMO: &[&str] = &["description", "priority", "form", "restFollows", "createdAt"];
 /// The fields of a condition.
 const CONDITION: &[&str] = &["field", "key", "operator", "value"];
 /// The fields of a variant.
@@ -43,13 +46,7 @@ pub fn read(items: &[Json]) -> Result<Vec<BranchDraft>, FieldError> {
 
 fn rule(item: &Json) -> Result<BranchDraft, Misplaced> {
     let rule = object(item, RULE, "a rule")?;
-    let conditions = match rule.list("conditions")? {
-        Field::Value(items) => items,
-        Field::Absent | Field::Null => &[],
-    };
-    let conditions = conditions.iter().enumerate();
-    let conditions = conditions
-        .map(|(at, item)| condition(item).map_err(|error| below(error, &format!(".conditions[{at}]"))));
+    let items = rule.list("conditions")?.value().unwrap_or_default();
     Ok(BranchDraft {
         number: number(rule)?,
         name: rule.text("name")?.value().map(Box::from),
@@ -59,11 +56,46 @@ fn rule(item: &Json) -> Result<BranchDraft, Misplaced> {
             Some("any") => true,
             Some(_) => return Err(broken(".match", "must be all or any")),
         },
-        conditions: conditions.collect::<Result<_, _>>()?,
+        conditions: conditions(items)?,
         outcome: outcome(rule)?,
         from: rule.instant("from")?.value(),
         // The days of rules are those of UTC: a condition of a time names its zone.
         until: rule.end("until")?.value().map(GivenTime::in_utc),
+        memo: match rule.get("memo") {
+            Field::Value(item) => Some(Box::new(memo(item).map_err(|error| below(error, ".memo"))?)),
+            Field::Absent | Field::Null => None,
+        },
+    })
+}
+
+/// Reads the conditions of one rule. The place of an error begins with `.conditions`.
+pub fn read_conditions(items: &[Json]) -> Result<Vec<Condition>, FieldError> {
+    conditions(items).map_err(|error| error.0)
+}
+
+fn conditions(items: &[Json]) -> Result<Vec<Condition>, Misplaced> {
+    let items = items.iter().enumerate();
+    items
+        .map(|(at, item)| condition(item).map_err(|error| below(error, &format!(".conditions[{at}]"))))
+        .collect()
+}
+
+fn memo(item: &Json) -> Result<BranchMemo, Misplaced> {
+    const PRIORITY: &str = "must be a whole number from 0 to 1000000";
+    let memo = object(item, MEMO, "a memo")?;
+    let priority = memo.count("priority", PRIORITY)?.value();
+    Ok(BranchMemo {
+        description: memo.text("description")?.value().map(Box::from),
+        priority: match priority {
+            Some(rank) => {
+                let rank = u32::try_from(rank).ok().filter(|rank| *rank <= PRIORITY_MAX);
+                Some(rank.ok_or_else(|| broken(".priority", PRIORITY))?)
+            }
+            None => None,
+        },
+        form: memo.text("form")?.value().map(Box::from),
+        rest_follows: memo.flag("restFollows")?.value().unwrap_or(false),
+        created_at: memo.instant("createdAt")?.value(),
     })
 }
 
@@ -217,7 +249,8 @@ mod tests {
          "url":"app://night","enabled":false},
         {"name":"test","variants":[{"name":"a","url":"https://e.test/a","weight":60},{"url":"https://e.test/b"}],
          "sticky":"cookie","from":"2026-12-01","until":"2027-01-01","winner":"a"},
-        {"conditions":[{"field":"path","operator":"equals","value":"/x"}],"status":404}]"#;
+        {"conditions":[{"field":"path","operator":"equals","value":"/x"}],"status":404,
+         "memo":{"description":"d","priority":9,"form":"f","restFollows":true,"createdAt":"2026-01-01"}}]"#;
 
     #[test]
     fn rules_are_read_and_shown_and_read_again() {
@@ -238,12 +271,19 @@ mod tests {
             r#""operator":"equals","value":7"#,
             r#""winner":"a","from":"2026-12-01T00:00:00.000Z","until":"2027-01-01T23:59:59.999Z""#,
             r#""url":null,"variants":null,"status":404,"sticky":null,"winner":null"#,
+            r#""memo":{"description":"d","priority":9,"form":"f","restFollows":true,"createdAt":"2026-01-01T00:00:00.000Z"}"#,
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         // A client that sends back what it was shown changes nothing, and so does an import into another store.
         assert_eq!(renewed(Some(&first), &text), Ok(first.clone()));
-        assert_eq!(renewed(None, &text), Ok(first));
+        assert_eq!(renewed(None, &text), Ok(first.clone()));
+        // A rule keeps its memo if a client leaves it out, and loses it if a client sends an empty one.
+        let rule = |memo: &str| format!(r#"[{{"id":4,"status":404{memo}}}]"#);
+        let memo = |text: &str| renewed(Some(&first), text).expect("valid").list[0].memo.clone();
+        assert_eq!(memo(&rule("")), first.list[3].memo);
+        assert_eq!(memo(&rule(r#","memo":null"#)), first.list[3].memo);
+        assert_eq!(memo(&rule(r#","memo":{}"#)), None);
     }
 
     #[test]
@@ -334,6 +374,11 @@ mod tests {
                 r#"[{"variants":[{"url":"https://e.test/"},{"url":"https://e.test/"}],"winner":"c"}]"#.to_owned(),
                 "rules[0].winner: must be the name or the id of a variant",
             ),
+            (r#"[{"status":404,"memo":5}]"#.to_owned(), "rules[0].memo: must be a memo, an object"),
+            (r#"[{"status":404,"memo":{"rank":1}}]"#.to_owned(), "rules[0].memo.rank: is no field of a memo"),
+            (r#"[{"status":404,"memo":{"priority":-1}}]"#.to_owned(), "rules[0].memo.priority: must be a whole number from 0 to 1000000"),
+            (r#"[{"status":404,"memo":{"priority":1000001}}]"#.to_owned(), "rules[0].memo.priority: must be a whole number from 0 to 1000000"),
+            (r#"[{"status":404,"memo":{"restFollows":1}}]"#.to_owned(), "rules[0].memo.restFollows: must be true or false"),
             (with(r#"{"field":"os"}"#), "rules[0].conditions[0].operator: is required"),
             (with(r#"{"field":"os","operator":"in"}"#), "rules[0].conditions[0].value: is required"),
             (one("platfrom", "in", "[]"), "rules[0].conditions[0].field: must be one of: country"),

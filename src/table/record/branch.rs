@@ -6,8 +6,8 @@ use super::Corrupt;
 use crate::clock::Timestamp;
 use crate::model::destination::Destination;
 use crate::model::link::branch::{
-    Branch, BranchOutcome, Branches, Condition, ConditionField, ConditionValue, Operator, Split, Sticky,
-    Variant, WeekTimes,
+    Branch, BranchMemo, BranchOutcome, Branches, Condition, ConditionField, ConditionValue, Operator, Split,
+    Sticky, Variant, WeekTimes,
 };
 
 /// Version 1, in version 6 of a link's record.
@@ -62,6 +62,37 @@ enum ValueV1 {
     Dates(Option<i64>, Option<i64>),
     WeekTimes { days: u8, from: u16, to: u16, zone: Box<str> },
     Counts(Option<u64>, Option<u64>),
+}
+
+/// The memo of a rule, version 1, in version 8 of a link's record.
+#[derive(Serialize, Deserialize)]
+pub(super) struct MemoV1 {
+    description: Option<Box<str>>,
+    priority: Option<u32>,
+    form: Option<Box<str>>,
+    rest_follows: bool,
+    created_at: Option<i64>,
+}
+
+impl From<&BranchMemo> for MemoV1 {
+    fn from(memo: &BranchMemo) -> MemoV1 {
+        let BranchMemo { description, priority, form, rest_follows, created_at } = memo;
+        MemoV1 {
+            description: description.clone(),
+            priority: *priority,
+            form: form.clone(),
+            rest_follows: *rest_follows,
+            created_at: millis(*created_at),
+        }
+    }
+}
+
+impl From<MemoV1> for BranchMemo {
+    fn from(stored: MemoV1) -> BranchMemo {
+        let MemoV1 { description, priority, form, rest_follows, created_at } = stored;
+        let created_at = created_at.map(Timestamp::from_millis);
+        BranchMemo { description, priority, form, rest_follows, created_at }
+    }
 }
 
 /// Returns the stored number of a field. The numbers are written out, so that the order of the model's variants does
@@ -133,7 +164,7 @@ impl From<&Branches> for BranchesV1 {
 
 impl From<&Branch> for BranchV1 {
     fn from(branch: &Branch) -> BranchV1 {
-        let Branch { number, name, enabled, matches_any, conditions, outcome, from, until } = branch;
+        let Branch { number, name, enabled, matches_any, conditions, outcome, from, until, memo: _ } = branch;
         let variant = |Variant { number, name, url, weight }: &Variant| VariantV1 {
             number: *number,
             name: name.clone(),
@@ -224,6 +255,7 @@ impl TryFrom<BranchV1> for Branch {
             outcome,
             from: from.map(Timestamp::from_millis),
             until: until.map(Timestamp::from_millis),
+            memo: None,
         })
     }
 }

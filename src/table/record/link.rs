@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::alias::{AliasV3, AliasV5};
-use super::branch::BranchesV1;
+use super::branch::{BranchesV1, MemoV1};
 use super::owner::read_first;
 use super::{Corrupt, Stored, read, unknown, version, write};
 use crate::clock::Timestamp;
@@ -27,6 +27,8 @@ enum LinkVersion {
     V5,
     V6,
     V7,
+    V8,
+    V9,
 }
 
 impl LinkVersion {
@@ -40,6 +42,8 @@ impl LinkVersion {
             (5, rest) => Ok((LinkVersion::V5, rest)),
             (6, rest) => Ok((LinkVersion::V6, rest)),
             (7, rest) => Ok((LinkVersion::V7, rest)),
+            (8, rest) => Ok((LinkVersion::V8, rest)),
+            (9, rest) => Ok((LinkVersion::V9, rest)),
             (other, _) => unknown("a link", other),
         }
     }
@@ -133,6 +137,38 @@ impl LinkV6 {
     fn into_model(self, domain: DomainNumber, code: ShortCode) -> Result<Link, Corrupt> {
         let mut link = self.link.into_model(domain, code)?;
         link.options.rules = Some(Arc::new(self.rules.try_into()?));
+        Ok(link)
+    }
+}
+
+/// Version 8: a link with a rule that has a memo. A link without one has an earlier version.
+#[derive(Serialize, Deserialize)]
+struct LinkV8 {
+    /// The first field, as in [`LinkV6`].
+    first: LinkV6,
+    /// Of each rule, in their order.
+    memos: Vec<Option<MemoV1>>,
+}
+
+impl LinkV8 {
+    /// Encodes a link with its rules. Returns `None` if none of them has a memo.
+    fn from_model(link: &Link, rules: &Branches) -> Option<LinkV8> {
+        let memos: Vec<_> = rules.list.iter().map(|rule| rule.memo.as_deref().map(MemoV1::from)).collect();
+        let has_any = memos.iter().any(Option::is_some);
+        has_any.then(|| LinkV8 { first: LinkV6::from_model(link, rules), memos })
+    }
+
+    fn into_model(self, domain: DomainNumber, code: ShortCode) -> Result<Link, Corrupt> {
+        let mut link = self.first.into_model(domain, code)?;
+        if let Some(rules) = &mut link.options.rules {
+            let rules = &mut Arc::make_mut(rules).list;
+            if rules.len() != self.memos.len() {
+                return Err(Corrupt("another number of memos than of rules".to_owned()));
+            }
+            for (rule, memo) in rules.iter_mut().zip(self.memos) {
+                rule.memo = memo.map(|memo| Box::new(memo.into()));
+            }
+        }
         Ok(link)
     }
 }
@@ -344,9 +380,12 @@ pub struct LinkAt;
 impl LinkAt {
     /// Returns the record of a link.
     pub fn encode(link: &Link) -> Vec<u8> {
-        // A link of an import as well: once it is written again, it is a link like others. Versions 5 and 6 only if
+        // A link of an import as well: once it is written again, it is a link like others. Versions 5, 6 and 8 only if
         // needed, so that an earlier version of the program reads all other links.
         if let Some(rules) = &link.options.rules {
+            if let Some(record) = LinkV8::from_model(link, rules) {
+                return write(8, &record);
+            }
             return write(6, &LinkV6::from_model(link, rules));
         }
         if link.aliases.iter().any(|alias| alias.typed_code.is_some()) {
@@ -368,6 +407,8 @@ impl LinkAt {
             (LinkVersion::V5, rest) => read::<LinkV3<AliasV5>>(rest)?.into_model(domain, code),
             (LinkVersion::V6, rest) => read::<LinkV6>(rest)?.into_model(domain, code),
             (LinkVersion::V7, rest) => read::<StagedV2<LinkV6>>(rest)?.link.into_model(domain, code),
+            (LinkVersion::V8, rest) => read::<LinkV8>(rest)?.into_model(domain, code),
+            (LinkVersion::V9, rest) => read::<StagedV2<LinkV8>>(rest)?.link.into_model(domain, code),
         }
     }
 }
@@ -391,12 +432,12 @@ impl LinkCopy {
     }
 }
 
-/// Version 2, version 4 of [`LinkV3`], and version 7 of [`LinkV6`]: a link of an import, until the link is written again. The link is hidden
-/// while that import is under way.
+/// Version 2, version 4 of [`LinkV3`], version 7 of [`LinkV6`], and version 9 of [`LinkV8`]: a link of an import, until
+/// the link is written again. The link is hidden while that import is under way.
 #[derive(Serialize, Deserialize)]
 struct StagedV2<Link> {
     import: u128,
-    /// [`LinkV1`], [`LinkV3`], [`LinkV6`], or [`LinkHeadV1`] of a reader that stops there. The last field, for that reader.
+    /// [`LinkV1`], [`LinkV3`], [`LinkV6`], [`LinkV8`], or [`LinkHeadV1`] of a reader that stops there. The last field, for that reader.
     link: Link,
 }
 
@@ -412,6 +453,9 @@ impl Staged {
     /// Returns the record of a link of an import.
     pub fn encode(link: &Link, import: Id) -> Vec<u8> {
         if let Some(rules) = &link.options.rules {
+            if let Some(record) = LinkV8::from_model(link, rules) {
+                return write(9, &StagedV2 { import: import.bits(), link: record });
+            }
             return write(7, &StagedV2 { import: import.bits(), link: LinkV6::from_model(link, rules) });
         }
         // A snapshot has no aliases.
@@ -448,6 +492,13 @@ impl Staged {
                 let StagedV2 { import, link } = read::<StagedV2<LinkV6>>(rest)?;
                 Ok(Staged { link: link.into_model(domain, code)?, import: Some(Id::from_bits(import)) })
             }
+            (LinkVersion::V8, rest) => {
+                Ok(Staged { link: read::<LinkV8>(rest)?.into_model(domain, code)?, import: None })
+            }
+            (LinkVersion::V9, rest) => {
+                let StagedV2 { import, link } = read::<StagedV2<LinkV8>>(rest)?;
+                Ok(Staged { link: link.into_model(domain, code)?, import: Some(Id::from_bits(import)) })
+            }
         }
     }
 }
@@ -456,8 +507,12 @@ impl Staged {
 /// unknown version. The cost does not depend on the rest of the record.
 pub(in crate::table) fn workspace_of_link(bytes: &[u8]) -> Option<WorkspaceNumber> {
     let head: LinkHeadV1 = match LinkVersion::split(bytes).ok()? {
-        (LinkVersion::V1 | LinkVersion::V3 | LinkVersion::V5 | LinkVersion::V6, rest) => read_first(rest)?,
-        (LinkVersion::V2 | LinkVersion::V4 | LinkVersion::V7, rest) => read_first::<StagedV2<_>>(rest)?.link,
+        (LinkVersion::V1 | LinkVersion::V3 | LinkVersion::V5 | LinkVersion::V6 | LinkVersion::V8, rest) => {
+            read_first(rest)?
+        }
+        (LinkVersion::V2 | LinkVersion::V4 | LinkVersion::V7 | LinkVersion::V9, rest) => {
+            read_first::<StagedV2<_>>(rest)?.link
+        }
     };
     Some(WorkspaceNumber(head.workspace))
 }
@@ -640,7 +695,7 @@ mod tests {
     /// As above. The rules are behind the fields of version 5, which has the same bytes as version 3 without an alias.
     #[test]
     fn version_6_is_read_for_ever() {
-        use crate::model::link::branch::{Branch, BranchOutcome, Split, Sticky, Variant};
+        use crate::model::link::branch::{Branch, BranchMemo, BranchOutcome, Split, Sticky, Variant};
         let plain = [
             77, 2, 2, 4, 0, 15, b'h', b't', b't', b'p', b's', b':', b'/', b'/', b'e', b'.', b't', b'e', b's',
             b't', b'/', 0, 251, 46, 1, 1, 0,
@@ -698,9 +753,30 @@ mod tests {
             outcome: BranchOutcome::Split(Split { variants, sticky: Sticky::Cookie, winner: Some(9) }),
             from: Some(Timestamp::from_millis(1)),
             until: Some(Timestamp::from_millis(2)),
+            memo: None,
         };
         assert_eq!(branches.list[1], split);
         assert_eq!(branches.list[2].outcome, BranchOutcome::NotFound);
+        // Version 8: a memo of each rule, or none.
+        let memos = [&[3, 0, 1][..], &[1, 1, b'd', 1, 50, 1, 1, b'f', 1, 1, 6], &[0]].concat();
+        let noted = [&[8], &bytes[1..], &memos].concat();
+        let read = LinkAt::decode(DomainNumber(0), "a", &noted).expect("the golden bytes");
+        assert_eq!(LinkAt::encode(&read), noted);
+        assert_eq!(workspace_of_link(&noted), Some(link.workspace));
+        let rules = &read.options.rules.as_ref().expect("rules").list;
+        let memo = BranchMemo {
+            description: Some("d".into()),
+            priority: Some(50),
+            form: Some("f".into()),
+            rest_follows: true,
+            created_at: Some(Timestamp::from_millis(3)),
+        };
+        assert_eq!((&rules[0].memo, rules[1].memo.as_deref(), &rules[2].memo), (&None, Some(&memo), &None));
+        let imported = [&[9, 9], &noted[1..]].concat();
+        let staged = Staged::decode(DomainNumber(0), "a", &imported).expect("the golden bytes");
+        assert_eq!(Staged::encode(&staged.link, Id::from_bits(9)), imported);
+        assert_eq!(workspace_of_link(&imported), Some(link.workspace));
+        assert!(LinkAt::decode(DomainNumber(0), "a", &[&noted[..noted.len() - 15], &[0]].concat()).is_err());
         // Version 7, with the id of an import, and version 3 of a tombstone.
         let staged = [&[7, 9], &bytes[1..]].concat();
         let read = Staged::decode(DomainNumber(0), "a", &staged).expect("the golden bytes");
@@ -717,7 +793,7 @@ mod tests {
     proptest! {
         #[test]
         fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 1..300)) {
-            for version in 1..=7 {
+            for version in 1..=9 {
                 // With an unknown version, no byte behind it would be read.
                 bytes[0] = version;
                 let _ = LinkAt::decode(DomainNumber(0), "a", &bytes);

@@ -353,6 +353,7 @@ fn branch(random: &mut RuleDice, number: u16) -> Branch {
         outcome,
         from: random.chance(5).then(|| at(3)),
         until: random.chance(5).then(|| at(10)),
+        memo: None,
     }
 }
 

@@ -34,6 +34,36 @@ pub struct Branch {
     pub from: Option<Timestamp>,
     /// The rule is skipped from this time on, unless it is a split with a winner.
     pub until: Option<Timestamp>,
+    /// `None` for most rules.
+    // Behind a pointer: only rules of some APIs have one.
+    pub memo: Option<Box<BranchMemo>>,
+}
+
+/// What an API keeps of a rule for its own clients. No visit reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BranchMemo {
+    /// A description for people.
+    pub description: Option<Box<str>>,
+    /// The rank that a client gave the rule, lower first. The order of the list decides: see [`ranks`].
+    pub priority: Option<u32>,
+    /// The name of the form in which a client sent the conditions.
+    pub form: Option<Box<str>>,
+    /// Whether the last variant of the split is the destination of the link, and follows its changes.
+    pub rest_follows: bool,
+    /// The time of creation.
+    pub created_at: Option<Timestamp>,
+}
+
+/// Returns the ranks to show for rules in their order: the own rank of each, or that of the rule before if it is
+/// higher.
+// So a client that sorts by rank gets the order of evaluation, also after another API has moved rules.
+pub fn ranks(own: impl Iterator<Item = Option<u32>>) -> Vec<u32> {
+    let mut last = 0;
+    let rank = |own: Option<u32>| {
+        last = last.max(own.unwrap_or(1));
+        last
+    };
+    own.map(rank).collect()
 }
 
 /// What a visitor gets for whom a rule holds.
@@ -135,6 +165,26 @@ impl Branches {
         { paths }.nth(at).unwrap_or_default()
     }
 
+    /// Returns the ranks to show for the rules, in their order.
+    pub fn ranks(&self) -> Vec<u32> {
+        ranks(self.list.iter().map(|branch| branch.memo.as_ref().and_then(|memo| memo.priority)))
+    }
+
+    /// Returns whether a variant follows the destination of the link, which is `own`.
+    pub fn follows(&self, own: &Destination) -> bool {
+        self.list.iter().any(|branch| branch.follower(own).is_some())
+    }
+
+    /// Sets the new destination of the link in the variants that follow it.
+    pub fn follow(&mut self, before: &Destination, after: &Destination) {
+        for branch in &mut self.list {
+            let at = branch.follower(before);
+            if let (Some(at), BranchOutcome::Split(split)) = (at, &mut branch.outcome) {
+                split.variants[at].url = after.clone();
+            }
+        }
+    }
+
     /// Returns the bytes of the rules: those of their texts, and an allowance for the rest.
     pub fn bytes(&self) -> usize {
         self.list.iter().map(Branch::bytes).sum()
@@ -145,6 +195,26 @@ impl Branches {
 const PART_BYTES: usize = 24;
 
 impl Branch {
+    /// Returns the index of the variant that follows the destination of the link, which is `own`.
+    fn follower(&self, own: &Destination) -> Option<usize> {
+        let BranchOutcome::Split(split) = &self.outcome else { return None };
+        let last = split.variants.len().checked_sub(1)?;
+        let follows = self.memo.as_ref().is_some_and(|memo| memo.rest_follows);
+        // Another API may have given the variant a destination of its own since.
+        (follows && split.variants[last].url == *own).then_some(last)
+    }
+
+    /// Returns the share of the visitors that the rule takes, in whole percent, if the others get the destination of
+    /// the link, which is `own`, and nothing else is chosen.
+    pub fn share(&self, own: &Destination) -> Option<u32> {
+        let BranchOutcome::Split(Split { variants, winner: None, .. }) = &self.outcome else { return None };
+        let [first, rest] = &variants[..] else { return None };
+        let is_share = self.conditions.is_empty() && self.follower(own).is_some();
+        // At most a million each, so the product fits.
+        let (percent, sum) = (first.weight * 100, first.weight + rest.weight);
+        (is_share && percent.is_multiple_of(sum)).then_some(percent / sum)
+    }
+
     fn bytes(&self) -> usize {
         let name = |name: &Option<Box<str>>| name.as_ref().map_or(0, |name| name.len());
         let variant_names = match &self.outcome {
@@ -155,7 +225,10 @@ impl Branch {
             let values = condition.texts().iter().map(|text| text.len() + PART_BYTES / 6).sum::<usize>();
             PART_BYTES + condition.key.as_ref().map_or(0, |key| key.len()) + values
         };
+        let memo =
+            self.memo.as_ref().map_or(0, |memo| PART_BYTES + name(&memo.description) + name(&memo.form));
         PART_BYTES
+            + memo
             + name(&self.name)
             + variant_names
             + self.outcome.urls().map(|url| url.as_str().len() + PART_BYTES).sum::<usize>()

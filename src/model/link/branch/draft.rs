@@ -9,12 +9,15 @@
 use std::collections::HashSet;
 
 use crate::clock::Timestamp;
-use crate::model::Invalid;
 use crate::model::destination::Destination;
+use crate::model::{Invalid, plain_text};
 
-use super::branches::{Branch, BranchOutcome, Branches, Split, Sticky, Variant};
+use super::branches::{Branch, BranchMemo, BranchOutcome, Branches, Split, Sticky, Variant};
 use super::condition::{Condition, check_text};
-use super::{BRANCHES_BYTES_MAX, BRANCHES_MAX, CONDITIONS_MAX, VARIANTS_MAX, WEIGHT_MAX, reach};
+use super::{
+    BRANCH_DESCRIPTION_MAX, BRANCHES_BYTES_MAX, BRANCHES_MAX, CONDITIONS_MAX, PRIORITY_MAX, VARIANTS_MAX,
+    WEIGHT_MAX, reach,
+};
 
 /// A rule that is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct BranchDraft {
     pub outcome: OutcomeDraft,
     pub from: Option<Timestamp>,
     pub until: Option<Timestamp>,
+    /// `None` keeps that of the rule with the same number.
+    pub memo: Option<Box<BranchMemo>>,
 }
 
 /// The outcome of a [`BranchDraft`].
@@ -89,6 +94,7 @@ impl BranchDraft {
             outcome,
             from: branch.from,
             until: branch.until,
+            memo: branch.memo.clone(),
         }
     }
 
@@ -96,6 +102,8 @@ impl BranchDraft {
     fn is_same(&self, branch: &Branch) -> bool {
         let mut other = BranchDraft::of(branch);
         other.number = None;
+        // No part of what the rule does.
+        other.memo.clone_from(&self.memo);
         if let OutcomeDraft::Split(split) = &mut other.outcome {
             split.variants.iter_mut().for_each(|variant| variant.number = None);
             // A draft names a winner, and a rule has its number.
@@ -114,6 +122,9 @@ impl BranchDraft {
         if let Some(name) = &self.name {
             check_text(".name", name)?;
         }
+        if let Some(memo) = &self.memo {
+            memo.check()?;
+        }
         if self.conditions.len() > CONDITIONS_MAX {
             return reject(".conditions", format!("must be at most {CONDITIONS_MAX} conditions"));
         }
@@ -129,6 +140,20 @@ impl BranchDraft {
             OutcomeDraft::Split(split) => split.check(),
             OutcomeDraft::Url(_) | OutcomeDraft::NotFound => Ok(()),
         }
+    }
+}
+
+impl BranchMemo {
+    fn check(&self) -> Result<(), Invalid> {
+        if let Some(description) = &self.description {
+            plain_text("rules", description, BRANCH_DESCRIPTION_MAX)
+                .map_err(|invalid| invalid.below(".description"))?;
+        }
+        if self.priority.is_some_and(|priority| priority > PRIORITY_MAX) {
+            let why = format!("must be a whole number from 0 to {PRIORITY_MAX}");
+            return Err(Invalid::new("rules", why).below(".priority"));
+        }
+        self.form.as_deref().map_or(Ok(()), |form| check_text(".form", form))
     }
 }
 
@@ -301,7 +326,7 @@ fn numbered(
     };
     let mut list = Vec::with_capacity(drafts.len());
     for (at, draft) in drafts.into_iter().enumerate() {
-        let known = matches.of(at).map(|at| &old[at]);
+        let known: Option<&Branch> = matches.of(at).map(|at| &old[at]);
         let place = format!("[{at}]");
         let number = rules.number(draft.number, known.map(|branch| branch.number), &place)?;
         let below = |invalid: Invalid| invalid.below(&place);
@@ -315,8 +340,10 @@ fn numbered(
                 BranchOutcome::Split(numbered_split(known, split, &mut variants, parse).map_err(below)?)
             }
         };
-        let BranchDraft { name, enabled, matches_any, conditions, from, until, .. } = draft;
-        list.push(Branch { number, name, enabled, matches_any, conditions, outcome, from, until });
+        let BranchDraft { name, enabled, matches_any, conditions, from, until, memo, .. } = draft;
+        let memo = memo.or_else(|| known.and_then(|branch| branch.memo.clone()));
+        let memo = memo.filter(|memo| **memo != BranchMemo::default());
+        list.push(Branch { number, name, enabled, matches_any, conditions, outcome, from, until, memo });
     }
     Ok(Branches { list, last_branch: rules.last, last_variant: variants.last })
 }

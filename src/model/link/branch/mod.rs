@@ -13,11 +13,13 @@
 mod branches;
 mod condition;
 mod draft;
+mod edit;
 mod reach;
 
-pub use self::branches::{Branch, BranchOutcome, Branches, Split, Sticky, Variant};
+pub use self::branches::{Branch, BranchMemo, BranchOutcome, Branches, Split, Sticky, Variant, ranks};
 pub use self::condition::{Condition, ConditionField, ConditionValue, Operator, WEEKDAYS, WeekTimes};
 pub use self::draft::{BranchDraft, OutcomeDraft, SplitDraft, VariantDraft, WinnerRef};
+pub use self::edit::{BranchEdit, BranchId, BranchPatch, FormedConditions};
 
 /// Most rules of a link. Each visit may evaluate all of them.
 pub const BRANCHES_MAX: usize = 20;
@@ -31,5 +33,9 @@ pub const VARIANTS_MAX: usize = 10;
 pub const BRANCHES_BYTES_MAX: usize = 16 * 1024;
 /// Longest name of a rule or a variant, and longest value of a condition, in characters.
 pub const BRANCH_TEXT_MAX: usize = 200;
+/// Longest description of a rule, in characters, as of a link.
+pub const BRANCH_DESCRIPTION_MAX: usize = 2_000;
+/// Largest rank of a rule in APIs that have ranks: more than anyone counts, and exact in every JSON reader.
+pub const PRIORITY_MAX: u32 = 1_000_000;
 /// Largest weight of a variant. Weights are shares of their sum, and need not add up to 100.
 pub const WEIGHT_MAX: u32 = 1_000_000;
