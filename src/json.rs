@@ -301,6 +301,12 @@ fn mistyped(field: &'static str, why: &str) -> Mistyped {
     Mistyped(Invalid::new(field, why))
 }
 
+impl FromIterator<(String, Json)> for Object {
+    fn from_iter<I: IntoIterator<Item = (String, Json)>>(members: I) -> Object {
+        Object(members.into_iter().collect())
+    }
+}
+
 impl Object {
     /// Returns the member of this name.
     pub fn get(&self, name: &str) -> Field<&Json> {

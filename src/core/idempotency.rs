@@ -6,12 +6,14 @@ use super::commit::{Committed, Effect};
 use super::context::Context;
 use super::error::Error;
 use super::handle::Core;
+use super::links::rule_edits::RuleView;
 use super::shared::Shared;
 use super::snapshots::view::{ImportView, ShareView, SnapshotView};
 use super::view::{BulkView, CampaignView, DomainView, KeyView, LinkView, WebhookSecretView, WorkspaceView};
 use crate::clock::Timestamp;
 use crate::log::Position;
 use crate::model::id::Id;
+use crate::model::link::branch::BranchId;
 use crate::model::tag::Tag;
 use crate::model::workspace::{Company, WorkspaceNumber};
 use crate::table::keys;
@@ -48,6 +50,7 @@ pub enum Created {
     Share(ShareView),
     ClickShare(ClickShareView),
     Import(Box<ImportView>),
+    Rule(Box<RuleView>),
 }
 
 pub(super) fn is_over(record: &OutcomeRecord, now: Timestamp) -> bool {
@@ -83,6 +86,11 @@ impl Core {
             StoredOutcome::Link { workspace, id } => {
                 let view = self.blocking(move |shared| shared.link_or_tombstone(workspace, id)).await?;
                 Created::Link(Box::new(view.ok_or_else(gone)?))
+            }
+            StoredOutcome::Rule { workspace, link, number } => {
+                let id = BranchId { link, number };
+                let rule = self.blocking(move |shared| shared.created_rule(workspace, id)).await?;
+                Created::Rule(Box::new(rule.ok_or_else(gone)?))
             }
             StoredOutcome::Tag { workspace, id } => {
                 let tag = self

@@ -55,6 +55,7 @@ pub use self::links::bulk::{Bulk, ROWS_MAX};
 pub use self::links::import::{Import, Imported, OnConflict};
 pub use self::links::list::LINK_BYTES_MAX;
 pub use self::links::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, RankedPlace, Sort};
+pub use self::links::rule_edits::{RulePage, RuleView};
 pub use self::links::stream::{LinkStream, ListRange, STREAM_BYTES_MAX};
 pub use self::live::{LiveEvent, LiveLinks, LiveStream};
 pub use self::period::Period;

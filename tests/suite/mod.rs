@@ -96,6 +96,8 @@ mod lifecycle;
 mod limits;
 /// Linquid's dialect from outside.
 mod linquid;
+/// Linquid's rules from outside.
+mod linquid_rules;
 /// Lists of links, and creation in bulk.
 mod lists;
 /// Clicks of this moment as server-sent events.

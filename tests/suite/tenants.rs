@@ -57,6 +57,8 @@ fn belongings(victim: &Tenant, client: &mut Client) -> BTreeMap<&'static str, St
     for path in ["/api/v1/links", "/links", "/api/links", "/api/analytics"] {
         ids.insert(path, link.clone());
     }
+    let rule = json!({"linkId": link, "name": name, "conditions": [], "destinationUrl": format!("https://{CANARY}.test/rule")});
+    ids.insert("/api/rules", make(client, "/api/rules", rule, "/data/id"));
     ids.insert("/api/v1/campaigns", campaign.clone());
     ids.insert("/api/campaigns", campaign);
     let snapshot = make(client, "/api/v1/snapshots", json!({"name": name}), "/snapshot/id");
@@ -82,6 +84,7 @@ fn fill(template: &str, ids: &BTreeMap<&str, String>, victim: &Tenant, nobodys: 
         let id = match name {
             // The name of a question, and no id.
             "what" => "summary",
+            "ruleId" if nobodys => "rule_00000000000000000000_1",
             _ if nobodys => "00000000000000000000",
             "locationId" => &victim.workspace,
             _ => owner.map_or_else(|| panic!("nothing of the victim's for {template}"), |owner| &*ids[owner]),
@@ -188,6 +191,11 @@ fn objects_of_another_company_cannot_be_used() {
         ("POST", "/links/", json!({"locationId": victim.workspace, "name": "n", "redirectTo": url})),
         ("POST", "/api/links", json!({"destinationUrl": url, "campaignId": ids["/api/v1/campaigns"]})),
         ("POST", "/api/links", json!({"destinationUrl": url, "domainId": ids["/api/v1/domains"]})),
+        (
+            "POST",
+            "/api/rules",
+            json!({"linkId": ids["/api/links"], "name": "n", "conditions": [], "destinationUrl": url}),
+        ),
         (
             "POST",
             "/snapshots/share/link",

@@ -144,6 +144,10 @@ fn steady_text(name: &str, value: &str) -> String {
             return format!("{prefix}{ID}");
         }
     }
+    // The id of a rule: that of its link, and a number.
+    if let Some((_, number)) = value.strip_prefix("rule_").and_then(|rest| rest.split_once('_')) {
+        return format!("rule_{ID}_{number}");
+    }
     for prefix in ["wp_", "whsec_"] {
         if value.starts_with(prefix) {
             // The hint of a key is its beginning.

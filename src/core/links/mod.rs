@@ -19,6 +19,7 @@ pub(super) mod resolve;
 pub(super) mod restore;
 mod reuse;
 mod rewrite;
+pub(super) mod rule_edits;
 mod search;
 mod sources;
 pub(super) mod stream;

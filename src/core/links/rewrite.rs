@@ -28,6 +28,13 @@ pub(in crate::core) struct LinkRewrite {
     pub(in crate::core) surplus: Vec<Bytes>,
     /// The act of the entry. `None`: what differs decides.
     pub(in crate::core) act: Option<AuditAct>,
+    /// Returns the outcome of a POST, by the link as it is written.
+    pub(in crate::core) outcome: fn(&Link) -> StoredOutcome,
+}
+
+/// Returns the outcome of a POST that has changed this link.
+pub(in crate::core) fn outcome_of_link(link: &Link) -> StoredOutcome {
+    StoredOutcome::Link { workspace: link.workspace, id: link.id }
 }
 
 impl Links {
@@ -39,8 +46,14 @@ impl Links {
         rewrite: LinkRewrite,
         names: &Names,
     ) -> Result<Option<Link>, Error> {
-        let LinkRewrite { found: Found { revision, record: earlier }, mut link, address, surplus, act } =
-            rewrite;
+        let LinkRewrite {
+            found: Found { revision, record: earlier },
+            mut link,
+            address,
+            surplus,
+            act,
+            outcome,
+        } = rewrite;
         let before = &earlier.options;
         link.updated_at = context.now;
         let limit_changes = link.options.max_clicks != before.max_clicks;
@@ -65,8 +78,7 @@ impl Links {
                 address.write(&mut effect, &link, revision);
                 effect.note_change(&earlier, &link, act);
                 effect.forget(surplus);
-                let outcome = || StoredOutcome::Link { workspace, id: link.id };
-                effect.store_outcome(context.claim, context.now, outcome);
+                effect.store_outcome(context.claim, context.now, || outcome(&link));
                 effect
             };
             self.commit_new(context, build).await

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::rewrite::LinkRewrite;
+use super::rewrite::{LinkRewrite, outcome_of_link};
 use crate::core::commit::ATTEMPTS;
 use crate::core::context::Context;
 use crate::core::error::Error;
@@ -39,7 +39,14 @@ impl Links {
             let address = self.shared.readdress_as(&mut link, &target)?;
             self.shared.revert(&mut link, target.options)?;
             let surplus = self.shared.surplus_of(link.workspace, entries.iter().map(|(id, _)| *id));
-            let rewrite = LinkRewrite { found, link, address, surplus, act: Some(AuditAct::Undo) };
+            let rewrite = LinkRewrite {
+                found,
+                link,
+                address,
+                surplus,
+                act: Some(AuditAct::Undo),
+                outcome: outcome_of_link,
+            };
             if let Some(link) = self.rewrite(context, rewrite, &Names::default()).await? {
                 return self.view(link).await;
             }

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::rewrite::LinkRewrite;
+use super::rewrite::{LinkRewrite, outcome_of_link};
 use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
@@ -19,7 +19,7 @@ use crate::model::key::Reach;
 use crate::model::link::{DomainChoice, Edit, Link, PasswordHash, Patch};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
-use crate::table::record::{Stored, Tombstone};
+use crate::table::record::{Stored, StoredOutcome, Tombstone};
 use crate::table::{Found, keys};
 
 impl Links {
@@ -57,7 +57,18 @@ impl Links {
 
     /// Changes a link: all of the patch or nothing. Fails with [`Error::Busy`] if other writes change the
     /// link at every attempt.
-    pub async fn update(&self, context: &Context, id: Id, mut patch: Patch) -> Result<LinkView, Error> {
+    pub async fn update(&self, context: &Context, id: Id, patch: Patch) -> Result<LinkView, Error> {
+        self.update_for(context, id, patch, outcome_of_link).await
+    }
+
+    /// Like [`Links::update`], for a POST with this outcome.
+    pub(in crate::core) async fn update_for(
+        &self,
+        context: &Context,
+        id: Id,
+        mut patch: Patch,
+        outcome: fn(&Link) -> StoredOutcome,
+    ) -> Result<LinkView, Error> {
         let names = std::mem::take(&mut patch.names);
         let tag_field = tag_field(&patch);
         // Hashed once, before the attempts: a hash takes some 20 ms of a core.
@@ -78,7 +89,7 @@ impl Links {
             patch.edits.extend(self.named_campaign(link.workspace, &names).await?);
             let address = self.shared.readdress(&mut link, &patch.address)?;
             self.shared.apply(&mut link, patch, password.clone())?;
-            let rewrite = LinkRewrite { found, link, address, surplus, act: None };
+            let rewrite = LinkRewrite { found, link, address, surplus, act: None, outcome };
             let rewritten = self.rewrite(context, rewrite, &names).await;
             if let Some(link) = rewritten.map_err(|error| in_field(error, tag_field))? {
                 return self.view(link).await;

@@ -7,6 +7,7 @@ mod error;
 mod parse;
 mod paths;
 mod reply;
+mod rules;
 mod snapshots;
 
 use hyper::header::{HeaderName, HeaderValue};
@@ -19,6 +20,7 @@ pub(super) use self::parse::{TEST_ID, check_parse};
 pub use self::parse::{foreign_id, instant_in, object, read, write, zone_in, zone_of};
 pub use self::paths::{PathMatch, find};
 pub use self::reply::{Body, FromReply, JSON, Reply, show};
+pub use self::rules::RuleCommand;
 pub use self::snapshots::{ImportQuery, NamedCompany, SnapshotCommand};
 pub use crate::analytics::live::LiveMinutes;
 pub use crate::analytics::query::answer::{AnswerRow, Rows};
@@ -34,9 +36,11 @@ pub use crate::core::{
     BulkView, CampaignPage, CampaignView, ClickShareView, Created, Cursor, DeletedLink, DeletedPage,
     DeletedQuery, DomainView, FailedRow, HistoryPage, HistoryRange, ImportView, KeyView, LIMIT_DEFAULT,
     LIMIT_MAX, LinkQuery, LinkView, ListRange, LiveEvent, LiveLinks, NamedFilter, Page, Paging, Period,
-    ROWS_MAX, RankedPlace, Rendered, RevisionView, ShareView, SnapshotView, Sort, VariantShare,
-    WebhookSecretView, WorkspaceView, link_of_row,
+    ROWS_MAX, RankedPlace, Rendered, RevisionView, RulePage, RuleView, ShareView, SnapshotView, Sort,
+    VariantShare, WebhookSecretView, WorkspaceView, link_of_row,
 };
+pub use crate::formats::waypost::rule_json::ConditionJson;
+pub use crate::formats::waypost::rules::read_conditions;
 pub use crate::qr::picture::{QrFormat, QrPicture, QrRequest};
 pub use crate::qr::symbol::ErrorLevel;
 pub use crate::visit::explain::{ExplainRequest, ExplainedRule, Explanation};
@@ -298,6 +302,7 @@ pub enum Command {
     WebhookSecret(ForeignId),
     RotateWebhookSecret(ForeignId),
     OfSnapshots(SnapshotCommand),
+    OfRules(RuleCommand),
 }
 
 /// Renders an event of a stream. Returns true with the last one.
@@ -418,6 +423,7 @@ impl Command {
             | Command::UpdateCampaign(..)
             | Command::DeleteCampaign(_) => Scope::LinksWrite,
             Command::OfSnapshots(command) => command.scope(),
+            Command::OfRules(command) => command.scope(),
             // The list names keys.
             Command::Audit(_)
             // A domain that is added counts as verified, so it takes an admin.
@@ -473,6 +479,7 @@ impl Command {
             | Command::WebhookSecret(_) => true,
             // Exhaustive, like `scope`: a new command does not compile until it is decided here.
             Command::OfSnapshots(command) => command.scope() == Scope::SnapshotsRead,
+            Command::OfRules(command) => command.scope() == Scope::LinksRead,
             Command::CreateLink(_)
             | Command::CreateBulk(_)
             | Command::UpdateLink { .. }

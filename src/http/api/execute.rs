@@ -3,7 +3,7 @@
 //! once, with their cause. No response contains a cause.
 
 use super::response::Payload;
-use super::{live_stream, snapshots, streamed_list};
+use super::{live_stream, rules, snapshots, streamed_list};
 use crate::certificates::Certificates;
 use crate::core::{Context, DomainView, Error, Links, Snapshots, Tenants};
 use crate::http::api::dialect::{
@@ -229,6 +229,7 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         }
         Command::RevokeKey(id) => done(tenants.revoke_key(context, id).await?),
         Command::OfSnapshots(command) => snapshots::run(snapshots, context, command).await?,
+        Command::OfRules(command) => rules::run(links, context, command).await?,
     }))
 }
 

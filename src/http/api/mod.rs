@@ -22,6 +22,7 @@ pub mod ops;
 pub mod query;
 pub(crate) mod registry;
 pub(super) mod response;
+mod rules;
 mod snapshots;
 mod streamed_list;
 mod upload;

@@ -37,6 +37,7 @@ pub enum StoredOutcome {
     Snapshot(ForeignId),
     Share(Id),
     Import(Id),
+    Rule { workspace: WorkspaceNumber, link: Id, number: u16 },
 }
 
 /// The progress of a bulk, written with each of its Changes: a repeated request after a crash continues
@@ -85,6 +86,11 @@ enum OutcomeV1 {
     Snapshot(Box<str>),
     Share(u128),
     Import(u128),
+    Rule {
+        workspace: u32,
+        link: u128,
+        number: u16,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -120,6 +126,9 @@ impl OutcomeRecordV1 {
             StoredOutcome::Snapshot(id) => OutcomeV1::Snapshot(id.as_str().into()),
             StoredOutcome::Share(id) => OutcomeV1::Share(id.bits()),
             StoredOutcome::Import(id) => OutcomeV1::Import(id.bits()),
+            StoredOutcome::Rule { workspace, link, number } => {
+                OutcomeV1::Rule { workspace: workspace.0, link: link.bits(), number: *number }
+            }
         };
         OutcomeRecordV1 { body: record.body, at: record.at.as_millis(), outcome }
     }
@@ -150,6 +159,10 @@ impl OutcomeRecordV1 {
             OutcomeV1::Snapshot(id) => StoredOutcome::Snapshot(foreign(&id)?),
             OutcomeV1::Share(id) => StoredOutcome::Share(Id::from_bits(id)),
             OutcomeV1::Import(id) => StoredOutcome::Import(Id::from_bits(id)),
+            OutcomeV1::Rule { workspace, link, number } => {
+                let workspace = WorkspaceNumber(workspace);
+                StoredOutcome::Rule { workspace, link: Id::from_bits(link), number }
+            }
         };
         Ok(OutcomeRecord { body: self.body, at: Timestamp::from_millis(self.at), outcome })
     }

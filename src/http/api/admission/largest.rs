@@ -68,7 +68,9 @@ pub(in crate::http::api) async fn largest(
         | Command::RestoreLink(..)
         | Command::LinkByCode(_, LinkAct::Undo(_))
         | Command::ExplainLink(..)
-        | Command::ExplainDraft(..) => LINK_BYTES_MAX,
+        | Command::ExplainDraft(..)
+        // The whole link is read, and its rules are a part of it.
+        | Command::OfRules(_) => LINK_BYTES_MAX,
         // Most creates: they would wait for room that their response does not need.
         Command::CreateLink(_) if body <= SHORT_BODY => 0,
         // The response repeats the fields of the body, at most as many bytes as any link has.

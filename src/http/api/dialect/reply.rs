@@ -6,10 +6,11 @@ use serde::Serialize;
 use super::{
     AnalyticsFormat, AnalyticsView, Attempt, AuditPage, CampaignPage, CampaignView, ClickShareView, Created,
     DeletedPage, DomainView, Explanation, HistoryPage, ImportView, KeyView, LinkView, LiveMinutes, Page,
-    QrPicture, Rendered, ShareView, SnapshotView, WebhookSecretView, WorkspaceView,
+    QrPicture, Rendered, RulePage, RuleView, ShareView, SnapshotView, WebhookSecretView, WorkspaceView,
 };
 use crate::json;
 use crate::model::id::Id;
+use crate::model::link::branch::BranchId;
 use crate::model::tag::Tag;
 use crate::model::workspace::Company;
 
@@ -95,6 +96,9 @@ from_reply!(ImportView, Reply::Import(import) => import);
 from_reply!([AnalyticsView], Reply::AnalyticsTables(all) => all.as_slice());
 from_reply!([Company], Reply::Companies(all) => all.as_slice());
 from_reply!(Id, Reply::LinkDeleted(id) => id);
+from_reply!(RuleView, Reply::Made(Created::Rule(rule), _) | Reply::Rule(rule) => rule);
+from_reply!(RulePage, Reply::Rules(page) => page);
+from_reply!(BranchId, Reply::RuleDeleted(id) => id);
 
 impl Reply {
     /// Returns why numbers of the reply are estimates, and what the server lacks for it.
@@ -119,6 +123,9 @@ pub enum Reply {
     // Apart from `Link`, so that a dialect may answer 201 to an update.
     Changed(Box<LinkView>),
     Links(Page),
+    Rule(Box<RuleView>),
+    Rules(RulePage),
+    RuleDeleted(BranchId),
     Explained(Box<Explanation>),
     Deliveries(Vec<Attempt>),
     Qr(QrPicture),

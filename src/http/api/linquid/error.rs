@@ -123,11 +123,32 @@ fn sentence(invalid: &Invalid) -> String {
         "isActive" => "enabled",
         "domain" => "domainId",
         "tagIds" => "tags",
+        // Of a single rule.
+        "rules" => return of_rule(invalid),
         // Of a question about clicks.
         "from" => "start",
         own => own,
     };
     format!("{field}{}: {why}", invalid.at)
+}
+
+/// Returns an error of a rule in the vendor's words. Only one rule is in a request, so the error names no index.
+fn of_rule(invalid: &Invalid) -> String {
+    let at = match invalid.at.strip_prefix('[') {
+        Some(indexed) => indexed.split_once(']').map_or("", |(_, rest)| rest),
+        None => &invalid.at,
+    };
+    let end = at.get(1..).and_then(|rest| rest.find(['.', '['])).map_or(at.len(), |end| end + 1);
+    let (first, rest) = at.split_at(end);
+    let (first, rest) = match first.trim_start_matches('.') {
+        "" => ("rule", rest),
+        "url" => ("destinationUrl", rest),
+        // Those of a percentage.
+        "variants" => ("destinationUrl", ""),
+        "match" => ("conditionLogic", rest),
+        own => (own, rest),
+    };
+    format!("{first}{rest}: {}", invalid.why)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::http::api::dialect::{
     BadRequest, CodeRef, Command, Cursor, ImmutableFields, LinkAct, LinkQuery, RequestParts, ScopedCommand,
     Sort, object, read, write,
 };
-use crate::json::{Field, Mistyped, Object};
+use crate::json::{Field, Json, Mistyped, Object};
 use crate::model::Invalid;
 use crate::model::destination::LinkType;
 use crate::model::id::Id;
@@ -22,6 +22,7 @@ pub(super) const PREFIX: &str = "link_";
 /// Parses `POST /api/links`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
+    check_rules(&body)?;
     let password = body.text("password")?.value();
     // An empty field of a form is null, which means a generated code.
     let code = body.text("shortCode")?.value();
@@ -44,6 +45,7 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
 pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = id(request)?;
     let body = object(request)?;
+    check_rules(&body)?;
     let destination = body.optional("destinationUrl")?.map(Box::from);
     // `string`, since `""` and null differ here.
     let password = match body.string("password")? {
@@ -96,6 +98,19 @@ pub(super) fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReque
         is_whole: true,
     };
     read(request, Command::Links(query))
+}
+
+/// Rejects rules in the body of a link. Unlike other unknown fields they are not ignored: their visitors would get
+/// another destination than the client has set.
+fn check_rules(body: &Object) -> Result<(), BadRequest> {
+    let is_empty = matches!(body.get("rules"), Field::Value(Json::List(items)) if items.is_empty());
+    match body.get("rules") {
+        Field::Value(_) if !is_empty => {
+            let why = "are created and changed one at a time, with `/api/rules`";
+            Err(Invalid::new("rules", why).below(".rules").into())
+        }
+        Field::Value(_) | Field::Null | Field::Absent => Ok(()),
+    }
 }
 
 /// Returns the link in the path.

@@ -1,4 +1,4 @@
-//! Linquid's dialect: links, campaigns and statistics under `/api`, as the second generation of the vendor's pages defines
+//! Linquid's dialect: links, their rules, campaigns and statistics under `/api`, as the second generation of the vendor's pages defines
 //! them (docs/decisions.md A16-A18). Responses are `{"success": true, "data": ...}`, errors
 //! `{"success": false, "error": {"code", "message"}}`.
 //!
@@ -12,6 +12,7 @@ mod error;
 mod links;
 mod paging;
 mod render;
+mod rules;
 
 use crate::http::api::dialect::{ApiError, Body, BodyKind, Command, Dialect, Endpoint, endpoint, read, show};
 
@@ -24,7 +25,7 @@ impl Dialect for Linquid {
     }
 
     fn claims(&self, path: &str) -> bool {
-        ["/api/links", "/api/campaigns", "/api/analytics"]
+        ["/api/links", "/api/rules", "/api/campaigns", "/api/analytics"]
             .iter()
             // A whole segment: `/api/linksx` is no path of the vendor.
             .any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
@@ -46,6 +47,13 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/api/links/{id}", BodyKind::None, links::get, |reply| show(reply, render::link)),
     endpoint("PATCH", "/api/links/{id}", BodyKind::Plain, links::update, |reply| show(reply, render::link)),
     endpoint("DELETE", "/api/links/{id}", BodyKind::None, |request| read(request, Command::DeleteLink(links::id(request)?)), |reply| show(reply, render::deleted)),
+    endpoint("POST", "/api/rules", BodyKind::Plain, rules::create, |reply| show(reply, rules::render::created)),
+    endpoint("GET", "/api/rules", BodyKind::None, rules::list, |reply| show(reply, rules::render::page)),
+    endpoint("GET", "/api/rules/{ruleId}", BodyKind::None, rules::get, |reply| show(reply, rules::render::rule)),
+    endpoint("PUT", "/api/rules/{ruleId}", BodyKind::Plain, rules::update, |reply| show(reply, rules::render::rule)),
+    // The method of the vendor's older pages.
+    endpoint("PATCH", "/api/rules/{ruleId}", BodyKind::Plain, rules::update, |reply| show(reply, rules::render::rule)),
+    endpoint("DELETE", "/api/rules/{ruleId}", BodyKind::None, rules::delete, |reply| show(reply, rules::render::deleted)),
     endpoint("POST", "/api/campaigns", BodyKind::Plain, campaigns::create, |reply| show(reply, render::created_campaign)),
     endpoint("GET", "/api/campaigns", BodyKind::None, campaigns::list, |reply| show(reply, render::campaigns)),
     endpoint("GET", "/api/campaigns/{id}", BodyKind::None, |request| read(request, Command::Campaign(campaigns::id(request)?)), |reply| show(reply, render::campaign)),
@@ -70,6 +78,7 @@ mod tests {
             ("/api/links/", true),
             ("/api/links/x/y", true),
             ("/api/campaigns", true),
+            ("/api/rules/rule_x", true),
             ("/api/analytics/workspace/overview", true),
             ("/api/linksx", false),
             ("/api/v1/links", false),
@@ -81,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(body in "\\PC{0,80}|\\{(\"(destinationUrl|shortCode|tags|campaignId|expiresAt|name|id)\":(1|null|\"x\"|\\[\\]|\\{\\}),?){0,4}\\}", id in "(link_|camp_)?[a-zA-Z0-9%]{0,24}", query in "\\PC{0,40}") {
+        fn no_bytes_panic(body in "\\PC{0,80}|\\{(\"(destinationUrl|shortCode|tags|campaignId|expiresAt|name|id|linkId|conditions|type|priority)\":(1|null|\"x\"|\\[\\]|\\{\\}),?){0,4}\\}", id in "(link_|camp_)?[a-zA-Z0-9%]{0,24}", query in "\\PC{0,40}") {
             for endpoint in Linquid.endpoints() {
                 let request = RequestParts { id: &id, query: Query::parse(Some(&query)), body: body.as_bytes() };
                 let _ = (endpoint.parse)(&request);

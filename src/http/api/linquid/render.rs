@@ -30,7 +30,12 @@ pub(super) fn links(page: &Page) -> Body {
 
 /// Renders the id of a deleted link.
 pub(super) fn deleted(id: &Id) -> Body {
-    Body::ok(&data_body(Deleted { id: link_id(*id), deleted: true }))
+    deleted_body(link_id(*id))
+}
+
+/// Renders the id of a deleted object.
+pub(super) fn deleted_body(id: String) -> Body {
+    Body::ok(&data_body(Deleted { id, deleted: true }))
 }
 
 /// Renders a created campaign.
@@ -51,14 +56,15 @@ pub(super) fn campaigns(page: &CampaignPage) -> Body {
 }
 
 #[derive(Serialize)]
-struct DataBody<T> {
-    success: bool,
-    data: T,
+pub(super) struct DataBody<T> {
+    pub(super) success: bool,
+    pub(super) data: T,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pagination: Option<Pagination>,
+    pub(super) pagination: Option<Pagination>,
 }
 
-fn data_body<T>(data: T) -> DataBody<T> {
+/// Wraps one object.
+pub(super) fn data_body<T>(data: T) -> DataBody<T> {
     DataBody { success: true, data, pagination: None }
 }
 

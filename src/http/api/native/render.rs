@@ -21,6 +21,7 @@ use super::snapshots::{ImportJson, ShareJson, SnapshotJson, is_pending};
 use super::webhooks::{DeliveryJson, SecretJson};
 use super::workspaces::{CompanyJson, WorkspaceJson};
 use crate::formats::waypost::link_json::{Detail, TagJson};
+use crate::formats::waypost::rule_json::RuleJson;
 use crate::http::api::dialect::{AnalyticsFormat, Body, Created, Rendered, Reply};
 
 /// Renders the reply to any command.
@@ -61,7 +62,9 @@ pub(super) fn reply(reply: &Reply) -> Body {
         Reply::Import(import) => named("import", &ImportJson::of(import)),
         Reply::Imports(all) => all_named("imports", all, ImportJson::of),
         // A 2xx response always has a JSON body (docs/decisions.md A3).
-        Reply::LinkDeleted(_) | Reply::Done => named("success", &true),
+        Reply::LinkDeleted(_) | Reply::RuleDeleted(_) | Reply::Done => named("success", &true),
+        Reply::Rule(rule) => named("rule", &RuleJson::of(&rule.branch)),
+        Reply::Rules(page) => all_named("rules", &page.rules, |rule| RuleJson::of(&rule.branch)),
     }
 }
 
@@ -69,6 +72,7 @@ pub(super) fn reply(reply: &Reply) -> Body {
 fn created(created: &Created, secret: Option<&str>) -> Body {
     match created {
         Created::Link(link) => new("link", &Detail::of(link)),
+        Created::Rule(rule) => new("rule", &RuleJson::of(&rule.branch)),
         Created::Bulk(bulk) => Body::created(&BulkJson::of(bulk)),
         Created::Tag(tag) => new("tag", &TagJson::of(tag)),
         Created::Domain(domain) => new("domain", &DomainJson::of(domain)),

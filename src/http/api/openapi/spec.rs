@@ -32,6 +32,7 @@ const DIALECT_FILES: &[&[&str]] = &[
     &[
         include_str!("linquid/dialect.json"),
         include_str!("linquid/links.json"),
+        include_str!("linquid/rules.json"),
         include_str!("linquid/analytics.json"),
     ],
     &[

@@ -78,6 +78,7 @@ impl BranchEdit {
             at.ok_or_else(|| Invalid::new("ruleId", "is no rule of this link"))
         };
         let at = match self {
+            // Without a look at the errors' places: no rule is less reachable without another.
             BranchEdit::Remove(number) => {
                 drafts.remove(find(*number)?);
                 return Branches::renewed(before, drafts, parse);
@@ -90,6 +91,7 @@ impl BranchEdit {
             }
             BranchEdit::Change(number, patch) => {
                 let at = find(*number)?;
+                // Before the rule is taken out: the ranks behind it may be its own.
                 let rank = ranks_of(&drafts)[at];
                 let mut draft = drafts.remove(at);
                 let is_share = list[at].share(own).is_some();
@@ -172,6 +174,7 @@ impl BranchPatch {
         if let Some(description) = description {
             memo.description.clone_from(description);
         }
+        // A flag has no empty value that would have to be told from an absent one.
         draft.enabled = enabled.unwrap_or(draft.enabled);
         draft.matches_any = matches_any.unwrap_or(draft.matches_any);
         memo.priority = priority.or(memo.priority);
