@@ -143,6 +143,7 @@ impl Analytics {
         let (tick, mut ring) = (Tick::default().encode(), self.ring.lock());
         let bytes = Bytes::from(tick);
         let blank = |number| Outgoing { number, tick: WaitingTick { bytes: bytes.clone(), clicks: 0 } };
+        // The ring ends them at the first tick that is in no part: that one must stay.
         std::iter::from_fn(|| ring.take(durable)).take(most).map(blank).collect()
     }
 

@@ -139,6 +139,7 @@ fn create(arguments: &NewShareArguments) -> Result<(), CommandError> {
     let client = ApiClient::new(&arguments.client)?;
     let mut body = arguments.fields.body()?;
     if let Some(code) = &arguments.code {
+        // A share has the id, which stays when the link is renamed.
         let named = NamedLink { code: code.clone(), domain: arguments.domain.clone() };
         body.insert("linkId".to_owned(), named.find(&client)?.value["link"]["id"].clone());
     }
@@ -159,6 +160,7 @@ fn edit(arguments: &EditShareArguments) -> Result<(), CommandError> {
         let why = "no option names what to change, such as --expires 90d or --password";
         return Err(CommandError::Usage(why.to_owned()));
     }
+    // Behind the check of the options, which needs no server.
     let client = ApiClient::new(&arguments.client)?;
     let path = format!("{SHARES}/{}", id(&arguments.id)?);
     let changed = client.send(&Method::PATCH, &path, Some(&Value::Object(body)));
@@ -212,6 +214,7 @@ fn show_all(client: &ApiClient) -> Result<(), CommandError> {
         return Ok(());
     }
     let row = |share: &Value| {
+        // The address says which one; a name would need a request for each row.
         let of = if share["linkId"].is_null() { "tag" } else { "link" };
         let password = if share["password"].is_null() { "" } else { "yes" };
         let end = text(&share["expiresAt"]).chars().take(10).collect();

@@ -66,6 +66,7 @@ pub(super) fn run(arguments: &StatsArguments) -> Result<(), CommandError> {
         if let Some(by) = by {
             query.append_pair("groupBy", by);
         }
+        // By its id: the code may be a former one, which no filter knows.
         if let Some(link) = link {
             query.append_pair("linkId", &text(&link["id"]));
         }
@@ -73,6 +74,7 @@ pub(super) fn run(arguments: &StatsArguments) -> Result<(), CommandError> {
         answer.map_err(|error| error.with_options(&[OPTIONS]))
     };
     let by = arguments.by.as_deref();
+    // First, and alone for a script: the tables below are for people.
     let first = ask(by, ROWS.1)?;
     if client.shows_json {
         first.print();
@@ -120,6 +122,7 @@ fn summary(link: Option<&Value>, answer: &Value) -> String {
 /// Prints the rows of an answer, and how many it lacks.
 fn show(answer: &ApiAnswer) {
     print_line(&rows_of(&answer.value, terminal::width()));
+    // The server counts all rows, and sends those of the limit.
     let shown = answer.value["analytics"].as_array().map_or(0, Vec::len) as u64;
     let more = answer.value["rows"].as_u64().unwrap_or(0).saturating_sub(shown);
     if more > 0 {
@@ -143,6 +146,7 @@ fn rows_of(answer: &Value, width: usize) -> String {
     let keys: Vec<_> = members.filter(|name| !is_id(name) && !COUNTS.contains(&name.as_str())).collect();
     let titles: Vec<String> = keys.iter().map(|name| name.to_uppercase()).collect();
     let names: Vec<&str> = titles.iter().map(String::as_str).chain(["(CLICKS)", "(VISITORS)"]).collect();
+    // An empty cell would look like a fault of the table.
     let shown = |value: &Value| if value.is_null() { "(none)".to_owned() } else { text(value) };
     let row = |row: &&Value| {
         let counts = COUNTS.iter().map(|name| text(&row[*name]));

@@ -165,6 +165,7 @@ impl Links {
                 return Err(Error::NotFound("share"));
             }
             share.password = password.clone().unwrap_or(share.password);
+            // Before the end, whose date is one of this zone.
             share.timezone = timezone.clone().unwrap_or(share.timezone);
             if let Some(end) = expires_at {
                 let zone = || share.timezone.as_deref().and_then(|name| TimeZone::get(name).ok());

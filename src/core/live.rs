@@ -121,6 +121,7 @@ impl LiveStream {
         if self.checked == Some(changes) {
             return false;
         }
+        // On a thread that may block: a stream runs on one that serves redirects.
         let found = self.core.blocking(move |shared| Ok(shared.table.link_by_id(workspace, id)?)).await;
         // A table that fails now is asked again.
         self.checked = found.is_ok().then_some(changes);

@@ -59,6 +59,7 @@ impl VisitResponse {
     /// Returns the response once it is ready.
     pub(super) async fn wait(self) -> Response<Full<Bytes>> {
         match self {
+            // No headers of a request are at hand whose memory it could take.
             VisitResponse::Plain(redirect) => redirect.respond(&mut HeaderMap::new()),
             VisitResponse::Now(response) => response,
             VisitResponse::Later(response) => response.await,

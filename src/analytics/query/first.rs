@@ -18,6 +18,7 @@ pub fn first_slot(
     before: TimeSlot,
 ) -> Result<Option<TimeSlot>, QueryError> {
     let parts = source.parts.iter().map(|part| ScanSegment::Part(part));
+    // Lowered by each part, so that later ones are read for earlier slots only.
     let mut first = before.0;
     for (at, segment) in parts.chain([ScanSegment::Open(source.open)]).enumerate() {
         if segment.slots().start < first {
@@ -44,6 +45,7 @@ fn first_of(
         if is_cancelled() {
             return Ok(None);
         }
+        // Also visits that do not count: a span that begins a little early changes no number.
         segment.block(at, CellFields::BASE, &mut block)?;
         let cells = block.column(CellField::Link).iter().zip(block.column(CellField::Slot));
         let earlier = cells.filter(|(link, slot)| **slot < first && has(&links, **link));

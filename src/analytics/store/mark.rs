@@ -84,6 +84,7 @@ impl Mark {
     /// Lists a part, in place of those that it was merged from.
     pub(super) fn list(&mut self, header: &PartHeader) {
         self.parts.retain(|listed| !listed.is_within(header.from, header.to));
+        // In order, since answers about missing parts name them by time.
         let at = self.parts.partition_point(|listed| listed.from < header.from);
         self.parts.insert(at, ListedPart::of(header));
     }
@@ -169,6 +170,7 @@ pub(super) fn name_of(from: u64, to: u64) -> String {
 
 /// Returns the positions in the name of a part, also of one that was set aside.
 pub(super) fn positions_of(name: &str) -> Option<(u64, u64)> {
+    // Names of other files have no such form.
     let (from, rest) = name.split_once('-')?;
     let (to, _) = rest.split_once(PART)?;
     Some((u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?))
