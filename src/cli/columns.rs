@@ -151,7 +151,7 @@ mod tests {
         // So is an id, which commands take.
         let keys = rows(&[&["k", "a scope, and another one", "0N88vwqp0EUhFT57aXBu"]]);
         let shown = table(&["NAME", "SCOPES", "ID"], &keys, 40);
-        assert_eq!(shown, "NAME  SCOPES        ID\nk     a scope, a...  0N88vwqp0EUhFT57aXBu");
+        assert_eq!(shown, "NAME  SCOPES        ID\nk     a scope, ...  0N88vwqp0EUhFT57aXBu");
         assert!(table(&["NAME", "SCOPES", "ID"], &keys, 1).contains("0N88vwqp0EUhFT57aXBu"));
     }
 

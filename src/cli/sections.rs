@@ -74,6 +74,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("Go back to a revision:", "waypost link undo spring --to 0N88vwqp0EUhFT57aXBu"),
         ],
     ),
+    (
+        "link qr",
+        &[
+            ("Show the QR code of a link:", "waypost link qr spring"),
+            ("Write it as a picture:", "waypost link qr spring --output spring.svg"),
+        ],
+    ),
     ("link deleted", &[("List what can be restored:", "waypost link deleted")]),
     ("link restore", &[("Restore a link with its clicks:", "waypost link restore spring")]),
     ("link delete", &[("Delete a link without a question:", "waypost link delete spring --yes")]),
@@ -88,6 +95,26 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ),
         ],
     ),
+    (
+        "stats",
+        &[
+            ("Show where the clicks of a link came from:", "waypost stats spring"),
+            (
+                "Show the clicks of all links by day:",
+                "waypost stats --by time --interval 90d --timezone Europe/Berlin",
+            ),
+        ],
+    ),
+    (
+        "share create",
+        &[
+            ("Share the clicks of a link for 30 days:", "waypost share create spring"),
+            ("Share those of a tag for a year:", "waypost share create --tag news --expires 365d"),
+        ],
+    ),
+    ("share list", &[("List all shares:", "waypost share list")]),
+    ("share edit", &[("End a share in a week:", "waypost share edit 0N88vwqp0EUhFT57aXBu --expires 1w")]),
+    ("share revoke", &[("Revoke a share:", "waypost share revoke 0N88vwqp0EUhFT57aXBu")]),
     ("key list", &[("List all keys:", "waypost key list")]),
     ("key revoke", &[("Revoke a key by its name:", "waypost key revoke Ann")]),
     ("domain add", &[("Add a domain:", "waypost domain add go.example.com")]),

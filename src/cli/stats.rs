@@ -73,6 +73,7 @@ pub(super) fn run(arguments: &StatsArguments) -> Result<(), CommandError> {
         let answer = client.send(&Method::GET, &format!("{ANALYTICS}?{}", query.finish()), None);
         answer.map_err(|error| error.with_options(&[OPTIONS]))
     };
+    // One table that was asked for, or several short ones.
     let by = arguments.by.as_deref();
     // First, and alone for a script: the tables below are for people.
     let first = ask(by, ROWS.1)?;

@@ -46,6 +46,7 @@ impl QrFormat {
 
     /// Parses the name of a format, which is also the extension of its files.
     pub fn parse(text: &str) -> Option<QrFormat> {
+        // Lower case alone, as the names of all options.
         match text {
             "svg" => Some(QrFormat::Svg),
             "png" => Some(QrFormat::Png),
@@ -95,6 +96,7 @@ impl QrRequest {
                        it out";
             return Err(Invalid::new("logo", why));
         }
+        // A PNG without a word about the logo is drawn without it, since a logo is only an ornament.
         Ok(self.format == QrFormat::Svg && self.logo != Some(false))
     }
 
@@ -103,6 +105,7 @@ impl QrRequest {
         match self.format {
             // The pixels, and their copy in the file.
             QrFormat::Png => 2 * (SIZES[1] * SIZES[1] / 8) as usize + 16 * 1024,
+            // An SVG grows with the logo and not with the size.
             QrFormat::Svg => SVG_MAX,
         }
     }

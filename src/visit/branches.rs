@@ -60,6 +60,7 @@ fn sentence(
     decides: bool,
 ) -> String {
     let mut text = branch.name.as_ref().map(|name| format!("{name:?} ")).unwrap_or_default();
+    // The first reason that applies: a rule that is off says nothing about its conditions.
     if !branch.enabled {
         return text + "is switched off";
     }
@@ -69,8 +70,10 @@ fn sentence(
     if facts.now >= compiled.span.1 {
         return text + &format!("ended at {}", compiled.span.1);
     }
+    // Conditions follow, since they are the reason.
     text += if decides { "holds" } else { "does not hold" };
     let conditions = branch.conditions.iter().zip(&compiled.conditions);
+    // All of them, also behind the first that fails: a person looks for the one that is wrong.
     let all: Vec<_> =
         conditions.map(|(condition, compiled)| explained_condition(condition, compiled, facts)).collect();
     match &all[..] {
@@ -103,6 +106,7 @@ fn variant(split: &Split, choice: Choice, facts: &BranchFacts<'_>) -> String {
     if let Some(winner) = split.winner {
         return format!("; the test is over, and all visitors get its winner {}", shown(winner));
     }
+    // A visit that is not counted must not decide which variant wins.
     let Some(number) = choice.variant.filter(|_| takes_part(facts.visit)) else {
         return "; bots, previews and HEAD get the first variant, and are not part of the test".to_owned();
     };

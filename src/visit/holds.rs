@@ -53,6 +53,7 @@ impl<'a> BranchFacts<'a> {
 
     /// Returns whether a rule is in force and its conditions hold.
     pub(super) fn holds(&self, branch: &CompiledBranch) -> bool {
+        // Negation is outside of the check: a visit without the fact passes `notIn`.
         let holds = |condition: &CompiledCondition| self.passes(&condition.check) != condition.is_negated;
         branch.is_in_force(self.now)
             && if branch.matches_any && !branch.conditions.is_empty() {
@@ -71,6 +72,7 @@ impl<'a> BranchFacts<'a> {
             Check::City(check) => self.place().is_some_and(|place| passes_folded(check, &place.city)),
             Check::Language(ranges) => self.languages().iter().any(|tag| is_in_ranges(ranges, tag)),
             Check::HasLanguage => !self.languages().is_empty(),
+            // One bit for each class, so that a long list costs as much as a short one.
             Check::Class(field, mask) => mask >> self.class(*field) & 1 == 1,
             Check::ReferrerHost(hosts) => self.referrer().is_some_and(|url| has_host(hosts, host_of(url))),
             Check::Referrer(check) => self.referrer().is_some_and(|url| check.passes(url)),
@@ -86,6 +88,7 @@ impl<'a> BranchFacts<'a> {
                 }
             }
             Check::Ip(networks) => has_address(networks, self.visit.address),
+            // The first instant belongs to a span, and the last one does not.
             Check::Date { from, to } => *from <= self.now && self.now < *to,
             Check::Clicks { from, to } => (*from..*to).contains(&self.clicks),
             Check::Week(times) => times.has(self.now),
@@ -120,6 +123,7 @@ impl<'a> BranchFacts<'a> {
     /// Returns the languages that the visitor prefers to all others.
     pub(super) fn languages(&self) -> &[&'a str] {
         let languages = self.languages.get_or_init(|| {
+            // A header that is no text prefers nothing.
             let header = self.visit.language.as_ref().and_then(|value| value.to_str().ok());
             header.map(Languages::preferred).unwrap_or_default()
         });
@@ -130,6 +134,7 @@ impl<'a> BranchFacts<'a> {
     pub(super) fn class(&self, field: ClassField) -> u16 {
         match self.visit.agent.detail() {
             AgentDetail::Class(class) => class.get(field),
+            // A bot has no device, whatever its User-Agent imitates.
             AgentDetail::Bot(_) => AgentClass::default().get(field),
         }
     }
@@ -138,6 +143,7 @@ impl<'a> BranchFacts<'a> {
     pub(super) fn referrer(&self) -> Option<&str> {
         let read = |value: &HeaderValue| {
             let text = value.to_str().ok()?;
+            // People write the site without its scheme.
             let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
             (!rest.is_empty()).then(|| rest.to_ascii_lowercase().into())
         };

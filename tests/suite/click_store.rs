@@ -1,6 +1,7 @@
 //! The store of click details: each click of the log is found once, whatever happens to the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -382,9 +383,9 @@ fn a_power_cut_at_any_sync_loses_and_doubles_nothing() {
 }
 
 /// Returns three parts of an hour each, with the clicks of each, and their names.
-fn three_parts(disk: Arc<dyn Disk>) -> (Written, Vec<Clicks>, Vec<String>) {
+fn three_parts(disk: &Arc<dyn Disk>) -> (Written, Vec<Clicks>, Vec<String>) {
     let (mut written, mut chance) = (Written::new(), Chance(5));
-    let store = written.store_over(Arc::clone(&disk), KEEP).expect("it opens");
+    let store = written.store_over(Arc::clone(disk), KEEP).expect("it opens");
     let mut of_parts = Vec::new();
     for _ in 0..3 {
         let before = std::mem::take(&mut written.clicks);
@@ -396,8 +397,8 @@ fn three_parts(disk: Arc<dyn Disk>) -> (Written, Vec<Clicks>, Vec<String>) {
         store.settle(&all_links()).expect("written");
         written.pass(HOUR);
     }
-    let mut names: Vec<_> =
-        disk.list().expect("names").into_iter().filter(|name| name.ends_with(".part")).collect();
+    let is_part = |name: &String| Path::new(name).extension().is_some_and(|kind| kind == "part");
+    let mut names: Vec<_> = disk.list().expect("names").into_iter().filter(is_part).collect();
     names.sort();
     assert_eq!(names.len(), 3);
     (written, of_parts, names)
@@ -412,7 +413,7 @@ fn sum<'a>(clicks: impl IntoIterator<Item = &'a Clicks>) -> u64 {
 fn a_removed_part_is_noticed_once() {
     for at in 0..3 {
         let disk = SimDisk::default();
-        let (written, of_parts, names) = three_parts(Arc::new(disk.clone()));
+        let (written, of_parts, names) = three_parts(&(Arc::new(disk.clone()) as _));
         disk.remove(&names[at]).expect("removed");
         let others = of_parts.iter().enumerate().filter(|(part, _)| *part != at).map(|(_, clicks)| clicks);
         let others = sum(others);
@@ -433,7 +434,7 @@ fn a_removed_part_is_noticed_once() {
 fn a_part_that_cannot_be_read_now_comes_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let disk = Arc::new(FsDisk::open(folder.path()).expect("a disk"));
-    let (written, of_parts, names) = three_parts(Arc::clone(&disk) as _);
+    let (written, of_parts, names) = three_parts(&(Arc::clone(&disk) as _));
     let (there, away) = (folder.path().join(&names[1]), folder.path().join("away"));
     std::fs::rename(&there, &away).expect("renamed");
     // Nothing that is there can be read as a file.

@@ -53,7 +53,7 @@ fn data_folders_of_earlier_versions_open() {
     }
 }
 
-/// Removes the fields that an earlier version did not have, and that have no value.
+/// Removes the fields that an earlier version did not have, and that have no value. Links had no QR codes.
 fn remove_added(now: &mut Value, before: &Value) {
     match (now, before) {
         (Value::Object(now), Value::Object(before)) => {
@@ -69,6 +69,10 @@ fn remove_added(now: &mut Value, before: &Value) {
                 before.contains_key(name) || !is_empty
             });
             for (name, value) in now {
+                if name == "qrCode" && before.get(name).is_some_and(Value::is_null) {
+                    assert!(value.as_str().is_some_and(|url| url.ends_with("/qr")), "{value}");
+                    *value = Value::Null;
+                }
                 before.get(name).into_iter().for_each(|before| remove_added(value, before));
             }
         }

@@ -168,7 +168,7 @@ fn unknown_parameters_are_ignored_and_named() {
     admin.create(&json!({"url": "https://e.test/", "customSlug": "a"}));
     let rows = [
         ("?q=zzz", json!(["q: is no parameter of this request, and was ignored; did you mean search?"])),
-        ("?tag=x", json!(["tag: is no parameter of this request, and was ignored; did you mean tagId?"])),
+        ("?tagid=x", json!(["tagid: is no parameter of this request, and was ignored; did you mean tagId?"])),
         ("?search=a&limit=1&page=1&sort=oldest&workspaceId=", Value::Null),
         ("", Value::Null),
     ];

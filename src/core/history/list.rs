@@ -209,12 +209,11 @@ impl Shared {
         let mut name = name.map(String::from);
         let mut states = None;
         if let Some(link) = subject.link_id() {
-            let present = match self.table.link_by_id(workspace, link)? {
-                Some(found) => Some(found.record),
-                None => {
-                    let left = self.table.get::<Tombstone>(&keys::tombstone(workspace, link))?;
-                    left.map(|found| found.record.link)
-                }
+            let present = if let Some(found) = self.table.link_by_id(workspace, link)? {
+                Some(found.record)
+            } else {
+                let left = self.table.get::<Tombstone>(&keys::tombstone(workspace, link))?;
+                left.map(|found| found.record.link)
             };
             if let Some(present) = present {
                 // The address of now: it is the one by which a person finds the link.

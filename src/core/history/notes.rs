@@ -102,6 +102,7 @@ pub(in crate::core) fn is_as_created(link: &Link) -> bool {
 /// Every kind is named, so that a new one does not compile before it is decided.
 pub(in crate::core) fn is_audited(kind: Kind) -> bool {
     match kind {
+        // Each of these is a decision of a person, or of a program with a key.
         Kind::Domain
         | Kind::Share
         | Kind::ApiKey
@@ -112,13 +113,19 @@ pub(in crate::core) fn is_audited(kind: Kind) -> bool {
         | Kind::Tombstone
         | Kind::WebhookSecret => true,
         // The creation of a link has no entry. Each other write of one comes with a tombstone or an entry of its own.
-        Kind::Link | Kind::Alias => false,
+        Kind::Link
+        | Kind::Alias
         // Belongs to no workspace, and only the operator creates companies.
-        Kind::Company | Kind::RelationshipNumber => false,
+        | Kind::Company
+        | Kind::RelationshipNumber
         // Written beside a record above.
-        Kind::HostName | Kind::WorkspaceId | Kind::TagName | Kind::Audit | Kind::RetiredKey => false,
+        | Kind::HostName
+        | Kind::WorkspaceId
+        | Kind::TagName
+        | Kind::Audit
+        | Kind::RetiredKey
         // Of the program itself, or the content of a snapshot or an import, whose last Change has the entry.
-        Kind::Outcome
+        | Kind::Outcome
         | Kind::Balance
         | Kind::Clicks
         | Kind::Chunk
@@ -127,9 +134,9 @@ pub(in crate::core) fn is_audited(kind: Kind) -> bool {
         | Kind::Import
         | Kind::WaitingDeliveries
         | Kind::ImportContent
-        | Kind::Staging => false,
+        | Kind::Staging
         // Derived: no Change has them.
-        Kind::CampaignOwner
+        | Kind::CampaignOwner
         | Kind::ByDestination
         | Kind::ListedByCampaign
         | Kind::DomainLinkCount

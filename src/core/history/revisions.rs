@@ -98,12 +98,11 @@ impl Links {
         let viewer = Viewer::of(context);
         self.blocking(move |shared| {
             let workspace = shared.workspace_in_sight(&viewer, id)?;
-            let link = match shared.table.link_by_id(workspace, id)? {
-                Some(found) => found.record,
-                None => {
-                    let left = shared.table.get::<Tombstone>(&keys::tombstone(workspace, id))?;
-                    left.ok_or(Error::NotFound("link"))?.record.link
-                }
+            let link = if let Some(found) = shared.table.link_by_id(workspace, id)? {
+                found.record
+            } else {
+                let left = shared.table.get::<Tombstone>(&keys::tombstone(workspace, id))?;
+                left.ok_or(Error::NotFound("link"))?.record.link
             };
             // All of them, at most 1,000: a page needs the state after each entry.
             let entries = in_order(shared.table.history_of(workspace, id)?);

@@ -148,11 +148,11 @@ mod tests {
         link
     }
 
-    fn entry(id: u128, before: Option<i64>) -> (Id, Found<AuditEntry>) {
+    fn entry(id: u64, before: Option<i64>) -> (Id, Found<AuditEntry>) {
         let before = before.map(|number| Box::new(link(number)));
         let subject = AuditSubject::link(Id::from_bits(0));
         let record = AuditEntry { by: None, act: AuditAct::Edit, subject, name: None, before };
-        (Id::from_bits(id), Found { revision: Position(id as u64), record })
+        (Id::from_bits(id.into()), Found { revision: Position(id), record })
     }
 
     #[test]

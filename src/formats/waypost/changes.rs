@@ -8,7 +8,8 @@ use super::fields::{show_link_type, show_status};
 use super::rule_json::RuleJson;
 use crate::core::LinkState;
 use crate::model::destination::{Destination, Utm};
-use crate::model::link::{Alias, Link, Markup, Options};
+use crate::model::id::ForeignId;
+use crate::model::link::{Alias, Link, Markup, Options, PasswordHash};
 
 /// A field that a change of a link changed. A password is masked: `null` before it is set, and after it is removed.
 #[derive(Serialize)]
@@ -43,7 +44,7 @@ fn differing(before: &Link, after: &Link) -> Vec<bool> {
         // Numbers: a domain that got another name is no change of its links.
         let mut fields = fields(link, json!(link.domain.0), Value::Array(aliases));
         // The mask of two passwords is one.
-        let hash = link.options.password.as_ref().map(|hash| hash.as_str());
+        let hash = link.options.password.as_ref().map(PasswordHash::as_str);
         fields.push(("password", json!(hash)));
         fields
     };
@@ -141,7 +142,7 @@ fn fields(link: &Link, domain: Value, aliases: Value) -> Vec<(&'static str, Valu
         ("webhookUrls", json!(webhooks)),
         // Ids, since a tag may be gone or have another name now.
         ("tagIds", json!(tags)),
-        ("campaignId", json!(campaign.as_ref().map(|id| id.as_str()))),
+        ("campaignId", json!(campaign.as_ref().map(ForeignId::as_str))),
         ("notes", json!(notes)),
         ("rules", json!(link.options.branches().iter().map(RuleJson::of).collect::<Vec<_>>())),
     ]
@@ -151,7 +152,7 @@ fn fields(link: &Link, domain: Value, aliases: Value) -> Vec<(&'static str, Valu
 mod tests {
     use super::*;
     use crate::model::domain::DomainNumber;
-    use crate::model::link::{PasswordHash, sample};
+    use crate::model::link::sample;
     use crate::model::short_code::ShortCode;
 
     #[test]

@@ -88,6 +88,7 @@ impl<'a> RuleJson<'a> {
     /// Returns the JSON of a rule.
     pub fn of(branch: &'a Branch) -> RuleJson<'a> {
         let Branch { number, name, enabled, matches_any, conditions, outcome, from, until, memo } = branch;
+        // Three members and no tag: a client reads the one that is there.
         let (mut url, mut split, mut status) = (None, None, None);
         match outcome {
             BranchOutcome::Url(to) => url = Some(to.as_str()),

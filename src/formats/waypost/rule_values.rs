@@ -106,6 +106,7 @@ pub(super) fn value(
     value: &Json,
 ) -> Result<ConditionValue, Misplaced> {
     match (operator, field) {
+        // Before the fields: it has the same value for all of them.
         (Operator::Exists, _) => match value {
             Json::Bool(exists) => Ok(ConditionValue::Exists(*exists)),
             _ => Err(broken("", "must be true or false")),
@@ -120,6 +121,7 @@ pub(super) fn value(
 fn texts(field: ConditionField, operator: Operator, value: &Json) -> Result<ConditionValue, Misplaced> {
     let one = std::slice::from_ref(value);
     let (items, is_list) = match value {
+        // `equals` compares with one value, so a list is a mistake.
         Json::List(items) if operator != Operator::Equals => (&items[..], true),
         Json::Text(_) => (one, false),
         _ if operator == Operator::Equals => return Err(broken("", "must be a string")),
@@ -127,6 +129,7 @@ fn texts(field: ConditionField, operator: Operator, value: &Json) -> Result<Cond
     };
     let text = |(at, item): (usize, &Json)| {
         let at = if is_list { format!("[{at}]") } else { String::new() };
+        // No number: 5 and "5" would be two spellings of one value.
         let Json::Text(text) = item else { return Err(broken(&at, "must be a string")) };
         normal(field, operator, text).map_err(|why| broken(&at, why))
     };
@@ -135,6 +138,7 @@ fn texts(field: ConditionField, operator: Operator, value: &Json) -> Result<Cond
 
 /// Returns a value in its stored spelling. The error is a rule.
 fn normal(field: ConditionField, operator: Operator, text: &str) -> Result<Box<str>, Cow<'static, str>> {
+    // A part of a host is no host, and `contains` compares parts.
     let is_whole = matches!(operator, Operator::In | Operator::NotIn | Operator::Equals);
     let found = match field {
         ConditionField::Country => {
@@ -148,6 +152,7 @@ fn normal(field: ConditionField, operator: Operator, text: &str) -> Result<Box<s
                 .ok_or("must be AF, AN, AS, EU, NA, OC or SA".into());
         }
         ConditionField::Language => {
+            // The form of RFC 4647 2.1, without the range `*`, which all visitors match.
             let is_part =
                 |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
             let is_range = text.split('-').all(is_part) && text.as_bytes()[0].is_ascii_alphabetic();

@@ -187,6 +187,7 @@ fn condition(item: &Json) -> Result<Condition, Misplaced> {
     };
     let key = condition.text("key")?.value().map(Box::from);
     // The operator first: its error explains more than that of a value which it cannot have.
+    // Any value: only field, operator and key are checked here.
     let empty = ConditionValue::Exists(true);
     let named = Condition { field, key, operator, value: empty };
     named.check().map_err(|invalid| Misplaced(FieldError::Rule(invalid)))?;

@@ -119,6 +119,7 @@ pub(super) async fn with_recent(links: &Links, mut answered: Answered, shows_rec
     answered
 }
 
+#[expect(clippy::too_many_lines, reason = "an arm for each command, most of one line")]
 async fn run(backend: &Backend, context: &Context, command: Command) -> Result<Answered, Error> {
     let Backend { links, tenants, snapshots, visitor, webhooks, certificates: _ } = backend;
     let created = |outcome| Reply::Made(outcome, None);

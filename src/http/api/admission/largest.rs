@@ -61,12 +61,14 @@ pub(in crate::http::api) async fn largest(
     let tenants = &backend.tenants;
     let bytes = match command {
         Command::Link(_)
-        | Command::LinkByCode(_, LinkAct::Read | LinkAct::Update { .. } | LinkAct::Explain(_))
+        | Command::LinkByCode(
+            _,
+            LinkAct::Read | LinkAct::Update { .. } | LinkAct::Explain(_) | LinkAct::Undo(_),
+        )
         | Command::LinkByIdOrCode(..)
         | Command::UpdateLink { .. }
         | Command::UndoLink(..)
         | Command::RestoreLink(..)
-        | Command::LinkByCode(_, LinkAct::Undo(_))
         | Command::ExplainLink(..)
         | Command::ExplainDraft(..)
         // The whole link is read, and its rules are a part of it.

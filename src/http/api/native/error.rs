@@ -29,7 +29,9 @@ fn words(error: &ApiError) -> (StatusCode, String) {
             (StatusCode::UNPROCESSABLE_ENTITY, sentence(invalid))
         }
         // A path that is parsed as an endpoint and is none.
-        ApiError::BadRequest(BadRequest::NotFound("endpoint")) => fixed(StatusCode::NOT_FOUND, NO_ENDPOINT),
+        ApiError::NoEndpoint | ApiError::BadRequest(BadRequest::NotFound("endpoint")) => {
+            fixed(StatusCode::NOT_FOUND, NO_ENDPOINT)
+        }
         ApiError::BadRequest(BadRequest::NotFound(what))
         | ApiError::NotFound(what)
         // This dialect has one error for every object that does not exist.
@@ -59,7 +61,6 @@ fn words(error: &ApiError) -> (StatusCode, String) {
             StatusCode::UNPROCESSABLE_ENTITY,
             "Idempotency-Key: was used before with another request body",
         ),
-        ApiError::NoEndpoint => fixed(StatusCode::NOT_FOUND, NO_ENDPOINT),
         ApiError::WrongMethod(allowed) => (StatusCode::METHOD_NOT_ALLOWED, wrong_method(allowed)),
         ApiError::TooMany(seconds) => {
             (StatusCode::TOO_MANY_REQUESTS, format!("too many requests; try again in {seconds} s"))

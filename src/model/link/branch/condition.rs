@@ -120,6 +120,7 @@ impl ConditionField {
         match self.row().1 {
             ValueKind::Name => &[In, NotIn, Equals, Exists],
             ValueKind::Text => &[In, NotIn, Equals, Contains, StartsWith, Exists],
+            // Every visit has a trigger, and its names have no parts.
             ValueKind::Given if self == ConditionField::Trigger => &[In, NotIn, Equals],
             ValueKind::Given => &[In, NotIn, Equals, Contains, StartsWith],
             ValueKind::Network => &[In, NotIn, Equals],
@@ -242,12 +243,14 @@ impl Condition {
     /// checks names of countries, devices and zones.
     pub fn check(&self) -> Result<(), Invalid> {
         let reject = |at: &str, why: String| Err(Invalid::new("rules", why).below(at));
+        // Known to the reader all the same, so that the error is not that of a misspelt name.
         if self.field == ConditionField::Visitor {
             let why = "visitor is not available: whether a visitor came before is known only after the click; \
                        use visits for the clicks of the link, or a split with sticky \"cookie\"";
             return reject(".field", why.to_owned());
         }
         let operators = self.field.operators();
+        // The list of what works says more than the one that does not.
         if !operators.contains(&self.operator) {
             let names: Vec<_> = operators.iter().map(|operator| operator.name()).collect();
             return reject(
@@ -276,6 +279,7 @@ impl Condition {
                     return reject(".value", format!("must be 1 to {VALUES_MAX} values"));
                 }
                 for (at, text) in texts.iter().enumerate() {
+                    // A single text may have been sent without a list.
                     let place = if texts.len() == 1 { ".value".to_owned() } else { format!(".value[{at}]") };
                     check_text(&place, text)?;
                     if self.field == ConditionField::Ip

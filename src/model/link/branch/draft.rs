@@ -161,6 +161,7 @@ impl SplitDraft {
     fn check(&self) -> Result<(), Invalid> {
         let reject = |at: &str, why: String| Err(Invalid::new("rules", why).below(at));
         if !(2..=VARIANTS_MAX).contains(&self.variants.len()) {
+            // A split of one would count a test that compares nothing.
             let why = format!("must be 2 to {VARIANTS_MAX} variants; a rule with one destination has url");
             return reject(".variants", why);
         }
@@ -168,6 +169,7 @@ impl SplitDraft {
         for (at, variant) in self.variants.iter().enumerate() {
             if let Some(name) = &variant.name {
                 check_text(&format!(".variants[{at}].name"), name)?;
+                // A winner is given by its name.
                 if !names.insert(name) {
                     return reject(
                         &format!(".variants[{at}].name"),
@@ -175,6 +177,7 @@ impl SplitDraft {
                     );
                 }
             }
+            // Zero is no weight: its visitors would move if it became 1 again.
             if !(1..=WEIGHT_MAX).contains(&variant.weight) {
                 let why = format!(
                     "must be a whole number from 1 to {WEIGHT_MAX}; remove a variant that nobody gets"
@@ -249,10 +252,12 @@ impl NumberGiver {
                 return Err(Invalid::new("rules", why).below(&format!("{at}.id")));
             }
             (None, None) => {
+                // Never one that was in use: old clicks have it.
                 let next = self.last.checked_add(1);
                 next.ok_or_else(|| Invalid::new("rules", format!("have used all ids of a {}", self.what)))?
             }
         };
+        // An import brings its own numbers, and later rules must not get them again.
         self.last = self.last.max(number);
         if !self.taken.insert(number) {
             let why = format!("is the id of two {}s", self.what);
@@ -282,6 +287,7 @@ impl Branches {
             shown.map_or_else(|| parse(text), |url| Ok(url.clone()))
         };
         let after = numbered(before, drafts, &parse)?;
+        // After the bounds of each part, whose errors name a place.
         if after.bytes() > BRANCHES_BYTES_MAX {
             let why = format!("must be at most {BRANCHES_BYTES_MAX} bytes in all, and are {}", after.bytes());
             return Err(Invalid::new("rules", why));

@@ -97,12 +97,11 @@ impl BranchEdit {
                 let is_share = list[at].share(own).is_some();
                 let below = |invalid: Invalid| invalid.below(&format!("[{at}]"));
                 patch.apply(&mut draft, own, is_share).map_err(below)?;
-                match patch.priority.filter(|priority| *priority != rank) {
-                    Some(priority) => insert(&mut drafts, draft, priority),
-                    None => {
-                        drafts.insert(at, draft);
-                        at
-                    }
+                if let Some(priority) = patch.priority.filter(|priority| *priority != rank) {
+                    insert(&mut drafts, draft, priority)
+                } else {
+                    drafts.insert(at, draft);
+                    at
                 }
             }
         };

@@ -23,6 +23,7 @@ const ZONE: &str = "UTC";
 pub(super) fn read(items: &[Json]) -> Result<FormedConditions, BadRequest> {
     let native = items.iter().enumerate().map(|(at, item)| native(item, &format!(".conditions[{at}]")));
     let list = read_conditions(&native.collect::<Result<Vec<_>, _>>()?)?;
+    // The reader checks fields and operators alone: the bounds are those of the model.
     for (at, condition) in list.iter().enumerate() {
         condition.check().map_err(|invalid| invalid.below(&format!(".conditions[{at}]")))?;
     }
@@ -42,6 +43,7 @@ fn native(item: &Json, at: &str) -> Result<Json, BadRequest> {
     let operator = text(members, "operator", at)?;
     check_operator(field, operator).map_err(|why| rule(&format!("{at}.operator"), why))?;
     match field {
+        // The native API has one field for both.
         "hour" => return hour(operator, members.get("value"), at),
         "dayOfWeek" => return days(operator, members.get("value"), at),
         _ => {}
@@ -54,6 +56,7 @@ fn native(item: &Json, at: &str) -> Result<Json, BadRequest> {
         return Err(mistyped(&format!("{at}.value"), "must be a string; use not_in for several values"));
     }
     let changed = [("field", renamed(&RENAMED, field)), ("operator", renamed(&OPERATORS, operator))];
+    // Unknown members stay, so that the reader of the native form names them.
     let others = members.iter().filter(|(name, _)| !["field", "operator"].contains(name));
     let others = others.map(|(name, value)| (name.to_owned(), value.clone()));
     let changed = changed.into_iter().map(|(name, text)| (name.to_owned(), Json::Text(text)));
@@ -70,6 +73,7 @@ fn text<'m>(members: &'m Object, name: &str, at: &str) -> Result<&'m str, BadReq
 
 /// Fails with the reason if a field has not this operator of the vendor. The reader checks all others.
 fn check_operator(field: &str, operator: &str) -> Result<(), String> {
+    // No other field has an order.
     let is_numeric = field == "hour";
     let why = match (operator, field) {
         ("not_contains", _) => {
@@ -96,6 +100,7 @@ fn hour(operator: &str, value: Field<&Json>, at: &str) -> Result<Json, BadReques
         _ => None,
     };
     let place = format!("{at}.value");
+    // 24 is no hour of a day: the vendor's page ends at 23.
     let hour = given.and_then(|hour| u16::try_from(hour).ok()).filter(|hour| *hour < 24);
     let hour = hour.ok_or_else(|| rule(&place, "must be an hour, a whole number from 0 to 23"))?;
     let (from, to) = match operator {

@@ -68,13 +68,12 @@ impl<'a> RuleData<'a> {
         let (branch, memo) = (&view.branch, view.branch.memo.as_deref());
         let form = memo.and_then(|memo| memo.form.as_deref());
         let typed = form.and_then(|form| Some((form, typed::show(form, view)?)));
-        let (form, conditions, logic) = match typed {
-            Some((form, conditions)) => (Some(form), ShownConditions::Typed(conditions), None),
-            None => {
-                let conditions = branch.conditions.iter().map(flat::show).collect();
-                let logic = if branch.matches_any { "OR" } else { "AND" };
-                (None, ShownConditions::Flat(conditions), Some(logic))
-            }
+        let (form, conditions, logic) = if let Some((form, conditions)) = typed {
+            (Some(form), ShownConditions::Typed(conditions), None)
+        } else {
+            let conditions = branch.conditions.iter().map(flat::show).collect();
+            let logic = if branch.matches_any { "OR" } else { "AND" };
+            (None, ShownConditions::Flat(conditions), Some(logic))
         };
         let url = match &branch.outcome {
             BranchOutcome::Url(url) => Some(url.as_str()),

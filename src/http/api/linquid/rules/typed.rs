@@ -42,6 +42,7 @@ const VISITOR_STATE: &str =
 pub(super) fn check_name(name: &str) -> Result<(), Invalid> {
     let why = match name {
         "visitor_state" => VISITOR_STATE.to_owned(),
+        // After the type that the vendor has and this server cannot decide.
         _ if TYPES.iter().any(|(known, _)| *known == name) => return Ok(()),
         _ => format!("must be one of: {}", TYPES.map(|(name, _)| name).join(", ")),
     };
@@ -63,6 +64,7 @@ pub(super) fn read(form: Option<&str>, members: &Object) -> Result<FormedConditi
         return Err(rule(".conditions", "must have a member of its type, such as countries or devices"));
     };
     if let Some((name, _)) = members.iter().find(|(name, _)| !own.contains(name)) {
+        // The name comes from the client, and an error is shown to people.
         let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(64).collect();
         let why = format!("is no condition of the type {form}: it has {}", own.join(", "));
         return Err(rule(&format!(".conditions.{name}"), why));
@@ -78,6 +80,7 @@ pub(super) fn read(form: Option<&str>, members: &Object) -> Result<FormedConditi
             formed(required(list.collect::<Result<_, _>>()?, "devices or os")?)
         }
         "utm" => {
+            // In the order of the table and not of the body, so that an answer is always the same.
             let given = UTM.into_iter().filter(|(member, _)| has(member));
             let list = given.map(|(member, field)| one(members, field.name(), "equals", member));
             formed(required(list.collect::<Result<_, _>>()?, "utm_source or another parameter")?)
@@ -99,6 +102,7 @@ fn listed(
     member: &'static str,
     operators: &[&str],
 ) -> Result<Condition, BadRequest> {
+    // The vendor's page has the operator beside its list, and leaves it out in some examples.
     let operator = match members.get("operator") {
         Field::Absent | Field::Null => operators[0],
         Field::Value(Json::Text(name)) if operators.contains(&name.as_str()) => name,
