@@ -114,8 +114,8 @@ fn cookies(input: &mut Input<'_>) {
     assert!(is_open(&link, &lines, now), "the right cookie counts, behind any others");
 }
 
-/// Asserts that an API key is read from one header, unchanged, and that another header has the same key or the
-/// credential of another scheme.
+/// Asserts that an API key is read from one header, unchanged, and that another header has the same key, the credential
+/// of another scheme, or no value.
 fn credential(input: &mut Input<'_>) {
     let mut headers = HeaderMap::new();
     while !input.is_empty() {
@@ -132,9 +132,15 @@ fn credential(input: &mut Input<'_>) {
             let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
             !scheme.is_empty() && !scheme.eq_ignore_ascii_case("bearer".as_bytes())
         };
+        let has_no_value = |value: &HeaderValue| {
+            let bytes = value.as_bytes().trim_ascii_end();
+            bytes.is_empty() || bytes.eq_ignore_ascii_case(b"bearer")
+        };
         match (headers.get(AUTHORIZATION), headers.get("x-api-key")) {
             (Some(line), Some(plain)) => {
-                assert!(is_the_key(plain) && (is_the_key(line) || is_of_other_scheme(line)), "{headers:?}");
+                let is_beside = has_no_value(line) || is_of_other_scheme(line);
+                let is_read = is_the_key(line) && plain.is_empty() || is_the_key(plain) && is_beside;
+                assert!(is_read || is_the_key(line) && is_the_key(plain), "{headers:?}");
             }
             (line, plain) => assert!(line.or(plain).is_some_and(is_the_key), "{headers:?}"),
         }
