@@ -134,7 +134,7 @@ fn credential(input: &mut Input<'_>) {
         };
         let has_no_value = |value: &HeaderValue| {
             let bytes = value.as_bytes().trim_ascii_end();
-            bytes.is_empty() || bytes.eq_ignore_ascii_case(b"bearer")
+            bytes.is_empty() || bytes.eq_ignore_ascii_case("bearer".as_bytes())
         };
         match (headers.get(AUTHORIZATION), headers.get("x-api-key")) {
             (Some(line), Some(plain)) => {
