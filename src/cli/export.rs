@@ -181,7 +181,7 @@ impl Referenced {
         Some(LinkView {
             clicks: self.clicks.get(&link.id).copied().unwrap_or(0),
             short_url: site.short_url(&domain, link.shown_code()),
-            qr_url: site.qr_url(&link),
+            qr_url: site.qr_url(&domain, &link),
             domain_name: site.name_of(&domain),
             domain,
             workspace,

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::error::Error;
 use super::revision::ObjectRevision;
 use super::tenants::caller::Credential;
 use crate::clock::Timestamp;
+use crate::model::domain::Domain;
 use crate::model::key::{Reach, Scopes};
 use crate::model::tenant::Tenant;
 use crate::model::workspace::Workspace;
@@ -50,6 +52,14 @@ impl Context {
             client: Client::default(),
             object: ObjectRevision::default(),
         }
+    }
+
+    /// Fails if the domain is the default domain, which is shared, and the key is not one of the instance.
+    pub(super) fn may_change(&self, domain: &Domain) -> Result<(), Error> {
+        if domain.workspace.is_none() && self.reach != Reach::Instance {
+            return Err(Error::Forbidden("only an instance key may change the default domain".to_owned()));
+        }
+        Ok(())
     }
 }
 

@@ -12,6 +12,9 @@ use crate::model::short_code::ShortCode;
 /// The port of HTTPS in a URL that names none.
 const HTTPS_PORT: u16 = 443;
 
+/// What follows the short URL in the public address of the picture of its QR code. No code has a plus sign.
+const PUBLIC_QR: &str = "+qr.svg";
+
 /// The parts of `public_url`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
@@ -96,8 +99,12 @@ impl Site {
         self.base_of(domain) + &self.path(code)
     }
 
-    /// Returns the address of the picture of a link's QR code.
-    pub fn qr_url(&self, link: &Link) -> String {
+    /// Returns the address of the picture of a link's QR code: the public one where the domain has it, or else that of
+    /// the API, which needs a key.
+    pub fn qr_url(&self, domain: &Domain, link: &Link) -> String {
+        if domain.public_qr {
+            return self.short_url(domain, link.shown_code()) + PUBLIC_QR;
+        }
         format!("{}/api/v1/links/{}/qr", self.base, link.id)
     }
 

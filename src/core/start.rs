@@ -143,6 +143,7 @@ impl Core {
             custom_values: std::collections::BTreeMap::new(),
             statistics: true,
             timezone: None,
+            qr: crate::model::qr_style::QrStyle::default(),
             created_at: now,
         };
         let domain = Domain::default_domain(now);

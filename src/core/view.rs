@@ -264,7 +264,7 @@ impl Shared {
         Ok(LinkView {
             clicks,
             short_url: self.site.short_url(&domain, link.shown_code()),
-            qr_url: self.site.qr_url(&link),
+            qr_url: self.site.qr_url(&domain, &link),
             domain_name: self.site.name_of(&domain),
             domain,
             workspace,

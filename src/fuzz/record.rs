@@ -2,6 +2,7 @@
 
 use super::input::Input;
 use crate::log::Position;
+use crate::model::attachment::Attachment;
 use crate::model::audit::AuditEntry;
 use crate::model::campaign::Campaign;
 use crate::model::contact::ContactKey;
@@ -46,6 +47,7 @@ static KINDS: &[fn(&[u8])] = &[
     stored::<AliasRecord>,
     stored::<AuditEntry>,
     stored::<RetiredKey>,
+    stored::<Attachment>,
 ];
 
 /// Takes a kind and its bytes. Asserts that a record that decodes is encoded to one that decodes to the same.

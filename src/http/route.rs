@@ -22,6 +22,10 @@ pub enum Route {
     Ready,
     /// `/metrics`.
     Metrics,
+    /// `/.well-known/apple-app-site-association`.
+    AppleApps,
+    /// `/.well-known/assetlinks.json`.
+    AndroidApps,
     /// `/robots.txt`.
     Robots,
     /// `/favicon.ico`.
@@ -50,6 +54,8 @@ impl Route {
             "healthz" if behind.is_empty() => Route::Health,
             "readyz" if behind.is_empty() => Route::Ready,
             "metrics" if behind.is_empty() => Route::Metrics,
+            ".well-known" if behind == "apple-app-site-association" => Route::AppleApps,
+            ".well-known" if behind == "assetlinks.json" => Route::AndroidApps,
             "robots.txt" if behind.is_empty() => Route::Robots,
             "favicon.ico" if behind.is_empty() => Route::Icon,
             _ if is_reserved(first) => Route::Unknown,
@@ -85,6 +91,11 @@ mod tests {
             ("/API/v1", Route::Unknown),
             ("/Links", Route::Unknown),
             ("/.well-known/x", Route::Unknown),
+            ("/.well-known/apple-app-site-association", Route::AppleApps),
+            ("/.well-known/assetlinks.json", Route::AndroidApps),
+            // Files, which have no slash at the end.
+            ("/.well-known/assetlinks.json/", Route::Unknown),
+            ("/.Well-Known/assetlinks.json", Route::Unknown),
             ("/assets/../../etc/passwd", Route::Unknown),
             ("/admin", Route::Unknown),
             ("/healthz", Route::Health),

@@ -66,6 +66,7 @@ use crate::http::api::response::server_error;
 use crate::http::body::{self, BodyError, Content, HttpResponse};
 use crate::http::counts::{HttpCounts, RedirectCount};
 use crate::http::host;
+use crate::model::attachment::AttachmentUse;
 use crate::visit::host_misses::HostMisses;
 use crate::visit::miss::Miss;
 use crate::visit::peer::{self, TrustedProxies};
@@ -305,6 +306,20 @@ impl Service {
                 let response = self.0.visitor.follow_contact_link(&visit);
                 return Routed::Answered(self.visited(response, &visit));
             }
+            Route::AppleApps | Route::AndroidApps => {
+                let (path, query, headers) = (uri.path(), uri.query(), request.headers());
+                let visit =
+                    Visit { method, host: &host, path, query, headers, peer, proxies: &self.0.proxies };
+                let used = if route == Route::AppleApps {
+                    AttachmentUse::AppleApps
+                } else {
+                    AttachmentUse::AndroidApps
+                };
+                match self.0.visitor.app_links(used, &visit) {
+                    Some(response) => return Routed::Answered(self.visited(response, &visit)),
+                    None => self.unknown(headers, peer),
+                }
+            }
             Route::Health | Route::Ready => self.probed(route, request.headers(), peer),
             Route::Metrics | Route::Description | Route::Docs => {
                 self.documented(route, request.headers(), peer)
@@ -313,13 +328,16 @@ impl Service {
             Route::Icon => fixed("image/svg+xml", ICON),
             // Scanners request these paths, so they count like unknown codes. `Route::Api` was returned
             // above.
-            Route::Unknown | Route::Api => {
-                let peer = peer::of(peer, request.headers(), &self.0.proxies.networks);
-                let wait = self.0.misses.miss(peer, Instant::now());
-                wait.map_or_else(|| page(StatusCode::NOT_FOUND), too_many)
-            }
+            Route::Unknown | Route::Api => self.unknown(request.headers(), peer),
         };
         response.into()
+    }
+
+    /// Responds to a request for a reserved path that has nothing.
+    fn unknown(&self, headers: &HeaderMap, peer: IpAddr) -> HttpResponse {
+        let peer = peer::of(peer, headers, &self.0.proxies.networks);
+        let wait = self.0.misses.miss(peer, Instant::now());
+        wait.map_or_else(|| page(StatusCode::NOT_FOUND), too_many)
     }
 
     /// Responds to a request for health or readiness.

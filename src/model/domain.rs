@@ -6,6 +6,7 @@ use std::fmt;
 use crate::clock::Timestamp;
 use crate::model::destination::Destination;
 use crate::model::id::Id;
+use crate::model::qr_style::{QrEdit, QrStyle};
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 use crate::model::{Invalid, text};
@@ -87,6 +88,14 @@ pub struct Domain {
     pub root_url: Option<Destination>,
     /// Whether `/CODE+` shows where a link leads.
     pub show_destination: bool,
+    /// Whether `/CODE+qr.svg` and `/CODE+qr.png` are the picture of a link's QR code, for everyone.
+    pub public_qr: bool,
+    /// How the QR codes of its links look.
+    pub qr: QrStyle,
+    /// Whether it has an `apple-app-site-association`.
+    pub apple_apps: bool,
+    /// Whether it has an `assetlinks.json`.
+    pub android_apps: bool,
     /// The time when the domain was verified, or declared verified.
     pub verified_at: Option<Timestamp>,
     /// The time when the domain was added.
@@ -107,6 +116,10 @@ impl Domain {
             expired_url: None,
             root_url: None,
             show_destination: false,
+            public_qr: false,
+            qr: QrStyle::default(),
+            apple_apps: false,
+            android_apps: false,
             // Its host is that of `public_url`, which the operator has set.
             verified_at: Some(now),
             created_at: now,
@@ -160,6 +173,8 @@ impl Domain {
             DomainEdit::ExpiredUrl(url) => self.expired_url = url,
             DomainEdit::RootUrl(url) => self.root_url = url,
             DomainEdit::ShowDestination(on) => self.show_destination = on,
+            DomainEdit::PublicQr(on) => self.public_qr = on,
+            DomainEdit::Qr(edit) => self.qr.apply(&edit),
         }
         Ok(())
     }
@@ -175,6 +190,8 @@ pub enum DomainEdit {
     ExpiredUrl(Option<Destination>),
     RootUrl(Option<Destination>),
     ShowDestination(bool),
+    PublicQr(bool),
+    Qr(QrEdit),
 }
 
 /// A domain that is to be added.

@@ -4,6 +4,7 @@
 //! which names the field and the broken rule.
 
 pub mod address;
+pub mod attachment;
 pub mod audit;
 pub mod campaign;
 pub mod certificate;
@@ -20,6 +21,7 @@ pub mod key;
 pub mod link;
 pub mod network;
 pub mod node;
+pub mod qr_style;
 pub mod short_code;
 pub mod snapshot;
 pub mod tag;

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::clock::Timestamp;
 use crate::model::id::{ForeignId, Id};
+use crate::model::qr_style::{QrEdit, QrStyle};
 use crate::model::{Invalid, plain_text};
 
 /// Longest name of a company, workspace or key, in characters.
@@ -54,6 +55,8 @@ pub struct Workspace {
     pub statistics: bool,
     /// The name of the zone of dates without a time. `None`: UTC.
     pub timezone: Option<Box<str>>,
+    /// How the QR codes of its links look.
+    pub qr: QrStyle,
     pub created_at: Timestamp,
 }
 
@@ -68,6 +71,7 @@ pub enum WorkspaceEdit {
     Statistics(bool),
     /// The name of a zone that exists.
     Timezone(Option<Box<str>>),
+    Qr(QrEdit),
 }
 
 impl Workspace {
@@ -82,6 +86,7 @@ impl Workspace {
             WorkspaceEdit::DefaultDomain(domain) => self.default_domain = domain,
             WorkspaceEdit::Statistics(on) => self.statistics = on,
             WorkspaceEdit::Timezone(name) => self.timezone = name,
+            WorkspaceEdit::Qr(edit) => self.qr.apply(&edit),
             WorkspaceEdit::CustomValues(values) => {
                 check_custom_values(&values)?;
                 self.custom_values = values;

@@ -2,35 +2,14 @@
 
 use super::{png, svg_logo};
 use crate::model::Invalid;
+use crate::model::attachment::{Attachment, AttachmentFormat};
 
 /// Most bytes of a logo. A picture contains it twice, in base 64. Past it, the upload is rejected.
 pub const LOGO_MAX: usize = 64 * 1024;
 
-/// The formats of logos.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The names of the formats.
-pub enum LogoFormat {
-    Png,
-    Svg,
-}
-
-impl LogoFormat {
-    /// Returns the `Content-Type`.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            LogoFormat::Png => "image/png",
-            LogoFormat::Svg => "image/svg+xml",
-        }
-    }
-}
-
-/// The picture in the middle of a code.
+/// The picture in the middle of a code: a PNG or SVG.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The fields speak.
-pub struct QrLogo {
-    pub format: LogoFormat,
-    pub bytes: Box<[u8]>,
-}
+pub struct QrLogo(Attachment);
 
 impl QrLogo {
     /// Parses the file of a logo. Its format is that of its bytes, whatever a client calls it.
@@ -42,13 +21,24 @@ impl QrLogo {
         if bytes.len() > LOGO_MAX {
             return Err(invalid(format!("must be at most {LOGO_MAX} bytes, and has {}", bytes.len())));
         }
+        // A PNG has a signature; all else is parsed as an SVG, whose error then names the first mistake.
         let format = if png::is_png(bytes) {
             png::check(bytes).map_err(|why| invalid(why.to_owned()))?;
-            LogoFormat::Png
+            AttachmentFormat::Png
         } else {
             svg_logo::check(bytes).map_err(invalid)?;
-            LogoFormat::Svg
+            AttachmentFormat::Svg
         };
-        Ok(QrLogo { format, bytes: bytes.into() })
+        Ok(QrLogo(Attachment { format, bytes: bytes.into() }))
+    }
+
+    /// Wraps the file of a record, which was parsed before.
+    pub fn from_stored(file: Attachment) -> QrLogo {
+        QrLogo(file)
+    }
+
+    /// Returns the file.
+    pub fn file(&self) -> &Attachment {
+        &self.0
     }
 }

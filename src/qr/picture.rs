@@ -157,6 +157,7 @@ pub fn draw(
         let why = format!("must be at least {side}, one pixel for each module of this code and its margin");
         return Err(Invalid::new("size", why));
     }
+    // The middle is cleared in an SVG only: nothing would fill it in a PNG.
     let bytes = match request.format {
         QrFormat::Svg => {
             let logo = logo.map(|logo| (logo, symbol.clear_middle()));
@@ -175,6 +176,7 @@ fn bounded(field: &'static str, value: u64, min: u32, max: u32) -> Result<u32, I
 /// Returns a PNG of exactly this size. Each module has the same whole number of pixels, so that all edges are sharp; the
 /// rest is margin.
 fn pixels(symbol: &QrSymbol, margin: u32, size: u32, inks: Inks) -> Vec<u8> {
+    // Rounded down, so that the margin is at least the one that was asked for.
     let scale = size / (symbol.side() + 2 * margin);
     let start = (size - symbol.side() * scale) / 2;
     png::square(size, inks, |y, row| {
@@ -192,10 +194,10 @@ fn pixels(symbol: &QrSymbol, margin: u32, size: u32, inks: Inks) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qr::logo::LogoFormat;
+    use crate::model::attachment::{Attachment, AttachmentFormat};
 
     fn logo() -> QrLogo {
-        QrLogo { format: LogoFormat::Svg, bytes: (*b"<svg/>").into() }
+        QrLogo::from_stored(Attachment { format: AttachmentFormat::Svg, bytes: (*b"<svg/>").into() })
     }
 
     fn draw_with(request: &QrRequest, logo: Option<&QrLogo>) -> Result<QrPicture, String> {

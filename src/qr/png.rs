@@ -115,6 +115,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
         if u32::from_be_bytes(*sum) != crc32(&rest[4..8 + length]) {
             return Err("is a damaged PNG: the checksum of a chunk is wrong");
         }
+        // Exactly one, at the beginning: decoders differ in which of two headers counts.
         if is_first != (kind == b"IHDR") {
             return Err("is a damaged PNG: it does not begin with one header");
         }

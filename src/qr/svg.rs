@@ -44,8 +44,8 @@ fn push_logo(svg: &mut String, logo: &QrLogo, side: f64, cleared: f64) {
     // Half a module of background around the logo, so that its edge is none of a module.
     let width = cleared - 1.0;
     let start = (side - width) / 2.0;
-    let data = STANDARD.encode(&logo.bytes);
-    let url = format!("data:{};base64,{data}", logo.format.media_type());
+    let data = STANDARD.encode(&logo.file().bytes);
+    let url = format!("data:{};base64,{data}", logo.file().format.media_type());
     // Both names of the attribute: Preview of macOS knows the old one alone.
     let _ = write!(
         svg,

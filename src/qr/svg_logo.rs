@@ -88,6 +88,7 @@ impl<'a> SvgScan<'a> {
     }
 
     fn text(&self, text: &str) -> Result<(), String> {
+        // XML allows white space there, and a file that has more is cut or joined.
         if self.open.is_empty() && !text.trim().is_empty() {
             return Err("is no SVG: it has text outside of <svg>".to_owned());
         }
@@ -96,6 +97,7 @@ impl<'a> SvgScan<'a> {
 
     /// Checks a text if it is that of a `<style>`.
     fn style(&self, text: &str) -> Result<(), String> {
+        // Other texts are shown and never read as styles.
         let is_style = self.open.last().is_some_and(|name| local(name) == "style");
         if is_style { check_style(&decoded(text)?) } else { Ok(()) }
     }
@@ -122,6 +124,7 @@ impl<'a> SvgScan<'a> {
 
     fn close(&mut self, behind: &'a str) -> Result<&'a str, String> {
         let (name, rest) = behind.split_once('>').ok_or("is no SVG: a tag is not closed")?;
+        // Only the end of a closing tag may have white space.
         let name = name.trim_end();
         if self.open.pop() != Some(name) {
             return Err(format!("is no SVG: </{}> closes no element", shown(name)));
@@ -167,11 +170,14 @@ fn attribute(text: &str) -> Result<&str, String> {
     let malformed = || "is no SVG: an attribute is not written as name=\"value\"".to_owned();
     let (name, behind) = name(text).ok_or_else(malformed)?;
     let behind = behind.trim_start().strip_prefix('=').ok_or_else(malformed)?.trim_start();
+    // XML requires quotes. Without them, parsers differ in where a value ends.
     let quote = behind.chars().next().filter(|quote| matches!(quote, '"' | '\'')).ok_or_else(malformed)?;
     let (value, rest) = behind[1..].split_once(quote).ok_or_else(malformed)?;
+    // Not well formed, and a parser of HTML would read it in another way.
     if value.contains('<') {
         return Err(malformed());
     }
+    // Decoded before it is compared, as a browser does.
     let (key, value) = (local(name), decoded(value)?);
     if key.starts_with("on") {
         return Err(format!("must not have the attribute {name}: it could run a script"));
@@ -201,6 +207,7 @@ fn is_internal(reference: &str) -> bool {
 }
 
 fn check_style(text: &str) -> Result<(), String> {
+    // CSS ignores the case of its names.
     let lower = text.to_lowercase();
     if let Some(found) = NOT_IN_STYLES.iter().find(|found| lower.contains(**found)) {
         return Err(format!("must not have {found} in styles or attributes: it could load or run something"));
@@ -235,6 +242,7 @@ fn decoded(text: &str) -> Result<String, String> {
     for part in parts {
         let unknown = || format!("has the unknown reference &{}", shown(part));
         let (name, rest) = part.split_once(';').ok_or_else(unknown)?;
+        // The five of XML, and numbers: a document type could declare more, and is refused.
         let c = match name {
             "lt" => '<',
             "gt" => '>',

@@ -73,6 +73,7 @@ impl QrSymbol {
             None,
             !is_exact,
         );
+        // The one error of the encoder.
         let code = code.map_err(|_| {
             let length = address.text().len();
             Invalid::new(

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::analytics::store;
 use crate::log::CLICKS_PREFIX;
+use crate::model::attachment::AttachmentUse;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::node::NodeNumber;
@@ -37,6 +38,9 @@ kinds! {
     Audit = b'0',
     /// API key id: name of a key that no longer exists.
     RetiredKey = b'1',
+    /// Owner, use: file of a domain or workspace.
+    // A digit, since every small letter is taken.
+    Attachment = b'2',
     /// Scope: outcome of a request with an `Idempotency-Key`.
     Outcome = b'a',
     /// Workspace: credits left.
@@ -429,6 +433,28 @@ pub fn outcome(scope: &[u8; 16]) -> Bytes {
     key(Kind::Outcome, &[scope])
 }
 
+/// The owner of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The types have the docs.
+pub enum AttachmentOwner {
+    Domain(DomainNumber),
+    Workspace(WorkspaceNumber),
+}
+
+/// Returns the key of a file.
+pub fn attachment(owner: AttachmentOwner, used: AttachmentUse) -> Bytes {
+    let (kind, number) = match owner {
+        AttachmentOwner::Domain(number) => (b'd', number.0),
+        AttachmentOwner::Workspace(number) => (b'w', number.0),
+    };
+    let used = match used {
+        AttachmentUse::Logo => b'l',
+        AttachmentUse::AppleApps => b'a',
+        AttachmentUse::AndroidApps => b'g',
+    };
+    key(Kind::Attachment, &[&[kind], &number.to_be_bytes(), &[used]])
+}
+
 /// Returns the key of a workspace's webhook secret.
 pub fn webhook_secret(workspace: WorkspaceNumber) -> Bytes {
     key(Kind::WebhookSecret, &[&workspace.0.to_be_bytes()])
@@ -776,13 +802,29 @@ mod tests {
     #[test]
     fn kinds_have_their_bytes() {
         let bytes: Vec<u8> = Kind::ALL.iter().map(|kind| kind.byte()).collect();
-        assert_eq!(bytes, b"01abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNSTVW");
+        assert_eq!(bytes, b"012abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNSTVW");
         let records: Vec<Kind> = Kind::records().collect();
-        assert_eq!((records.len(), records.is_sorted()), (28, true));
+        assert_eq!((records.len(), records.is_sorted()), (29, true));
         for kind in Kind::ALL {
             assert_eq!(Kind::of(&kind.prefix()), Some(*kind));
         }
-        assert_eq!((Kind::of(b""), Kind::of(b"2"), Kind::of(b"P")), (None, None, None));
+        assert_eq!((Kind::of(b""), Kind::of(b"3"), Kind::of(b"P")), (None, None, None));
+    }
+
+    /// The keys are on disks.
+    #[test]
+    fn files_have_their_keys() {
+        let (domain, workspace) =
+            (AttachmentOwner::Domain(DomainNumber(7)), AttachmentOwner::Workspace(WorkspaceNumber(7)));
+        let rows = [
+            (domain, AttachmentUse::Logo, b"2d\0\0\0\x07l"),
+            (domain, AttachmentUse::AppleApps, b"2d\0\0\0\x07a"),
+            (domain, AttachmentUse::AndroidApps, b"2d\0\0\0\x07g"),
+            (workspace, AttachmentUse::Logo, b"2w\0\0\0\x07l"),
+        ];
+        for (owner, used, want) in rows {
+            assert_eq!(attachment(owner, used), &want[..], "{owner:?} {used:?}");
+        }
     }
 
     /// The keys of a machine without a cluster are those of the first version.

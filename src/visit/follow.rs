@@ -44,7 +44,7 @@ impl Visitor {
         let (domain, code, rest) = match self.locate(&directory, visit) {
             Ok(location) => location,
             Err(NotALink::NoCode(domain)) => {
-                let image = self.pixel(domain, visit);
+                let image = self.pixel(domain, visit).or_else(|| self.qr_picture(domain, visit));
                 return image.unwrap_or_else(|| self.respond_to_no_link(&directory, domain, visit));
             }
             Err(not_a_link) => {

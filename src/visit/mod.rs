@@ -6,6 +6,7 @@
 //! wait (for a link that is not in memory, for a reservation of a limited link's clicks, for the check
 //! of a password) is a future.
 
+mod app_links;
 mod attempts;
 mod bots;
 mod branches;
@@ -32,6 +33,7 @@ pub(crate) mod password;
 pub mod peer;
 mod pixel;
 mod preview;
+mod qr_picture;
 pub mod redirect;
 mod request;
 pub(crate) mod rule;

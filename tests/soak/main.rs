@@ -20,6 +20,7 @@ mod kills;
 mod load;
 mod month;
 mod overload;
+mod qr;
 mod restarts;
 mod server;
 mod slow;
@@ -86,6 +87,7 @@ const PARTS: &[Part] = &[
     ("month", month::c4_a_month_of_clicks),
     ("visitors", visitors::c7_visitors_of_a_day),
     ("time", time::t103_the_systems_clock_jumps),
+    ("qr", qr::pictures_are_read_by_two_decoders),
     ("unread", unread::n01_a_thousand_unread_answers),
 ];
 

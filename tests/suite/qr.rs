@@ -213,3 +213,183 @@ fn wrong_properties_of_a_picture_are_named() {
     admin.get("/api/v1/links/by-code/none/qr").refuses(404, "link not found", "an unknown code");
     let _: Value = app.visitor().get(&path).expect(401, "without a key");
 }
+
+const LOGO: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9H0z" fill="#0f766e"/></svg>"##;
+
+/// The id of the default domain.
+const HOME: &str = "/api/v1/domains/00000000000000000000";
+
+#[test]
+fn a_picture_is_public_where_the_domain_allows_it() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "poster"}));
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "off", "isActive": false}));
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "over", "expiresAt": "2020-01-01", "expiredUrl": "https://e.test/x"}));
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "later", "validSince": "2100-01-01"}));
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "locked", "password": "open sesame"}));
+    let mut visitor = app.visitor();
+    assert_eq!(visitor.get("/poster+qr.svg").status, 404, "off by default");
+    admin.patch(HOME, &json!({"publicQr": true})).expect(200, "allowed");
+    let link = admin.get("/api/v1/links/by-code/poster").expect(200, "a link");
+    assert_eq!(link["link"]["qrCode"], "http://go.test/poster+qr.svg");
+    for path in ["/poster+qr.svg", "/poster+qr.png", "/poster%2Bqr.svg", "/poster%2bqr.png?size=9999"] {
+        let answer = visitor.get(path);
+        assert_eq!(read_answer(&answer), "http://go.test/poster?qr=1", "{path}");
+        let header = |name| answer.header(name).unwrap_or_default().to_owned();
+        assert_eq!((header("cache-control").as_str(), answer.status), ("public, max-age=300", 200), "{path}");
+        assert!(header("content-security-policy").ends_with("; sandbox"), "{path}");
+        let tag = header("etag");
+        let kept = visitor.send("GET", path, &[("if-none-match", &tag)], None);
+        assert_eq!((kept.status, kept.body.len()), (304, 0), "{path}");
+        assert_eq!(visitor.head(path).status, 200, "{path}");
+    }
+    // The picture shows nothing but the short URL.
+    assert_eq!(read_answer(&visitor.get("/locked+qr.png")), "http://go.test/locked?qr=1");
+    for (path, status) in [
+        ("/off+qr.svg", 404),
+        ("/later+qr.svg", 404),
+        ("/over+qr.svg", 410),
+        ("/none+qr.svg", 404),
+        ("/poster+qr.gif", 404),
+        ("/poster/+qr.svg", 404),
+        ("/+qr.svg", 404),
+    ] {
+        let answer = visitor.get(path);
+        assert_eq!((answer.status, answer.header("etag")), (status, None), "{path}");
+    }
+    // It is no click.
+    assert_eq!(admin.get("/api/v1/links/by-code/poster").expect(200, "a link")["link"]["clickCount"], 0);
+    assert_eq!(visitor.get("/poster?qr=1").header("location"), Some("https://e.test/"), "the link itself");
+    admin.patch(HOME, &json!({"publicQr": false})).expect(200, "not allowed any more");
+    assert_eq!(visitor.get("/poster+qr.svg").status, 404);
+}
+
+#[test]
+fn colors_and_logo_are_those_of_domain_and_workspace() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let own = admin
+        .post("/api/v1/domains", &json!({"domain": "own.test", "qrForeground": "#1a237e"}))
+        .expect(201, "a domain");
+    assert_eq!(own["domain"]["qrForeground"], "#1a237e");
+    let own = format!("/api/v1/domains/{}", text(&own["domain"], "id"));
+    let workspace =
+        text(&admin.get("/api/v1/workspaces").expect(200, "all")["workspaces"][0], "id").to_owned();
+    let workspace = format!("/api/v1/workspaces/{workspace}");
+    admin.patch(&workspace, &json!({"qrForeground": "0f766e"})).expect(200, "the color of the workspace");
+    admin
+        .patch(HOME, &json!({"qrForeground": "#333", "qrBackground": "#ffe"}))
+        .expect(200, "of the default domain");
+    let mut picture = |domain: &str| {
+        let made = admin.create(&json!({"url": "https://e.test/", "domain": domain}));
+        let path = format!("/api/v1/links/{}/qr", text(&made, "id"));
+        move |admin: &mut crate::support::http::Client| admin.get(&path).text()
+    };
+    let (of_own, of_home) = (picture("own.test"), picture("go.test"));
+    assert!(of_own(&mut admin).contains("<path fill=\"#1a237e\""), "the domain of the workspace wins");
+    // The default domain belongs to all workspaces, so that of the workspace wins.
+    let shown = of_home(&mut admin);
+    assert!(shown.contains("fill=\"#ffffff\"") && shown.contains("<path fill=\"#0f766e\""), "{shown}");
+    admin.patch(&workspace, &json!({"qrForeground": null})).expect(200, "cleared");
+    let shown = of_home(&mut admin);
+    assert!(shown.contains("fill=\"#ffffee\"") && shown.contains("<path fill=\"#333333\""), "{shown}");
+    admin.patch(&own, &json!({"qrBackground": "#1a237e"})).refuses(
+        422,
+        "qrForeground: has too little contrast to qrBackground for scanners: #1a237e on #1a237e is 1:1, and 4:1 is needed",
+        "both colors are compared",
+    );
+    admin.patch(&own, &json!({"qrForeground": "red"})).refuses(
+        422,
+        "qrForeground: must be a color such as 1a2b3c or #1a2b3c, without transparency",
+        "no color",
+    );
+
+    // A logo of the workspace, then one of the domain.
+    let put = |admin: &mut crate::support::http::Client, path: &str, body: &[u8]| {
+        admin.send("PUT", &format!("{path}/qr-logo"), &[], Some(body))
+    };
+    let shown = put(&mut admin, &workspace, LOGO.as_bytes()).expect(200, "a logo");
+    assert_eq!(shown["workspace"]["qrLogo"], "image/svg+xml");
+    let logo = admin.get(&format!("{workspace}/qr-logo"));
+    assert_eq!((logo.header("content-type"), logo.text().as_str()), (Some("image/svg+xml"), LOGO));
+    for shown in [of_own(&mut admin), of_home(&mut admin)] {
+        assert!(shown.contains("xlink:href=\"data:image/svg+xml;base64,"), "{shown}");
+    }
+    let drawn = QrCase {
+        url: "https://e.test/".to_owned(),
+        ignores_case: false,
+        request: QrRequest { format: QrFormat::Png, ..QrRequest::default() },
+        has_logo: false,
+    };
+    let png = drawn.draw().bytes;
+    let shown = put(&mut admin, &own, &png).expect(200, "a picture as a logo");
+    assert_eq!(shown["domain"]["qrLogo"], "image/png");
+    assert!(of_own(&mut admin).contains("href=\"data:image/png;base64,"));
+    // Restarts read the records again.
+    let app = app.restart();
+    let mut admin = app.admin();
+    assert!(of_own(&mut admin).contains("href=\"data:image/png;base64,"));
+    assert_eq!(admin.get(&format!("{own}/qr-logo")).body, png);
+    admin.delete(&format!("{own}/qr-logo")).expect(200, "removed");
+    admin.delete(&format!("{own}/qr-logo")).refuses(404, "logo not found", "removed before");
+    assert!(of_own(&mut admin).contains("data:image/svg+xml"), "that of the workspace again");
+    for (body, error) in [
+        (&b""[..], "logo: is empty: send the bytes of a PNG or SVG as the body"),
+        (&b"GIF89a"[..], "logo: must be a PNG or an SVG"),
+        (&png[..100], "logo: is a damaged PNG: it ends within a chunk"),
+        (&b"<svg><script/></svg>"[..], "logo: must not have <script>: it could run or load something"),
+        (&b"<svg onload='x'/>"[..], "logo: must not have the attribute onload: it could run a script"),
+    ] {
+        put(&mut admin, &own, body).refuses(422, error, error);
+    }
+    // A body beyond the bound of all bodies is refused before it is read.
+    assert_eq!(put(&mut admin, &own, &vec![b' '; 64 * 1024 + 1]).status, 413);
+}
+
+#[test]
+fn files_of_app_links_are_served_as_given() {
+    let app = TestApp::start();
+    let (mut admin, mut visitor) = (app.admin(), app.visitor());
+    let apple = r#"{"applinks": {"details": [{"appIDs": ["ABCDE12345.com.example.app"]}]}}"#;
+    let android = r#"[{"relation":["delegate_permission/common.handle_all_urls"],"target":{"namespace":"web","site":"https://e.test"}}]"#;
+    for (name, shown, file) in [
+        ("apple-app-site-association", "appleAppSiteAssociation", apple),
+        ("assetlinks.json", "assetLinks", android),
+    ] {
+        let (public, path) = (format!("/.well-known/{name}"), format!("{HOME}/{name}"));
+        assert_eq!(visitor.get(&public).status, 404, "{name}: unset");
+        let set = admin.send("PUT", &path, &[], Some(file.as_bytes())).expect(200, name);
+        assert_eq!(set["domain"][shown], true, "{name}");
+        let answer = visitor.get(&public);
+        assert_eq!(
+            (answer.status, answer.header("content-type"), answer.text().as_str()),
+            (200, Some("application/json"), file),
+            "{name}"
+        );
+        assert_eq!(visitor.head(&public).status, 200, "{name}");
+        let tag = answer.header("etag").expect("a tag").to_owned();
+        assert_eq!(visitor.send("GET", &public, &[("if-none-match", &tag)], None).status, 304, "{name}");
+        assert_eq!(visitor.get(&format!("{public}/")).status, 404, "{name}: a file has no slash at its end");
+        assert_eq!(visitor.delete(&public).status, 405, "{name}");
+        admin.send("PUT", &path, &[], Some(b"{}")).expect(422, "a mistake");
+        admin.send("PUT", &path, &[], Some(b"{")).expect(400, "no JSON");
+        admin.delete(&path).expect(200, name);
+        assert_eq!(visitor.get(&public).status, 404, "{name}: removed");
+        admin.get(&path).refuses(404, &format!("{name} not found"), "removed");
+    }
+    // A domain takes its files with it, so that another one of the name has none.
+    let made = |admin: &mut crate::support::http::Client| {
+        let made = admin.post("/api/v1/domains", &json!({"domain": "app.test"})).expect(201, "a domain");
+        format!("/api/v1/domains/{}", text(&made["domain"], "id"))
+    };
+    let first = made(&mut admin);
+    admin
+        .send("PUT", &format!("{first}/assetlinks.json"), &[], Some(android.as_bytes()))
+        .expect(200, "a file");
+    assert_eq!(app.visitor().at("app.test").get("/.well-known/assetlinks.json").status, 200);
+    assert_eq!(visitor.get("/.well-known/assetlinks.json").status, 404, "another domain");
+    admin.delete(&first).expect(200, "deleted");
+    made(&mut admin);
+    assert_eq!(app.visitor().at("app.test").get("/.well-known/assetlinks.json").status, 404);
+}

@@ -145,8 +145,10 @@ fn no_route_reveals_another_company() {
                     continue;
                 }
                 let method = method.to_uppercase();
-                let body = &operation["requestBody"]["content"]["application/json"]["example"];
-                let body = (!body.is_null()).then(|| body.to_string());
+                let content = &operation["requestBody"]["content"];
+                let body = &content["application/json"]["example"];
+                let picture = content["image/svg+xml"]["example"].as_str().map(str::to_owned);
+                let body = if body.is_null() { picture } else { Some(body.to_string()) };
                 let query = query(&document, operation, &victim);
                 let mut ask = |path: &str, headers: &[(&str, &str)]| {
                     let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };

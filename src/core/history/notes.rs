@@ -119,6 +119,7 @@ pub(in crate::core) fn is_audited(kind: Kind) -> bool {
         | Kind::Company
         | Kind::RelationshipNumber
         // Written beside a record above.
+        | Kind::Attachment
         | Kind::HostName
         | Kind::WorkspaceId
         | Kind::TagName

@@ -546,6 +546,7 @@ mod tests {
             custom_values: std::collections::BTreeMap::new(),
             statistics: true,
             timezone: None,
+            qr: crate::model::qr_style::QrStyle::default(),
             created_at: Timestamp::from_millis(1),
         };
         Put { key: keys::workspace(workspace.number), value: Some(workspace.encode().into()) }

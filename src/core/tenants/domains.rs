@@ -11,13 +11,16 @@ use crate::core::error::Error;
 use crate::core::handle::Tenants;
 use crate::core::history::notes::AuditNote;
 use crate::core::view::DomainView;
+use crate::log::Put;
 use crate::model::Invalid;
+use crate::model::attachment::AttachmentUse;
 use crate::model::audit::{AuditAct, SubjectKind};
 use crate::model::domain::{Domain, DomainDraft, DomainEdit, DomainNumber, HostName};
 use crate::model::id::Id;
 use crate::model::key::Reach;
+use crate::model::qr_style::QrStyle;
 use crate::model::tenant::Tenant;
-use crate::table::keys;
+use crate::table::keys::{self, AttachmentOwner};
 use crate::table::record::{Number, Stored, StoredOutcome};
 
 /// Most domains of one workspace: a list returns all of them with their numbers of links, and all domains are
@@ -96,6 +99,10 @@ impl Tenants {
                 base_url: None,
                 case_sensitive: true,
                 show_destination: false,
+                public_qr: false,
+                qr: QrStyle::default(),
+                apple_apps: false,
+                android_apps: false,
                 not_found_url: None,
                 expired_url: None,
                 root_url: None,
@@ -106,6 +113,7 @@ impl Tenants {
                 // A new domain has no links, so every edit is allowed.
                 domain.apply(edit, false)?;
             }
+            domain.qr.check()?;
             self.check_elsewhere(&domain)?;
             self.shared.check_denied_domain(&domain, None)?;
             self.shared.check_root(&domain)?;
@@ -168,11 +176,7 @@ impl Tenants {
         for _ in 0..ATTEMPTS {
             let versioned = self.find_domain(context, id)?;
             context.object.check(versioned.revision)?;
-            if versioned.record.workspace.is_none() && context.reach != Reach::Instance {
-                return Err(Error::Forbidden(
-                    "only an instance key may change the default domain".to_owned(),
-                ));
-            }
+            context.may_change(&versioned.record)?;
             let mut domain = (*versioned.record).clone();
             let number = domain.number;
             // The case rule cannot change once the domain has links (docs/decisions.md A14).
@@ -181,6 +185,7 @@ impl Tenants {
             for edit in edits.clone() {
                 domain.apply(edit, used)?;
             }
+            domain.qr.check()?;
             self.check_elsewhere(&domain)?;
             self.shared.check_denied_domain(&domain, Some(&versioned.record))?;
             self.shared.check_root(&domain)?;
@@ -228,6 +233,7 @@ impl Tenants {
             effect.remove(keys::domain(number), versioned.revision);
             note(&mut effect, &versioned.record, AuditAct::Delete);
             effect.remove(name_key, revision);
+            remove_files(&mut effect, &versioned.record);
             if let Committed::Done = self.commit(context, effect).await? {
                 return Ok(());
             }
@@ -273,18 +279,37 @@ impl Tenants {
         directory.domain_seen(workspace, id).map(|versioned| versioned.record.id)
     }
 
-    fn find_domain(&self, context: &Context, id: Id) -> Result<Versioned<Domain>, Error> {
+    pub(super) fn find_domain(&self, context: &Context, id: Id) -> Result<Versioned<Domain>, Error> {
         let versioned = self.directory().domain_seen(context.workspace.number, id).cloned();
         versioned.ok_or(Error::NotFound("domain"))
     }
 }
 
 /// Adds an entry about a domain to the audit list of its workspace.
-fn note(effect: &mut Effect, domain: &Domain, act: AuditAct) {
+pub(super) fn note(effect: &mut Effect, domain: &Domain, act: AuditAct) {
     let name = domain.name.as_ref().map(HostName::as_str);
     match domain.workspace {
         Some(owner) => effect.note(AuditNote::of(owner, act, SubjectKind::Domain, domain.id, name)),
         // All workspaces have the default domain, and only the operator changes it.
         None => effect.unlisted(),
+    }
+}
+
+const USES: [AttachmentUse; 3] = [AttachmentUse::Logo, AttachmentUse::AppleApps, AttachmentUse::AndroidApps];
+
+/// Removes all files of a domain whose record the effect removes.
+fn remove_files(effect: &mut Effect, domain: &Domain) {
+    for used in USES.into_iter().filter(|used| has_file(domain, *used)) {
+        let key = keys::attachment(AttachmentOwner::Domain(domain.number), used);
+        effect.puts.push(Put { key, value: None });
+    }
+}
+
+/// Returns whether a domain has a file.
+pub(super) fn has_file(domain: &Domain, used: AttachmentUse) -> bool {
+    match used {
+        AttachmentUse::Logo => domain.qr.logo.is_some(),
+        AttachmentUse::AppleApps => domain.apple_apps,
+        AttachmentUse::AndroidApps => domain.android_apps,
     }
 }

@@ -83,6 +83,7 @@ impl Tenants {
             custom_values: std::collections::BTreeMap::new(),
             statistics: true,
             timezone: None,
+            qr: crate::model::qr_style::QrStyle::default(),
             created_at: company.record.created_at,
         }))
     }

@@ -1,6 +1,7 @@
 //! What companies and workspaces have beside links: domains, keys, tags, campaigns, contacts, secrets,
 //! credits and caps. The [`directory`] has the records that every request reads.
 
+mod attachments;
 pub(super) mod caller;
 pub(super) mod campaigns;
 pub(super) mod caps;

@@ -79,11 +79,13 @@ impl Tenants {
                 custom_values: std::collections::BTreeMap::new(),
                 statistics: true,
                 timezone: None,
+                qr: crate::model::qr_style::QrStyle::default(),
                 created_at: context.now,
             };
             for edit in draft.edits.clone() {
                 workspace.apply(edit)?;
             }
+            workspace.qr.check()?;
             self.check_default_domain(&workspace)?;
             // Kept until the Change is applied, like `creating`.
             let _growth = self.announce_workspace(context, None, &workspace)?;
@@ -143,6 +145,7 @@ impl Tenants {
             for edit in edits.clone() {
                 workspace.apply(edit)?;
             }
+            workspace.qr.check()?;
             if sets_default {
                 self.check_default_domain(&workspace)?;
             }
@@ -335,7 +338,7 @@ pub(in crate::core) fn random_relationship_number() -> Box<str> {
 }
 
 /// Returns the note for the audit list about a workspace itself.
-fn note(workspace: &Workspace, act: AuditAct) -> AuditNote {
+pub(super) fn note(workspace: &Workspace, act: AuditAct) -> AuditNote {
     let name = Some(&*workspace.name);
     AuditNote::of(workspace.number, act, SubjectKind::Workspace, &workspace.id, name)
 }

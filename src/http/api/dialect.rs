@@ -41,6 +41,7 @@ pub use crate::core::{
 };
 pub use crate::formats::waypost::rule_json::ConditionJson;
 pub use crate::formats::waypost::rules::read_conditions;
+pub use crate::qr::logo::QrLogo;
 pub use crate::qr::picture::{QrFormat, QrPicture, QrRequest};
 pub use crate::qr::symbol::ErrorLevel;
 pub use crate::visit::explain::{ExplainRequest, ExplainedRule, Explanation};
@@ -51,6 +52,7 @@ pub use crate::webhooks::Attempt;
 use crate::clock::Timestamp;
 use crate::http::api::query::Query;
 use crate::model::Invalid;
+use crate::model::attachment::{Attachment, AttachmentUse};
 use crate::model::campaign::{CampaignDraft, CampaignEdit, CampaignRef};
 use crate::model::click_share::{ClickShareDraft, ClickSharePatch};
 use crate::model::domain::{DomainDraft, DomainEdit};
@@ -223,6 +225,23 @@ pub enum LinkAct {
     Undo(Option<Id>),
 }
 
+/// The owner of a file, as a request names it.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // The ids of their objects.
+pub enum FileOf {
+    Domain(Id),
+    Workspace(ForeignId),
+}
+
+/// What to do with a file.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // The verbs speak.
+pub enum FileAct {
+    Read,
+    Set(Attachment),
+    Remove,
+}
+
 /// All that dialects can request of the core.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // Each is named after the method of the core that runs it.
@@ -301,6 +320,8 @@ pub enum Command {
     RevokeKey(Id),
     WebhookSecret(ForeignId),
     RotateWebhookSecret(ForeignId),
+    /// A file of a domain or workspace.
+    OfFile(FileOf, AttachmentUse, FileAct),
     OfSnapshots(SnapshotCommand),
     OfRules(RuleCommand),
 }
@@ -440,7 +461,8 @@ impl Command {
             | Command::CreateKey(_)
             | Command::RevokeKey(_)
             | Command::WebhookSecret(_)
-            | Command::RotateWebhookSecret(_) => Scope::Admin,
+            | Command::RotateWebhookSecret(_)
+            | Command::OfFile(..) => Scope::Admin,
         }
     }
 
@@ -475,6 +497,7 @@ impl Command {
             | Command::Workspace(_)
             | Command::Companies
             | Command::Keys
+            | Command::OfFile(_, _, FileAct::Read)
             // The first read may create the secret, but not for its caller: webhooks need it too.
             | Command::WebhookSecret(_) => true,
             // Exhaustive, like `scope`: a new command does not compile until it is decided here.
@@ -505,7 +528,8 @@ impl Command {
             | Command::CreateCompany(_)
             | Command::CreateKey(_)
             | Command::RevokeKey(_)
-            | Command::RotateWebhookSecret(_) => false,
+            | Command::RotateWebhookSecret(_)
+            | Command::OfFile(_, _, FileAct::Set(_) | FileAct::Remove) => false,
         }
     }
 

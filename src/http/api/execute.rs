@@ -7,11 +7,12 @@ use super::{live_stream, rules, snapshots, streamed_list};
 use crate::certificates::Certificates;
 use crate::core::{Context, DomainView, Error, Links, Snapshots, Tenants};
 use crate::http::api::dialect::{
-    ApiError, BadRequest, CodeRef, Command, Created, Endpoint, Explanation, ImmutableFields, JSON, LinkAct,
-    LinkView, NamedDomain, Reply, ServerError,
+    ApiError, BadRequest, CodeRef, Command, Created, Endpoint, Explanation, FileAct, FileOf, ImmutableFields,
+    JSON, LinkAct, LinkView, NamedDomain, Reply, ServerError,
 };
 use crate::log::CommitError;
 use crate::model::Invalid;
+use crate::model::attachment::AttachmentUse;
 use crate::model::id::Id;
 use crate::model::key::KeyDraft;
 use crate::model::link::{DomainChoice, Edit, Patch};
@@ -228,6 +229,7 @@ async fn run(backend: &Backend, context: &Context, command: Command) -> Result<A
         Command::RotateWebhookSecret(id) => {
             created(Created::WebhookSecret(tenants.rotate_webhook_secret(context, &id).await?))
         }
+        Command::OfFile(of, used, act) => of_file(backend, context, of, used, act).await?,
         Command::RevokeKey(id) => done(tenants.revoke_key(context, id).await?),
         Command::OfSnapshots(command) => snapshots::run(snapshots, context, command).await?,
         Command::OfRules(command) => rules::run(links, context, command).await?,
@@ -264,6 +266,35 @@ async fn by_id_or_code(links: &Links, context: &Context, id: Id, code: ShortCode
 
 fn explained(explanation: Explanation) -> Reply {
     Reply::Explained(Box::new(explanation))
+}
+
+/// Runs a command on a file of a domain or workspace. Returns its owner after a change.
+async fn of_file(
+    backend: &Backend,
+    context: &Context,
+    of: FileOf,
+    used: AttachmentUse,
+    act: FileAct,
+) -> Result<Reply, Error> {
+    let tenants = &backend.tenants;
+    let (file, removes) = match act {
+        FileAct::Read => {
+            return Ok(Reply::File(match of {
+                FileOf::Domain(id) => tenants.domain_file(context, id, used).await?,
+                // A workspace has no other file.
+                FileOf::Workspace(id) => tenants.workspace_logo(context, &id).await?,
+            }));
+        }
+        FileAct::Set(file) => (Some(file), false),
+        FileAct::Remove => (None, true),
+    };
+    let owner = match of {
+        FileOf::Domain(id) => {
+            Reply::Domain(backend.with_https(tenants.set_domain_file(context, id, used, file).await?))
+        }
+        FileOf::Workspace(id) => Reply::Workspace(tenants.set_workspace_logo(context, &id, file).await?),
+    };
+    Ok(if removes { Reply::Done } else { owner })
 }
 
 async fn delete(links: &Links, context: &Context, id: Id) -> Result<Reply, Error> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::attachment::QrStyleV1;
 use super::{Corrupt, Stored, read, unknown, version, write};
 use crate::clock::Timestamp;
 use crate::log::{Fingerprint, Position};
@@ -11,6 +12,7 @@ use crate::model::destination::Destination;
 use crate::model::domain::{Domain, DomainNumber, HostName};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::{ApiKey, Reach, Scopes, SecretHash};
+use crate::model::qr_style::QrStyle;
 use crate::model::tag::Tag;
 use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
 
@@ -55,24 +57,32 @@ impl Stored for Workspace {
     fn encode(&self) -> Vec<u8> {
         // The first version that fits, so that an earlier version of the program reads all other workspaces.
         let first = WorkspaceV1::from_model(self);
-        let statistics = self.statistics;
-        match &self.timezone {
+        let (statistics, timezone) = (self.statistics, self.timezone.clone());
+        if self.qr != QrStyle::default() {
+            let qr = QrStyleV1::from_model(&self.qr);
+            return write(4, &WorkspaceV4 { first, statistics, timezone, qr });
+        }
+        match timezone {
             None if statistics => write(1, &first),
             None => write(2, &WorkspaceV2 { first, statistics }),
-            Some(timezone) => write(3, &WorkspaceV3 { first, statistics, timezone: timezone.clone() }),
+            Some(timezone) => write(3, &WorkspaceV3 { first, statistics, timezone }),
         }
     }
 
     fn decode(bytes: &[u8]) -> Result<Workspace, Corrupt> {
         match version(bytes)? {
-            (1, rest) => read::<WorkspaceV1>(rest)?.into_model(true, None),
+            (1, rest) => read::<WorkspaceV1>(rest)?.into_model(true, None, QrStyle::default()),
             (2, rest) => {
                 let WorkspaceV2 { first, statistics } = read(rest)?;
-                first.into_model(statistics, None)
+                first.into_model(statistics, None, QrStyle::default())
             }
             (3, rest) => {
                 let WorkspaceV3 { first, statistics, timezone } = read(rest)?;
-                first.into_model(statistics, Some(timezone))
+                first.into_model(statistics, Some(timezone), QrStyle::default())
+            }
+            (4, rest) => {
+                let WorkspaceV4 { first, statistics, timezone, qr } = read(rest)?;
+                first.into_model(statistics, timezone, qr.into_model())
             }
             (other, _) => unknown("a workspace", other),
         }
@@ -81,8 +91,13 @@ impl Stored for Workspace {
 
 impl Stored for Domain {
     fn encode(&self) -> Vec<u8> {
-        let show_destination = self.show_destination;
-        write(2, &DomainV2 { first: DomainV1::from_model(self), show_destination })
+        let Domain { show_destination, public_qr, ref qr, apple_apps, android_apps, .. } = *self;
+        let second = DomainV2 { first: DomainV1::from_model(self), show_destination };
+        // Version 3 only if needed, so that an earlier version of the program reads all other domains.
+        if !public_qr && !apple_apps && !android_apps && *qr == QrStyle::default() {
+            return write(2, &second);
+        }
+        write(3, &DomainV3 { second, public_qr, qr: QrStyleV1::from_model(qr), apple_apps, android_apps })
     }
 
     fn decode(bytes: &[u8]) -> Result<Domain, Corrupt> {
@@ -92,9 +107,24 @@ impl Stored for Domain {
                 let DomainV2 { first, show_destination } = read(rest)?;
                 first.into_model(show_destination)
             }
+            (3, rest) => {
+                let DomainV3 { second, public_qr, qr, apple_apps, android_apps } = read(rest)?;
+                let domain = second.first.into_model(second.show_destination)?;
+                Ok(Domain { public_qr, qr: qr.into_model(), apple_apps, android_apps, ..domain })
+            }
             (other, _) => unknown("a domain", other),
         }
     }
+}
+
+/// Version 3: version 2, the pictures of QR codes, and the files of app links.
+#[derive(Serialize, Deserialize)]
+struct DomainV3 {
+    second: DomainV2,
+    public_qr: bool,
+    qr: QrStyleV1,
+    apple_apps: bool,
+    android_apps: bool,
 }
 
 /// Version 2: version 1, and whether `/CODE+` shows where a link leads.
@@ -153,10 +183,23 @@ impl DomainV1 {
             expired_url: self.expired_url.map(Destination::from_stored),
             root_url: self.root_url.map(Destination::from_stored),
             show_destination,
+            public_qr: false,
+            qr: QrStyle::default(),
+            apple_apps: false,
+            android_apps: false,
             verified_at: self.verified_at.map(time),
             created_at: time(self.created_at),
         })
     }
+}
+
+/// Version 4: version 3, whose time zone may be missing, and how QR codes look.
+#[derive(Serialize, Deserialize)]
+struct WorkspaceV4 {
+    first: WorkspaceV1,
+    statistics: bool,
+    timezone: Option<Box<str>>,
+    qr: QrStyleV1,
 }
 
 /// Version 3: version 2, and the name of a time zone.
@@ -202,7 +245,12 @@ impl WorkspaceV1 {
         }
     }
 
-    fn into_model(self, statistics: bool, timezone: Option<Box<str>>) -> Result<Workspace, Corrupt> {
+    fn into_model(
+        self,
+        statistics: bool,
+        timezone: Option<Box<str>>,
+        qr: QrStyle,
+    ) -> Result<Workspace, Corrupt> {
         Ok(Workspace {
             number: WorkspaceNumber(self.number),
             id: foreign(&self.id)?,
@@ -213,6 +261,7 @@ impl WorkspaceV1 {
             custom_values: self.custom_values,
             statistics,
             timezone,
+            qr,
             created_at: time(self.created_at),
         })
     }
@@ -432,6 +481,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::attachment::AttachmentFormat;
+    use crate::model::color::Rgb;
     use crate::table::record::{OutcomeRecord, StoredBulk, StoredOutcome};
 
     #[test]
@@ -449,10 +500,29 @@ mod tests {
             expired_url: None,
             root_url: Destination::parse_web("url", "https://e.test/").ok(),
             show_destination: true,
+            public_qr: false,
+            qr: QrStyle::default(),
+            apple_apps: false,
+            android_apps: false,
             verified_at: Some(at),
             created_at: at,
         };
         assert_eq!(Domain::decode(&domain.encode()).ok(), Some(domain.clone()));
+        // Versions are written as late as possible, and each is read.
+        assert_eq!(domain.encode()[0], 2);
+        let style =
+            QrStyle { foreground: Some(Rgb([1, 2, 3])), background: None, logo: Some(AttachmentFormat::Svg) };
+        let with_files = Domain {
+            public_qr: true,
+            qr: style.clone(),
+            apple_apps: true,
+            android_apps: false,
+            ..domain.clone()
+        };
+        let bytes = with_files.encode();
+        // The bytes are on disks: the style and the flags are last.
+        assert_eq!((bytes[0], &bytes[bytes.len() - 10..]), (3, &[1, 1, 1, 2, 3, 0, 1, 1, 1, 0][..]));
+        assert_eq!(Domain::decode(&bytes).ok(), Some(with_files));
         // As a version before the newest one wrote it.
         let old = write(1, &DomainV1::from_model(&domain));
         let read = Domain { show_destination: false, ..domain };
@@ -468,6 +538,7 @@ mod tests {
             custom_values: BTreeMap::from([("offer".into(), "https://e.test/".into())]),
             statistics: true,
             timezone: None,
+            qr: QrStyle::default(),
             created_at: at,
         };
         // As an earlier version wrote it, and reads it.
@@ -475,7 +546,10 @@ mod tests {
         let quiet = Workspace { statistics: false, ..workspace.clone() };
         let zoned = Workspace { timezone: Some("Europe/Berlin".into()), ..workspace.clone() };
         let both = Workspace { statistics: false, ..zoned.clone() };
-        for workspace in [workspace, quiet, zoned, both] {
+        let styled = Workspace { qr: style, ..quiet.clone() };
+        let all = Workspace { qr: styled.qr.clone(), ..both.clone() };
+        assert_eq!([&quiet, &both, &styled].map(|workspace| workspace.encode()[0]), [2, 3, 4]);
+        for workspace in [workspace, quiet, zoned, both, styled, all] {
             assert_eq!(Workspace::decode(&workspace.encode()).ok(), Some(workspace));
         }
         let company = Company {

@@ -7,6 +7,7 @@
 //! 3. serde's `skip`, `flatten` and `untagged` must not be used: bincode cannot read what they write.
 
 mod alias;
+mod attachment;
 mod audit;
 mod branch;
 mod campaign;

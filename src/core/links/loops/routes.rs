@@ -241,6 +241,11 @@ impl<'a> Routes<'a> {
                     case_sensitive: _,
                     // A page, which redirects nowhere.
                     show_destination: _,
+                    // Pictures and files.
+                    public_qr: _,
+                    qr: _,
+                    apple_apps: _,
+                    android_apps: _,
                     verified_at: _,
                     created_at: _,
                 } = domain;

@@ -5,7 +5,9 @@
 use hyper::Version;
 
 use crate::core::{Context, HISTORY_BYTES_MAX, LINK_BYTES_MAX, STREAM_BYTES_MAX};
-use crate::http::api::dialect::{ApiError, Command, Facet, ImportQuery, LinkAct, SnapshotCommand};
+use crate::http::api::dialect::{
+    ApiError, Command, Facet, FileAct, FileOf, ImportQuery, LinkAct, SnapshotCommand,
+};
 use crate::http::api::execute::{Backend, api_error};
 use crate::http::api::streamed_list;
 
@@ -97,7 +99,10 @@ pub(in crate::http::api) async fn largest(
         Command::Tags => TAG_BYTES * crate::core::TAGS_MAX,
         Command::ClickShares => CLICK_SHARE_BYTES * crate::core::CLICK_SHARES_MAX,
         Command::Campaigns(_) => CAMPAIGN_BYTES * crate::core::CAMPAIGNS_MAX,
-        Command::Domain(_)
+        // A file is at most as long as its bound.
+        Command::OfFile(_, _, FileAct::Read)
+        | Command::OfFile(FileOf::Domain(_), _, FileAct::Set(_))
+        | Command::Domain(_)
         | Command::CreateDomain(_)
         | Command::UpdateDomain(..)
         | Command::Deliveries(_)
@@ -108,7 +113,9 @@ pub(in crate::http::api) async fn largest(
         Command::Companies => return listed(PER_TEXT_BYTE * tenants.size_of_companies(context), most),
         Command::Keys => return listed(PER_TEXT_BYTE * tenants.size_of_keys(context), most),
         Command::Acting => PER_TEXT_BYTE * tenants.size_of_workspace(&context.workspace.id),
-        Command::Workspace(id) => PER_TEXT_BYTE * tenants.size_of_workspace(id),
+        Command::Workspace(id) | Command::OfFile(FileOf::Workspace(id), _, FileAct::Set(_)) => {
+            PER_TEXT_BYTE * tenants.size_of_workspace(id)
+        }
         // The values of the body are added to those that the workspace has.
         Command::UpdateWorkspace(id, ..) => PER_TEXT_BYTE * (tenants.size_of_workspace(id) + body),
         Command::CreateWorkspace(..) | Command::OfSnapshots(SnapshotCommand::Share(..)) => {
@@ -143,6 +150,7 @@ pub(in crate::http::api) async fn largest(
         | Command::UpdateCampaign(..)
         | Command::DeleteCampaign(_)
         | Command::DeleteDomain(_)
+        | Command::OfFile(_, _, FileAct::Remove)
         | Command::CreateCompany(_)
         | Command::CreateKey(_)
         | Command::RevokeKey(_)

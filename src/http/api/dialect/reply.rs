@@ -9,6 +9,7 @@ use super::{
     QrPicture, Rendered, RulePage, RuleView, ShareView, SnapshotView, WebhookSecretView, WorkspaceView,
 };
 use crate::json;
+use crate::model::attachment::Attachment;
 use crate::model::id::Id;
 use crate::model::link::branch::BranchId;
 use crate::model::tag::Tag;
@@ -132,6 +133,7 @@ pub enum Reply {
     History(HistoryPage),
     DeletedLinks(DeletedPage),
     Audit(AuditPage),
+    File(Attachment),
     Analytics(Box<AnalyticsView>, AnalyticsFormat),
     /// One view for each table.
     AnalyticsTables(Vec<AnalyticsView>),

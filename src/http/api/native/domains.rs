@@ -6,16 +6,22 @@ use crate::http::api::dialect::{
     BadRequest, Command, DomainView, RequestParts, ScopedCommand, object, write,
 };
 use crate::json::{AsText, Object};
+use crate::model::attachment::AttachmentFormat;
 use crate::model::certificate::NameStatus;
+use crate::model::color::Rgb;
 use crate::model::destination::Destination;
 use crate::model::domain::{DomainDraft, DomainEdit, HostName};
 use crate::model::id::Id;
+use crate::model::qr_style::QrEdit;
 
 /// The fields of a new domain.
 pub(super) const NEW: &[&[&str]] = &[&[
     "domain",
     "caseSensitive",
     "showDestination",
+    "publicQr",
+    "qrForeground",
+    "qrBackground",
     "baseUrl",
     "notFoundUrl",
     "expiredUrl",
@@ -39,10 +45,14 @@ pub(super) const CHANGE: &[&[&str]] = &[
         "verificationToken",
         "dnsProvider",
         "https",
+        "qrLogo",
+        "appleAppSiteAssociation",
+        "assetLinks",
     ],
 ];
 
-/// Parses `POST /domains {domain, caseSensitive?, showDestination?, baseUrl?, notFoundUrl?, expiredUrl?, rootUrl?}`.
+/// Parses `POST /domains {domain, caseSensitive?, showDestination?, publicQr?, qrForeground?, qrBackground?, baseUrl?,
+/// notFoundUrl?, expiredUrl?, rootUrl?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
     let name = HostName::parse("domain", body.required("domain")?)?;
@@ -70,10 +80,24 @@ fn edits(body: &Object) -> Result<Vec<DomainEdit>, BadRequest> {
     // Null changes nothing: a flag has no empty state.
     let case = body.flag("caseSensitive")?.value().map(DomainEdit::CaseSensitive);
     let shown = body.flag("showDestination")?.value().map(DomainEdit::ShowDestination);
-    let mut edits: Vec<_> = case.into_iter().chain(shown).collect();
+    let public = body.flag("publicQr")?.value().map(DomainEdit::PublicQr);
+    let mut edits: Vec<_> = case.into_iter().chain(shown).chain(public).collect();
+    edits.extend(qr_edits(body)?.into_iter().map(DomainEdit::Qr));
     for (name, set) in DOMAIN_URLS {
         let url = body.text(name)?.map(|url| Destination::parse_web(name, url)).transpose()?;
         edits.extend(url.nullable().map(set));
+    }
+    Ok(edits)
+}
+
+/// Reads the colors of QR codes, of a domain or workspace. Null is the default.
+pub(super) fn qr_edits(body: &Object) -> Result<Vec<QrEdit>, BadRequest> {
+    let names: [(&'static str, fn(Option<Rgb>) -> QrEdit); 2] =
+        [("qrForeground", QrEdit::Foreground), ("qrBackground", QrEdit::Background)];
+    let mut edits = Vec::new();
+    for (name, set) in names {
+        let color = body.text(name)?.map(|text| Rgb::parse(name, text)).transpose()?;
+        edits.extend(color.nullable().map(set));
     }
     Ok(edits)
 }
@@ -102,6 +126,12 @@ pub(super) struct DomainJson<'a> {
     expired_url: Option<&'a str>,
     root_url: Option<&'a str>,
     show_destination: bool,
+    public_qr: bool,
+    qr_foreground: Option<String>,
+    qr_background: Option<String>,
+    qr_logo: Option<&'static str>,
+    apple_app_site_association: bool,
+    asset_links: bool,
     https: Option<HttpsJson<'a>>,
 }
 
@@ -150,6 +180,12 @@ impl<'a> DomainJson<'a> {
             expired_url: domain.expired_url.as_ref().map(Destination::as_str),
             root_url: domain.root_url.as_ref().map(Destination::as_str),
             show_destination: domain.show_destination,
+            public_qr: domain.public_qr,
+            qr_foreground: domain.qr.foreground.map(|color| color.to_string()),
+            qr_background: domain.qr.background.map(|color| color.to_string()),
+            qr_logo: domain.qr.logo.map(AttachmentFormat::media_type),
+            apple_app_site_association: domain.apple_apps,
+            asset_links: domain.android_apps,
             https: view.https.as_ref().map(HttpsJson::of),
         }
     }

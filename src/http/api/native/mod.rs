@@ -7,12 +7,14 @@
 
 mod analytics;
 mod analytics_csv;
+mod app_links;
 mod campaigns;
 mod click_shares;
 mod cursors;
 mod domains;
 mod error;
 mod explain;
+mod files;
 mod filters;
 mod history;
 mod keys;
@@ -34,6 +36,7 @@ use crate::http::api::dialect::{
     ScopedCommand, read,
 };
 use crate::http::api::query::Query;
+use crate::model::attachment::AttachmentUse;
 
 /// The dialect.
 pub(super) struct Native;
@@ -134,10 +137,22 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("DELETE", "/api/v1/domains/{id}", BodyKind::None, |request| read(request, Command::DeleteDomain(request.id("domain")?))),
     // Nothing is verified: a key that may add a domain is trusted. Clients of the vendor call this endpoint.
     endpoint("POST", "/api/v1/domains/{id}/verify", BodyKind::None, |request| read(request, Command::Domain(request.id("domain")?))),
+    endpoint("GET", "/api/v1/domains/{id}/qr-logo", BodyKind::None, |request| files::of_domain(request, AttachmentUse::Logo)),
+    endpoint("PUT", "/api/v1/domains/{id}/qr-logo", BodyKind::Plain, |request| files::set_of_domain(request, AttachmentUse::Logo)),
+    endpoint("DELETE", "/api/v1/domains/{id}/qr-logo", BodyKind::None, |request| files::remove_of_domain(request, AttachmentUse::Logo)),
+    endpoint("GET", "/api/v1/domains/{id}/apple-app-site-association", BodyKind::None, |request| files::of_domain(request, AttachmentUse::AppleApps)),
+    endpoint("PUT", "/api/v1/domains/{id}/apple-app-site-association", BodyKind::Plain, |request| files::set_of_domain(request, AttachmentUse::AppleApps)),
+    endpoint("DELETE", "/api/v1/domains/{id}/apple-app-site-association", BodyKind::None, |request| files::remove_of_domain(request, AttachmentUse::AppleApps)),
+    endpoint("GET", "/api/v1/domains/{id}/assetlinks.json", BodyKind::None, |request| files::of_domain(request, AttachmentUse::AndroidApps)),
+    endpoint("PUT", "/api/v1/domains/{id}/assetlinks.json", BodyKind::Plain, |request| files::set_of_domain(request, AttachmentUse::AndroidApps)),
+    endpoint("DELETE", "/api/v1/domains/{id}/assetlinks.json", BodyKind::None, |request| files::remove_of_domain(request, AttachmentUse::AndroidApps)),
     endpoint("GET", "/api/v1/workspaces", BodyKind::None, |request| read(request, Command::Workspaces)),
     endpoint("POST", "/api/v1/workspaces", BodyKind::Plain, |request| noted(request, workspaces::create, workspaces::NEW)),
     endpoint("GET", "/api/v1/workspaces/{id}", BodyKind::None, |request| read(request, Command::Workspace(request.foreign_id("workspace")?))),
     endpoint("PATCH", "/api/v1/workspaces/{id}", BodyKind::Plain, |request| noted(request, workspaces::update, workspaces::CHANGE)),
+    endpoint("GET", "/api/v1/workspaces/{id}/qr-logo", BodyKind::None, files::of_workspace),
+    endpoint("PUT", "/api/v1/workspaces/{id}/qr-logo", BodyKind::Plain, files::set_of_workspace),
+    endpoint("DELETE", "/api/v1/workspaces/{id}/qr-logo", BodyKind::None, files::remove_of_workspace),
     endpoint("GET", "/api/v1/workspaces/{id}/webhook-secret", BodyKind::None, |request| read(request, Command::WebhookSecret(request.foreign_id("workspace")?))),
     endpoint("POST", "/api/v1/workspaces/{id}/webhook-secret/rotate", BodyKind::None, |request| read(request, Command::RotateWebhookSecret(request.foreign_id("workspace")?))),
     endpoint("GET", "/api/v1/companies", BodyKind::None, |request| read(request, Command::Companies)),

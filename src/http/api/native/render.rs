@@ -12,6 +12,7 @@ use super::campaigns::CampaignJson;
 use super::click_shares::ClickShareJson;
 use super::domains::DomainJson;
 use super::explain::ExplanationJson;
+use super::files;
 use super::history::{AuditJson, DeletedJson, HistoryJson};
 use super::keys::KeyJson;
 use super::link_lists::{BulkJson, Listing};
@@ -35,6 +36,7 @@ pub(super) fn reply(reply: &Reply) -> Body {
         Reply::History(page) => Body::ok(&HistoryJson::of(page)),
         Reply::DeletedLinks(page) => Body::ok(&DeletedJson::of(page)),
         Reply::Audit(page) => Body::ok(&AuditJson::of(page)),
+        Reply::File(file) => files::file(file),
         Reply::Deliveries(all) => all_named("deliveries", all, DeliveryJson::of),
         Reply::Analytics(view, AnalyticsFormat::Json) => Body::ok(&AnalyticsJson::of(view)),
         Reply::Analytics(view, AnalyticsFormat::Csv) => csv(view, false),

@@ -5,25 +5,38 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::domains::qr_edits;
 use crate::http::api::dialect::{
     BadRequest, Command, NamedDomain, RequestParts, ScopedCommand, WorkspaceView, foreign_id, object, read,
     zone_of,
 };
 use crate::json::{COUNT_RULE, Field, Json, Mistyped, Object};
 use crate::model::Invalid;
+use crate::model::attachment::AttachmentFormat;
 use crate::model::workspace::{Company, CompanyDraft, WorkspaceDraft, WorkspaceEdit};
 
 /// The fields of a new workspace.
-pub(super) const NEW: &[&[&str]] =
-    &[&["name", "id", "companyId", "credits", "defaultDomain", "customValues", "statistics", "timezone"]];
+pub(super) const NEW: &[&[&str]] = &[&[
+    "name",
+    "id",
+    "companyId",
+    "credits",
+    "defaultDomain",
+    "customValues",
+    "statistics",
+    "timezone",
+    "qrForeground",
+    "qrBackground",
+]];
 
 /// The fields of a changed workspace: a client may send back a whole workspace.
-pub(super) const CHANGE: &[&[&str]] = &[NEW[0], &["createdAt"]];
+pub(super) const CHANGE: &[&[&str]] = &[NEW[0], &["createdAt", "qrLogo"]];
 
 /// The fields of a new company.
 pub(super) const NEW_COMPANY: &[&[&str]] = &[&["name", "id", "relationshipNumber"]];
 
-/// Parses `POST /workspaces {name, id?, companyId?, credits?, defaultDomain?, customValues?, statistics?, timezone?}`.
+/// Parses `POST /workspaces {name, id?, companyId?, credits?, defaultDomain?, customValues?, statistics?, timezone?,
+/// qrForeground?, qrBackground?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
     let draft = WorkspaceDraft {
@@ -59,7 +72,8 @@ fn edits(body: &Object) -> Result<Vec<WorkspaceEdit>, BadRequest> {
     // By the name in the database, whose spelling a client need not know.
     let name = |zone: Option<TimeZone>| zone.as_ref().and_then(|zone| zone.iana_name()).map(Into::into);
     let timezone = zone.map(|zone| WorkspaceEdit::Timezone(name(zone)));
-    Ok(credits.into_iter().chain(values).chain(statistics).chain(timezone).collect())
+    let qr = qr_edits(body)?.into_iter().map(WorkspaceEdit::Qr);
+    Ok(credits.into_iter().chain(values).chain(statistics).chain(timezone).chain(qr).collect())
 }
 
 type CustomValues = BTreeMap<Box<str>, Box<str>>;
@@ -109,6 +123,9 @@ pub(super) struct WorkspaceJson<'a> {
     custom_values: &'a BTreeMap<Box<str>, Box<str>>,
     statistics: bool,
     timezone: &'a str,
+    qr_foreground: Option<String>,
+    qr_background: Option<String>,
+    qr_logo: Option<&'static str>,
     created_at: String,
 }
 
@@ -124,6 +141,9 @@ impl<'a> WorkspaceJson<'a> {
             custom_values: &workspace.custom_values,
             statistics: workspace.statistics,
             timezone: workspace.timezone.as_deref().unwrap_or("UTC"),
+            qr_foreground: workspace.qr.foreground.map(|color| color.to_string()),
+            qr_background: workspace.qr.background.map(|color| color.to_string()),
+            qr_logo: workspace.qr.logo.map(AttachmentFormat::media_type),
             created_at: workspace.created_at.to_string(),
         }
     }
