@@ -138,6 +138,65 @@ fn all_objects_with_revisions_have_tags() {
     }
 }
 
+/// A file of a domain or workspace has the tag of its owner, and a picture of a link's code one of its own.
+#[test]
+fn files_have_the_tag_of_their_owner() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let workspace =
+        text(&admin.get("/api/v1/workspaces").expect(200, "all")["workspaces"][0], "id").to_owned();
+    let domain = "/api/v1/domains/00000000000000000000".to_owned();
+    let logo = r#"<svg xmlns="http://www.w3.org/2000/svg"/>"#;
+    let apps = r#"{"webcredentials":{"apps":["ABCDE12345.a.b"]}}"#;
+    for (owner, name, file) in [
+        (format!("/api/v1/workspaces/{workspace}"), "qr-logo", logo),
+        (domain.clone(), "qr-logo", logo),
+        (domain, "apple-app-site-association", apps),
+    ] {
+        let path = format!("{owner}/{name}");
+        let put = |admin: &mut Client, tag: &str| {
+            admin.send("PUT", &path, &[("If-Match", tag)], Some(file.as_bytes()))
+        };
+        let first = tag(&admin.get(&owner));
+        let set = put(&mut admin, &first);
+        let second = tag(&set);
+        assert_eq!((set.status, second == first), (200, false), "{path}");
+        let read = admin.get(&path);
+        // One header of the name.
+        assert_eq!(read.headers.iter().filter(|(name, _)| name == "etag").count(), 1, "{path}");
+        assert_eq!((tag(&read), tag(&admin.get(&owner))), (second.clone(), second.clone()), "{path}");
+        assert_eq!(admin.send("GET", &path, &[("If-None-Match", &second)], None).status, 304, "{path}");
+        put(&mut admin, &first).refuses(412, CHANGED, &path);
+        let known = admin.send("PUT", &path, &[("If-None-Match", "*")], Some(file.as_bytes()));
+        known.refuses(412, CHANGED, "there is one");
+        admin.send("GET", &path, &[("If-Match", &first)], None).refuses(412, CHANGED, &path);
+        admin.send("DELETE", &path, &[("If-Match", &first)], None).refuses(412, CHANGED, &path);
+        assert_eq!(admin.send("DELETE", &path, &[("If-Match", &second)], None).status, 200, "{path}");
+    }
+    let link = admin.create(&json!({"url": "https://e.test/", "customSlug": "a"}));
+    for path in [format!("{LINKS}/{}/qr", text(&link, "id")), format!("{LINKS}/by-code/a/qr")] {
+        let picture = tag(&admin.get(&path));
+        // An edit that the picture does not show.
+        admin.patch(&format!("{LINKS}/by-code/a"), &json!({"title": "t"})).expect(200, "changed");
+        assert_eq!(tag(&admin.get(&path)), picture);
+        assert_eq!(admin.send("GET", &path, &[("If-None-Match", &picture)], None).status, 304);
+        assert_eq!(admin.send("GET", &path, &[("If-Match", &picture)], None).status, 200);
+    }
+}
+
+/// The answer to a write is never 304: the client could not tell it from one that has not been done.
+#[test]
+fn writes_are_not_answered_with_304() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let path = "/api/v1/domains/00000000000000000000/verify";
+    let current = tag(&admin.get("/api/v1/domains/00000000000000000000"));
+    for known in ["*", &current] {
+        let verified = admin.send("POST", path, &[("If-None-Match", known)], None);
+        assert_eq!((verified.status, tag(&verified)), (200, current.clone()), "{known}");
+    }
+}
+
 /// Of edits at the same time with one tag, one wins.
 #[test]
 fn one_of_many_edits_with_one_tag_wins() {

@@ -24,14 +24,16 @@ impl Tenants {
         id: Id,
         used: AttachmentUse,
     ) -> Result<Attachment, Error> {
-        let number = self.find_domain(context, id)?.record.number;
-        self.file(AttachmentOwner::Domain(number), used).await
+        let found = self.find_domain(context, id)?;
+        context.object.read(found.revision)?;
+        self.file(AttachmentOwner::Domain(found.record.number), used).await
     }
 
     /// Returns the logo of a workspace within reach.
     pub async fn workspace_logo(&self, context: &Context, id: &ForeignId) -> Result<Attachment, Error> {
-        let number = self.find_workspace(context, id)?.record.number;
-        self.file(AttachmentOwner::Workspace(number), AttachmentUse::Logo).await
+        let found = self.find_workspace(context, id)?;
+        context.object.read(found.revision)?;
+        self.file(AttachmentOwner::Workspace(found.record.number), AttachmentUse::Logo).await
     }
 
     /// Returns a file that visitors may read. Fails with [`Error::NotFound`] if the domain has none.
@@ -55,6 +57,7 @@ impl Tenants {
         for _ in 0..ATTEMPTS {
             // Read again at each attempt, since another write may have changed it.
             let versioned = self.find_domain(context, id)?;
+            context.object.check(versioned.revision)?;
             context.may_change(&versioned.record)?;
             let mut domain = (*versioned.record).clone();
             let owner = AttachmentOwner::Domain(domain.number);
@@ -79,6 +82,7 @@ impl Tenants {
     ) -> Result<WorkspaceView, Error> {
         for _ in 0..ATTEMPTS {
             let versioned = self.find_workspace(context, id)?;
+            context.object.check(versioned.revision)?;
             let mut workspace = (*versioned.record).clone();
             let owner = AttachmentOwner::Workspace(workspace.number);
             let mut effect = Effect::default();

@@ -3,13 +3,15 @@
 //! A tag changes with each edit and with nothing else: not with the clicks of a link, nor with what a response shows of
 //! other objects. So 304 says that nobody has edited the object.
 
-use hyper::HeaderMap;
-use hyper::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use hyper::{HeaderMap, Response, StatusCode};
 
 use crate::core::{ObjectRevision, Revisions};
 use crate::http::api::dialect::{ApiError, BadRequest};
+use crate::http::body::{Content, HttpResponse};
 use crate::log::Position;
 use crate::model::Invalid;
+use crate::visit::entity_tag::{self, Listed};
 
 /// Most tags in one header.
 const TAGS_MAX: usize = 100;
@@ -24,7 +26,20 @@ pub(super) fn parse(headers: &HeaderMap, is_get: bool) -> Result<ObjectRevision,
 
 /// Returns the tag of a revision.
 pub(super) fn tag(revision: Position) -> HeaderValue {
-    HeaderValue::try_from(format!("\"{:x}\"", revision.0)).expect("digits and quotes are visible ASCII")
+    entity_tag::spelt(&format!("{:x}", revision.0))
+}
+
+/// Returns 304 without a body in place of a content that the client of a GET has.
+pub(super) fn unless_current(request: &HeaderMap, response: HttpResponse) -> HttpResponse {
+    let tag = response.headers().get(ETAG).filter(|_| response.status() == StatusCode::OK);
+    if !tag.is_some_and(|tag| entity_tag::is_current(request, tag)) {
+        return response;
+    }
+    let (mut parts, _) = response.into_parts();
+    parts.status = StatusCode::NOT_MODIFIED;
+    parts.headers.remove(CONTENT_TYPE);
+    parts.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(parts, Content::default())
 }
 
 fn revisions(
@@ -37,21 +52,16 @@ fn revisions(
             "must be `*`, or at most 100 tags in double quotes as an `ETag` has them, with commas between";
         ApiError::BadRequest(BadRequest::Mistyped(Invalid::new(name, why)))
     };
-    let mut tags = Vec::new();
-    let mut is_any = false;
-    let mut lines = headers.get_all(header).iter().peekable();
-    if lines.peek().is_none() {
+    if !headers.contains_key(header) {
         return Ok(None);
     }
-    for line in lines {
-        let text = line.to_str().map_err(|_| error())?;
-        // Our tags have no commas. Those of others are split into tags that no object has.
-        for tag in text.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
-            if tag == "*" {
-                is_any = true;
-            } else {
-                tags.push(revision(tag).ok_or_else(error)?);
-            }
+    let mut tags = Vec::new();
+    let mut is_any = false;
+    for entry in entity_tag::listed(headers, header) {
+        match entry {
+            Listed::Any => is_any = true,
+            Listed::Tag(text) => tags.push(revision(text)),
+            Listed::Malformed => return Err(error()),
         }
     }
     if tags.len() > TAGS_MAX || (is_any && !tags.is_empty()) || (!is_any && tags.is_empty()) {
@@ -60,16 +70,11 @@ fn revisions(
     Ok(Some(if is_any { Revisions::Any } else { Revisions::OneOf(tags.into()) }))
 }
 
-/// Returns the revision of a tag; 0, which no object has, for a tag of another server. `None` for what is no tag.
-fn revision(tag: &str) -> Option<Position> {
-    // Proxies that compress a response weaken its tag. It names the revision of a record and not the bytes of a
-    // response, so a weak tag is as good as a strong one.
-    let quoted = tag.strip_prefix("W/").unwrap_or(tag);
-    let text = quoted.strip_prefix('"')?.strip_suffix('"')?;
+/// Returns the revision with this text in its tag; 0, which no object has, for the text of another server.
+fn revision(text: &str) -> Position {
     // Spelt as `tag` spells it, so that a revision has one tag.
     let is_ours = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let number = if is_ours { u64::from_str_radix(text, 16).unwrap_or(0) } else { 0 };
-    Some(Position(number))
+    Position(if is_ours { u64::from_str_radix(text, 16).unwrap_or(0) } else { 0 })
 }
 
 #[cfg(test)]

@@ -385,6 +385,11 @@ impl Command {
         Err(BadRequest::Rule(Invalid::new(name, rule)))
     }
 
+    /// Returns whether the response is a picture.
+    pub(crate) fn is_picture(&self) -> bool {
+        matches!(self, Command::LinkQr(..) | Command::LinkByCode(_, LinkAct::Qr(_)))
+    }
+
     /// Returns whether the command concerns what a company has, and so needs no workspace.
     pub(crate) fn is_of_company(&self) -> bool {
         matches!(

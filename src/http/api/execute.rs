@@ -67,6 +67,7 @@ impl Answered {
                     | Reply::Campaign(_)
                     | Reply::Domain(_)
                     | Reply::Workspace(_)
+                    | Reply::File(_)
             )
         )
     }

@@ -53,7 +53,7 @@ use self::once::Idempotent;
 use self::openapi::Description;
 use self::query::Query;
 use self::registry::{NATIVE, dialect_of};
-use self::response::{Payload, render, unless_current};
+use self::response::render;
 use super::conn::server::Settings;
 use crate::clock::Timestamp;
 use crate::core::{Caller, Client, Context, ObjectRevision};
@@ -154,11 +154,11 @@ impl Api {
                     Ok(admitted) => {
                         let tenant = admitted.tenant.clone();
                         let done = self.serve(admitted, dialect, endpoint, &mut parts, body, number).await;
-                        // A write is not rejected after it was done.
-                        let may_fail = endpoint.method == "GET";
+                        // A write is not rejected after it was done, and its response is not 304.
+                        let is_get = endpoint.method == "GET";
                         let budget = &self.0.response_budget;
-                        let response = budget.respond(parts.version, done, &tenant, may_fail, rendered).await;
-                        unless_current(&parts.headers, response)
+                        let response = budget.respond(parts.version, done, &tenant, is_get, rendered).await;
+                        if is_get { conditions::unless_current(&parts.headers, response) } else { response }
                     }
                     Err(error) => rendered(Err(error), None),
                 };
@@ -354,6 +354,8 @@ impl Api {
         let (key, scopes) = (caller.credential(), caller.scopes());
         let now = links.clock().now();
         let client = Client::default();
+        // Not of the link, since the tag of a picture is that of its content.
+        let object = if scoped.command.is_picture() { ObjectRevision::default() } else { object };
         let (seen, is_get) = (object.clone(), endpoint.method == "GET");
         let context = Context { key, reach, scopes, tenant, workspace, request, now, claim, client, object };
         let shows_recent = dialect.shows_recent_clicks();
@@ -365,7 +367,7 @@ impl Api {
         let (answered, room) = run.await?;
         // An outcome of an earlier request has none: its object may have changed since.
         let revision = if dialect.has_revisions() && answered.has_revision() { seen.seen() } else { None };
-        Ok(Done { payload: Payload { revision, ..answered.render(endpoint, &warnings)? }, room })
+        Ok(Done { payload: answered.render(endpoint, &warnings)?.with_revision(revision), room })
     }
 
     /// Runs a command once there is room for its response.

@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
+    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{HeaderMap, Response, StatusCode};
+use hyper::{Response, StatusCode};
 
 use super::conditions;
 use super::dialect::{ApiError, Body, Dialect, JSON, ServerError};
@@ -32,18 +32,22 @@ pub(super) struct Payload {
     /// The `Content-Type`.
     pub(super) kind: &'static str,
     pub(super) content: Content,
-    /// The tag of a content that clients may keep and ask about. All other responses are never kept.
+    /// The `ETag`: of an object its revision, of a picture its content.
     pub(super) tag: Option<HeaderValue>,
     /// What the response says about its request in a header, since its body has no place for it.
     pub(super) warnings: Vec<String>,
-    /// The revision of the object in the body, for `ETag`.
-    pub(super) revision: Option<Position>,
 }
 
 impl Payload {
     /// Creates a response with 200.
     pub(super) fn new(kind: &'static str, content: Content) -> Payload {
-        Payload { status: StatusCode::OK, kind, content, tag: None, warnings: Vec::new(), revision: None }
+        Payload { status: StatusCode::OK, kind, content, tag: None, warnings: Vec::new() }
+    }
+
+    /// Adds the tag of the object in the body, if it has a revision.
+    pub(super) fn with_revision(self, revision: Option<Position>) -> Payload {
+        // A file has the revision of its owner, by which a change of the file can require it.
+        Payload { tag: revision.map(conditions::tag).or(self.tag), ..self }
     }
 }
 
@@ -53,7 +57,7 @@ impl From<Body> for Payload {
         if bytes.len() > SHRINK_FROM {
             bytes.shrink_to_fit();
         }
-        let tag = kind.starts_with("image/").then(|| entity_tag::of(&bytes));
+        let tag = is_picture(kind).then(|| entity_tag::of(&bytes));
         Payload { status, tag, ..Payload::new(kind, Content::from(Bytes::from(bytes))) }
     }
 }
@@ -97,19 +101,6 @@ pub(super) fn render(
     response
 }
 
-/// Returns 304 without a body in place of a content that the client has.
-pub(super) fn unless_current(request: &HeaderMap, response: HttpResponse) -> HttpResponse {
-    let tag = response.headers().get(ETAG).filter(|_| response.status() == StatusCode::OK);
-    if !tag.is_some_and(|tag| entity_tag::is_current(request, tag)) {
-        return response;
-    }
-    let (mut parts, _) = response.into_parts();
-    parts.status = StatusCode::NOT_MODIFIED;
-    parts.headers.remove(CONTENT_TYPE);
-    parts.headers.remove(CONTENT_LENGTH);
-    Response::from_parts(parts, Content::default())
-}
-
 /// Returns whether a request with this error is answered before its body is read. The connection then ends:
 /// to read the body only to discard it would be the work that was rejected.
 fn leaves_body(error: &ApiError) -> bool {
@@ -141,7 +132,11 @@ pub(in crate::http) fn server_error(dialect: &dyn Dialect, error: ServerError) -
     response_of(dialect.error(&error.into()).into())
 }
 
-fn response_of(Payload { status, kind, content, tag, warnings, revision }: Payload) -> HttpResponse {
+fn is_picture(kind: &str) -> bool {
+    kind.starts_with("image/")
+}
+
+fn response_of(Payload { status, kind, content, tag, warnings }: Payload) -> HttpResponse {
     let mut response = Response::new(content);
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -149,14 +144,13 @@ fn response_of(Payload { status, kind, content, tag, warnings, revision }: Paylo
     // Responses depend on the key, and a cache could show them to another one.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Some(tag) = tag {
+    headers.extend(tag.map(|tag| (ETAG, tag)));
+    if is_picture(kind) {
         // Kept by the client itself, which asks before each use: the key may be revoked by then.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        headers.insert(ETAG, tag);
         // An SVG that is opened as a page must not run anything, whatever its logo is.
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     }
-    headers.extend(revision.map(|revision| (ETAG, conditions::tag(revision))));
     // The texts are of ours, with names of parameters that look like names.
     if let Some(value) = (!warnings.is_empty()).then(|| HeaderValue::try_from(json::to_bytes(&warnings))) {
         headers.extend(value.ok().map(|value| (WARNINGS, value)));
