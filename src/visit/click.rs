@@ -211,6 +211,14 @@ impl<'a> Click<'a> {
         }
     }
 
+    fn choice(&self) -> u32 {
+        match self.source {
+            // A plain redirect has no rules.
+            ClickSource::Head(..) => 0,
+            ClickSource::Facts(_, choice) => choice,
+        }
+    }
+
     fn contact(&self) -> Option<&'a ForeignId> {
         match self.source {
             // A contact link always waits: its token is looked up in the table.
@@ -283,8 +291,15 @@ impl Visitor {
             // Waypost has no database of addresses and countries yet.
             country: None,
             contact: click.contact().map(ForeignId::as_str),
+            rule: number(click.choice() >> 16),
+            variant: number(click.choice() & u32::from(u16::MAX)),
         });
     }
+}
+
+/// Returns one half of a choice as the number of a rule or variant, which begin with 1.
+fn number(half: u32) -> Option<u16> {
+    u16::try_from(half).ok().filter(|number| *number > 0)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::core::Tenants;
 use crate::json;
 use crate::model::id::{Id, IdSource};
 use crate::model::link::Link;
+use crate::model::link::branch::BranchOutcome;
 
 /// Bytes of a `Referer` that are read: the host is at its start, and names have at most 253 bytes.
 /// Past it: cut off.
@@ -33,6 +34,10 @@ pub struct ClickEvent<'a> {
     pub country: Option<&'a str>,
     /// The contact that received the contact link.
     pub contact: Option<&'a str>,
+    /// The number of the rule that chose the destination.
+    pub rule: Option<u16>,
+    /// The number of the variant that the visitor got.
+    pub variant: Option<u16>,
 }
 
 /// An event as it is sent.
@@ -60,6 +65,31 @@ struct EventData<'a> {
     agent: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     contact_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<ChosenJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<ChosenJson<'a>>,
+}
+
+/// A rule, or a variant of a split.
+#[derive(Serialize)]
+struct ChosenJson<'a> {
+    id: u16,
+    name: Option<&'a str>,
+}
+
+/// Returns the rule and the variant that chose the destination of a click.
+fn chosen<'a>(click: &ClickEvent<'a>) -> [Option<ChosenJson<'a>>; 2] {
+    // The link may have been changed since, and no longer have them.
+    let rule = click.link.options.branches().iter().find(|branch| Some(branch.number) == click.rule);
+    let variant = rule.and_then(|branch| match &branch.outcome {
+        BranchOutcome::Split(split) => split.variants.iter().find(|each| Some(each.number) == click.variant),
+        BranchOutcome::Url(_) | BranchOutcome::NotFound => None,
+    });
+    [
+        rule.map(|branch| ChosenJson { id: branch.number, name: branch.name.as_deref() }),
+        variant.map(|variant| ChosenJson { id: variant.number, name: variant.name.as_deref() }),
+    ]
 }
 
 #[derive(Serialize)]
@@ -93,6 +123,7 @@ pub(super) fn of(tenants: &Tenants, click: &ClickEvent<'_>) -> Option<EncodedEve
     // No shared source: clicks must not wait for a lock only for the order of ids.
     let id = IdSource::after(None).next(click.at, u128::from_le_bytes(random));
     let at = click.at.to_string();
+    let [rule, variant] = chosen(click);
     let event = EventJson {
         id: name(id),
         r#type: "link.clicked",
@@ -113,6 +144,8 @@ pub(super) fn of(tenants: &Tenants, click: &ClickEvent<'_>) -> Option<EncodedEve
             referrer_host: click.referrer.and_then(referrer_host),
             agent: click.agent,
             contact_id: click.contact.filter(|contact| contact.len() <= CONTACT_MAX),
+            rule,
+            variant,
         },
     };
     let body = json::to_bytes(&event);

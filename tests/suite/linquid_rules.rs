@@ -726,5 +726,7 @@ fn a_link_without_rules_shows_an_empty_list() {
     assert_eq!(made["rules"], json!([]));
     assert_eq!(admin.get(&path_of(&made)).expect(200, "the link")["link"]["rules"], json!([]));
     let list = admin.get(LINKS).expect(200, "the list");
-    assert!(list["links"][0].get("rules").is_none(), "lists are brief: {list}");
+    assert_eq!(list["links"][0]["rules"], json!([]), "{list}");
+    let theirs = admin.get("/api/links").expect(200, "the list of the vendor");
+    assert!(!theirs.to_string().contains("\"rules\""), "they have paths of their own: {theirs}");
 }

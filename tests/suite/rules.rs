@@ -64,7 +64,7 @@ fn rules_are_created_shown_changed_and_kept() {
     // No number is used again.
     let again = admin.patch(&path, &json!({"rules": [{"status": 404}]})).expect(200, "a rule");
     assert_eq!(again["link"]["rules"][0]["id"], 6);
-    // A list has no rules, and a bulk creates them.
+    // A bulk creates rules, and lists show them in every order.
     let row = json!({"url": "https://e.test/", "customSlug": "b", "rules": rules()});
     let made =
         admin.post("/api/v1/links/bulk", &json!({"links": [row, {"url": "https://e.test/", "rules": [{}]}]}));
@@ -72,6 +72,16 @@ fn rules_are_created_shown_changed_and_kept() {
     assert_eq!(made["failed"][0]["reason"], "rules[0]: must have one of url, variants and status");
     let by_code = admin.get(&format!("{LINKS}/by-code/b")).expect(200, "by code");
     assert_eq!(by_code["link"]["rules"], rules());
+    let plain = admin.create(&json!({"url": "https://e.test/", "customSlug": "plain"}));
+    assert_eq!(plain["rules"], json!([]));
+    for sort in ["newest", "oldest", "clicks", "title"] {
+        let listed = admin.get(&format!("{LINKS}?sort={sort}")).expect(200, sort);
+        let of = |code: &str| {
+            let links = listed["links"].as_array().expect("links");
+            links.iter().find(|link| link["shortCode"] == code).expect(code)["rules"].clone()
+        };
+        assert_eq!((of("b"), of("plain")), (rules(), json!([])), "{sort}");
+    }
 }
 
 #[test]

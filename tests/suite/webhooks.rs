@@ -389,3 +389,48 @@ fn t90_only_counted_clicks_are_sent() {
     visitor.get("/plain");
     assert_eq!(receiver.wait_for(told + 1).len(), told + 1);
 }
+
+/// A click on a link with rules names the rule and the variant. The link's `url` stays its own.
+#[test]
+fn events_name_what_chose_the_destination() {
+    let app = start(&["10ms"]);
+    let receiver = Receiver::start();
+    let mut admin = app.admin();
+    let url = "https://e.test/own";
+    let ios = json!({"name": "phones", "conditions": [{"field": "os", "operator": "in", "value": ["iOS"]}], "url": "https://e.test/ios"});
+    let split = json!({"variants": [{"name": "a", "url": "https://e.test/a", "weight": 1}, {"url": "https://e.test/b", "weight": 1}], "sticky": "click",
+        "conditions": [{"field": "query", "key": "ab", "operator": "exists"}]});
+    admin.create(
+        &json!({"url": url, "customSlug": "r", "webhookUrls": receiver.url("/"), "rules": [ios, split]}),
+    );
+    let phone = ("User-Agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Safari/605.1");
+    let person = ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0");
+    let mut visitor = app.visitor();
+    let mut clicks = 0;
+    let mut click = |path: &str, agent: (&str, &str)| {
+        let answer = visitor.send("GET", path, &[agent], None);
+        clicks += 1;
+        let requests = receiver.wait_for(clicks);
+        let event: Value = serde_json::from_slice(&requests[clicks - 1].body).expect("JSON");
+        let data = event["data"].clone();
+        assert_eq!(data["link"]["url"], url, "{path}");
+        (answer.header("location").unwrap_or_default().to_owned(), data)
+    };
+    let (to, data) = click("/r", person);
+    assert_eq!((to.as_str(), data.get("rule"), data.get("variant")), (url, None, None));
+    let (to, data) = click("/r", phone);
+    assert_eq!(to, "https://e.test/ios");
+    assert_eq!((&data["rule"], data.get("variant")), (&json!({"id": 1, "name": "phones"}), None));
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let (to, data) = click("/r?ab=1", person);
+        assert_eq!(data["rule"], json!({"id": 2, "name": null}));
+        seen.push((to, data["variant"].clone()));
+    }
+    seen.sort_by_key(|(to, _)| to.clone());
+    let want = [
+        ("https://e.test/a".to_owned(), json!({"id": 1, "name": "a"})),
+        ("https://e.test/b".to_owned(), json!({"id": 2, "name": null})),
+    ];
+    assert_eq!(seen, want);
+}

@@ -53,7 +53,17 @@ pub(crate) fn link(app: &TestApp, code: &str) -> Link {
 }
 
 pub(crate) fn click<'a>(app: &TestApp, link: &'a Link) -> ClickEvent<'a> {
-    ClickEvent { link, at: app.clock().now(), referrer: None, agent: "person", country: None, contact: None }
+    let at = app.clock().now();
+    ClickEvent {
+        link,
+        at,
+        referrer: None,
+        agent: "person",
+        country: None,
+        contact: None,
+        rule: None,
+        variant: None,
+    }
 }
 
 /// Clicks on a link as a visitor does.

@@ -47,8 +47,8 @@ const PAGE_BYTES: usize = 512 * 1024;
 /// Most bytes of one link as record, view and text together, by the bounds of its fields.
 pub const LINK_BYTES_MAX: usize = 416 * 1024;
 
-/// Like [`LINK_BYTES_MAX`], for a link in a list, which shows fewer fields.
-const LISTED_BYTES_MAX: usize = 64 * 1024;
+/// Like [`LINK_BYTES_MAX`], for a link in a list, which shows fewer fields: texts of some 64 KB, and rules.
+const LISTED_BYTES_MAX: usize = 64 * 1024 + 96 * 1024;
 
 /// A growing text buffer may be twice as large as its text, besides the views that the text is made from.
 const PER_LISTED_BYTE: usize = 3;
@@ -128,6 +128,14 @@ impl LinkQuery {
         // A tag or a campaign has a list of its own. With both, one of them is a filter.
         let is_both = (self.tag.is_some() || self.tag_named.is_some()) && self.campaign.is_some();
         is_deep || is_filtered || is_both || !self.sort.is_of_creation()
+    }
+
+    /// Removes the fields that the page does not show.
+    fn shorten(&self, mut link: Link) -> Link {
+        let rules = link.options.rules.take().filter(|_| self.shows_rules);
+        let mut link = shorten(link);
+        link.options.rules = rules;
+        link
     }
 
     fn order(&self) -> Order {
@@ -327,7 +335,7 @@ impl ListReader {
             gathered.total += 1;
             let goes_on = match part {
                 // The table has the total of an unfiltered list, so reading ends with the page.
-                ListPart::Page => gathered.show(link, query.limit) || !source.filter.admits_all(),
+                ListPart::Page => gathered.show(link, query) || !source.filter.admits_all(),
                 ListPart::BeforeCursor => true,
                 ListPart::Sorted if query.sort.needs_details() => {
                     pending.push(RecentKey::of_link(&link));
@@ -402,14 +410,14 @@ fn is_behind_cursor(at: &Cursor, order: Order, id: Id) -> bool {
 
 impl Gathered {
     /// Adds a match in the order of creation. Returns whether the page may need another one.
-    fn show(&mut self, link: Link, limit: usize) -> bool {
+    fn show(&mut self, link: Link, query: &LinkQuery) -> bool {
         if self.skip > 0 {
             self.skip -= 1;
-        } else if self.more || self.links.len() == limit {
+        } else if self.more || self.links.len() == query.limit {
             self.more = true;
         } else {
             // Shortened before it is counted: the page keeps no field that it does not show.
-            let link = shorten(link);
+            let link = query.shorten(link);
             self.bytes += listed_bytes(&link);
             // The first link always fits, so that every page makes progress.
             if self.bytes > PAGE_BYTES && !self.links.is_empty() {
@@ -452,7 +460,7 @@ impl Gathered {
         for ranked in best.into_iter().take(depth).skip(depth - query.limit) {
             // A link that was deleted since is left out. The next page begins behind its place all the same.
             if let Some(found) = shared.table.link_by_id(workspace, ranked.id)? {
-                let link = shorten(found.record);
+                let link = query.shorten(found.record);
                 self.bytes += listed_bytes(&link);
                 if self.bytes > PAGE_BYTES && !self.links.is_empty() {
                     // Without a cursor, a shorter page would be read as the end of the list.
@@ -484,7 +492,7 @@ impl LinkQuery {
     }
 }
 
-/// Removes the fields that no list shows, since a page has up to 100 links.
+/// Removes the fields that lists do not show, since a page has up to 100 links.
 pub(in crate::core) fn shorten(mut link: Link) -> Link {
     let options = &mut link.options;
     options.description = None;
@@ -499,12 +507,13 @@ pub(in crate::core) fn shorten(mut link: Link) -> Link {
 }
 
 /// Returns how many bytes a shortened link takes in a view: its texts, the destination twice (as stored and
-/// with its UTM parameters), and its tags at their longest.
+/// with its UTM parameters), its rules, and its tags at their longest.
 pub(in crate::core) fn listed_bytes(link: &Link) -> usize {
     let options = &link.options;
     let title = options.title.as_ref().map_or(0, |title| title.len());
     let utm = options.target().as_str().len();
-    LISTED_FIXED + options.destination.as_str().len() + utm + title + options.tags.len() * TAG_BYTES
+    let rules = options.rules.as_ref().map_or(0, |rules| rules.shown_bytes());
+    LISTED_FIXED + options.destination.as_str().len() + utm + title + rules + options.tags.len() * TAG_BYTES
 }
 
 fn too_long(fits: usize) -> Error {

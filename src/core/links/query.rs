@@ -32,6 +32,8 @@ pub struct LinkQuery {
     /// Whether the links are switched on.
     pub is_active: Option<bool>,
     pub sort: Sort,
+    /// Whether the page shows the rules of its links.
+    pub shows_rules: bool,
     /// Whether the page must not end before its limit, since the dialect has no cursor to continue with.
     pub is_whole: bool,
 }

@@ -276,6 +276,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
+        assert!(text.len() <= first.shown_bytes(), "{} of {}", text.len(), first.shown_bytes());
         // A client that sends back what it was shown changes nothing, and so does an import into another store.
         assert_eq!(renewed(Some(&first), &text), Ok(first.clone()));
         assert_eq!(renewed(None, &text), Ok(first.clone()));

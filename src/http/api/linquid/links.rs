@@ -94,6 +94,8 @@ pub(super) fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReque
         campaign_named: None,
         is_active: None,
         sort: Sort::Newest,
+        // They have paths of their own: `/api/rules`.
+        shows_rules: false,
         // Without a cursor a client would take a shorter page for the end of the list.
         is_whole: true,
     };

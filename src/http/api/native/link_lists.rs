@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 use super::cursors;
 use crate::clock::Timestamp;
 use crate::formats::waypost::link_json::Brief;
+use crate::formats::waypost::rule_json::RuleJson;
 use crate::http::api::dialect::{BulkView, FailedRow, LinkView, Page};
 use crate::json::AsText;
 use crate::model::id::Id;
@@ -23,7 +24,7 @@ pub(super) struct Listing<'a> {
     incomplete: Option<bool>,
 }
 
-/// A link in a list, with the fields that decide whether it redirects.
+/// A link in a list, with the fields that decide whether and where it redirects.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ListedLink<'a> {
@@ -32,6 +33,7 @@ struct ListedLink<'a> {
     valid_since: Option<AsText<Timestamp>>,
     expires_at: Option<AsText<Timestamp>>,
     max_clicks: Option<u64>,
+    rules: Vec<RuleJson<'a>>,
 }
 
 impl<'a> ListedLink<'a> {
@@ -42,6 +44,7 @@ impl<'a> ListedLink<'a> {
             valid_since: options.valid_since.map(AsText),
             expires_at: options.expires_at.map(AsText),
             max_clicks: options.max_clicks,
+            rules: options.branches().iter().map(RuleJson::of).collect(),
         }
     }
 }

@@ -196,6 +196,7 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, BadRequest> {
         campaign_named: named(query, "campaign", "campaignId")?,
         is_active: query.flag("isActive")?,
         sort,
+        shows_rules: true,
         // A page may end at 512 KB of links, since `nextCursor` continues behind it.
         is_whole: false,
     })

@@ -189,6 +189,19 @@ impl Branches {
     pub fn bytes(&self) -> usize {
         self.list.iter().map(Branch::bytes).sum()
     }
+
+    /// Returns the bytes that a response with the rules has at most: their texts with escapes, and the names of the fields.
+    pub fn shown_bytes(&self) -> usize {
+        let of = |branch: &Branch| {
+            let variants = match &branch.outcome {
+                BranchOutcome::Split(split) => split.variants.len(),
+                BranchOutcome::Url(_) | BranchOutcome::NotFound => 0,
+            };
+            // With its empty fields and those of a memo; a condition with days and a zone; a variant with its numbers.
+            320 + 160 * branch.conditions.len() + 64 * variants
+        };
+        2 * self.bytes() + self.list.iter().map(of).sum::<usize>()
+    }
 }
 
 /// Bytes charged for what is no text of a rule, a condition, a value or a variant.
