@@ -11,16 +11,6 @@ use crate::analytics::query::cache::{MEMORY_DEFAULT, SumsCache};
 use crate::analytics::query::part_sums::{PartSums, QuestionKey};
 use crate::analytics::query::scan::{sums_of_parts, with_open};
 
-fn source_of<'a>(parts: &'a [Arc<ClickPart>], open: &'a Tick) -> CellSource<'a> {
-    CellSource {
-        parts,
-        open,
-        campaign_of: &data::campaign_of,
-        facts_of: &data::facts_of,
-        is_cancelled: &|| false,
-    }
-}
-
 /// Returns the answer of a store by way of the cache, and whether the parts were read.
 fn ask_cached(cache: &SumsCache, store: &TestStore, question: &ClickQuestion) -> (ClickAnswer, bool) {
     let source = source_of(&store.parts, &store.open);

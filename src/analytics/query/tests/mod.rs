@@ -28,15 +28,15 @@ use crate::analytics::part::reader::ClickPart;
 use crate::analytics::part::summary::SummaryRule;
 use crate::analytics::tick::Tick;
 
+/// Returns the parts and the open cells as questions read them.
+fn source_of<'a>(parts: &'a [Arc<ClickPart>], open: &'a Tick) -> CellSource<'a> {
+    let (campaign_of, facts_of) = (&data::campaign_of, &data::facts_of);
+    CellSource { parts, open, campaign_of, facts_of, is_cancelled: &|| false }
+}
+
 /// Returns the answer of a store.
 fn ask(store: &TestStore, question: &ClickQuestion) -> Result<ClickAnswer, QueryError> {
-    let source = CellSource {
-        parts: &store.parts,
-        open: &store.open,
-        campaign_of: &data::campaign_of,
-        facts_of: &data::facts_of,
-        is_cancelled: &|| false,
-    };
+    let source = source_of(&store.parts, &store.open);
     // Tested apart: it depends on the order of filters.
     answer(&source, question).map(|answer| ClickAnswer { has_other: Vec::new(), ..answer })
 }
@@ -240,13 +240,7 @@ fn a_question_can_be_cancelled() {
         blocks.set(blocks.get() + 1);
         blocks.get() == 3
     };
-    let source = CellSource {
-        parts: &store.parts,
-        open: &store.open,
-        campaign_of: &data::campaign_of,
-        facts_of: &data::facts_of,
-        is_cancelled: &is_cancelled,
-    };
+    let source = CellSource { is_cancelled: &is_cancelled, ..source_of(&store.parts, &store.open) };
     assert!(matches!(answer(&source, &question), Err(QueryError::TooSlow)));
     assert_eq!(blocks.get(), 3, "nothing is read behind it");
 }
@@ -260,13 +254,7 @@ fn values_that_were_not_kept_are_noticed() {
         let mut question = question(LinkScope::All, vec![by(&[facet])]);
         question.span = Span { from: data::FROM, to: data::FROM + 86_400_000 };
         for (store, want) in [(&store, has_some), (&empty, false)] {
-            let source = CellSource {
-                parts: &store.parts,
-                open: &store.open,
-                campaign_of: &data::campaign_of,
-                facts_of: &data::facts_of,
-                is_cancelled: &|| false,
-            };
+            let source = source_of(&store.parts, &store.open);
             let answer = answer(&source, &question).expect("an answer");
             assert_eq!(answer.has_other, if want { vec![facet] } else { Vec::new() });
         }
@@ -284,13 +272,7 @@ fn a_damaged_part_is_named() {
     let sound = Arc::new(ClickPart::open(Arc::new(Mem(bytes.clone().into()))).expect("a part"));
     let empty = Tick::default();
     let asked = |parts: &[Arc<ClickPart>]| {
-        let source = CellSource {
-            parts,
-            open: &empty,
-            campaign_of: &data::campaign_of,
-            facts_of: &data::facts_of,
-            is_cancelled: &|| false,
-        };
+        let source = source_of(parts, &empty);
         answer(&source, &question)
     };
     let twice = asked(&[Arc::clone(&sound), Arc::clone(&sound)]).expect("an answer");
@@ -316,15 +298,9 @@ fn days_of_other_parts_are_not_read() {
     // Without tables, so that the first block is the first thing behind the header.
     let mut damaged = data::part_bytes_with(&visits, SummaryRule::default());
     damaged[crate::analytics::part::header::PartHeader::BYTES + 9] ^= 1;
-    let part = Arc::new(ClickPart::open(Arc::new(Mem(damaged.into()))).expect("a part"));
+    let parts = [Arc::new(ClickPart::open(Arc::new(Mem(damaged.into()))).expect("a part"))];
     let empty = Tick::default();
-    let source = CellSource {
-        parts: &[part],
-        open: &empty,
-        campaign_of: &data::campaign_of,
-        facts_of: &data::facts_of,
-        is_cancelled: &|| false,
-    };
+    let source = source_of(&parts, &empty);
     let mut question = question(LinkScope::All, vec![by(&[])]);
     question.span = Span { from: 0, to: data::FROM };
     assert!(answer(&source, &question).is_ok());
@@ -337,13 +313,7 @@ proptest! {
     #[test]
     fn the_first_slot_is_that_of_a_plain_loop((visits, split, question) in stores(), day in 0_u32..50) {
         let store = TestStore::new(&visits, &split);
-        let source = CellSource {
-            parts: &store.parts,
-            open: &store.open,
-            campaign_of: &data::campaign_of,
-            facts_of: &data::facts_of,
-            is_cancelled: &|| false,
-        };
+        let source = source_of(&store.parts, &store.open);
         let before = TimeSlot(TimeSlot::of_millis(data::FROM).0 + day * 96);
         let slots = visits.iter().filter(|visit| brute::is_within(&question.scope, visit));
         let slots = slots.map(|visit| TimeSlot::of_millis(visit.millis));

@@ -1,7 +1,8 @@
 //! The history of links, undo, restore, and the audit list in the native dialect.
 
 use jiff::tz::TimeZone;
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use super::links;
 use crate::clock::Timestamp;
@@ -127,11 +128,20 @@ impl<'a> AuthorJson<'a> {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct HistoryJson<'a> {
-    history: Vec<RevisionJson<'a>>,
-    next_cursor: Option<AsText<Id>>,
+/// A page of a list by its plural, with the cursor of the next page.
+struct ListPage<T> {
+    plural: &'static str,
+    items: Vec<T>,
+    next: Option<Id>,
+}
+
+impl<T: Serialize> Serialize for ListPage<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut page = serializer.serialize_map(Some(2))?;
+        page.serialize_entry(self.plural, &self.items)?;
+        page.serialize_entry("nextCursor", &self.next.map(AsText))?;
+        page.end()
+    }
 }
 
 #[derive(Serialize)]
@@ -144,28 +154,16 @@ struct RevisionJson<'a> {
     changes: Vec<FieldChange>,
 }
 
-impl<'a> HistoryJson<'a> {
-    pub(super) fn of(page: &'a HistoryPage) -> HistoryJson<'a> {
-        let revision = |view: &'a RevisionView| RevisionJson {
-            revision: AsText(view.id),
-            at: AsText(view.at),
-            by: AuthorJson::of(&view.by),
-            operation: view.act.name(),
-            // A deletion has one state, and so no changes.
-            changes: view.states.as_ref().map_or_else(Vec::new, |states| changes(&states.0, &states.1)),
-        };
-        HistoryJson {
-            history: page.revisions.iter().map(revision).collect(),
-            next_cursor: page.next.map(AsText),
-        }
+/// Returns the JSON of a page of a link's history.
+pub(super) fn revisions(page: &HistoryPage) -> impl Serialize {
+    fn revision(view: &RevisionView) -> RevisionJson<'_> {
+        let RevisionView { id, at, by, act, states } = view;
+        // A deletion has one state, and so no changes.
+        let changes = states.as_ref().map_or_else(Vec::new, |states| changes(&states.0, &states.1));
+        let by = AuthorJson::of(by);
+        RevisionJson { revision: AsText(*id), at: AsText(*at), by, operation: act.name(), changes }
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct DeletedJson<'a> {
-    links: Vec<DeletedLinkJson<'a>>,
-    next_cursor: Option<AsText<Id>>,
+    ListPage { plural: "history", items: page.revisions.iter().map(revision).collect(), next: page.next }
 }
 
 #[derive(Serialize)]
@@ -182,9 +180,10 @@ struct DeletedLinkJson<'a> {
     restorable_until: AsText<Timestamp>,
 }
 
-impl<'a> DeletedJson<'a> {
-    pub(super) fn of(page: &'a DeletedPage) -> DeletedJson<'a> {
-        let link = |left: &'a DeletedLink| DeletedLinkJson {
+/// Returns the JSON of a page of deleted links.
+pub(super) fn deleted_links(page: &DeletedPage) -> impl Serialize {
+    fn link(left: &DeletedLink) -> DeletedLinkJson<'_> {
+        DeletedLinkJson {
             id: AsText(left.link.id),
             short_code: left.link.shown_code().as_str(),
             domain: left.domain.as_deref(),
@@ -195,16 +194,9 @@ impl<'a> DeletedJson<'a> {
             created_at: AsText(left.link.created_at),
             deleted_at: AsText(left.deleted_at),
             restorable_until: AsText(left.restorable_until),
-        };
-        DeletedJson { links: page.links.iter().map(link).collect(), next_cursor: page.next.map(AsText) }
+        }
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct AuditJson<'a> {
-    audit: Vec<AuditEntryJson<'a>>,
-    next_cursor: Option<AsText<Id>>,
+    ListPage { plural: "links", items: page.links.iter().map(link).collect(), next: page.next }
 }
 
 #[derive(Serialize)]
@@ -224,9 +216,10 @@ struct SubjectJson<'a> {
     name: Option<&'a str>,
 }
 
-impl<'a> AuditJson<'a> {
-    pub(super) fn of(page: &'a AuditPage) -> AuditJson<'a> {
-        let entry = |view: &'a AuditView| AuditEntryJson {
+/// Returns the JSON of a page of an audit list.
+pub(super) fn audit_entries(page: &AuditPage) -> impl Serialize {
+    fn entry(view: &AuditView) -> AuditEntryJson<'_> {
+        AuditEntryJson {
             id: AsText(view.id),
             at: AsText(view.at),
             by: AuthorJson::of(&view.by),
@@ -235,9 +228,9 @@ impl<'a> AuditJson<'a> {
             subject: SubjectJson { id: view.subject.id.to_string(), name: view.name.as_deref() },
             // Names only: a page of values may have megabytes, and the history of the link has them.
             fields: view.states.as_ref().map_or_else(Vec::new, |states| changed_fields(&states.0, &states.1)),
-        };
-        AuditJson { audit: page.entries.iter().map(entry).collect(), next_cursor: page.next.map(AsText) }
+        }
     }
+    ListPage { plural: "audit", items: page.entries.iter().map(entry).collect(), next: page.next }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::click_shares::ClickShareJson;
 use super::domains::DomainJson;
 use super::explain::ExplanationJson;
 use super::files;
-use super::history::{AuditJson, DeletedJson, HistoryJson};
+use super::history::{audit_entries, deleted_links, revisions};
 use super::keys::KeyJson;
 use super::link_lists::{BulkJson, Listing};
 use super::live::MinutesJson;
@@ -33,9 +33,9 @@ pub(super) fn reply(reply: &Reply) -> Body {
         Reply::Links(page) => Body::ok(&Listing::of(page)),
         Reply::Explained(explanation) => named("explain", &ExplanationJson::of(explanation)),
         Reply::Qr(picture) => qr::picture(picture),
-        Reply::History(page) => Body::ok(&HistoryJson::of(page)),
-        Reply::DeletedLinks(page) => Body::ok(&DeletedJson::of(page)),
-        Reply::Audit(page) => Body::ok(&AuditJson::of(page)),
+        Reply::History(page) => Body::ok(&revisions(page)),
+        Reply::DeletedLinks(page) => Body::ok(&deleted_links(page)),
+        Reply::Audit(page) => Body::ok(&audit_entries(page)),
         Reply::File(file) => files::file(file),
         Reply::Deliveries(all) => all_named("deliveries", all, DeliveryJson::of),
         Reply::Analytics(view, AnalyticsFormat::Json) => Body::ok(&AnalyticsJson::of(view)),
