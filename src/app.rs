@@ -496,6 +496,20 @@ impl App {
         drop(self.certificates.begin_reload(self.store.core.clock().now()));
     }
 
+    /// Binds the sockets that the next program listens on, as its settings say, beside those that this one has. From
+    /// now on the system queues connections to them. Fails, and changes nothing, if one cannot be bound, or if the
+    /// socket of a supervisor is of no setting: the next program would fail, and with it the server.
+    pub fn prepare_restart(&mut self, listen: &[Listen]) -> Result<(), StartError> {
+        let bound = sockets::bind_next(&self.kept, listen)?;
+        self.kept.extend(bound);
+        Ok(())
+    }
+
+    /// Returns the data folder.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
     /// Returns a handle that checks whether the server works.
     pub fn liveness(&self) -> Liveness {
         Liveness::new(self.pulse.clone(), Arc::clone(&self.store.local))

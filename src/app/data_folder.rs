@@ -179,6 +179,18 @@ pub fn check_owner(dir: &Path) -> Result<(), FolderError> {
     }
 }
 
+/// Fails if a server could not change to this data folder at its next start. Creates nothing.
+pub(crate) fn check_next(dir: &Path) -> Result<(), FolderError> {
+    check_owner(dir)?;
+    check(dir, false)?;
+    // Released at once: the server that asks has the lock on its own folder alone.
+    lock_existing(dir)?;
+    let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let within = whole.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    access(within, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|errno| FolderError::Unusable { path: dir.to_owned(), error: errno.into() })
+}
+
 /// Returns why no server may start on `dir`, or `None` if one may. Start, `verify`, `restore` and `doctor` share this
 /// decision. Reads only names, and the end of a log that no server has used yet.
 pub fn unfinished(dir: &Path) -> io::Result<Option<Unfinished>> {

@@ -4,8 +4,8 @@
 use super::start_error::StartError;
 use crate::certificates::Certificates;
 use crate::config::Config;
-use crate::http::conn::handover::{HandedOver, HandedSocket, KeptSocket};
-use crate::http::conn::listener::{Listener, Reserved};
+use crate::http::conn::handover::{HandedOver, HandedSocket, HandoverError, KeptSocket};
+use crate::http::conn::listener::{self, Listener, Reserved};
 use crate::http::conn::server::ProxiedListener;
 use crate::http::conn::tls::Tls;
 use crate::settings::listen::Listen;
@@ -67,6 +67,29 @@ impl Sockets {
         }
         Ok((listeners, kept))
     }
+}
+
+/// Binds the sockets that the next program of this process listens on and this one does not. Fails as that program
+/// would, while this one still serves.
+pub(super) fn bind_next(kept: &[KeptSocket], settings: &[Listen]) -> Result<Vec<KeptSocket>, StartError> {
+    // As `Sockets::reserve`: each socket is of one setting, and the rest is closed.
+    let mut left: Vec<&KeptSocket> = kept.iter().collect();
+    let mut missing = Vec::new();
+    for listen in settings {
+        match left.iter().position(|socket| socket.fits(listen)) {
+            Some(at) => drop(left.swap_remove(at)),
+            None => missing.push(listen),
+        }
+    }
+    if let Some(socket) = left.iter().find(|socket| socket.is_of_supervisor()) {
+        let (socket, settings) = (socket.address().clone(), settings.to_vec());
+        return Err(HandoverError::Unmatched { socket, settings }.into());
+    }
+    let bind = |listen: &Listen| {
+        let opened = listener::open_beside(listen, &left);
+        opened.map_err(|error| StartError::Listen { listen: listen.clone(), error })
+    };
+    missing.into_iter().map(bind).collect()
 }
 
 fn reserve(listen: &Listen, handed: Option<HandedSocket>) -> Result<(Option<Reserved>, Listen), StartError> {

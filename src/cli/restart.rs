@@ -10,13 +10,23 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::error::CommandError;
+use crate::app::data_folder;
+use crate::config::Config;
 use crate::http::conn::handover::{KeptSocket, PassedOn};
+use crate::settings::listen::Listen;
 
 /// How long the file to be started may take to check the configuration.
 const CHECK_WAIT: Duration = Duration::from_secs(10);
 
 /// The interval at which the check is looked at.
 const CHECK_POLL: Duration = Duration::from_millis(10);
+
+/// The variable with which a server asks `--check` about its own restart. Its value is the data folder of the server,
+/// which it has locked. An older program ignores it.
+const ASKS: &str = "RESTART_OF_WAYPOST";
+
+/// The start of a line of `--check` for [`ASKS`], which names an address to listen on. As [`VALID`], it must stay.
+const LISTENS: &str = "waypost: listens on ";
 
 /// The file of this program, also after the file was replaced.
 const RUNNING: &str = "/proc/self/exe";
@@ -49,13 +59,15 @@ impl ProgramFile {
         ProgramFile(found.unwrap_or(running))
     }
 
-    /// Runs the file with the arguments of this process and `--check`. Fails if it does not run, if the configuration is
-    /// not valid for it, or if it is another program.
-    pub(super) async fn check(&self) -> Result<(), String> {
+    /// Runs the file with the arguments of this process and `--check`, on behalf of a server with this data folder.
+    /// Returns where it would listen; nothing if it is an older version, which does not print it. Fails if it does not
+    /// run, if the configuration is not valid for it, or if it is another program.
+    pub(super) async fn check(&self, data_dir: &Path) -> Result<Vec<Listen>, String> {
         let shown = self.0.display();
         let started = Command::new(&self.0)
             .args(arguments().skip(1))
             .arg("--check")
+            .env(ASKS, data_dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -67,9 +79,14 @@ impl ProgramFile {
         let output = child.wait_with_output().map_err(|error| format!("{shown} --check: {error}"))?;
         if output.status.success() {
             // A script around the program may print other lines.
-            let is_valid = String::from_utf8_lossy(&output.stdout).lines().any(|line| line == VALID);
-            let other = || format!("{shown} --check does not print `{VALID}`: it is another program");
-            return if is_valid { Ok(()) } else { Err(other()) };
+            let printed = String::from_utf8_lossy(&output.stdout);
+            if !printed.lines().any(|line| line == VALID) {
+                return Err(format!("{shown} --check does not print `{VALID}`: it is another program"));
+            }
+            let listen = printed.lines().filter_map(|line| line.strip_prefix(LISTENS));
+            return listen
+                .map(|text| Listen::parse(text).map_err(|why| format!("{shown}: {text}: {why}")))
+                .collect();
         }
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
@@ -92,6 +109,19 @@ impl ProgramFile {
         let error = executed(Path::new(RUNNING), &passed);
         CommandError::Failed(format!("cannot run {}: {error}; start the server again", self.0.display()))
     }
+}
+
+/// Returns the answer to a server that asks about its restart with this configuration: the lines with its addresses.
+/// Fails if the configuration names another data folder, on which this program could not start.
+pub(super) fn answer(config: &Config) -> Result<Vec<String>, CommandError> {
+    let Some(asking) = std::env::var_os(ASKS) else { return Ok(Vec::new()) };
+    let id = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+    if id(&config.data_dir) != id(Path::new(&asking)) {
+        data_folder::check_next(&config.data_dir).map_err(|error| CommandError::Usage(error.to_string()))?;
+    }
+    let secure = config.https_listen().unwrap_or(Listen::Off);
+    let named = [&config.listen, &secure].into_iter().filter(|listen| **listen != Listen::Off);
+    Ok(named.map(|listen| format!("{LISTENS}{listen}")).collect())
 }
 
 fn executed(program: &Path, passed: &PassedOn) -> io::Error {

@@ -11,7 +11,7 @@ use super::arguments::ServerFile;
 use super::error::CommandError;
 use super::notify::{self, Watchdog};
 use super::output::{end_in_json, print_line, print_note};
-use super::restart::{ProgramFile, VALID};
+use super::restart::{self, ProgramFile, VALID};
 use super::signals::{self, SignalRequest, Signals};
 use super::{banner, log_lines, runtime};
 use crate::app::{App, StartError, files};
@@ -76,7 +76,9 @@ fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
         for text in config.origin.warnings.iter().chain(&files::warnings(&config)) {
             print_note(&format!("warning: {text}"));
         }
+        let answer = restart::answer(&config)?;
         print_line(VALID);
+        answer.iter().for_each(|line| print_line(line));
         return Ok(());
     }
     signals::block_others();
@@ -136,7 +138,7 @@ async fn serve(
     let watchdog = Watchdog::default();
     tokio::spawn(watchdog.clone().report());
     let mut shown = config.clone();
-    let app =
+    let mut app =
         App::start_over(config, Clock::system(), handed, |log| log).await.map_err(|error| match error {
             // As every other error of the configuration: a supervisor must not repeat the start.
             StartError::DenyList(_) | StartError::Handover(_) => CommandError::Usage(error.to_string()),
@@ -159,7 +161,7 @@ async fn serve(
         // Before the supervisor begins to count.
         watchdog.watch(Some(app.liveness()));
         notify::ready();
-        next = until_the_end(&app, &mut signals, program).await;
+        next = until_the_end(&mut app, &mut signals, program).await;
     }
     watchdog.watch(None);
     match next {
@@ -169,7 +171,7 @@ async fn serve(
 }
 
 /// Returns at the signal that ends this program: a stop, or a restart that the file to be started has accepted.
-async fn until_the_end(app: &App, signals: &mut Signals, program: &ProgramFile) -> SignalRequest {
+async fn until_the_end(app: &mut App, signals: &mut Signals, program: &ProgramFile) -> SignalRequest {
     loop {
         match signals.next().await {
             SignalRequest::Stop => return SignalRequest::Stop,
@@ -181,7 +183,7 @@ async fn until_the_end(app: &App, signals: &mut Signals, program: &ProgramFile) 
             }
             SignalRequest::Restart => {
                 notify::reloading();
-                match program.check().await {
+                match prepare_restart(app, program).await {
                     Ok(()) => return SignalRequest::Restart,
                     Err(why) => tracing::error!("the restart is refused, and this program continues: {why}"),
                 }
@@ -189,6 +191,16 @@ async fn until_the_end(app: &App, signals: &mut Signals, program: &ProgramFile) 
             }
         }
     }
+}
+
+/// Checks the next program, and binds what it will listen on: once this one has stopped, a failure would end the server.
+async fn prepare_restart(app: &mut App, program: &ProgramFile) -> Result<(), String> {
+    let listen = program.check(app.data_dir()).await?;
+    if listen.is_empty() {
+        // Of an older version: it binds its addresses itself, as it always did.
+        return Ok(());
+    }
+    app.prepare_restart(&listen).map_err(|error| error.to_string())
 }
 
 async fn stop(app: App, signals: &mut Signals) -> Result<ServeEnd, CommandError> {

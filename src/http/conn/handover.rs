@@ -3,7 +3,7 @@
 //!
 //! A socket belongs to the setting with its address. While no process accepts, the system queues new connections.
 
-use std::net::TcpListener;
+use std::net::{Ipv6Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl HandedOver {
 
     /// Takes the socket that has the address of a setting.
     pub fn take(&mut self, listen: &Listen) -> Option<HandedSocket> {
-        let at = self.0.iter().position(|socket| fits(listen, &socket.address))?;
+        let at = self.0.iter().position(|socket| fits(listen, &socket.address, socket.is_own))?;
         Some(self.0.swap_remove(at))
     }
 
@@ -138,17 +138,27 @@ fn taken(from: &mut ListenFd, at: usize, is_own: bool) -> Result<HandedSocket, S
 }
 
 /// Returns whether a socket with this address is what a setting asks for.
-fn fits(setting: &Listen, socket: &Listen) -> bool {
+fn fits(setting: &Listen, socket: &Listen, is_own: bool) -> bool {
+    // A supervisor decides itself. An own socket of all IPv4 addresses may be of a setting that has changed since.
+    fits_with(setting, socket, || !is_own || !has_ipv6())
+}
+
+/// Like [`fits`]. `is_ipv4_enough` tells whether all IPv4 addresses are all addresses.
+fn fits_with(setting: &Listen, socket: &Listen, is_ipv4_enough: impl FnOnce() -> bool) -> bool {
     match (setting, socket) {
         (Listen::Tcp(setting), Listen::Tcp(socket)) => {
             // The system has chosen a port for port 0.
             let is_port = [0, socket.port()].contains(&setting.port());
-            // All addresses of a machine without IPv6.
             let is_all = setting.ip().is_unspecified() && setting.is_ipv6() && socket.ip().is_unspecified();
-            is_port && (setting.ip() == socket.ip() || is_all)
+            is_port && (setting.ip() == socket.ip() || (is_all && is_ipv4_enough()))
         }
         (setting, socket) => setting == socket,
     }
+}
+
+/// Returns whether this machine has IPv6.
+fn has_ipv6() -> bool {
+    TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).is_ok()
 }
 
 /// A second descriptor of a listening socket. While it exists, the system queues new connections, also after the
@@ -156,6 +166,7 @@ fn fits(setting: &Listen, socket: &Listen) -> bool {
 #[derive(Debug)]
 pub struct KeptSocket {
     pub(super) descriptor: OwnedFd,
+    pub(super) address: Listen,
     pub(super) is_own: bool,
     #[allow(dead_code, reason = "removes the file when it is dropped")]
     pub(super) file: Option<Arc<SocketFile>>,
@@ -165,6 +176,16 @@ impl KeptSocket {
     /// Returns whether a supervisor has the socket as well, so that it outlives this process.
     pub fn is_of_supervisor(&self) -> bool {
         !self.is_own
+    }
+
+    /// Returns whether the next program will use the socket for a setting.
+    pub fn fits(&self, listen: &Listen) -> bool {
+        fits(listen, &self.address, self.is_own)
+    }
+
+    /// Returns the address, as a setting.
+    pub fn address(&self) -> &Listen {
+        &self.address
     }
 }
 
@@ -237,15 +258,21 @@ mod tests {
         ];
         for (setting, socket, want) in rows {
             let parsed = [setting, socket].map(|text| Listen::parse(text).expect(text));
-            assert_eq!(fits(&parsed[0], &parsed[1]), want, "{setting} {socket}");
+            let fits = fits_with(&parsed[0], &parsed[1], || true);
+            assert_eq!(fits, want, "{setting} {socket}");
         }
+        let [all, ipv4] = ["[::]:80", "0.0.0.0:80"].map(|text| Listen::parse(text).expect(text));
+        assert!(!fits_with(&all, &ipv4, || false), "visitors by IPv6 would not be served");
     }
 
     #[test]
     fn sockets_are_passed_on_in_a_row_whatever_is_open() {
         let listen = || TcpListener::bind("127.0.0.1:0").expect("a port");
-        let kept: Vec<_> =
-            (0..3).map(|_| KeptSocket { descriptor: listen().into(), is_own: true, file: None }).collect();
+        let kept = (0..3).map(|_| {
+            let address = Listen::parse("127.0.0.1:0").expect("an address");
+            KeptSocket { descriptor: listen().into(), address, is_own: true, file: None }
+        });
+        let kept: Vec<_> = kept.collect();
         // Two gaps of one descriptor each.
         let taken: Vec<_> = [FIRST_TRIED + 1, FIRST_TRIED + 3]
             .map(|number| rustix::io::fcntl_dupfd_cloexec(&kept[0].descriptor, number))

@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 
 use rustix::fs::Access;
 use rustix::io::Errno;
-use rustix::net::sockopt::set_tcp_nodelay;
+use rustix::net::sockopt::{set_socket_reuseport, set_tcp_nodelay};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use super::handover::{HandedKind, HandedSocket, KeptSocket};
@@ -93,11 +93,13 @@ impl Listener {
 
     /// Returns a second descriptor of the socket, for a restart without a gap.
     pub fn keep(&self) -> io::Result<KeptSocket> {
-        let (socket, file) = match &self.socket {
-            Accepting::Tcp(socket) => (socket.as_fd(), None),
-            Accepting::Unix(socket, file) => (socket.as_fd(), Some(Arc::clone(file))),
+        let (socket, address, file) = match &self.socket {
+            Accepting::Tcp(socket) => (socket.as_fd(), Listen::Tcp(socket.local_addr()?), None),
+            Accepting::Unix(socket, file) => {
+                (socket.as_fd(), Listen::Unix(file.path().to_owned()), Some(Arc::clone(file)))
+            }
         };
-        Ok(KeptSocket { descriptor: socket.try_clone_to_owned()?, is_own: self.is_own, file })
+        Ok(KeptSocket { descriptor: socket.try_clone_to_owned()?, address, is_own: self.is_own, file })
     }
 
     /// Accepts a connection, with the address of its client.
@@ -189,6 +191,37 @@ impl Reserved {
     }
 }
 
+/// Binds a socket for the next program of this process, and queues connections from now on. The sockets `beside` stay
+/// open until then, and may have the port of the new one at other addresses. Fails if another program has the address,
+/// or if this user may not bind it.
+pub fn open_beside(listen: &Listen, beside: &[&KeptSocket]) -> io::Result<KeptSocket> {
+    let opened = Reserved::bind(listen).and_then(Reserved::open);
+    match (opened, listen) {
+        (Err(error), Listen::Tcp(address)) if error.kind() == ErrorKind::AddrInUse => {
+            let has_port =
+                |kept: &&&KeptSocket| kept.address.tcp().is_some_and(|own| own.port() == address.port());
+            let own: Vec<_> = beside.iter().filter(has_port).copied().collect();
+            if own.is_empty() { Err(error) } else { open_shared(*address, &own)?.keep() }
+        }
+        (opened, _) => opened?.keep(),
+    }
+}
+
+/// Opens a socket while own sockets have its port at other addresses.
+fn open_shared(address: SocketAddr, own: &[&KeptSocket]) -> io::Result<Listener> {
+    let share = |is_shared| own.iter().try_for_each(|kept| set_socket_reuseport(&kept.descriptor, is_shared));
+    // The system compares all sockets of the port: one of another program still refuses the address.
+    let opened = share(true).map_err(io::Error::from).and_then(|()| {
+        let socket = tcp_with(address, true)?;
+        socket.listen(BACKLOG)
+    });
+    // Also after an error: another program of this user must not share the port.
+    share(false)?;
+    let opened = opened?;
+    set_socket_reuseport(&opened, false)?;
+    Ok(Listener::from(opened))
+}
+
 /// Creates a listening socket. Accepted connections inherit `TCP_NODELAY`, without a system call for each:
 /// responses are written whole, and a wait to join small packets would only add latency.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -196,11 +229,15 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn tcp(address: SocketAddr) -> io::Result<TcpSocket> {
-    let bound = tcp_at(address);
+    tcp_with(address, false)
+}
+
+fn tcp_with(address: SocketAddr, is_shared: bool) -> io::Result<TcpSocket> {
+    let bound = tcp_at(address, is_shared);
     match &bound {
         // All addresses of a machine without IPv6.
         Err(error) if address.ip() == IpAddr::from(std::net::Ipv6Addr::UNSPECIFIED) && has_no_ipv6(error) => {
-            tcp_at(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()))
+            tcp_at(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()), is_shared)
         }
         _ => bound,
     }
@@ -211,10 +248,13 @@ fn has_no_ipv6(error: &io::Error) -> bool {
     codes.contains(&error.raw_os_error())
 }
 
-fn tcp_at(address: SocketAddr) -> io::Result<TcpSocket> {
+fn tcp_at(address: SocketAddr, is_shared: bool) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // Without it a restart fails for a minute, while closed connections are in TIME_WAIT.
     socket.set_reuseaddr(true)?;
+    if is_shared {
+        socket.set_reuseport(true)?;
+    }
     socket.set_nodelay(true)?;
     socket.bind(address)?;
     Ok(socket)
