@@ -28,7 +28,8 @@ use self::liveness::{Liveness, Pulse};
 use self::sockets::Sockets;
 pub use self::start_error::{MORE_THREADS, StartError};
 use crate::cache::Cache;
-use crate::certificates::{CertificateName, Certificates, StoredCertificates};
+use crate::certificates::report::{self, Hosts};
+use crate::certificates::{CertificateName, CertificateNames, Certificates, StoredCertificates};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::deny_list::DenyList;
@@ -45,7 +46,6 @@ use crate::http::service::{HttpsPolicy, Service};
 use crate::log::Log;
 use crate::log::local::disk_guard::DiskGuard;
 use crate::log::local::{LocalLog, LogFolder};
-use crate::model::domain::HostName;
 use crate::model::node::NodeNumber;
 use crate::private_files;
 use crate::readiness::{Latch, Readiness};
@@ -57,6 +57,9 @@ use crate::webhooks::Webhooks;
 
 /// The pause between two writes of the hosts to be reported, so that `doctor` beside the server sees them soon.
 const HOSTS_SAVED_EVERY: Duration = Duration::from_secs(15);
+
+/// Most lines of a start about certificates: a server may have thousands of domains.
+const REPORTS_MAX: usize = 20;
 
 /// How often the start checks whether the table has caught up.
 const READY_POLL: Duration = Duration::from_millis(5);
@@ -294,8 +297,8 @@ pub struct App {
     certificates: Certificates,
     store: Store,
     host_misses: Arc<HostMisses>,
-    /// The host names in `domain`, which are domains for links.
-    domains: Vec<HostName>,
+    /// The names in `domain`. Those of hosts are domains for links.
+    names: CertificateNames,
     data_dir: PathBuf,
     readiness: Readiness,
     first_records: Mutex<Option<Latch>>,
@@ -421,7 +424,7 @@ impl App {
             certificates,
             store,
             host_misses,
-            domains: config.domain.all().iter().filter_map(CertificateName::host).cloned().collect(),
+            names: config.domain,
             data_dir: config.data_dir,
             readiness,
             first_records: Mutex::new(Some(first_records)),
@@ -469,10 +472,12 @@ impl App {
     pub async fn ready(&self) -> Result<Bootstrap, BootstrapError> {
         let bootstrap = self.store.ready(&self.data_dir).await?;
         // After the first records: a domain belongs to a workspace.
-        if let Err(error) = self.store.core.tenants().add_missing_domains(&self.domains).await {
+        let domains: Vec<_> = self.names.all().iter().filter_map(CertificateName::host).cloned().collect();
+        if let Err(error) = self.store.core.tenants().add_missing_domains(&domains).await {
             // Links of other domains work, and the next start tries again.
             tracing::error!(%error, "a name in `domain` could not be registered as a domain: it can have no links yet");
         }
+        self.report_certificates();
         let misdirected = self.store.core.links().misdirected();
         if let [first, ..] = &misdirected[..] {
             let number = misdirected.len();
@@ -489,6 +494,26 @@ impl App {
             tokio::time::sleep(READY_POLL).await;
         }
         Ok(bootstrap)
+    }
+
+    /// Logs what is wrong with the certificates of the owner: visitors get an error of their browsers.
+    fn report_certificates(&self) {
+        let core = &self.store.core;
+        let of_links = core.links().site().host().to_owned();
+        let names = self.names.all().iter().map(ToString::to_string);
+        let all = core.domain_names().into_iter().chain(names).chain([of_links.clone()]).collect();
+        let hosts = Hosts { of_links, all: Some(all) };
+        let has_authority = self.names.first().is_some();
+        let found = report::of_owner(&self.certificates, &hosts, has_authority, core.clock().now());
+        for report in found.iter().take(REPORTS_MAX) {
+            tracing::warn!("{}", report.text);
+        }
+        if found.len() > REPORTS_MAX {
+            tracing::warn!(
+                "{} more lines about certificates: `waypost doctor` has them",
+                found.len() - REPORTS_MAX
+            );
+        }
     }
 
     /// Begins to read the files of the owner's certificates that have changed. Returns at once, whatever the disk does.

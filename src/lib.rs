@@ -67,5 +67,6 @@ pub mod qr;
 pub mod readiness;
 pub mod settings;
 pub mod table;
+pub(crate) mod users;
 pub mod visit;
 pub mod webhooks;

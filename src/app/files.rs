@@ -7,6 +7,7 @@ use crate::analytics::country::{CountryError, Source};
 use crate::certificates::{Authority, Certificates, FileError};
 use crate::config::Config;
 use crate::core::deny_list::DenyFile;
+use crate::users::User;
 
 /// Reads every file that a setting names, as a start does, and keeps nothing. Fails with the first one that a start could
 /// not use. Blocks.
@@ -16,6 +17,26 @@ pub fn check(config: &Config) -> Result<(), StartError> {
         DenyFile::read(path)?;
     }
     Ok(())
+}
+
+/// Returns the files of settings that the user of the data folder could not read, as sentences, for a check by root: root
+/// reads everything, and a server of root is refused there. The flag tells whether a start needs the file. Runs programs.
+pub fn closed_to_owner(config: &Config) -> Vec<(bool, String)> {
+    let owner = User::owner_of(&config.data_dir);
+    let Some(owner) = owner.filter(|owner| User::this().is_root() && !owner.is_root()) else {
+        return Vec::new();
+    };
+    let (https, countries) = (&config.https, config.clicks.country_file.as_deref());
+    let pairs = https.certificates.iter().flat_map(|files| [files.chain.as_path(), files.key.as_path()]);
+    let has_authority = config.domain.first().is_some();
+    let of_a_start = config.origin.file.as_deref().into_iter();
+    let of_a_start = of_a_start.chain(pairs.filter(|_| config.https_listen().is_some()));
+    let of_a_start = of_a_start.chain(https.authority_roots.as_deref().filter(|_| has_authority));
+    let of_a_start = of_a_start.chain(config.links.denied_hosts.as_deref()).map(|path| (true, path));
+    let all = of_a_start.chain(countries.filter(|_| config.clicks.details).map(|path| (false, path)));
+    all.filter(|(_, path)| path.exists() && !owner.may_read(path))
+        .map(|(is_needed, path)| (is_needed, format!("{}: the user {}", path.display(), owner.reading(path))))
+        .collect()
 }
 
 /// Reads the file with the countries of visitors, as a server does, and returns what it is: its path, kind, date and number
@@ -29,9 +50,13 @@ pub fn country_source(config: &Config) -> Result<Option<Source>, CountryError> {
     Ok(countries.map(|countries| countries.source().clone()))
 }
 
-/// Returns what a start could not use, and would go on without.
-pub fn warnings(config: &Config) -> Option<String> {
-    data_folder::unusable_clicks(&config.data_dir).filter(|_| config.clicks.details)
+/// Returns what a start could not use, and would go on without. Blocks for up to some seconds.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let clicks = data_folder::unusable_clicks(&config.data_dir).filter(|_| config.clicks.details);
+    let countries = country_source(config).err();
+    let countries = countries
+        .map(|error| format!("{error}. A start continues without this file: visitors have no countries"));
+    clicks.into_iter().chain(countries).collect()
 }
 
 /// Reads the certificates of the owner, and the roots of the authority that certifies the other names. Blocks.

@@ -57,6 +57,7 @@ use crate::core::Core;
 use crate::model::certificate::NameStatus;
 use crate::model::network::Networks;
 use crate::private_files::read_regular;
+use crate::users::remedy_to_read;
 
 /// Look-ups at once, each of which may block a thread for half a minute: of names and of the authority.
 pub const LOOKUPS_MAX: usize = lanes::LOOKUPS_MAX;
@@ -75,7 +76,10 @@ pub enum FileError {
     #[error("{0}. `https.certificates` names the files")]
     Pair(#[from] PairError),
     /// The roots of a private authority.
-    #[error("cannot read {}: {error}. `https.authority_roots` names the file", path.display())]
+    #[error(
+        "cannot read {}: {error}{}. `https.authority_roots` names the file",
+        path.display(), remedy_to_read(path, error)
+    )]
     #[allow(missing_docs)] // The parts of the message.
     Roots { path: PathBuf, error: io::Error },
 }

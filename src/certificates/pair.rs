@@ -14,6 +14,7 @@ use super::trust::TrustCheck;
 use super::x509::Fields;
 use crate::authorities;
 use crate::private_files::read_regular;
+use crate::users::remedy_to_read;
 
 /// Most bytes of a file of certificates or of a key: some hundred times a usual chain.
 const FILE_MAX: u64 = 1024 * 1024;
@@ -31,7 +32,7 @@ pub(super) struct CertificatePair {
 #[derive(Debug, thiserror::Error)]
 pub enum PairError {
     /// The file cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
+    #[error("cannot read {}: {error}{}", path.display(), remedy_to_read(path, error))]
     Unreadable {
         /// The file.
         path: PathBuf,

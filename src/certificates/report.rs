@@ -14,7 +14,7 @@ use super::state::NameState;
 use super::status::{clock_sentence, day, sentence};
 use super::store::CertificateStore;
 use super::trust::{Distrust, TrustCheck};
-use super::{Authority, FileError};
+use super::{Authority, Certificates, FileError};
 use crate::authorities;
 use crate::clock::{Clock, Timestamp};
 
@@ -128,6 +128,27 @@ pub fn read(
     Ok(report)
 }
 
+/// Returns what is wrong with the certificates of the owner that a start has read, apart from who has signed them: that they
+/// have ended, or for which names they are missing. `has_authority` tells whether an authority certifies other names.
+pub fn of_owner(
+    certificates: &Certificates,
+    hosts: &Hosts,
+    has_authority: bool,
+    now: Timestamp,
+) -> Vec<NameReport> {
+    let own = certificates.0.own.load();
+    let mut reports = Vec::new();
+    for (file, pair) in own.all() {
+        let report = of_own(&pair.fields.names.join(", "), pair.fields.validity(), now);
+        reports.extend(Some(report).filter(|report| report.is_warning));
+        reports.extend(unused(file, pair, hosts));
+    }
+    if !has_authority && own.all().next().is_some() {
+        reports.extend(uncertified(&own, hosts));
+    }
+    reports
+}
+
 /// Returns whether registered domains may have names that no file of the owner is for.
 fn has_others(own: &OwnPairs, settings: &Settings, hosts: &Hosts) -> bool {
     let is_public = settings.is_public_authority();
@@ -173,6 +194,12 @@ impl FolderReport {
 fn of_own(name: &str, validity: Validity, now: Timestamp) -> NameReport {
     let (remaining, end) = (validity.remaining(now), day(validity.not_after));
     let remedy = "replace the files that `https.certificates` names";
+    if validity.is_before(now) {
+        let begin = day(validity.not_before);
+        let text =
+            format!("the owner's certificate for {name} begins on {begin}: browsers refuse it until then");
+        return NameReport { text, is_problem: true, is_warning: true };
+    }
     let text = match remaining {
         Remaining::Nothing => format!("the owner's certificate for {name} ended on {end}: {remedy}"),
         Remaining::Enough => format!("the owner's certificate for {name} ends on {end}"),
@@ -223,17 +250,22 @@ fn of_file(file: &Path, pair: &CertificatePair, trust: &TrustCheck, hosts: &Host
         is_warning: true,
         text: format!("the certificate in {shown} {why}"),
     });
-    // The name of another site, such as after a copy of its settings.
+    distrust.into_iter().chain(unused(file, pair, hosts)).collect()
+}
+
+/// Reports a file of the owner that is for no host: one of another site, such as after a copy of its settings.
+fn unused(file: &Path, pair: &CertificatePair, hosts: &Hosts) -> Option<NameReport> {
     let names = &pair.fields.names;
     let is_for = |host: &String| names.iter().any(|name| name == host || is_wildcard_of(name, host));
     let is_unused = hosts.all.as_ref().is_some_and(|all| !all.iter().any(is_for));
-    let unused = is_unused.then(|| {
+    is_unused.then(|| {
         NameReport::warning(format!(
-            "the certificate in {shown} is for {}, and no domain of this server has such a name: add it with `waypost domain add` or as `domain`, or remove the certificate",
+            "the certificate in {} is for {}, and no domain of this server has such a name: add it with `waypost domain add` \
+             or as `domain`, or remove the certificate",
+            file.display(),
             names.join(", ")
         ))
-    });
-    distrust.into_iter().chain(unused).collect()
+    })
 }
 
 fn is_wildcard_of(name: &str, host: &str) -> bool {

@@ -73,10 +73,19 @@ fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
     }
     if arguments.check {
         files::check(&config).map_err(|error| CommandError::Usage(error.to_string()))?;
-        for text in config.origin.warnings.iter().chain(&files::warnings(&config)) {
-            print_note(&format!("warning: {text}"));
+        let (needed, others): (Vec<_>, Vec<_>) =
+            files::closed_to_owner(&config).into_iter().partition(|(is_needed, _)| *is_needed);
+        if let Some((_, why)) = needed.into_iter().next() {
+            return Err(CommandError::Usage(why));
         }
         let answer = restart::answer(&config)?;
+        // A server that asks has no reader for warnings, and waits for the answer.
+        if answer.is_empty() {
+            let others = others.into_iter().map(|(_, why)| why);
+            for text in config.origin.warnings.iter().cloned().chain(files::warnings(&config)).chain(others) {
+                print_note(&format!("warning: {text}"));
+            }
+        }
         print_line(VALID);
         answer.iter().for_each(|line| print_line(line));
         return Ok(());
@@ -141,7 +150,10 @@ async fn serve(
     let mut app =
         App::start_over(config, Clock::system(), handed, |log| log).await.map_err(|error| match error {
             // As every other error of the configuration: a supervisor must not repeat the start.
-            StartError::DenyList(_) | StartError::Handover(_) => CommandError::Usage(error.to_string()),
+            StartError::DenyList(_)
+            | StartError::Certificate(_)
+            | StartError::Setting(_)
+            | StartError::Handover(_) => CommandError::Usage(error.to_string()),
             error => CommandError::from(error),
         })?;
     let ready = tokio::select! {

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use super::names::SettingNames;
 use super::wrong_type::{self, SECRET_MIN};
+use crate::users::remedy_to_read;
 
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The fields are the parts of the messages.
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
+    #[error("cannot read {}: {error}{}", path.display(), remedy_to_read(path, error))]
     Unreadable { path: PathBuf, error: std::io::Error },
     /// The file is no TOML, or has an unknown key.
     #[error("{}: TOML parse error at line {line}, column {column}: {why}", path.display())]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The parts in their order: each may use the parts before it, and itself.
-const LAYERS: [&str; 28] = [
+const LAYERS: [&str; 29] = [
     "settings",
     "clock",
     "readiness",
@@ -14,6 +14,7 @@ const LAYERS: [&str; 28] = [
     "private_files",
     "authorities",
     "own_address",
+    "users",
     "model",
     "qr",
     "json",
@@ -38,7 +39,7 @@ const LAYERS: [&str; 28] = [
 ];
 
 /// Parts that use nothing of ours.
-const LEAVES: [&str; 8] = [
+const LEAVES: [&str; 9] = [
     "agents",
     "settings",
     "clock",
@@ -47,6 +48,7 @@ const LEAVES: [&str; 8] = [
     "private_files",
     "authorities",
     "own_address",
+    "users",
 ];
 
 /// What the files of a vendor's dialect may use.

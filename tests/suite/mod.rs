@@ -20,6 +20,7 @@ mod campaigns;
 mod cases;
 /// Certificates of an authority.
 mod certificate_faults;
+mod certificate_files;
 mod certificate_time;
 mod certificates;
 /// The commands that are clients of a server.

@@ -3,11 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::users::remedy_to_read;
+
 /// Why a file of countries cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CountryError {
     /// The file cannot be read.
-    #[error("cannot read the country file {}: {source}", path.display())]
+    #[error("cannot read the country file {}: {source}{}", path.display(), remedy_to_read(path, source))]
     Io {
         /// The file.
         path: PathBuf,

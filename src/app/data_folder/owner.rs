@@ -8,8 +8,8 @@ use std::path::Path;
 
 use rustix::process::geteuid;
 
-/// The users of this machine.
-const USERS: &str = "/etc/passwd";
+use crate::users;
+pub(crate) use crate::users::{quoted, shown};
 
 /// The start of the variables that a command needs, which `sudo` removes.
 const PREFIX: &str = "WAYPOST_";
@@ -23,14 +23,9 @@ pub(super) fn foreign(folders: &[&Path]) -> Option<u32> {
     owners.find(|uid| *uid != 0)
 }
 
-/// Returns a user as people know it.
-pub(crate) fn shown(uid: u32) -> String {
-    name_of(uid).map_or_else(|| format!("uid {uid}"), |name| format!("{name} (uid {uid})"))
-}
-
 /// Returns the command line that runs this very command as another user.
 pub(super) fn command_as(uid: u32) -> String {
-    let user = name_of(uid).unwrap_or_else(|| format!("'#{uid}'"));
+    let user = users::name(uid).unwrap_or_else(|| format!("'#{uid}'"));
     let mut names: Vec<_> = std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| name.starts_with(PREFIX))
@@ -91,7 +86,7 @@ pub(crate) fn give(folder: &Path, user: u32) -> Option<String> {
 
 fn chown(folder: &Path, user: u32) -> String {
     // The colon alone means the group of the user. Only a user with a name has one.
-    let owner = name_of(user).map_or_else(|| user.to_string(), |name| format!("{name}:"));
+    let owner = users::name(user).map_or_else(|| user.to_string(), |name| format!("{name}:"));
     format!("sudo chown -R {owner} {}", quoted(&folder.to_string_lossy()))
 }
 
@@ -100,39 +95,14 @@ pub(crate) fn user_of(dir: &Path) -> u32 {
     fs::metadata(dir).map_or_else(|_| geteuid().as_raw(), |found| found.uid())
 }
 
-/// Returns a word as a shell reads it.
-pub(crate) fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@=,%".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-/// Returns the name of a user. `None` in a container without a list of users.
-fn name_of(uid: u32) -> Option<String> {
-    let users = fs::read_to_string(USERS).ok()?;
-    users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn users_have_names() {
-        assert_eq!(name_of(0).as_deref(), Some("root"));
-        assert_eq!(shown(4_000_000_000), "uid 4000000000");
+    fn commands_name_the_user() {
         assert!(command_as(4_000_000_000).starts_with("sudo -u '#4000000000' "));
         assert_eq!(chown(Path::new("/a b"), 0), "sudo chown -R root: '/a b'");
         assert_eq!(chown(Path::new("/a"), 4_000_000_000), "sudo chown -R 4000000000 /a");
-        assert_eq!(
-            [quoted("a/b.c"), quoted("a b"), quoted("it's"), quoted("")],
-            ["a/b.c", "'a b'", "'it'\\''s'", "''"]
-        );
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::denied_hosts::{DeniedHosts, DenyListReader};
 use crate::private_files::FileStamp;
+use crate::users::remedy_to_read;
 
 /// Largest file: public lists of a million hosts have some 30 MB. Past it, the file is refused.
 const FILE_MAX: u64 = 256 * 1024 * 1024;
@@ -20,7 +21,7 @@ const LINE_MAX: u64 = 4 * 1024;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // The fields are the parts of the messages.
 pub enum DenyFileError {
-    #[error("cannot read the deny list {}: {error}. {}", path.display(), remedy(error))]
+    #[error("cannot read the deny list {}: {error}{}", path.display(), remedy(path, error))]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("the deny list {} is no regular file: name a file in `links.denied_hosts`", path.display())]
     NotAFile { path: PathBuf },
@@ -40,10 +41,11 @@ pub enum DenyFileError {
     Changed { path: PathBuf },
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+fn remedy(path: &Path, error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::PermissionDenied => "Let the user of the server read the file and open its folders",
-        _ => "Create the file, which may be empty, or remove `links.denied_hosts` from the configuration",
+        ErrorKind::PermissionDenied => remedy_to_read(path, error),
+        _ => ". Create the file, which may be empty, or remove `links.denied_hosts` from the configuration"
+            .to_owned(),
     }
 }
 
