@@ -9,6 +9,9 @@ use crate::certificates::CertificateName;
 /// Shorter parts of a line are no secret and may be in a message, such as a number of the wrong type.
 pub(super) const SECRET_MIN: usize = 6;
 
+/// Shorter texts are no secret: an admin key has 16 characters, and all other keys have more.
+const SECRET_TEXT_MIN: usize = 16;
+
 /// The rule of each type of a setting, by the words with which the parser names the type.
 const RULES: [(&str, &str); 9] = [
     ("a listen address", "must be an address and a port such as 127.0.0.1:8080, in quotation marks"),
@@ -124,9 +127,28 @@ fn has_names(value: &DeValue<'_>) -> bool {
     }
 }
 
-/// Returns whether a text in quotation marks is a number with a unit, such as `"64 MiB"`.
-fn is_amount(raw: &str) -> bool {
-    let text = raw.trim_matches(['"', '\'']);
+/// Returns whether a value cannot be a secret that was pasted under a wrong key.
+fn is_public(key: &str, value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => true,
+        DeValue::String(text) => {
+            // Of addresses with ports and networks. A key has other letters, and an identifier of its kind more of them.
+            let is_address = text.contains(['.', ':'])
+                && text.chars().all(|c| c.is_ascii_hexdigit() || "[]:./*, ".contains(c));
+            let takes_hosts = ["listen", "https.listen"].contains(&key);
+            let host = text.rsplit_once(':').map_or(&**text, |(host, _)| host);
+            let is_host = takes_hosts && CertificateName::parse(host).is_ok();
+            text.len() < SECRET_TEXT_MIN || is_address || is_host || is_amount(text)
+        }
+        DeValue::Array(items) => items.iter().all(|item| is_public(key, item.get_ref())),
+        DeValue::Table(table) => table
+            .iter()
+            .all(|(name, value)| name.get_ref().len() < SECRET_TEXT_MIN && is_public(key, value.get_ref())),
+    }
+}
+
+/// Returns whether a text is a number with a unit, such as `64 MiB`.
+fn is_amount(text: &str) -> bool {
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let digits = text.len() - unit.len();
     (1..=12).contains(&digits) && unit.trim_start().len() <= 3
@@ -140,14 +162,9 @@ fn wrong_type<'a>(
 ) -> Option<WrongType<'a>> {
     let span = value.span();
     span.contains(&at).then(|| {
-        let is_plain = match value.get_ref() {
-            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => true,
-            // A secret may have been pasted under a wrong key.
-            DeValue::String(_) | DeValue::Array(_) | DeValue::Table(_) => false,
-        };
-        let raw = text.get(span);
-        let is_public = is_plain || key == "domain" && has_names(value.get_ref());
-        let shown = raw.filter(|raw| is_public || raw.len() < SECRET_MIN || is_amount(raw));
+        let is_shown = is_public(&key, value.get_ref()) || key == "domain" && has_names(value.get_ref());
+        // A comment between the items of a list may contain anything.
+        let shown = text.get(span).filter(|raw| is_shown && !raw.contains('\n'));
         WrongType { key, shown, is_list: matches!(value.get_ref(), DeValue::Array(_)) }
     })
 }
