@@ -687,7 +687,7 @@ mod tests {
 
     #[test]
     fn errors_of_types_name_key_value_and_rule() {
-        let rows: [(&str, &[(&str, &str)], &str); 21] = [
+        let rows: [(&str, &[(&str, &str)], &str); 30] = [
             (
                 "\nlisten = true\n",
                 &[],
@@ -697,7 +697,33 @@ mod tests {
             (
                 "listen = \"go.test:80\"",
                 &[],
-                "`listen` = (not shown): must be an address and a port such as 127.0.0.1:8080",
+                "`listen` = \"go.test:80\": must be an address and a port such as 127.0.0.1:8080",
+            ),
+            ("listen = \"127.0.0.1:99999\"", &[], "`listen` = \"127.0.0.1:99999\": must be a port from 0"),
+            ("listen = \"0.0.0.0:80,[::]:80\"", &[], "`listen` = \"0.0.0.0:80,[::]:80\": must be an address"),
+            (
+                "listen = \"go.example.com:8080\"",
+                &[],
+                "`listen` = \"go.example.com:8080\": must be an address",
+            ),
+            (
+                "[http]\ntrusted_proxies = \"10.0.0.0/33\"",
+                &[],
+                "`http.trusted_proxies` = \"10.0.0.0/33\": must be a list such as",
+            ),
+            (
+                "[limits]\nrequests_per_minute = \"many\"",
+                &[],
+                "`limits.requests_per_minute` = \"many\": must be a whole number",
+            ),
+            // Keys that were pasted under a wrong name.
+            ("listen = \"wp_nZlS9x0aQyBfT4mWkR7u\"", &[], "`listen` = (not shown): must be"),
+            ("listen = \"correct horse battery staple\"", &[], "`listen` = (not shown): must be"),
+            ("http.max_body = [\"a\", \"0123456789abcdef\"]", &[], "`http.max_body` = (not shown): must be"),
+            (
+                "http.max_body = [\n1, # wp_nZlS9x0aQyBfT4mWkR7u\n2]",
+                &[],
+                "`http.max_body` = (not shown): must be",
             ),
             (
                 "[http]\nmax_body = \"big\"",
@@ -840,7 +866,7 @@ mod tests {
             (
                 "domain = \"go test\"",
                 &[],
-                "`domain` = (not shown): must be a host name such as go.example.com",
+                "`domain` = \"go test\": must be a host name such as go.example.com",
             ),
             ("", &[("WAYPOST_DOMAIN", "a.test,https://b.test")], "path: write \"b.test\""),
             ("domain = \"*.go.test\"", &[], "`domain` = \"*.go.test\": must be a host name"),

@@ -314,7 +314,12 @@ impl ClickLog {
                 _ = stop.wait_for(|stop| *stop) => return,
             }
             match self.drain_clicks(false).await {
-                Ok(_) => is_logged = false,
+                // The end of the incident, with which an operator stops looking.
+                Ok(_) if is_logged => {
+                    tracing::info!("clicks are written to the log again; none was lost");
+                    is_logged = false;
+                }
+                Ok(_) => {}
                 // Logged once until a drain succeeds: a full disk would repeat the line every second.
                 Err(error) if !is_logged => {
                     tracing::error!(%error, "clicks cannot be written to the log and stay in memory");

@@ -166,6 +166,14 @@ fn t96_redirects_continue_and_writes_recover() {
     drop(rest);
     fs::remove_file(volume.path().join("rest")).expect("there");
     fs::remove_file(&filler).expect("there");
+    // Without a write, which nobody may send.
+    for end in ["the disk has room again", "clicks are written to the log again"] {
+        poll(end, HEALS_WITHIN, || server.stderr().contains(end).then_some(()));
+    }
+    assert!(server.stderr().contains("the disk is full: links cannot be changed"), "{}", server.stderr());
+    poll("a healthy server", HEALS_WITHIN, || {
+        server.visitor().get("/healthz").text().contains("\"ok\"").then_some(())
+    });
     heals(&mut admin, "healed");
     assert_eq!(admin.clicks(&made.last_id), 2);
     made.check(&server, "once healed");

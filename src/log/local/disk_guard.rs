@@ -69,6 +69,8 @@ struct GuardState {
     low: bool,
     /// Whether the last write of the log was rejected. It is admitted again only when clearly more is free.
     refused: bool,
+    /// Whether the last line that was logged says that the disk is full.
+    is_reported: bool,
     /// The state of the ballast in this run.
     ballast: Ballast,
 }
@@ -216,6 +218,28 @@ impl DiskGuard {
         !state.low
     }
 
+    /// Logs when the log begins to reject writes for want of space, and when there is room again. Returns whether that has
+    /// just happened. To be called regularly, since no write may follow that would find it.
+    pub(crate) fn report(&self) -> bool {
+        let mut state = self.state.lock();
+        self.refresh(&mut state);
+        if self.volume.is_none() {
+            return false;
+        }
+        // As `admits` decides after a rejection.
+        let enough = state.margin.saturating_add(state.margin / 4).saturating_add(state.ahead);
+        let is_full = state.low || (state.refused && state.free < enough);
+        let (was_full, free) = (std::mem::replace(&mut state.is_reported, is_full), state.free);
+        match (was_full, is_full) {
+            (false, true) => {
+                tracing::warn!(free, "the disk is full: links cannot be changed until there is space; redirects continue");
+            }
+            (true, false) => tracing::info!(free, "the disk has room again: links can be changed"),
+            _ => {}
+        }
+        was_full && !is_full
+    }
+
     /// Stops writes after one found the disk full, until a check finds room again.
     pub(crate) fn ran_out(&self) {
         let mut state = self.state.lock();
@@ -238,6 +262,8 @@ impl DiskGuard {
         state.margin = RELEASED_MARGIN;
         state.ahead = 0;
         state.refused = false;
+        // The end of the program is not the end of the incident.
+        state.is_reported = false;
         state.checked = None;
         state.low = false;
     }

@@ -24,6 +24,10 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     let mut scrub_after = Instant::now() + BEAT;
     let mut scrub = Scrub::default();
     while !shared.queue.wait_for_end(BEAT) {
+        if shared.guard.report() {
+            // The gauge describes the last write, which may be long ago.
+            shared.gauges.disk_full.store(false, Ordering::Relaxed);
+        }
         let is_wanted = || shared.is_compaction_wanted.load(Ordering::Relaxed) || compact::is_due(shared);
         if Instant::now() >= compact_after && table_is_near(shared) && is_wanted() {
             compact_after = Instant::now();
