@@ -117,6 +117,35 @@ fn a_dry_run_prints_all_and_writes_nothing() {
     assert_eq!(files(folder.path()), BTreeMap::new());
 }
 
+/// The settings and the units are what somebody reads before an installation, and manual pages have thousands of lines.
+#[test]
+fn a_dry_run_names_generated_files_and_ends_with_what_it_would_do() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let root = folder.path().display().to_string();
+    let printed = succeeds(&mut waypost(&["setup", "--root", &root, "--dry-run"]));
+    assert!(printed.lines().count() < 200 && !printed.contains(".TH"), "{printed}");
+    for want in
+        ["share/man/man1/waypost.1 (mode 644): generated, ", "completions/_waypost (mode 644): generated, "]
+    {
+        assert!(printed.contains(want), "{want}: {printed}");
+    }
+    let last = printed.trim_end().lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("without --dry-run, these ") && last.ends_with("and no command is run"),
+        "{last}"
+    );
+}
+
+#[test]
+fn a_package_is_written_below_a_relative_folder() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for root in ["pkg", "deep/er", "./here"] {
+        succeeds(waypost(&["setup", "--root", root]).current_dir(folder.path()));
+        let program = folder.path().join(root).join("usr/bin/waypost");
+        assert!(program.is_file(), "{}", program.display());
+    }
+}
+
 #[test]
 fn wrong_domains_are_refused() {
     for name in ["https://go.test", "go.test/", "go.test:80", "*.go.test", ""] {

@@ -25,11 +25,17 @@ pub(super) struct PlannedFile {
     pub(super) path: PathBuf,
     pub(super) mode: u32,
     pub(super) bytes: Vec<u8>,
+    /// Whether it is a page or a script that nobody reads to decide about an installation.
+    pub(super) is_generated: bool,
 }
 
 impl PlannedFile {
     pub(super) fn new(path: impl Into<PathBuf>, mode: u32, bytes: impl Into<Vec<u8>>) -> PlannedFile {
-        PlannedFile { path: path.into(), mode, bytes: bytes.into() }
+        PlannedFile { path: path.into(), mode, bytes: bytes.into(), is_generated: false }
+    }
+
+    fn generated(path: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) -> PlannedFile {
+        PlannedFile { is_generated: true, ..PlannedFile::new(path, 0o644, bytes) }
     }
 }
 
@@ -124,14 +130,14 @@ pub(super) fn settings(domains: &[String]) -> PlannedFile {
 
 /// Returns the manual page of the program, which the unit names.
 pub(super) fn manual(prefix: Prefix, command: &Command) -> io::Result<PlannedFile> {
-    Ok(PlannedFile::new(prefix.below("share/man/man1/waypost.1"), 0o644, manual::whole(command)?))
+    Ok(PlannedFile::generated(prefix.below("share/man/man1/waypost.1"), manual::whole(command)?))
 }
 
 /// Returns the manual pages of all commands, and the completions of three shells.
 pub(super) fn manuals(prefix: Prefix, command: &Command) -> io::Result<Vec<PlannedFile>> {
     let mut files = Vec::new();
     for (name, page) in manual::pages(command)? {
-        files.push(PlannedFile::new(prefix.below(&format!("share/man/man1/{name}.1")), 0o644, page));
+        files.push(PlannedFile::generated(prefix.below(&format!("share/man/man1/{name}.1")), page));
     }
     let shells = [
         (Shell::Bash, "share/bash-completion/completions/waypost"),
@@ -139,7 +145,7 @@ pub(super) fn manuals(prefix: Prefix, command: &Command) -> io::Result<Vec<Plann
         (Shell::Fish, "share/fish/vendor_completions.d/waypost.fish"),
     ];
     for (shell, path) in shells {
-        files.push(PlannedFile::new(prefix.below(path), 0o644, manual::script(shell, command.clone())));
+        files.push(PlannedFile::generated(prefix.below(path), manual::script(shell, command.clone())));
     }
     Ok(files)
 }

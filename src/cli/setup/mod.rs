@@ -23,7 +23,7 @@ use self::plan::{FileContents, Plan, Wanted};
 use self::steps::{Step, output_of};
 use super::arguments::created_path;
 use super::error::CommandError;
-use super::output::{print_line, print_note, print_text};
+use super::output::{counted, print_line, print_note, print_text};
 use crate::certificates::CertificateName;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -192,6 +192,7 @@ fn tree(wanted: &Wanted, command: &Command) -> Result<Vec<PlannedFile>, String> 
 
 /// Writes files below a folder, or prints them.
 fn lay_out(root: &Path, files: Vec<PlannedFile>, is_dry: bool) -> Result<(), String> {
+    let number = files.len() as u64;
     for file in files {
         let below = file.path.strip_prefix("/").unwrap_or(&file.path).to_owned();
         let step = Step::Write(PlannedFile { path: root.join(below), ..file });
@@ -200,6 +201,13 @@ fn lay_out(root: &Path, files: Vec<PlannedFile>, is_dry: bool) -> Result<(), Str
         } else {
             step.execute()?;
         }
+    }
+    if is_dry {
+        print_line(&format!(
+            "without --dry-run, these {} are written below {}, and no command is run",
+            counted(number, "file"),
+            root.display()
+        ));
     }
     Ok(())
 }

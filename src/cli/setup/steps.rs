@@ -25,13 +25,20 @@ impl Step {
         Step::Run(words.iter().map(|&word| word.to_owned()).collect())
     }
 
-    /// Prints the step whole.
+    /// Prints the step: commands and files that somebody decides about whole, other files with their size.
     pub(super) fn show(&self) {
         match self {
             Step::Run(words) => print_line(&format!("$ {}", line(words))),
             Step::Write(file) => {
                 let (path, mode) = (file.path.display(), file.mode);
                 match std::str::from_utf8(&file.bytes) {
+                    // Otherwise the settings and the unit are lost in thousands of lines of manual pages.
+                    Ok(_) if file.is_generated => {
+                        print_line(&format!(
+                            "==> {path} (mode {mode:o}): generated, {} bytes\n",
+                            file.bytes.len()
+                        ));
+                    }
                     Ok(text) => print_line(&format!("==> {path} (mode {mode:o})\n{text}")),
                     // No terminal shows a program.
                     Err(_) => print_line(&format!("==> {path} (mode {mode:o}): this program\n")),
@@ -88,7 +95,8 @@ pub(super) fn write(path: &Path, file: &PlannedFile) -> io::Result<()> {
 
 /// Creates a folder and its parents. Folders that exist stay as they are.
 fn create_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
+    // The parent of a relative path with one name is empty: the working folder.
+    if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
     if let Some(parent) = folder.parent() {
