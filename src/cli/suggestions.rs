@@ -64,7 +64,7 @@ const COMMANDS: &[Guess] = &[
     guess(
         "",
         &["campaign", "campaigns", "snapshot", "snapshots", "webhook", "webhooks", "api"],
-        "the API does this: docs/api.md, or /api/docs of the running server",
+        "the API does this: /api/docs of the running server shows how",
     ),
     guess("", &["start", "run", "server", "up", "daemon", "listen"], "`waypost serve`"),
     guess(
@@ -87,7 +87,7 @@ const COMMANDS: &[Guess] = &[
     guess(
         "",
         &["config", "configure", "settings", "configtest"],
-        "`waypost serve --check` checks the configuration; docs/operating.md lists the settings",
+        "`waypost serve --check` checks the configuration; `waypost print settings` lists all settings with their defaults",
     ),
     guess(
         "",

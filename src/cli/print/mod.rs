@@ -20,6 +20,9 @@ const AUTHORIZATION: &str = "    authorization:\n      credentials_file: /etc/pr
 const GATEWAYS: &str = "      # Only this machine reaches the port: the peer is the gateway of the container's network.\n      \
                         WAYPOST_HTTP__TRUSTED_PROXIES: \"10.0.0.0/8,172.16.0.0/12,192.168.0.0/16\"\n";
 
+/// The ports of a proxy with HTTPS.
+const PROXY_PORTS: [u16; 2] = [80, 443];
+
 /// How much longer than a drain a container may take to stop, in seconds.
 const GRACE: u64 = 20;
 
@@ -46,6 +49,8 @@ enum Program {
     Alerts,
     /// A container, for Docker or Podman Compose.
     Compose,
+    /// All settings of this program, at their defaults, for waypost.toml.
+    Settings,
 }
 
 /// Prints the configuration.
@@ -64,13 +69,14 @@ fn text(program: Program, config: &Config) -> Result<String, String> {
         Program::Prometheus => prometheus(config),
         Program::Alerts => Ok(include_str!("alerts.yml").to_owned()),
         Program::Compose => compose(config),
+        Program::Settings => Ok(include_str!("../../../config.example.toml").to_owned()),
     }
 }
 
 fn nginx(config: &Config) -> Result<String, String> {
     let host = proxied_host(config)?;
     let upstream = match &config.listen {
-        Listen::Tcp(address) => here(*address)?.to_string(),
+        Listen::Tcp(address) => behind(*address)?.to_string(),
         other => other.to_string(),
     };
     // Shorter than ours, so that nginx sends no request on a connection that is being closed.
@@ -89,7 +95,7 @@ fn nginx(config: &Config) -> Result<String, String> {
 fn caddy(config: &Config) -> Result<String, String> {
     let host = proxied_host(config)?;
     let upstream = match &config.listen {
-        Listen::Tcp(address) => here(*address)?.to_string(),
+        Listen::Tcp(address) => behind(*address)?.to_string(),
         Listen::Unix(path) => format!("unix/{}", path.display()),
         off @ Listen::Off => off.to_string(),
     };
@@ -133,7 +139,9 @@ fn compose(config: &Config) -> Result<String, String> {
 fn secure_container() -> (String, String) {
     // A user other than root may bind these ports in a container of Docker, and with this line also of Podman.
     let sysctls = "    sysctls:\n      net.ipv4.ip_unprivileged_port_start: 0\n";
-    (format!("{sysctls}    ports:\n      - \"80:80\"\n      - \"443:443\"\n"), String::new())
+    // The image listens on 8080 by default, and the port 80 above would lead nowhere.
+    let settings = "      WAYPOST_LISTEN: \":80\"\n".to_owned();
+    (format!("{sysctls}    ports:\n      - \"80:80\"\n      - \"443:443\"\n"), settings)
 }
 
 /// Returns the ports and the settings of a container without HTTPS.
@@ -183,6 +191,17 @@ fn public_host(config: &Config) -> Result<String, String> {
          https://go.example.com",
         config.public_url
     ))
+}
+
+/// Like [`here`], for a proxy, which has the ports of the web itself.
+fn behind(address: SocketAddr) -> Result<SocketAddr, String> {
+    if PROXY_PORTS.contains(&address.port()) {
+        return Err(format!(
+            "`listen` is {address}, and the proxy listens on the ports 80 and 443 of every address: add --listen \
+             127.0.0.1:8080, here and for the server"
+        ));
+    }
+    here(address)
 }
 
 /// Returns the address at which a program of this machine reaches the server.
@@ -266,6 +285,7 @@ mod tests {
                 &["scheme: https\n", "targets: [\"go.test\"]"],
             ),
             (Program::Alerts, &[], &["alert: WaypostDown"]),
+            (Program::Settings, &[], &["[https]", "#country_file = "]),
             (
                 Program::Compose,
                 &[URL],
@@ -275,7 +295,13 @@ mod tests {
             (
                 Program::Compose,
                 &[("WAYPOST_DOMAIN", "go.test,a.test")],
-                &["- \"80:80\"", "- \"443:443\"", "DOMAIN: \"go.test,a.test\"", "URL: \"https://go.test\""],
+                &[
+                    "- \"80:80\"",
+                    "- \"443:443\"",
+                    "LISTEN: \":80\"",
+                    "DOMAIN: \"go.test,a.test\"",
+                    "URL: \"https://go.test\"",
+                ],
             ),
             (
                 Program::Prometheus,
@@ -308,6 +334,13 @@ mod tests {
             (Program::Nginx, &[URL, ("WAYPOST_LISTEN", "127.0.0.1:0")], "`listen` has port 0"),
             (Program::Prometheus, &[("WAYPOST_LISTEN", ":0")], "`listen` has port 0"),
             (Program::Nginx, &[("WAYPOST_DOMAIN", "go.test")], "this server has HTTPS itself"),
+            (
+                Program::Nginx,
+                &[URL, ("WAYPOST_LISTEN", ":80")],
+                "`listen` is [::]:80, and the proxy listens on",
+            ),
+            (Program::Nginx, &[URL, ("WAYPOST_LISTEN", "127.0.0.1:443")], "add --listen 127.0.0.1:8080"),
+            (Program::Caddy, &[URL, ("WAYPOST_LISTEN", "127.0.0.1:80")], "`listen` is 127.0.0.1:80, and"),
             (Program::Compose, &[("WAYPOST_LISTEN", "unix:/run/w.sock")], "add --listen 127.0.0.1:8080"),
         ];
         for (program, settings, want) in rows {
