@@ -1,5 +1,6 @@
 //! Arguments that several commands have.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -98,6 +99,20 @@ impl ConfigFile {
         let words =
             words.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", quoted(&value?))));
         format!("waypost {command}{}", words.collect::<String>())
+    }
+
+    /// Fails if the data folder of the configuration does not exist: for a command that reads it, another configuration was
+    /// most likely meant.
+    pub(super) fn check_data_folder(&self, config: &Config) -> Result<(), CommandError> {
+        if std::fs::metadata(&config.data_dir).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            return Err(CommandError::Failed(format!(
+                "the data folder {} does not exist. Name the configuration of the server with --config FILE, or its data folder \
+                 with --data-dir FOLDER.{}",
+                config.data_dir.display(),
+                self.hint()
+            )));
+        }
+        Ok(())
     }
 
     /// Returns a sentence about the file of a service that was not read, or an empty text. Begins with a space.

@@ -18,6 +18,9 @@ use crate::log::local::archive::{Archive, VerifyReport};
 
 /// Arguments of `backup`.
 #[derive(Clone, Debug, Args)]
+// Accepted, as by all commands, and without an effect here.
+#[command(mut_arg("listen", |argument| argument.hide(true)))]
+#[command(mut_arg("public_url", |argument| argument.hide(true)))]
 pub(super) struct BackupArguments {
     #[command(flatten)]
     config_file: ConfigFile,
@@ -29,6 +32,7 @@ pub(super) struct BackupArguments {
 /// Runs the command.
 pub(super) fn run(arguments: &BackupArguments) -> Result<(), CommandError> {
     let config = arguments.config_file.load()?;
+    arguments.config_file.check_data_folder(&config)?;
     let (mut clicks, archive) = click_reader::open(&config.data_dir, log_reader::open)?;
     if is_within(&arguments.to, &config.data_dir) {
         return Err(CommandError::Failed(format!(

@@ -29,6 +29,8 @@ use crate::table::record::{Corrupt, Staged, Stored, decode_clicks};
 
 /// Arguments of `export`.
 #[derive(Clone, Debug, Args)]
+// Accepted, as by all commands, and without an effect here.
+#[command(mut_arg("listen", |argument| argument.hide(true)))]
 pub(super) struct ExportArguments {
     #[command(flatten)]
     config_file: ConfigFile,
@@ -65,6 +67,7 @@ struct Referenced {
 /// Runs the command.
 pub(super) fn run(arguments: &ExportArguments) -> Result<(), CommandError> {
     let config = arguments.config_file.load()?;
+    arguments.config_file.check_data_folder(&config)?;
     let output = arguments.output.as_deref();
     if arguments.clicks {
         return export_clicks::run(&config, arguments.format.unwrap_or_default(), output);

@@ -28,6 +28,9 @@ use crate::table::keys::Kind;
 
 /// Arguments of `restore`.
 #[derive(Clone, Debug, Args)]
+// Accepted, as by all commands, and without an effect here.
+#[command(mut_arg("listen", |argument| argument.hide(true)))]
+#[command(mut_arg("public_url", |argument| argument.hide(true)))]
 pub(super) struct RestoreArguments {
     #[command(flatten)]
     config_file: ConfigFile,
@@ -47,6 +50,13 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<(), CommandError> {
     let config = arguments.config_file.load()?;
     let from = &arguments.from;
     let dir = &config.data_dir;
+    // Replacing a log by itself would only set the table aside, and look like a restore.
+    if from.canonicalize().is_ok_and(|from| dir.canonicalize().is_ok_and(|dir| from == dir)) {
+        return Err(CommandError::Failed(format!(
+            "{} is the data folder itself: name the folder of a backup",
+            from.display()
+        )));
+    }
     data_folder::check_owner(dir).map_err(|error| foreign(error, from))?;
     let backup = log_reader::open_backup(from, data_folder::user_of(dir))?;
     // Before anything is changed: a damaged backup must not replace a log.

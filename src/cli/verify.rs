@@ -19,6 +19,9 @@ use crate::log::local::archive::VerifyReport;
 
 /// Arguments of `verify`.
 #[derive(Clone, Debug, Args)]
+// Accepted, as by all commands, and without an effect here.
+#[command(mut_arg("listen", |argument| argument.hide(true)))]
+#[command(mut_arg("public_url", |argument| argument.hide(true)))]
 pub(super) struct VerifyArguments {
     #[command(flatten)]
     config_file: ConfigFile,
@@ -34,7 +37,11 @@ pub(super) struct VerifyArguments {
 pub(super) fn run(arguments: &VerifyArguments) -> Result<(), CommandError> {
     let folder = match &arguments.folder {
         Some(folder) => folder.clone(),
-        None => arguments.config_file.load()?.data_dir,
+        None => {
+            let config = arguments.config_file.load()?;
+            arguments.config_file.check_data_folder(&config)?;
+            config.data_dir
+        }
     };
     let (clicks, log) = click_reader::open(&folder, open_copy)?;
     let report = read_through(&log)?;

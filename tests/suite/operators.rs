@@ -28,6 +28,63 @@ fn into_full(command: &mut Command) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// The error of every first line in a crontab, which runs in another folder without the settings of the server.
+#[test]
+fn a_missing_data_folder_leads_to_the_configuration() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let copy = folder.path().join("copy").display().to_string();
+    for arguments in [&["backup", &copy][..], &["verify"], &["export"], &["export", "--clicks"]] {
+        let (code, said) = run(command().args(arguments).current_dir(folder.path()));
+        assert_eq!(code, Some(1), "{said}");
+        let want = format!("the data folder {} does not exist", folder.path().join("data").display());
+        let remedy = "Name the configuration of the server with --config FILE";
+        assert!(said.contains(&want) && said.contains(remedy), "{arguments:?}: {said}");
+    }
+    let (code, said) = run(command().args(["verify", "no"]).current_dir(folder.path()));
+    assert!(code == Some(1) && said.contains("name a data folder of Waypost, or a backup"), "{said}");
+    assert!(fs::read_dir(folder.path()).expect("a folder").next().is_none(), "nothing was created");
+}
+
+#[test]
+fn a_data_folder_is_not_restored_from_itself() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    Plan::on(&data).start().stop();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&data, &link).expect("a link");
+    let names = || {
+        let names = fs::read_dir(&data).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    for from in [&data, &link] {
+        let (code, _, said) =
+            Plan::on(&data).arg("restore").arg("--replace").arg(&from.display().to_string()).fails();
+        assert!(
+            code == Some(1) && said.contains("is the data folder itself: name the folder of a backup"),
+            "{said}"
+        );
+    }
+    assert_eq!(names(), before);
+}
+
+/// Options that change nothing are accepted, as by all commands, and not offered.
+#[test]
+fn commands_without_a_listener_do_not_offer_one() {
+    for (name, offers_url) in [("backup", false), ("restore", false), ("verify", false), ("export", true)] {
+        let (code, help) = run(command().args([name, "--help"]));
+        assert!(code == Some(0) && help.contains("--data-dir <FOLDER>"), "{help}");
+        assert!(!help.contains("--listen"), "{name}: {help}");
+        assert_eq!(help.contains("--public-url"), offers_url, "{name}: {help}");
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    Plan::on(&folder.path().join("data")).start().stop();
+    let plan = Plan::on(&folder.path().join("data")).arg("verify").arg("--listen").arg(":8081");
+    assert_eq!(plan.fails().0, Some(0));
+}
+
 #[test]
 fn an_output_that_is_lost_is_no_success() {
     let folder = tempfile::tempdir().expect("a temporary folder");
