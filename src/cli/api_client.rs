@@ -18,7 +18,7 @@ use super::api_server::{ApiServer, Unanswered};
 pub(super) use super::client_arguments::ClientArguments;
 use super::client_arguments::server_url;
 use super::error::CommandError;
-use super::key_source::{KeySource, find_key, variable};
+use super::key_source::{ANOTHER_KEY, KeySource, find_key, variable};
 use super::output::{self, print_line, print_note};
 use crate::config::{CLIENT_SERVER, Config};
 
@@ -163,9 +163,9 @@ impl ApiClient {
             String::new()
         };
         let lost = if status == StatusCode::UNAUTHORIZED && self.key.is_own {
-            ". It is no key of this server: docs/operating.md, section \"A lost key\", creates another"
+            format!(". It is no key of this server. {ANOTHER_KEY}")
         } else {
-            ""
+            String::new()
         };
         if status == StatusCode::PRECONDITION_FAILED {
             return Err(CommandError::Changed(why));

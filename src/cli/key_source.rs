@@ -72,6 +72,10 @@ fn read_key(file: &Path) -> io::Result<KeySource> {
     Ok(KeySource { key: text::trim_blank(&text).to_owned(), place: whole(file), is_own: false })
 }
 
+/// How a lost key of the instance is replaced, as a sentence.
+pub(super) const ANOTHER_KEY: &str = "If the key is lost, start the server once with WAYPOST_ADMIN_KEY=SECRET, of at least 16 characters of your own, and create \
+     another: WAYPOST_KEY=SECRET waypost key create admin-2 --instance --scope admin --scope links.write";
+
 /// Returns a whole path, for messages.
 fn whole(file: &Path) -> String {
     std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
@@ -94,10 +98,9 @@ fn no_own_key(arguments: &ClientArguments, config: &Config, file: &Path, error: 
     let shown = whole(file);
     let other = format!("name a key with --key-file FILE or the variable {CLIENT_KEY}");
     match error.kind() {
-        io::ErrorKind::NotFound if config.data_dir.join(LOG_FOLDER).is_dir() => format!(
-            "there is no {shown}, and a server has used this data folder: {other}. If the key is lost, docs/operating.md, \
-             section \"A lost key\", creates another"
-        ),
+        io::ErrorKind::NotFound if config.data_dir.join(LOG_FOLDER).is_dir() => {
+            format!("there is no {shown}, and a server has used this data folder: {other}. {ANOTHER_KEY}")
+        }
         io::ErrorKind::NotFound => format!(
             "there is no {shown}: the first start of the server writes it (`{}`). Name the configuration of the server with \
              --config FILE, or {other}.{}",

@@ -137,7 +137,7 @@ fn is_public(key: &str, value: &DeValue<'_>) -> bool {
                 && text.chars().all(|c| c.is_ascii_hexdigit() || "[]:./*, ".contains(c));
             let takes_hosts = ["listen", "https.listen"].contains(&key);
             let host = text.rsplit_once(':').map_or(&**text, |(host, _)| host);
-            let is_host = takes_hosts && CertificateName::parse(host).is_ok();
+            let is_host = takes_hosts && host.contains('.') && CertificateName::parse(host).is_ok();
             text.len() < SECRET_TEXT_MIN || is_address || is_host || is_amount(text)
         }
         DeValue::Array(items) => items.iter().all(|item| is_public(key, item.get_ref())),

@@ -815,11 +815,12 @@ fn the_server_and_the_key_are_named_by_variables() {
     let lost = served.run(&["link", "list"]);
     lost.fails(2, "a server has used this data folder: name a key with --key-file");
     assert!(
-        lost.stderr.contains("section \"A lost key\"") && !lost.stderr.contains("first start"),
+        lost.stderr.contains("start the server once with WAYPOST_ADMIN_KEY=SECRET")
+            && !lost.stderr.contains("first start"),
         "{lost:?}"
     );
     fs::write(&key, "wp_another").expect("our file");
-    served.run(&["link", "list"]).fails(1, "docs/operating.md, section \"A lost key\", creates another");
+    served.run(&["link", "list"]).fails(1, "It is no key of this server. If the key is lost, start");
     // The server runs with these variables.
     served.server.stop();
     Plan::on(served.folder.path()).env("WAYPOST_SERVER", &server).start().stop();

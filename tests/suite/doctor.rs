@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::app::KEY;
@@ -117,21 +117,70 @@ fn a_well_kept_folder_has_no_findings_and_is_left_as_it_was() {
     server.stop();
 }
 
+/// For monitoring: the same findings as one document, also if the configuration cannot be used.
+#[test]
+fn findings_can_be_json() {
+    let (_folder, data) = used();
+    let ask = |plan: Plan| -> (Option<i32>, Value) {
+        let (code, text, stderr) = plan.arg("doctor").arg("--json").fails();
+        assert_eq!(text.lines().count(), 1, "{text} {stderr}");
+        (code, serde_json::from_str(&text).expect("a document"))
+    };
+    let (code, document) = ask(plan(&data));
+    assert_eq!((code, &document["problems"], &document["warnings"]), (Some(0), &json!(0), &json!(0)));
+    let findings = document["findings"].as_array().expect("a list");
+    let lines: Vec<_> = findings
+        .iter()
+        .map(|it| {
+            let [level, about, text] =
+                ["level", "about", "text"].map(|key| it[key].as_str().expect("a text"));
+            // The time and the free space change.
+            format!("{level:<8} {about}: {}", text.get(..12).unwrap_or(text))
+        })
+        .collect();
+    let plain = doctor(&data);
+    assert_eq!(plain.text.lines().count(), lines.len());
+    for (line, want) in plain.text.lines().zip(&lines) {
+        assert!(line.starts_with(want), "{line} {want}");
+    }
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).expect("ours");
+    let (code, document) = ask(plan(&data));
+    assert_eq!((code, &document["problems"]), (Some(1), &json!(1)));
+    let (code, document) = ask(plan(&data).env("WAYPOST_HTTP__MAX_BODY", "1"));
+    assert_eq!((code, &document["problems"]), (Some(2), &json!(1)));
+    assert_eq!(document["findings"][0]["about"], "configuration");
+}
+
+#[test]
+fn a_lost_key_of_the_instance() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    plan(&data).without("WAYPOST_ADMIN_KEY").start().stop();
+    let without_key = || asked(plan(&data).without("WAYPOST_ADMIN_KEY"));
+    assert!(!without_key().text.contains("admin key: "), "{}", without_key().text);
+    fs::remove_file(data.join("admin.key")).expect("it exists");
+    let want = "admin.key, so the commands for links need --key-file FILE";
+    without_key().ends(0).has("warning", "admin key", want).has("ok", "permissions", "only its owner");
+    assert!(without_key().text.contains("WAYPOST_KEY=SECRET waypost key create admin-2 --instance"));
+    // A key of the environment is written nowhere.
+    assert!(!doctor(&data).text.contains("admin key: "));
+}
+
 #[test]
 fn details_of_clicks() {
     let (folder, data) = used();
-    doctor(&data).has("ok", "click details", "0 files of 0 bytes, up to position");
+    doctor(&data).has("ok", "click details", "0 files of 0 bytes, with the details of all clicks");
     let server = plan(&data).start();
     server.visitor().at("localhost").get("/a");
     poll("the click is stored", PATIENCE, || {
         let text = doctor(&data).text;
-        text.contains("the details of 1 drain that are in no file yet").then_some(())
+        text.contains("0 files of 0 bytes; the details of the latest clicks are in the log").then_some(())
     });
     server.stop();
     doctor(&data).ends(0).has("ok", "click details", "1 file of").has(
         "ok",
         "click details",
-        ", 0 changes behind the log, which has the details of 0 drains",
+        ", with the details of all clicks",
     );
     let clicks = data.join("clicks");
     let find = |end: &str| -> PathBuf {

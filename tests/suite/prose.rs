@@ -220,3 +220,38 @@ fn every_setting_is_in_the_table() {
     let missing: Vec<_> = settings.iter().filter(|setting| !operating.contains(*setting)).collect();
     assert!(missing.is_empty() && settings.len() > 20, "not in operating.md: {missing:?} of {settings:?}");
 }
+
+/// Returns the literals of sentences in all functions with this start, and in tables that begin with it.
+fn sentences<'a>(source: &'a str, start: &str, end: &str) -> Vec<&'a str> {
+    let bodies = source.split(start).skip(1).map(|rest| rest.split(end).next().unwrap_or(rest));
+    let literals = bodies.flat_map(|body| body.split('"').skip(1).step_by(2));
+    literals.filter(|text| text.contains(' ') && !text.contains('{')).collect()
+}
+
+/// An operator looks up what `/healthz` says.
+#[test]
+fn every_reason_of_healthz_is_in_the_table() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join(name)).expect(name);
+    let (ops, log, page) =
+        (read("src/http/api/ops.rs"), read("src/log/local.rs"), read("docs/troubleshooting.md"));
+    let mut reasons = sentences(&ops, "fn problems(", "\n    }\n");
+    reasons.extend(sentences(&ops, "fn problem(", "\n    }\n"));
+    reasons.extend(sentences(&log, "let problems = [", "];"));
+    assert!(reasons.len() >= 15, "{reasons:?}");
+    let missing: Vec<_> = reasons.into_iter().filter(|reason| !page.contains(reason)).collect();
+    assert!(missing.is_empty(), "docs/troubleshooting.md lacks {missing:#?}");
+}
+
+/// `setup` and the package install no page of `docs/`, so a message that names one leads nowhere.
+#[test]
+fn no_message_names_a_page_that_is_not_installed() {
+    for (path, text) in super::layers::sources() {
+        let code = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
+        let naming: Vec<_> = code
+            .filter(|line| line.contains("docs/") && line.contains(".md") && !line.contains("include_str!"))
+            .filter(|line| !line.contains(" // "))
+            .collect();
+        assert!(naming.is_empty(), "{}: {naming:#?}", path.display());
+    }
+}

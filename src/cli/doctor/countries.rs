@@ -32,7 +32,8 @@ pub(super) fn countries(case: &Case) -> Vec<Finding> {
         // Nothing is missing where the proxy reports the country.
         Ok(None) if header.is_some() => None,
         Ok(None) => {
-            let text = "visitors have no countries: there is no file of them (docs/analytics.md, section \"Countries\")";
+            let text = "visitors have no countries: there is no file of them. The package tor-geoipdb of Debian has one, and \
+                        `clicks.country_file` names another";
             Some(Finding::ok(COUNTRIES, text))
         }
         Err(error) => {
@@ -53,7 +54,7 @@ fn of_source(source: &Source, case: &Case) -> Finding {
     };
     let text = format!("{text} and is {} old", counted(days, "day"));
     if days > OLD_DAYS {
-        let remedy = "Fetch a new one regularly: docs/analytics.md, section \"Countries\"; the server reads it by itself";
+        let remedy = "Fetch a new one regularly, write it beside the file and rename it: the server reads it by itself";
         return Finding::warning(COUNTRIES, format!("{text}. {remedy}"));
     }
     Finding::ok(COUNTRIES, text)

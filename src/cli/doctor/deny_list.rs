@@ -31,7 +31,7 @@ pub(super) fn deny_list(case: &Case) -> (Option<Finding>, DenyList) {
     let text = format!("{} has {hosts} and is {old} old", path.display());
     let finding = if days > OLD_DAYS {
         let remedy =
-            "Fetch a new one regularly: docs/operating.md, section \"Deny list\"; the server reloads it";
+            "Fetch a new one regularly, write it beside the file and rename it: the server reloads it";
         Finding::warning(DENY_LIST, format!("{text}. {remedy}"))
     } else {
         Finding::ok(DENY_LIST, text)

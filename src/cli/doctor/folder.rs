@@ -11,6 +11,7 @@ use super::finding::{Case, Finding};
 use crate::analytics::store::FOLDER as CLICKS_FOLDER;
 use crate::app::data_folder::{self, FolderError, FolderLock, LOG_FOLDER, TABLE_FOLDER};
 use crate::certificates;
+use crate::cli::key_source::ANOTHER_KEY;
 use crate::cli::output::{counted, form};
 use crate::core::KEY_FILE;
 use crate::log::local::disk_guard::DiskSpace;
@@ -18,6 +19,7 @@ use crate::log::local::disk_guard::DiskSpace;
 const FOLDER: &str = "data folder";
 const PERMISSIONS: &str = "permissions";
 const SPACE: &str = "disk space";
+const KEY: &str = "admin key";
 
 /// Most files that are checked below the data folder. A log of 64 GB has a thousand. Further files likely have the
 /// same owner.
@@ -79,7 +81,7 @@ pub(super) fn data_folder(case: &Case) -> Vec<Finding> {
         return vec![Finding::problem(FOLDER, error.to_string())];
     }
     let mut found = vec![Finding::ok(FOLDER, format!("{shown} exists and can be written"))];
-    found.extend(permissions(folder, &metadata));
+    found.extend(permissions(case, &metadata));
     found
 }
 
@@ -108,7 +110,8 @@ fn missing(folder: &Path) -> Finding {
     Finding::problem(FOLDER, text)
 }
 
-fn permissions(folder: &Path, metadata: &Metadata) -> Vec<Finding> {
+fn permissions(case: &Case, metadata: &Metadata) -> Vec<Finding> {
+    let folder = &case.config.data_dir;
     let mut found = Vec::new();
     let shown = folder.display();
     // Any right of group or others.
@@ -120,6 +123,7 @@ fn permissions(folder: &Path, metadata: &Metadata) -> Vec<Finding> {
         );
         found.push(Finding::problem(PERMISSIONS, text));
     }
+    found.extend(lost_key(case));
     let key = folder.join(KEY_FILE);
     if let Ok(file) = fs::metadata(&key)
         && file.mode() & 0o077 != 0
@@ -155,10 +159,28 @@ fn permissions(folder: &Path, metadata: &Metadata) -> Vec<Finding> {
         );
         found.push(Finding::warning(PERMISSIONS, text));
     }
-    if found.is_empty() {
+    if !found.iter().any(|finding| finding.about == PERMISSIONS) {
         found.push(Finding::ok(PERMISSIONS, format!("only its owner (uid {us}) can read {shown}")));
     }
     found
+}
+
+/// Reports that a folder with a log has no key of the instance: the commands for links read it there.
+fn lost_key(case: &Case) -> Option<Finding> {
+    let folder = &case.config.data_dir;
+    let key = folder.join(KEY_FILE);
+    // A key of the environment is written nowhere.
+    if case.config.admin_key.is_some()
+        || !folder.join(LOG_FOLDER).is_dir()
+        || fs::symlink_metadata(&key).is_ok()
+    {
+        return None;
+    }
+    let text = format!(
+        "there is no {}, so the commands for links need --key-file FILE. Put the file back if you kept it; {ANOTHER_KEY}",
+        key.display()
+    );
+    Some(Finding::warning(KEY, text))
 }
 
 /// Returns the files in the data folder and the folders in it that have another owner.

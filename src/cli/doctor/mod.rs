@@ -19,6 +19,7 @@ mod store;
 mod table_copy;
 
 use clap::Args;
+use serde_json::json;
 
 use self::finding::{Case, Finding, Level};
 use super::arguments::ServerFile;
@@ -39,6 +40,9 @@ pub(super) struct DoctorArguments {
     /// Count warnings as problems.
     #[arg(long)]
     strict: bool,
+    /// Print one JSON document at the end, for monitoring.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs all checks and prints their findings.
@@ -47,21 +51,16 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
         if let CommandError::Usage(why) = error {
             let text = format!("{why}. Nothing else was checked: correct it first");
             // As a finding too, so that the output of `doctor` always names the problem.
-            show(&Finding::problem("configuration", text));
+            let mut report = Report::new(arguments.json);
+            report.note(Finding::problem("configuration", text));
+            report.end();
         }
     })?;
     // As a start does: the checks are of the limit that a server would have.
     descriptors::raise();
     let case = Case { config, clock: Clock::system() };
-    let mut worst = (0_u64, 0_u64);
-    let mut note = |finding: &Finding| {
-        match finding.level {
-            Level::Ok | Level::Skipped => {}
-            Level::Warning => worst.0 += 1,
-            Level::Problem => worst.1 += 1,
-        }
-        show(finding);
-    };
+    let mut report = Report::new(arguments.json);
+    let mut note = |finding: Finding| report.note(finding);
     let mut found = machine::configuration(&case);
     let (list_finding, deny_list) = deny_list::deny_list(&case);
     found.extend(list_finding);
@@ -71,22 +70,23 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
     found.extend(machine::descriptors(&case));
     found.extend(machine::clock(&case));
     // Printed before the log is read, which may take seconds.
-    found.iter().for_each(&mut note);
+    found.into_iter().for_each(&mut note);
     // Kept while the table is read, so that no server starts at that time.
     let lock = folder::lock(&case);
-    let log = store::log(&case);
-    log.findings.iter().for_each(&mut note);
-    store::table(&case, &lock, &log).iter().for_each(&mut note);
-    clicks::clicks(&case, &log).iter().for_each(&mut note);
-    network::listening(&case, &lock).iter().for_each(&mut note);
-    network::domains(&case, &log).iter().for_each(&mut note);
+    let mut log = store::log(&case);
+    std::mem::take(&mut log.findings).into_iter().for_each(&mut note);
+    store::table(&case, &lock, &log).into_iter().for_each(&mut note);
+    clicks::clicks(&case, &log).into_iter().for_each(&mut note);
+    network::listening(&case, &lock).into_iter().for_each(&mut note);
+    network::domains(&case, &log).into_iter().for_each(&mut note);
     let https = https::https(&case, &log);
-    https.findings.iter().for_each(&mut note);
-    reach::reach(&case, &lock, &https.served).iter().for_each(&mut note);
-    network::unknown_hosts(&case, &log).iter().for_each(&mut note);
-    loops::loops(&case, &log, deny_list).iter().for_each(&mut note);
-    note(&passwords::passwords(&log));
-    let (warnings, problems) = worst;
+    https.findings.into_iter().for_each(&mut note);
+    reach::reach(&case, &lock, &https.served).into_iter().for_each(&mut note);
+    network::unknown_hosts(&case, &log).into_iter().for_each(&mut note);
+    loops::loops(&case, &log, deny_list).into_iter().for_each(&mut note);
+    note(passwords::passwords(&log));
+    report.end();
+    let (warnings, problems) = (report.count(Level::Warning), report.count(Level::Problem));
     // All checks run before this: one problem must not hide another.
     if problems > 0 || (arguments.strict && warnings > 0) {
         return Err(CommandError::Failed(format!(
@@ -98,8 +98,42 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn show(finding: &Finding) {
-    // Names and errors may contain control characters: they must not break the line or control the terminal.
-    let text: String = finding.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    print_line(&format!("{:<8} {}: {text}", finding.level, finding.about));
+/// The findings so far. Lines are printed at once, and JSON at the end.
+struct Report {
+    is_json: bool,
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    fn new(is_json: bool) -> Report {
+        Report { is_json, findings: Vec::new() }
+    }
+
+    fn note(&mut self, mut finding: Finding) {
+        // Names and errors may contain control characters: they must not break the line or control the terminal.
+        finding.text = finding.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if !self.is_json {
+            print_line(&format!("{:<8} {}: {}", finding.level, finding.about, finding.text));
+        }
+        self.findings.push(finding);
+    }
+
+    fn count(&self, level: Level) -> u64 {
+        self.findings.iter().filter(|finding| finding.level == level).count() as u64
+    }
+
+    /// Prints the document, if one is wanted.
+    fn end(&self) {
+        if self.is_json {
+            let findings = self.findings.iter().map(|Finding { level, about, text }| {
+                json!({"level": level.to_string(), "about": about, "text": text})
+            });
+            let document = json!({
+                "problems": self.count(Level::Problem),
+                "warnings": self.count(Level::Warning),
+                "findings": findings.collect::<Vec<_>>(),
+            });
+            print_line(&document.to_string());
+        }
+    }
 }

@@ -232,7 +232,10 @@ impl DiskGuard {
         let (was_full, free) = (std::mem::replace(&mut state.is_reported, is_full), state.free);
         match (was_full, is_full) {
             (false, true) => {
-                tracing::warn!(free, "the disk is full: links cannot be changed until there is space; redirects continue");
+                tracing::warn!(
+                    free,
+                    "the disk is full: links cannot be changed until there is space; redirects continue"
+                );
             }
             (true, false) => tracing::info!(free, "the disk has room again: links can be changed"),
             _ => {}
