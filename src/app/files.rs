@@ -20,7 +20,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 }
 
 /// Returns the files of settings that the user of the data folder could not read, as sentences, for a check by root: root
-/// reads everything, and a server of root is refused there. The flag tells whether a start needs the file. Runs programs.
+/// reads everything, and a server of root is refused there. The flag is true for a file that a start needs. Runs programs.
 pub fn closed_to_owner(config: &Config) -> Vec<(bool, String)> {
     let owner = User::owner_of(&config.data_dir);
     let Some(owner) = owner.filter(|owner| User::this().is_root() && !owner.is_root()) else {

@@ -129,7 +129,7 @@ pub fn read(
 }
 
 /// Returns what is wrong with the certificates of the owner that a start has read, apart from who has signed them: that they
-/// have ended, or for which names they are missing. `has_authority` tells whether an authority certifies other names.
+/// have ended, or for which names they are missing. `has_authority` is true if an authority certifies other names.
 pub fn of_owner(
     certificates: &Certificates,
     hosts: &Hosts,

@@ -87,7 +87,9 @@ fn start(arguments: &ServeArguments) -> Result<(), CommandError> {
             }
         }
         print_line(VALID);
-        answer.iter().for_each(|line| print_line(line));
+        for line in &answer {
+            print_line(line);
+        }
         return Ok(());
     }
     signals::block_others();

@@ -35,13 +35,12 @@ pub(super) struct VerifyArguments {
 
 /// Runs the command. Fails if the log is damaged.
 pub(super) fn run(arguments: &VerifyArguments) -> Result<(), CommandError> {
-    let folder = match &arguments.folder {
-        Some(folder) => folder.clone(),
-        None => {
-            let config = arguments.config_file.load()?;
-            arguments.config_file.check_data_folder(&config)?;
-            config.data_dir
-        }
+    let folder = if let Some(folder) = &arguments.folder {
+        folder.clone()
+    } else {
+        let config = arguments.config_file.load()?;
+        arguments.config_file.check_data_folder(&config)?;
+        config.data_dir
     };
     let (clicks, log) = click_reader::open(&folder, open_copy)?;
     let report = read_through(&log)?;

@@ -316,16 +316,15 @@ impl ClickLog {
             match self.drain_clicks(false).await {
                 // The end of the incident, with which an operator stops looking.
                 Ok(_) if is_logged => {
-                    tracing::info!("clicks are written to the log again; none was lost");
+                    tracing::info!("clicks are written to the log again");
                     is_logged = false;
                 }
-                Ok(_) => {}
                 // Logged once until a drain succeeds: a full disk would repeat the line every second.
                 Err(error) if !is_logged => {
                     tracing::error!(%error, "clicks cannot be written to the log and stay in memory");
                     is_logged = true;
                 }
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
     }

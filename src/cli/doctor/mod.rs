@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
         if let CommandError::Usage(why) = error {
             let text = format!("{why}. Nothing else was checked: correct it first");
             // As a finding too, so that the output of `doctor` always names the problem.
-            let mut report = Report::new(arguments.json);
+            let mut report = DoctorReport::new(arguments.json);
             report.note(Finding::problem("configuration", text));
             report.end();
         }
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
     // As a start does: the checks are of the limit that a server would have.
     descriptors::raise();
     let case = Case { config, clock: Clock::system() };
-    let mut report = Report::new(arguments.json);
+    let mut report = DoctorReport::new(arguments.json);
     let mut note = |finding: Finding| report.note(finding);
     let mut found = machine::configuration(&case);
     let (list_finding, deny_list) = deny_list::deny_list(&case);
@@ -99,14 +99,14 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<(), CommandError> {
 }
 
 /// The findings so far. Lines are printed at once, and JSON at the end.
-struct Report {
+struct DoctorReport {
     is_json: bool,
     findings: Vec<Finding>,
 }
 
-impl Report {
-    fn new(is_json: bool) -> Report {
-        Report { is_json, findings: Vec::new() }
+impl DoctorReport {
+    fn new(is_json: bool) -> DoctorReport {
+        DoctorReport { is_json, findings: Vec::new() }
     }
 
     fn note(&mut self, mut finding: Finding) {

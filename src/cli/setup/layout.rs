@@ -25,7 +25,7 @@ pub(super) struct PlannedFile {
     pub(super) path: PathBuf,
     pub(super) mode: u32,
     pub(super) bytes: Vec<u8>,
-    /// Whether it is a page or a script that nobody reads to decide about an installation.
+    /// Whether it is a page or a script, which has no part in the decision about an installation.
     pub(super) is_generated: bool,
 }
 

@@ -25,7 +25,7 @@ impl Step {
         Step::Run(words.iter().map(|&word| word.to_owned()).collect())
     }
 
-    /// Prints the step: commands and files that somebody decides about whole, other files with their size.
+    /// Prints the step: commands, settings and units whole, and generated files with their size.
     pub(super) fn show(&self) {
         match self {
             Step::Run(words) => print_line(&format!("$ {}", line(words))),

@@ -143,7 +143,7 @@ fn fits(setting: &Listen, socket: &Listen, is_own: bool) -> bool {
     fits_with(setting, socket, || !is_own || !has_ipv6())
 }
 
-/// Like [`fits`]. `is_ipv4_enough` tells whether all IPv4 addresses are all addresses.
+/// Like [`fits`]. `is_ipv4_enough` returns whether all IPv4 addresses are all addresses.
 fn fits_with(setting: &Listen, socket: &Listen, is_ipv4_enough: impl FnOnce() -> bool) -> bool {
     match (setting, socket) {
         (Listen::Tcp(setting), Listen::Tcp(socket)) => {

@@ -69,7 +69,7 @@ struct GuardState {
     low: bool,
     /// Whether the last write of the log was rejected. It is admitted again only when clearly more is free.
     refused: bool,
-    /// Whether the last line that was logged says that the disk is full.
+    /// Whether the last line that was logged is the one about a full disk.
     is_reported: bool,
     /// The state of the ballast in this run.
     ballast: Ballast,
