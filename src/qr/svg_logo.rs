@@ -26,7 +26,17 @@ const FORBIDDEN: &[&str] = &[
     "animatetransform",
     "animatecolor",
     "discard",
+    // Of HTML: they load or send something, also where a program puts the file into a page.
+    "base",
+    "button",
+    "form",
+    "img",
+    "input",
+    "meta",
 ];
+
+/// Encodings in which every letter has the byte that it has in UTF-8. Others could turn checked texts into a script.
+const ENCODINGS: &[&str] = &["utf-8", "us-ascii", "iso-8859-1", "windows-1252"];
 
 /// What styles must not contain, in lower case: it loads something, runs something, or hides one of these in an escape.
 const NOT_IN_STYLES: &[&str] =
@@ -44,7 +54,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
         return Err("is no SVG: it has control characters".to_owned());
     }
-    let mut scan = SvgScan { rest: text, open: Vec::new(), has_root: false };
+    let mut scan = SvgScan { rest: text, open: Vec::new(), has_root: false, style: String::new() };
     while scan.step()? {}
     match scan.open.last() {
         Some(name) => Err(format!("is no SVG: <{name}> is not closed")),
@@ -58,6 +68,8 @@ struct SvgScan<'a> {
     /// The names of the elements around the rest.
     open: Vec<&'a str>,
     has_root: bool,
+    /// The text of the `<style>` so far: a browser joins its parts, and ignores comments between them.
+    style: String,
 }
 
 impl<'a> SvgScan<'a> {
@@ -70,10 +82,15 @@ impl<'a> SvgScan<'a> {
         let (text, mark) = self.rest.split_at(at);
         self.text(text)?;
         if let Some(behind) = mark.strip_prefix("<!--") {
-            self.rest = behind.split_once("-->").ok_or("is no SVG: a comment is not closed")?.1;
+            let (text, rest) = behind.split_once("-->").ok_or("is no SVG: a comment is not closed")?;
+            // As XML requires. A parser of HTML would end such a comment earlier.
+            if text.contains("--") || text.starts_with(['>', '-']) || text.ends_with('-') {
+                return Err("is no SVG: a comment has -- or begins with >".to_owned());
+            }
+            self.rest = rest;
         } else if let Some(behind) = mark.strip_prefix("<![CDATA[") {
             let (text, rest) = behind.split_once("]]>").ok_or("is no SVG: a CDATA section is not closed")?;
-            self.style(text)?;
+            self.text(text)?;
             self.rest = rest;
         } else if let Some(behind) = mark.strip_prefix("<?") {
             self.rest = self.instruction(behind)?;
@@ -87,19 +104,20 @@ impl<'a> SvgScan<'a> {
         Ok(true)
     }
 
-    fn text(&self, text: &str) -> Result<(), String> {
+    fn text(&mut self, text: &str) -> Result<(), String> {
         // XML allows white space there, and a file that has more is cut or joined.
         if self.open.is_empty() && !text.trim().is_empty() {
             return Err("is no SVG: it has text outside of <svg>".to_owned());
         }
-        self.style(text)
+        // Other texts are shown and never read as styles.
+        if self.is_in_style() {
+            self.style.push_str(&decoded(text)?);
+        }
+        Ok(())
     }
 
-    /// Checks a text if it is that of a `<style>`.
-    fn style(&self, text: &str) -> Result<(), String> {
-        // Other texts are shown and never read as styles.
-        let is_style = self.open.last().is_some_and(|name| local(name) == "style");
-        if is_style { check_style(&decoded(text)?) } else { Ok(()) }
+    fn is_in_style(&self) -> bool {
+        self.open.last().is_some_and(|name| local(name) == "style")
     }
 
     fn instruction(&self, behind: &'a str) -> Result<&'a str, String> {
@@ -109,6 +127,10 @@ impl<'a> SvgScan<'a> {
             text.strip_prefix("xml").is_some_and(|rest| rest.starts_with(char::is_whitespace));
         if !is_declaration || self.has_root {
             return Err("must not have instructions such as <?xml-stylesheet?>".to_owned());
+        }
+        let text = text.to_lowercase();
+        if text.contains("encoding") && !ENCODINGS.iter().any(|known| text.contains(known)) {
+            return Err("must be in UTF-8, and its first line names another encoding".to_owned());
         }
         Ok(rest)
     }
@@ -126,6 +148,9 @@ impl<'a> SvgScan<'a> {
         let (name, rest) = behind.split_once('>').ok_or("is no SVG: a tag is not closed")?;
         // Only the end of a closing tag may have white space.
         let name = name.trim_end();
+        if self.is_in_style() {
+            check_style(&std::mem::take(&mut self.style))?;
+        }
         if self.open.pop() != Some(name) {
             return Err(format!("is no SVG: </{}> closes no element", shown(name)));
         }
@@ -136,6 +161,9 @@ impl<'a> SvgScan<'a> {
         let (name, mut rest) = name(behind).ok_or("is no SVG: a < begins no tag; write &lt;")?;
         if FORBIDDEN.contains(&local(name).as_str()) {
             return Err(format!("must not have <{name}>: it could run or load something"));
+        }
+        if self.is_in_style() {
+            return Err("must not have elements within <style>".to_owned());
         }
         if self.open.is_empty() {
             if self.has_root || local(name) != "svg" {
@@ -182,8 +210,11 @@ fn attribute(text: &str) -> Result<&str, String> {
     if key.starts_with("on") {
         return Err(format!("must not have the attribute {name}: it could run a script"));
     }
-    // Names of namespaces are no references.
+    // Names of namespaces are no references. Elements of HTML have that of HTML.
     if name.starts_with("xmlns") {
+        if value.contains("xhtml") {
+            return Err("must not have elements of HTML".to_owned());
+        }
         return Ok(rest);
     }
     if matches!(key.as_str(), "href" | "src" | "base" | "data") && !is_internal(value.trim()) {
@@ -344,6 +375,25 @@ mod tests {
                 "<!DOCTYPE a [<!ENTITY b 'c'>]>",
                 "must not declare entities or other things in a DOCTYPE".to_owned(),
             ),
+            // A browser joins the parts of a style.
+            (
+                "<style>@im<!-- a -->port 'x';</style>",
+                "must not have @import in styles or attributes: it could load or run something".to_owned(),
+            ),
+            (
+                "<style>@im<![CDATA[port 'x';]]></style>",
+                "must not have @import in styles or attributes: it could load or run something".to_owned(),
+            ),
+            (
+                "<style>a{b:u<![CDATA[rl(//e.test)]]>}</style>",
+                format!("must not refer to other files by url(//e.test)}}); {URL}"),
+            ),
+            ("<style>@im<g/>port 'x';</style>", "must not have elements within <style>".to_owned()),
+            ("<h:meta xmlns:h='x'/>", "must not have <h:meta>: it could run or load something".to_owned()),
+            ("<g xmlns:h='http://www.w3.org/1999/xhtml'/>", "must not have elements of HTML".to_owned()),
+            // Within a comment of XML, and outside of one of HTML.
+            ("<!--><script/>-->", "is no SVG: a comment has -- or begins with >".to_owned()),
+            ("<!-- a --!><script/>-->", "is no SVG: a comment has -- or begins with >".to_owned()),
             ("<g id='&b;'/>", "has the unknown reference &b;".to_owned()),
             ("<g id='&b'/>", "has the unknown reference &b".to_owned()),
         ];
@@ -355,7 +405,7 @@ mod tests {
     #[test]
     fn other_texts_are_no_svg() {
         let deep = format!("<svg>{}", "<g>".repeat(DEPTH_MAX));
-        let rows: [(&[u8], &str); 15] = [
+        let rows: [(&[u8], &str); 17] = [
             (b"hello", "must be a PNG or an SVG"),
             (b"\xff\xd8\xff\xe0", "must be a PNG, or an SVG in UTF-8"),
             (b"GIF89a", "must be a PNG or an SVG"),
@@ -367,6 +417,11 @@ mod tests {
             (b"<svg a='b'c='d'/>", "is no SVG: <svg> is not closed, or lacks a space between attributes"),
             (b"<svg a='<'/>", "is no SVG: an attribute is not written as name=\"value\""),
             (b"<svg/>text", "is no SVG: it has text outside of <svg>"),
+            (b"<svg/><![CDATA[text]]>", "is no SVG: it has text outside of <svg>"),
+            (
+                b"<?xml version='1.0' encoding='IBM037'?><svg/>",
+                "must be in UTF-8, and its first line names another encoding",
+            ),
             (b"<svg>\0</svg>", "is no SVG: it has control characters"),
             (b"<!-- only -->", "is no SVG: it has no <svg>"),
             (b"<svg>1 < 2</svg>", "is no SVG: a < begins no tag; write &lt;"),
