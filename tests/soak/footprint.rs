@@ -96,8 +96,26 @@ pub(crate) fn metric(server: &Server, name: &str) -> u64 {
     line.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
+/// The table reads all of itself in the first seconds after a start.
+fn first_seconds(report: &mut Report, server: &Server, links: usize) {
+    let (begun, mut most) = (Instant::now(), 0);
+    while begun.elapsed() < Duration::from_secs(15) {
+        most = most.max(server.resident() * 1_024);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let bar = 60 * MB + 3 * links as u64;
+    report.row(
+        "N48",
+        &format!("the first start with {links} links, without clicks"),
+        &format!("60 MB + 3 B a link: {} MB", bar / MB),
+        &format!("most {} MB", most / MB),
+        most <= bar,
+    );
+}
+
 fn without_limit(report: &mut Report, data: &Path, size: &Size) {
     let server = Plan::default().start(data).expect("it starts");
+    first_seconds(report, &server, size.links);
     let bar = CACHE + 60 * MB + 3 * size.links as u64;
     let (begun, mut most, mut curve, mut next) = (Instant::now(), 0, String::new(), 0);
     let watch = || {
