@@ -51,9 +51,9 @@ impl Links {
         // Without a read for a picture that has no logo.
         let owner = if request.wants_logo()? { owner } else { None };
         let tenant = self.shared.tenant_of_workspace(workspace.number);
-        // In the pool of long reads, which is fair between tenants and bounded: a picture takes a millisecond, and
-        // visitors may ask for many.
-        self.scanning(&tenant, move |shared, _| {
+        // In the pool of long reads, which is fair between tenants and bounded, and behind redirects: a picture takes a
+        // millisecond, and visitors may ask for many.
+        self.computing(&tenant, move |shared, _| {
             let key = owner.map(|owner| keys::attachment(owner, AttachmentUse::Logo));
             let file = key.map(|key| shared.table.get::<Attachment>(&key)).transpose()?.flatten();
             // Removed since the directory was read: the picture is without it.
