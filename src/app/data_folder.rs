@@ -261,6 +261,15 @@ pub(crate) fn keep_private(dir: &Path) {
              chmod 700 on it"
         );
     }
+    // Before its mode is changed below: afterwards nothing shows that others could read it.
+    let key = dir.join(KEY_FILE);
+    if private_files::is_open_to_others(&key) {
+        tracing::warn!(
+            file = %key.display(),
+            "other users could read the key of the instance; from now on its owner alone can: create a new key if another \
+             user may have read it"
+        );
+    }
     let ours =
         [LOG_FOLDER, TABLE_FOLDER, LOCK_FILE, KEY_FILE, BALLAST, certificates::store::FOLDER, CLICKS_FOLDER];
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();

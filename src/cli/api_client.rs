@@ -3,7 +3,7 @@
 //! The server and its key come from the configuration, as for the server itself, unless arguments or variables name
 //! others. No data is opened: the server does all of the work.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -83,7 +83,7 @@ impl ApiClient {
         // One thread: the command sends one request after the other.
         let runtime = Builder::new_current_thread().enable_all().build().map_err(CommandError::from)?;
         let arguments = arguments.clone();
-        let shows_json = arguments.json || !io::stdout().is_terminal();
+        let shows_json = arguments.shows_json();
         Ok(ApiClient { server, key, arguments, runtime, shows_json })
     }
 

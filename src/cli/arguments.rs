@@ -34,7 +34,7 @@ pub(super) struct ConfigFile {
     /// The address or the socket to listen on, such as `:8080` or `unix:/run/waypost.sock`.
     #[arg(long, value_name = "ADDRESS", help_heading = "Settings")]
     listen: Option<String>,
-    /// The start of short URLs, such as <https://go.example.com>.
+    /// The start of short URLs, such as `https://go.example.com`.
     #[arg(long, value_name = "URL", help_heading = "Settings")]
     public_url: Option<String>,
     /// The folder of all data.

@@ -1,5 +1,6 @@
 //! The arguments of the commands that are clients of a server.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -13,7 +14,7 @@ use crate::app::data_folder::quoted;
 pub(super) struct ClientArguments {
     #[command(flatten)]
     pub(super) config_file: ConfigFile,
-    /// The server, such as <https://go.example.com>. Default: the variable `WAYPOST_SERVER`, or the address in the
+    /// The server, such as `https://go.example.com`. Default: the variable `WAYPOST_SERVER`, or the address in the
     /// configuration.
     #[arg(long, value_name = "URL", value_parser = server_url, help_heading = "Server")]
     pub(super) server: Option<Url>,
@@ -27,9 +28,18 @@ pub(super) struct ClientArguments {
     /// Print the answer of the API. This is the default if stdout is no terminal.
     #[arg(long)]
     pub(super) json: bool,
+    /// Print text for people, also if stdout is no terminal: for `less`, `head`, `watch` and files.
+    #[arg(long, conflicts_with = "json")]
+    table: bool,
 }
 
 impl ClientArguments {
+    /// Returns whether the output is the answer of the API, and not a text for people.
+    pub(super) fn shows_json(&self) -> bool {
+        // A script gets what it can parse, unless it asks for text.
+        self.json || !(self.table || io::stdout().is_terminal())
+    }
+
     /// Returns a command line with the same configuration, server, key and workspace.
     pub(super) fn command(&self, command: &str) -> String {
         let words = [

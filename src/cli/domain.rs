@@ -5,7 +5,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::api_client::{ApiClient, ClientArguments};
-use super::columns::{table, text};
+use super::columns::{TableColumn, table, text};
 use super::error::CommandError;
 use super::output::{print_line, print_note};
 use super::terminal;
@@ -53,7 +53,15 @@ fn print_domains(answer: &Value) {
         cells.iter().map(|cell| domain.pointer(cell).map(text).unwrap_or_default()).collect()
     };
     let rows: Vec<Vec<String>> = domains.iter().map(row).collect();
-    print_line(&table(&["DOMAIN", "(LINKS)", "HTTPS", "SHORT URLS", "ID"], &rows, terminal::width()));
+    let names = [
+        TableColumn::text("DOMAIN").least(20),
+        TableColumn::number("LINKS").rank(2),
+        TableColumn::text("HTTPS").rank(1),
+        // Usually the domain with its scheme.
+        TableColumn::text("SHORT URLS").least(20).rank(3),
+        TableColumn::whole("ID"),
+    ];
+    print_line(&table(&names, &rows, terminal::width()));
     // Below the table, whose cells are cut. On stderr, since it is no part of the list.
     for failure in domains.iter().filter_map(|domain| domain["https"]["failure"].as_str()) {
         print_note(failure);

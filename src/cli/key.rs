@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::api_client::{ApiClient, ClientArguments};
-use super::columns::{list, table, text};
+use super::columns::{TableColumn, list, minute, table, text};
 use super::error::CommandError;
 use super::instant::End;
 use super::output::{deliver, print_line, print_note};
@@ -54,7 +54,8 @@ struct NewKeyArguments {
     /// What the key may do. The option can be repeated. metrics.readonly needs --instance.
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',', value_parser = scopes())]
     scopes: Vec<String>,
-    /// The end: a date, a time, a duration such as 90d, or never.
+    /// The end: a date, a time, a duration such as 90d or 6mo, or never. A date alone is the end of that day in UTC, and a
+    /// time without a zone is of UTC.
     #[arg(long, value_name = "WHEN", value_parser = End::parse)]
     expires: Option<End>,
     /// The key creates links and does nothing else.
@@ -150,11 +151,22 @@ fn show_all(client: &ApiClient) -> Result<(), CommandError> {
         answer.print();
         return Ok(());
     }
-    let fields = ["name", "kind", "scopes", "hint", "expiresAt", "id"];
-    let keys = answer.value["keys"].as_array().into_iter().flatten();
-    let rows: Vec<Vec<String>> =
-        keys.map(|key| fields.iter().map(|field| text(&key[*field])).collect()).collect();
-    print_line(&table(&["NAME", "KIND", "SCOPES", "BEGINS WITH", "EXPIRES", "ID"], &rows, terminal::width()));
+    let row = |key: &Value| {
+        let [name, kind, scopes, hint, id] =
+            ["name", "kind", "scopes", "hint", "id"].map(|field| text(&key[field]));
+        vec![name, kind, scopes, hint, minute(&key["expiresAt"]), id]
+    };
+    let rows: Vec<_> = answer.value["keys"].as_array().into_iter().flatten().map(row).collect();
+    let names = [
+        TableColumn::text("NAME").least(12),
+        TableColumn::text("KIND").least(9).rank(4),
+        // The name and the id are enough to revoke a key; what it may do is looked for next.
+        TableColumn::text("SCOPES").least(11).rank(1),
+        TableColumn::text("BEGINS WITH").least(11).rank(3),
+        TableColumn::text("EXPIRES").least(16).rank(2),
+        TableColumn::whole("ID"),
+    ];
+    print_line(&table(&names, &rows, terminal::width()));
     Ok(())
 }
 

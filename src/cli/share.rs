@@ -5,7 +5,7 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::api_client::{ApiAnswer, ApiClient, ClientArguments};
-use super::columns::{list, table, text};
+use super::columns::{TableColumn, list, table, text};
 use super::error::CommandError;
 use super::instant::End;
 use super::link::{NamedLink, tag_id};
@@ -61,7 +61,8 @@ struct NewShareArguments {
 
 #[derive(Clone, Debug, Args)]
 struct ShareFields {
-    /// The end: a date, a time, or a duration such as 90d, at most five years. Default: 30 days.
+    /// The end: a date, a time, or a duration such as 90d or 6mo, at most five years. A date alone is the end of that day
+    /// in the time zone of the share, and a time without a zone is of UTC. Default: 30 days.
     #[arg(long, value_name = "WHEN", value_parser = End::parse)]
     expires: Option<End>,
     /// Require a password. It is read from the terminal, or else from the first line of stdin.
@@ -221,7 +222,16 @@ fn show_all(client: &ApiClient) -> Result<(), CommandError> {
         vec![text(&share["shareLink"]), of.to_owned(), password.to_owned(), end, text(&share["id"])]
     };
     let rows: Vec<_> = answer.value["shares"].as_array().into_iter().flatten().map(row).collect();
-    print_line(&table(&["ADDRESS", "OF", "PASSWORD", "ENDS", "ID"], &rows, terminal::width()));
+    let names = [
+        // A part of an address opens nothing.
+        TableColumn::whole("ADDRESS"),
+        TableColumn::text("OF").rank(3),
+        TableColumn::text("PASSWORD").rank(2),
+        TableColumn::text("ENDS").least(10).rank(1),
+        // The address ends in it.
+        TableColumn::whole("ID").rank(4),
+    ];
+    print_line(&table(&names, &rows, terminal::width()));
     Ok(())
 }
 

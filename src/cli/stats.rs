@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::form_urlencoded::Serializer;
 
 use super::api_client::{ApiAnswer, ApiClient, ClientArguments};
-use super::columns::{list, table, text};
+use super::columns::{TableColumn, destination, list, readable, table, text};
 use super::error::CommandError;
 use super::link::NamedLink;
 use super::output::{counted, print_line, print_note};
@@ -24,6 +24,9 @@ const TABLES: [&str; 5] = ["link", "referrer", "country", "device", "browser"];
 
 /// Rows of a table without `--limit`: of several tables, and of the one of `--by`.
 const ROWS: (u32, u32) = (5, 20);
+
+/// The member of a row of a link that names the link.
+const SHORT_URL: &str = "shortUrl";
 
 /// Members of a row that are numbers.
 const COUNTS: [&str; 2] = ["clicks", "visitors"];
@@ -138,6 +141,18 @@ fn has_values(answer: &Value) -> bool {
     values.any(|(name, value)| !COUNTS.contains(&name.as_str()) && !value.is_null())
 }
 
+/// Returns the name of a member as that of a column: `shortUrl` is `SHORT URL`.
+fn title(name: &str) -> String {
+    let mut title = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            title.push(' ');
+        }
+        title.push(c.to_ascii_uppercase());
+    }
+    title
+}
+
 /// Returns the rows of an answer as a table.
 fn rows_of(answer: &Value, width: usize) -> String {
     let rows: Vec<_> = answer["analytics"].as_array().into_iter().flatten().collect();
@@ -145,13 +160,27 @@ fn rows_of(answer: &Value, width: usize) -> String {
     // Of the two members of a link or a tag, people read the name.
     let is_id = |name: &&String| matches!(name.as_str(), "linkId" | "tagId" | "campaignId");
     let keys: Vec<_> = members.filter(|name| !is_id(name) && !COUNTS.contains(&name.as_str())).collect();
-    let titles: Vec<String> = keys.iter().map(|name| name.to_uppercase()).collect();
-    let names: Vec<&str> = titles.iter().map(String::as_str).chain(["(CLICKS)", "(VISITORS)"]).collect();
-    // An empty cell would look like a fault of the table.
-    let shown = |value: &Value| if value.is_null() { "(none)".to_owned() } else { text(value) };
+    let titles: Vec<String> = keys.iter().map(|name| title(name)).collect();
+    let mut names = Vec::new();
+    for (title, key) in titles.iter().zip(&keys) {
+        names.push(match key.as_str() {
+            // It names the link, and its code is behind the last slash.
+            SHORT_URL => TableColumn::address(title).least(36),
+            // The first one names the row.
+            _ => TableColumn::text(title).least(12).rank(u8::from(!names.is_empty())),
+        });
+    }
+    names.extend([TableColumn::number("CLICKS"), TableColumn::number("VISITORS").rank(2)]);
+    let shown = |name: &str, value: &Value| match name {
+        // An empty cell would look like a fault of the table.
+        _ if value.is_null() => "(none)".to_owned(),
+        SHORT_URL => readable(&text(value)),
+        "url" => destination(&text(value)),
+        _ => text(value),
+    };
     let row = |row: &&Value| {
         let counts = COUNTS.iter().map(|name| text(&row[*name]));
-        keys.iter().map(|name| shown(&row[name.as_str()])).chain(counts).collect()
+        keys.iter().map(|name| shown(name, &row[name.as_str()])).chain(counts).collect()
     };
     table(&names, &rows.iter().map(row).collect::<Vec<Vec<String>>>(), width)
 }
@@ -168,7 +197,7 @@ mod tests {
             {"linkId": "1", "shortUrl": "http://go.test/a", "browser": "Firefox", "clicks": 12, "visitors": 9},
             {"linkId": "2", "shortUrl": null, "browser": null, "clicks": 1, "visitors": 0},
         ]});
-        let want = "BROWSER  SHORTURL          CLICKS  VISITORS\nFirefox  http://go.test/a      12         9\n(none)   (none)                 1         0";
+        let want = "BROWSER  SHORT URL         CLICKS  VISITORS\nFirefox  http://go.test/a      12         9\n(none)   (none)                 1         0";
         assert_eq!(rows_of(&answer, 80), want);
         assert!(has_values(&answer));
         let unknown = json!({"analytics": [{"country": null, "clicks": 3, "visitors": 3}]});

@@ -75,8 +75,8 @@ const COMMANDS: &[Guess] = &[
     guess(
         "",
         &["restart", "reload"],
-        "stop the server with Ctrl-C or SIGTERM and start it again; a service is restarted with: systemctl restart \
-         waypost",
+        "a service is restarted, with new settings or a new binary, by: systemctl reload waypost; any other server by: \
+         kill -USR2 PID. No visit fails",
     ),
     guess(
         "",
@@ -96,8 +96,15 @@ const COMMANDS: &[Guess] = &[
     ),
     guess(
         "",
-        &["upgrade", "migrate", "self-update"],
-        "a new version reads the data of all earlier ones: make a backup with `waypost backup FOLDER`, and start it",
+        &["upgrade", "self-update", "self-upgrade"],
+        "make a backup with `waypost backup FOLDER`, then run `setup` of the new binary, which restarts the service \
+         without a failed visit",
+    ),
+    guess(
+        "",
+        &["migrate"],
+        "a new version reads the data of all earlier ones, and `waypost import FILE` reads links of \
+         other programs",
     ),
     guess("", &["dump"], "`waypost export`"),
     guess("", &["save"], "`waypost backup FOLDER`"),
@@ -354,9 +361,11 @@ mod tests {
                 let typed: Vec<_> = command.split_whitespace().map(str::to_owned).collect();
                 let (path, _) = within(&Cli::command(), &typed);
                 assert!(!path.is_empty(), "{}: there is no {command}", row.tip);
-                let means_it =
-                    row.words.iter().any(|word| ["delete", "revoke", "load", "import"].contains(word))
-                        || row.within == "import";
+                let means_it = row
+                    .words
+                    .iter()
+                    .any(|word| ["delete", "revoke", "load", "import", "migrate"].contains(word))
+                    || row.within == "import";
                 assert!(means_it || !path.split(' ').any(|word| is_heavy(&word)), "{}", row.tip);
             }
         }

@@ -9,12 +9,23 @@ use super::error::CommandError;
 /// The width of a terminal that has none, such as a serial line.
 const WIDTH_DEFAULT: usize = 80;
 
-/// Returns the number of columns of the terminal that stdout is.
+/// The variable with the number of columns, which `watch` and shells set.
+const WIDTH_VARIABLE: &str = "COLUMNS";
+
+/// Returns the number of columns of the terminal on which stdout is read. Behind a pipe it is that of the variable
+/// `COLUMNS` or else of the terminal of stderr, since `less` and `head` print there. Without any terminal there is no
+/// limit.
 pub(super) fn width() -> usize {
-    match tcgetwinsize(io::stdout()) {
-        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
-        _ => WIDTH_DEFAULT,
+    let of = |size: u16| if size > 0 { usize::from(size) } else { WIDTH_DEFAULT };
+    if let Ok(size) = tcgetwinsize(io::stdout()) {
+        return of(size.ws_col);
     }
+    // In front of the terminal's own width, which is that of the whole screen within `watch`.
+    let named = std::env::var(WIDTH_VARIABLE).ok().and_then(|text| text.parse().ok());
+    named
+        .filter(|columns| *columns > 0)
+        .or_else(|| tcgetwinsize(io::stderr()).ok().map(|size| of(size.ws_col)))
+        .unwrap_or(usize::MAX)
 }
 
 /// Fails unless the user confirms, or has confirmed with `--yes`. Without a terminal nobody can answer, so `--yes` is

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
+use crate::support::browser::{Browser, Scripts};
 use crate::support::http::{Answer, Client, text};
 use crate::support::native::new_key;
 use crate::support::process::poll;
@@ -104,6 +105,22 @@ fn a_page_shows_the_clicks_of_its_link_and_nothing_else() {
     // Its link is no snapshot to import.
     let import = json!({"shareId": shared["id"]});
     app.admin().post("/api/v1/snapshots/import", &import).refuses(404, "share not found", "no snapshot");
+}
+
+/// A phone shows the numbers at once, and the heads of the columns of numbers once.
+#[test]
+fn a_page_begins_at_its_top() {
+    let Some(browser) = Browser::start(Scripts::Off) else { return };
+    let app = start();
+    let shown = link(&app, "shown", &json!({}));
+    click(&app, "shown", &shown, 1);
+    let shared = share(&mut app.admin(), &json!({"linkId": shown["id"]}));
+    browser.open(&format!("http://{}{}", app.address(), page_of(&shared)));
+    assert_eq!(browser.eval("return document.querySelector('h1').getBoundingClientRect().top < 64"), true);
+    let heads = "const all = [...document.querySelectorAll('thead th:nth-child(2)')];
+         const seen = all.filter(head => getComputedStyle(head).clipPath === 'none');
+         return [all.length > 1, seen.length, all.every(head => head.innerText === 'Clicks')]";
+    assert_eq!(browser.eval(heads), json!([true, 1, true]));
 }
 
 #[test]

@@ -115,9 +115,9 @@ fn a_bulk_creates_as_many_links_as_there_are_credits() {
         .map(|row| (row["row"].as_u64().expect("a number"), text(row, "reason").to_owned()))
         .collect();
     let want = [
-        (0, "the short code \"there\" is already in use"),
+        (0, "customSlug: \"there\" is already in use on this domain"),
         (2, "url: must be a string"),
-        (4, "the short code \"b\" is already in use"),
+        (4, "customSlug: \"b\" is already in use on this domain"),
         (5, BROKE),
         (6, BROKE),
     ];

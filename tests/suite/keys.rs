@@ -75,7 +75,9 @@ fn t69_credentials_that_are_accepted() {
     }
     assert_eq!(refusals.len(), 4, "one text for every key, so that nothing is learnt from it: {refusals:?}");
     let mut stranger = app.visitor();
-    stranger.get(&format!("{LINKS}?key={KEY}&api_key={KEY}")).refuses(401, NO_KEY, "a query");
+    let in_query = "a key in the address ends up in logs and histories: replace this key, and send it as `Authorization: Bearer KEY`";
+    stranger.get(&format!("{LINKS}?key={KEY}&api_key={KEY}")).refuses(401, in_query, "a query");
+    stranger.get(&format!("{LINKS}?search=key")).refuses(401, NO_KEY, "no key in the query");
     // The key is checked before anything else.
     for (method, path) in
         [("POST", LINKS), ("PATCH", "/api/v1/links/x"), ("GET", "/api/v1/keys"), ("GET", "/metrics")]

@@ -208,6 +208,9 @@ fn every_field_is_set_shown_changed_and_cleared() {
     }
 }
 
+/// The error of a code in place of an id.
+const NEEDS_ID: &str = "Link not found: an id is needed here; GET /api/links/CODE returns the link of a code";
+
 #[test]
 fn links_are_found_by_id_with_or_without_its_kind_and_by_code() {
     let app = TestApp::start();
@@ -225,8 +228,19 @@ fn links_are_found_by_id_with_or_without_its_kind_and_by_code() {
     // Changes accept the id of a link only.
     for method in ["PATCH", "DELETE"] {
         let answer = client.send(method, "/api/links/caf%C3%A9", &[], Some(b"{}"));
-        refuses(&answer, 404, "NOT_FOUND", "Link not found", method);
+        refuses(&answer, 404, "NOT_FOUND", NEEDS_ID, method);
     }
+    refuses(&client.get("/api/analytics/caf%C3%A9/overview"), 404, "NOT_FOUND", NEEDS_ID, "statistics");
+    refuses(&client.get("/api/analytics/%ff/overview"), 404, "NOT_FOUND", "Link not found", "no code");
+    // The vendor's answers have no place for a warning about a filter that is none.
+    let listed = client.get("/api/links?search=caf&campaignid=c1");
+    assert_eq!(
+        listed.header("x-warnings"),
+        Some(
+            r#"["search: is no parameter of this request, and was ignored","campaignid: is no parameter of this request, and was ignored; did you mean campaignId?"]"#
+        )
+    );
+    assert_eq!(client.get("/api/links?page=1&limit=5").header("x-warnings"), None);
     data(&client.patch(&format!("{LINKS}/{bare}/"), &json!({"title": "T"})), 200, "changed");
     let gone = client.delete(&path_of(&made)).expect(200, "deleted");
     assert_eq!(gone, json!({"success": true, "data": {"id": id, "deleted": true}}));

@@ -219,7 +219,15 @@ fn t76_bulk_row_by_row_or_all_or_nothing() {
     admin.post(path, &many).refuses(422, "links: must be 1 to 1000 links", "1,001 rows");
     admin.post(path, &json!({"links": []})).refuses(422, "links: must be 1 to 1000 links", "no rows");
     admin.post(path, &json!({})).refuses(400, "links: is required", "no list");
-    admin.post(path, &json!({"links": [1]})).refuses(400, "links[0]: must be an object", "no object");
+    let atomic = json!({"links": [1], "atomic": true});
+    let why = "links: row 0: links[0]: must be an object; nothing was created";
+    admin.post(path, &atomic).refuses(422, why, "no object");
+    let mixed = json!({"links": [{"url": "https://e.test/"}, null]});
+    let made = admin.post(path, &mixed).expect(201, "a row that is no object fails alone");
+    assert_eq!(
+        (&made["created"], &made["failed"]),
+        (&json!(1), &json!([{"row": 1, "shortCode": null, "reason": "links[1]: must be an object"}]))
+    );
     let huge = format!("{{\"x\":\"{}\"}}", "x".repeat(9 << 20));
     let answer = admin.send("POST", path, &[], Some(huge.as_bytes()));
     answer.refuses(413, "the body must be at most 8388608 bytes", "9 MB");

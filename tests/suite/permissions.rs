@@ -73,7 +73,9 @@ fn n10_only_the_owner_reads_the_data() {
         let server = plan(&data, umask).start();
         is_private(&data, "after a start on copied files");
         assert_eq!(server.visitor().get("/p").status, 200, "the page that asks for the password");
-        server.stop();
+        let said = server.stop();
+        let of_key = "other users could read the key of the instance";
+        assert!(said.contains(of_key) && said.contains("admin.key"), "{said}");
         assert_eq!(mode(&data), 0o755, "the folder itself is its owner's to close");
         is_private(&data, "after the stop");
     }

@@ -7,7 +7,7 @@ use url::form_urlencoded::Serializer;
 
 use super::named::{LINKS, NamedLink};
 use crate::cli::api_client::{ApiClient, ClientArguments};
-use crate::cli::columns::{list, table, text};
+use crate::cli::columns::{TableColumn, list, table, text};
 use crate::cli::error::CommandError;
 use crate::cli::output::print_line;
 use crate::cli::terminal;
@@ -157,5 +157,6 @@ fn words(short_url: &str, explain: &Value) -> String {
     let passes = |step: &Value| if step["passes"] == true { "passes" } else { "ends here" };
     let rows: Vec<Vec<String>> =
         steps.map(|step| vec![text(&step["rule"]), passes(step).to_owned(), text(&step["why"])]).collect();
-    format!("{}\n\n{}", list(&pairs), table(&["RULE", "RESULT", "WHY"], &rows, terminal::width()))
+    let names = ["RULE", "RESULT", "WHY"].map(TableColumn::text);
+    format!("{}\n\n{}", list(&pairs), table(&names, &rows, terminal::width()))
 }

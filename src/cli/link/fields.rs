@@ -9,9 +9,12 @@ use crate::cli::error::CommandError;
 use crate::cli::instant::End;
 use crate::cli::output::print_note;
 use crate::cli::{columns, terminal};
-use crate::formats::waypost::draft;
-use crate::formats::waypost::known::is_text;
+use crate::formats::waypost::known::{CHANGED_LINK, KnownFields, NEW_LINK, is_known, is_text, meant, owner};
+use crate::formats::waypost::{draft, link_json};
 use crate::model::text::folded_name;
+
+/// The field of the tags of a link.
+const TAG_IDS: &str = "tagIds";
 
 /// The path of tags.
 const TAGS: &str = "/api/v1/tags";
@@ -50,8 +53,9 @@ pub(super) struct LinkFields {
     /// The title, for lists and link previews.
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
-    /// The end: a date such as 2027-12-31, a time such as 2027-12-31T18:00:00Z, a duration such as 30d, 12h, 1w or
-    /// 2d12h, or never.
+    /// The end: a date such as 2027-12-31, a time such as 2027-12-31T18:00:00Z, a duration such as 30d, 12h, 1w, 6mo or
+    /// 90min, or never. A date alone is the end of that day in the time zone of the workspace. A time without a zone is
+    /// of UTC.
     #[arg(long, value_name = "WHEN", value_parser = End::parse)]
     expires: Option<End>,
     /// The number of clicks after which the link ends, or none.
@@ -63,7 +67,7 @@ pub(super) struct LinkFields {
     /// A tag. The option can be repeated. A tag that does not exist is created.
     #[arg(long = "tag", value_name = "NAME")]
     pub(super) tags: Vec<String>,
-    /// Any other field of the API, such as forwardPath=true. The option can be repeated.
+    /// Any other field of the API, such as forwardPath=true. The option can be repeated. /api/docs of the server lists the fields.
     #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = field)]
     others: Vec<(String, Value)>,
 }
@@ -75,8 +79,6 @@ impl LinkFields {
     /// Returns the body of a request with the fields that have an option. Reads the password.
     pub(super) fn body(&self) -> Result<Map<String, Value>, CommandError> {
         let mut body = Map::new();
-        // First, so that an option overrides a field that is given twice.
-        body.extend(self.others.iter().cloned());
         if let Some(title) = &self.title {
             // An empty text clears the field, as in the API.
             body.insert("title".to_owned(), json!((!title.is_empty()).then_some(title)));
@@ -91,6 +93,77 @@ impl LinkFields {
             body.insert("password".to_owned(), json!(terminal::read_password()?));
         }
         Ok(body)
+    }
+}
+
+impl LinkFields {
+    /// Fails if `--set` names a field that the server would ignore, or one with an option that is given as well. Before
+    /// anything is sent: the server is lenient for its vendors' clients, and would create a link without the field.
+    /// `tables` are the options of fields.
+    pub(super) fn check_others(
+        &self,
+        known: KnownFields,
+        tables: &[&[(&str, &str)]],
+    ) -> Result<(), CommandError> {
+        let refused = |why: String| Err(CommandError::Usage(why));
+        for (name, value) in &self.others {
+            if name == "password" && !(value.is_null() || value == "") {
+                return refused(
+                    "--set password: other users of this machine see arguments: --password reads it from the terminal, or \
+                     from stdin"
+                        .to_owned(),
+                );
+            }
+            if !is_known(name, known) {
+                return refused(format!("--set {name}: {}", unknown(name, known, tables)));
+            }
+        }
+        if !self.tags.is_empty() && self.others.iter().any(|(name, _)| name == TAG_IDS) {
+            return refused(twice(TAG_IDS));
+        }
+        Ok(())
+    }
+
+    /// Adds the fields of `--set` to the body of a request. Fails if the body has one of them already.
+    pub(super) fn add_others(&self, body: &mut Map<String, Value>) -> Result<(), CommandError> {
+        if let Some((name, _)) = self.others.iter().find(|(name, _)| body.contains_key(name)) {
+            return Err(CommandError::Usage(twice(name)));
+        }
+        body.extend(self.others.iter().cloned());
+        Ok(())
+    }
+
+    /// Names the options that set the fields in an error of the API. A field of `--set` is no field of an option.
+    pub(super) fn explain(&self, error: CommandError, tables: &[&[(&str, &str)]]) -> CommandError {
+        let options: Vec<_> = self.others.iter().map(|(name, _)| (name, format!("--set {name}"))).collect();
+        let own: Vec<_> = options.iter().map(|(name, option)| (name.as_str(), option.as_str())).collect();
+        error.with_options(&[&[own.as_slice()], tables].concat())
+    }
+}
+
+fn twice(name: &str) -> String {
+    format!("--set {name}: another option or argument sets the same field")
+}
+
+/// Returns what is wrong with a name that is no field, and what was likely meant.
+fn unknown(name: &str, known: KnownFields, tables: &[&[(&str, &str)]]) -> String {
+    let other = if known == NEW_LINK { (CHANGED_LINK, "edit") } else { (NEW_LINK, "create") };
+    // It is no misspelling.
+    if is_known(name, other.0) {
+        return format!("only `link {}` has this field", other.1);
+    }
+    if let Some(owner) = owner(name) {
+        return format!("is a field of {owner}, which the API changes, and no field of a link");
+    }
+    // A field that answers alone have is well spelt, and still none to set.
+    let Some(field) = meant(name, known) else {
+        let why =
+            if link_json::READ_ONLY.contains(&name) { "cannot be set" } else { "is no field of a link" };
+        return format!("{why}; /api/docs of the server lists the fields");
+    };
+    match tables.iter().copied().flatten().find(|(of, _)| *of == field) {
+        Some((_, option)) => format!("is no field that can be set; did you mean {option}?"),
+        None => format!("is no field that can be set; did you mean --set {field}=VALUE?"),
     }
 }
 
@@ -147,6 +220,27 @@ pub(in crate::cli) fn tag_id(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unknown_fields_are_refused_with_the_likely_one() {
+        let tables = [LINK_OPTIONS, CREATE_ARGUMENTS];
+        let rows = [
+            ("campaign", "did you mean --set campaignId=VALUE?"),
+            ("utmsource", "did you mean --set utmSource=VALUE?"),
+            ("tags", "did you mean --tag?"),
+            ("shortCode", "did you mean CODE?"),
+            ("expires", "did you mean --expires?"),
+            ("showDestination", "is a field of domains, which the API changes, and no field of a link"),
+            ("keepOldCode", "only `link edit` has this field"),
+            ("clickCount", "cannot be set; /api/docs of the server lists the fields"),
+            ("nonsense", "is no field of a link; /api/docs of the server lists the fields"),
+        ];
+        for (name, want) in rows {
+            let why = unknown(name, NEW_LINK, &tables);
+            assert!(why.ends_with(want), "{name}: {why}");
+        }
+        assert_eq!(unknown("reuse", CHANGED_LINK, &tables), "only `link create` has this field");
+    }
 
     #[test]
     fn values() {

@@ -8,7 +8,7 @@ use url::form_urlencoded::Serializer;
 use super::named::{LINKS, NamedLink};
 use super::shown;
 use crate::cli::api_client::{ApiClient, ClientArguments};
-use crate::cli::columns::{self, table, text};
+use crate::cli::columns::{self, TableColumn, destination, minute, table, text};
 use crate::cli::error::CommandError;
 use crate::cli::output::print_line;
 use crate::cli::terminal;
@@ -110,7 +110,15 @@ pub(super) fn history(arguments: &HistoryArguments) -> Result<(), CommandError> 
             ]
         })
         .collect();
-    print_line(&table(&["REVISION", "TIME", "OPERATION", "KEY", "CHANGES"], &rows, terminal::width()));
+    let names = [
+        // `link undo --to` takes it.
+        TableColumn::whole("REVISION"),
+        TableColumn::text("TIME").least(16).rank(2),
+        TableColumn::text("OPERATION").rank(3),
+        TableColumn::text("KEY").rank(4),
+        TableColumn::text("CHANGES").least(20).rank(1),
+    ];
+    print_line(&table(&names, &rows, terminal::width()));
     print_cursor(&answer.value);
     Ok(())
 }
@@ -154,10 +162,21 @@ pub(super) fn deleted(arguments: &DeletedArguments) -> Result<(), CommandError> 
         return Ok(());
     }
     let links = answer.value["links"].as_array().into_iter().flatten();
-    let fields = ["shortCode", "domain", "clickCount", "deletedAt", "restorableUntil", "url"];
-    let rows: Vec<Vec<String>> =
-        links.map(|link| fields.iter().map(|field| text(&link[*field])).collect()).collect();
-    let names = ["CODE", "DOMAIN", "(CLICKS)", "DELETED", "RESTORABLE UNTIL", "DESTINATION"];
+    let row = |link: &Value| {
+        let [code, domain, clicks] = ["shortCode", "domain", "clickCount"].map(|field| text(&link[field]));
+        let [deleted, until] = ["deletedAt", "restorableUntil"].map(|field| minute(&link[field]));
+        vec![code, domain, clicks, deleted, until, destination(&text(&link["url"]))]
+    };
+    let rows: Vec<_> = links.map(row).collect();
+    let names = [
+        TableColumn::text("CODE").least(24),
+        TableColumn::text("DOMAIN").least(12).rank(3),
+        TableColumn::number("CLICKS").rank(4),
+        TableColumn::text("DELETED").least(16).rank(5),
+        // The time that is left is what a person must act by.
+        TableColumn::text("RESTORABLE UNTIL").least(16).rank(2),
+        TableColumn::text("DESTINATION").least(20).rank(1),
+    ];
     print_line(&table(&names, &rows, terminal::width()));
     print_cursor(&answer.value);
     Ok(())

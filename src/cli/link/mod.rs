@@ -29,6 +29,7 @@ use super::output::{counted, print_line, print_note};
 use super::{columns, terminal};
 use crate::app::data_folder::quoted;
 use crate::formats::waypost::draft;
+use crate::formats::waypost::known::{CHANGED_LINK, NEW_LINK};
 
 /// Attempts of a change that relies on what was read, while others change the same link.
 const CHANGE_ATTEMPTS: usize = 8;
@@ -81,7 +82,7 @@ struct NewLinkArguments {
     /// The destination.
     #[arg(value_name = "URL")]
     url: String,
-    /// The code behind the domain. Default: a generated code.
+    /// The code behind the domain, or the whole short URL, such as go.example.com/spring. Default: a generated code.
     #[arg(value_name = "CODE")]
     code: Option<String>,
     /// The domain of the link. Default: the default domain of the workspace.
@@ -90,7 +91,7 @@ struct NewLinkArguments {
     #[command(flatten)]
     fields: LinkFields,
     /// Print the short URL alone.
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "table"])]
     short: bool,
     #[command(flatten)]
     client: ClientArguments,
@@ -101,9 +102,9 @@ struct LinkListArguments {
     /// A text in code, title or destination.
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
-    /// The order.
-    #[arg(long, value_enum, default_value = "newest")]
-    sort: ListOrder,
+    /// The order. Default: newest.
+    #[arg(long, value_enum)]
+    sort: Option<ListOrder>,
     /// Links on a page, 1 to 100.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
@@ -131,6 +132,19 @@ enum ListOrder {
     #[value(name = "lastClick")]
     LastClick,
     Title,
+}
+
+impl ListOrder {
+    /// Returns the column of the table that shows the order.
+    fn column(self) -> &'static str {
+        match self {
+            ListOrder::Newest | ListOrder::Oldest => "CREATED",
+            ListOrder::Clicks => "CLICKS",
+            ListOrder::Recent => "30 DAYS",
+            ListOrder::LastClick => "LAST CLICK",
+            ListOrder::Title => "TITLE",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -203,27 +217,46 @@ pub(super) fn run(arguments: &LinkArguments) -> Result<(), CommandError> {
     }
 }
 
-fn create(arguments: &NewLinkArguments) -> Result<(), CommandError> {
-    if let Some(code) = arguments.code.as_ref().filter(|code| code.contains("://")) {
-        let command = arguments.client.command("link create");
-        let (url, code) = (quoted(code), quoted(&arguments.url));
-        return Err(CommandError::Usage(format!("the URL comes first: `{command} {url} {code}`")));
+impl NewLinkArguments {
+    /// Returns the code, and the domain that `--domain` or a short URL in place of the code names.
+    fn code_and_domain(&self) -> Result<(Option<String>, Option<String>), CommandError> {
+        let Some(code) = &self.code else { return Ok((None, self.domain.clone())) };
+        // With two URLs, the second one is a short URL.
+        if code.contains("://") && !self.url.contains("://") {
+            let command = self.client.command("link create");
+            let (url, code) = (quoted(code), quoted(&self.url));
+            return Err(CommandError::Usage(format!("the URL comes first: `{command} {url} {code}`")));
+        }
+        let (code, host) = named::of_new_link(code)?;
+        match (&self.domain, host) {
+            (Some(domain), Some(host)) if !domain.eq_ignore_ascii_case(&host) => Err(CommandError::Usage(
+                format!("CODE is on {host}, and --domain is {domain}: give one of them"),
+            )),
+            (domain, host) => Ok((Some(code), domain.clone().or(host))),
+        }
     }
+}
+
+fn create(arguments: &NewLinkArguments) -> Result<(), CommandError> {
+    let tables = [LINK_OPTIONS, CREATE_ARGUMENTS];
+    let (code, domain) = arguments.code_and_domain()?;
+    arguments.fields.check_others(NEW_LINK, &tables)?;
     let client = ApiClient::new(&arguments.client)?;
     let mut body = arguments.fields.body()?;
     body.insert("url".to_owned(), json!(arguments.url));
-    if let Some(code) = &arguments.code {
+    if let Some(code) = code {
         body.insert(draft::CODE.to_owned(), json!(code));
     }
-    if let Some(domain) = &arguments.domain {
+    if let Some(domain) = domain {
         body.insert("domain".to_owned(), json!(domain));
     }
+    arguments.fields.add_others(&mut body)?;
     if !arguments.fields.tags.is_empty() {
         let ids = arguments.fields.tags.iter().map(|name| tag_id(&client, name, true));
         body.insert("tagIds".to_owned(), json!(ids.collect::<Result<Vec<_>, _>>()?));
     }
     let created = client.send(&Method::POST, LINKS, Some(&Value::Object(body)));
-    let answer = created.map_err(|error| error.with_options(&[LINK_OPTIONS, CREATE_ARGUMENTS]))?;
+    let answer = created.map_err(|error| arguments.fields.explain(error, &tables))?;
     if arguments.short {
         print_line(&columns::text(&answer.value["link"]["shortUrl"]));
     } else {
@@ -234,9 +267,9 @@ fn create(arguments: &NewLinkArguments) -> Result<(), CommandError> {
 
 fn list(arguments: &LinkListArguments) -> Result<(), CommandError> {
     let client = ApiClient::new(&arguments.client)?;
-    let sort = arguments.sort.to_possible_value().expect("no value is hidden");
+    let sort = arguments.sort.unwrap_or(ListOrder::Newest);
     let mut query = Serializer::new(String::new());
-    query.append_pair("sort", sort.get_name());
+    query.append_pair("sort", sort.to_possible_value().expect("no value is hidden").get_name());
     query.append_pair("limit", &arguments.limit.to_string());
     query.append_pair("page", &arguments.page.to_string());
     if let Some(search) = &arguments.search {
@@ -249,11 +282,14 @@ fn list(arguments: &LinkListArguments) -> Result<(), CommandError> {
         query.append_pair("tagId", &tag_id(&client, name, false)?);
     }
     let found = client.send(&Method::GET, &format!("{LINKS}?{}", query.finish()), None);
-    shown::links(&client, &found.map_err(|error| error.with_options(&[LIST_OPTIONS]))?);
+    let answer = found.map_err(|error| error.with_options(&[LIST_OPTIONS]))?;
+    shown::links(&client, &answer, arguments.sort.map(ListOrder::column));
     Ok(())
 }
 
 fn edit(arguments: &EditArguments) -> Result<(), CommandError> {
+    let tables = [LINK_OPTIONS, EDIT_OPTIONS];
+    arguments.fields.check_others(CHANGED_LINK, &tables)?;
     let mut body = arguments.fields.body()?;
     if let Some(url) = &arguments.url {
         body.insert("url".to_owned(), json!(url));
@@ -267,6 +303,7 @@ fn edit(arguments: &EditArguments) -> Result<(), CommandError> {
     if arguments.keep_old_code {
         body.insert("keepOldCode".to_owned(), json!(true));
     }
+    arguments.fields.add_others(&mut body)?;
     let has_tags = !arguments.fields.tags.is_empty() || !arguments.untag.is_empty();
     if body.is_empty() && !has_tags && arguments.unalias.is_empty() {
         let why = "no option names what to change, such as --url URL or --expires 2027-12-31";
@@ -283,9 +320,8 @@ fn edit(arguments: &EditArguments) -> Result<(), CommandError> {
         body.insert("addTagIds".to_owned(), json!(ids(&arguments.fields.tags, true)?));
     }
     let changed = change(arguments, &client, &path, body);
-    let answer = changed.map_err(|error| {
-        arguments.link.missing(&client, error.with_options(&[LINK_OPTIONS, EDIT_OPTIONS]))
-    })?;
+    let answer =
+        changed.map_err(|error| arguments.link.missing(&client, arguments.fields.explain(error, &tables)))?;
     let link = &answer.value["link"];
     if let Some(code) = arguments.link.former_code(link).filter(|_| arguments.new_code.is_none()) {
         let short = columns::text(&link["shortUrl"]);

@@ -78,6 +78,15 @@ impl NamedLink {
     }
 }
 
+/// Returns the code of a new link, and the domain of a short URL. A text that only has a slash is a code, so that its
+/// error is about codes.
+pub(super) fn of_new_link(text: &str) -> Result<(String, Option<String>), CommandError> {
+    let is_short_url = text.split_once('/').is_some_and(|(host, code)| {
+        host.is_empty() || code.is_empty() || host.contains(['.', ':']) || host == "localhost"
+    });
+    if is_short_url { split(text) } else { Ok((text.to_owned(), None)) }
+}
+
 /// Returns the code and the host of a short URL, or a code. `/code` and `host/code` are short URLs as well: no code has a
 /// slash. Addresses and `localhost` are no host, since they open the default domain.
 fn split(text: &str) -> Result<(String, Option<String>), CommandError> {
@@ -133,6 +142,27 @@ mod tests {
         for (code, domain, want) in rows {
             let link = NamedLink { code: code.to_owned(), domain: domain.map(str::to_owned) };
             assert_eq!(link.path().ok().as_deref(), want, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_new_link_has_a_code_or_a_short_url() {
+        let rows = [
+            ("q3", Some(("q3", None))),
+            ("go.test/q3", Some(("q3", Some("go.test")))),
+            ("https://go.test/q3", Some(("q3", Some("go.test")))),
+            ("/q3", Some(("q3", None))),
+            ("q3/", Some(("q3", None))),
+            ("localhost:8080/q3", Some(("q3", None))),
+            ("q3.de", Some(("q3.de", None))),
+            // The server names what a code consists of.
+            ("a/b", Some(("a/b", None))),
+            ("go.test/a/b", None),
+            ("go.test/", None),
+        ];
+        for (text, want) in rows {
+            let want = want.map(|(code, host)| (code.to_owned(), host.map(str::to_owned)));
+            assert_eq!(of_new_link(text).ok(), want, "{text}");
         }
     }
 

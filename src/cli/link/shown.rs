@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::rules;
 use crate::cli::api_client::{ApiAnswer, ApiClient};
-use crate::cli::columns::{fits, list, table, text};
+use crate::cli::columns::{TableColumn, destination, list, minute, readable, table, text};
 use crate::cli::output::{counted, print_line};
 use crate::cli::terminal;
 use crate::clock::{Clock, Timestamp};
@@ -35,10 +35,15 @@ pub(super) fn link(client: &ApiClient, answer: &ApiAnswer) {
     let link = &answer.value["link"];
     let mut pairs: Vec<(String, String)> = FIRST
         .iter()
-        .map(|(name, field)| ((*name).to_owned(), text(&link[*field])))
+        .map(|(name, field)| ((*name).to_owned(), first(field, &link[*field])))
         .filter(|(_, value)| !value.is_empty())
         .collect();
     pairs.insert(2.min(pairs.len()), ("state".to_owned(), state(link, Clock::system().now()).to_owned()));
+    let (short, code) = (text(&link["shortUrl"]), text(&link["shortCode"]));
+    // The short URL is as a mail or a document needs it, and the code as it was typed.
+    if !short.ends_with(&code) {
+        pairs.insert(1, ("code".to_owned(), code));
+    }
     let tags = link["tags"].as_array().into_iter().flatten();
     let tags: Vec<_> = tags.map(|tag| text(&tag["tag"]["name"])).collect();
     if !tags.is_empty() {
@@ -53,6 +58,15 @@ pub(super) fn link(client: &ApiClient, answer: &ApiAnswer) {
     }
     pairs.extend(rules::lines(&link["rules"]));
     print_line(&list(&pairs));
+}
+
+/// Returns the text of a field that every link shows.
+fn first(field: &str, value: &Value) -> String {
+    match field {
+        // Times of clicks are kept by the quarter of an hour, and older ones by the hour and the day.
+        "lastClickAt" if !value.is_null() => format!("about {} UTC", minute(value)),
+        _ => text(value),
+    }
 }
 
 /// Returns whether a field differs from that of a plain link.
@@ -70,8 +84,8 @@ fn is_set(name: &str, value: &Value) -> bool {
     }
 }
 
-/// Prints a page of links.
-pub(super) fn links(client: &ApiClient, answer: &ApiAnswer) {
+/// Prints a page of links. `sorted_by` is the column whose order was asked for.
+pub(super) fn links(client: &ApiClient, answer: &ApiAnswer, sorted_by: Option<&str>) {
     if client.shows_json {
         return answer.print();
     }
@@ -80,7 +94,7 @@ pub(super) fn links(client: &ApiClient, answer: &ApiAnswer) {
     let number = |name: &str| answer.value[name].as_u64().unwrap_or(0);
     let (page, pages) = (number("page"), number("totalPages"));
     if !links.is_empty() {
-        print_line(&page_of(&links, terminal::width(), Clock::system().now()));
+        print_line(&page_of(&links, sorted_by, terminal::width(), Clock::system().now()));
     }
     let shown = counted(total, "link");
     if total == 0 {
@@ -94,45 +108,48 @@ pub(super) fn links(client: &ApiClient, answer: &ApiAnswer) {
     }
 }
 
-/// A column of the list: its name, and the cell of a link.
-type Column<'a> = (&'a str, Box<dyn Fn(&Value) -> String>);
+/// A column of the list, and the cell of a link.
+type LinkColumn = (TableColumn<'static>, Box<dyn Fn(&Value) -> String>);
 
 /// Returns the table of a page of links. A narrow terminal gets fewer columns.
-fn page_of(links: &[&Value], width: usize, now: Timestamp) -> String {
+fn page_of(links: &[&Value], sorted_by: Option<&str>, width: usize, now: Timestamp) -> String {
     let field = |name: &'static str| Box::new(move |link: &Value| text(&link[name])) as Box<_>;
     // The date alone.
     let date = |name: &'static str| {
         Box::new(move |link: &Value| text(&link[name]).chars().take(10).collect::<String>()) as Box<_>
     };
-    let mut columns: Vec<Column<'_>> = vec![
-        ("SHORT URL", field("shortUrl")),
-        ("STATE", Box::new(move |link: &Value| state(link, now).to_owned())),
-        ("(CLICKS)", field("clickCount")),
-        ("(30 DAYS)", field("clicks30d")),
-        ("LAST CLICK", date("lastClickAt")),
-        ("CREATED", date("createdAt")),
-        ("DESTINATION", field("url")),
+    // Short URL and destination remain as long as they have their least widths.
+    let mut columns: Vec<LinkColumn> = vec![
+        (
+            TableColumn::address("SHORT URL").least(36),
+            Box::new(|link: &Value| readable(&text(&link["shortUrl"]))),
+        ),
+        // `scheduled` is the longest state.
+        (TableColumn::text("STATE").least(9).rank(2), Box::new(move |link| state(link, now).to_owned())),
+        (TableColumn::number("CLICKS").rank(3), field("clickCount")),
+        (TableColumn::number("30 DAYS").rank(4), field("clicks30d")),
+        (TableColumn::text("LAST CLICK").least(10).rank(5), date("lastClickAt")),
+        (TableColumn::text("CREATED").least(10).rank(6), date("createdAt")),
+        (
+            TableColumn::text("DESTINATION").least(20).rank(1),
+            Box::new(|link: &Value| destination(&text(&link["url"]))),
+        ),
+        (TableColumn::text("TITLE").rank(7), field("title")),
     ];
-    // A server without details of clicks knows neither.
-    for (name, field) in [("(30 DAYS)", "clicks30d"), ("LAST CLICK", "lastClickAt")] {
+    // A server without details of clicks knows the first two, and few links have a title.
+    for (name, field) in [("30 DAYS", "clicks30d"), ("LAST CLICK", "lastClickAt"), ("TITLE", "title")] {
         if links.iter().all(|link| link[field].is_null()) {
-            columns.retain(|(other, _)| *other != name);
+            columns.retain(|(other, _)| other.name != name);
         }
     }
-    if links.iter().any(|link| !link["title"].is_null()) {
-        columns.push(("TITLE", field("title")));
+    for (column, _) in columns.iter_mut().filter(|(column, _)| sorted_by == Some(column.name)) {
+        // Without it, nobody would see the order.
+        *column = column.rank(0);
     }
-    // The least important ones first. Short URL and destination always remain.
-    let mut less = ["TITLE", "CREATED", "LAST CLICK", "(30 DAYS)", "(CLICKS)", "STATE"].into_iter();
-    loop {
-        let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
-        let row = |link: &&Value| columns.iter().map(|(_, cell)| cell(link)).collect::<Vec<_>>();
-        let rows: Vec<_> = links.iter().map(row).collect();
-        match less.next().filter(|_| !fits(&names, &rows, width)) {
-            Some(name) => columns.retain(|(other, _)| *other != name),
-            None => return table(&names, &rows, width),
-        }
-    }
+    // Which columns fit depends on the cells, so the table decides.
+    let names: Vec<_> = columns.iter().map(|(column, _)| *column).collect();
+    let row = |link: &&Value| columns.iter().map(|(_, cell)| cell(link)).collect::<Vec<_>>();
+    table(&names, &links.iter().map(row).collect::<Vec<_>>(), width)
 }
 
 /// Returns whether a link redirects at this time, or why not.
@@ -178,20 +195,55 @@ mod tests {
         }
     }
 
+    /// Returns a page of links with these codes, most clicks first.
+    fn page(codes: &[&str], sorted_by: Option<&str>, width: usize) -> String {
+        let link = |code: &&str| {
+            json!({
+                "shortUrl": format!("http://localhost:8080/{code}"), "clickCount": 4712,
+                "url": "https://example.com/a/long/path/to/somewhere", "clicks30d": 42, "isActive": true,
+                "createdAt": "2026-05-01T10:00:00.000Z", "lastClickAt": "2026-05-01T10:00:00.000Z", "title": "T"
+            })
+        };
+        let links: Vec<_> = codes.iter().map(link).collect();
+        let shown = page_of(&links.iter().collect::<Vec<_>>(), sorted_by, width, now());
+        assert!(shown.lines().all(|line| line.chars().count() <= width), "{width}: {shown}");
+        shown
+    }
+
     #[test]
     fn a_narrow_terminal_shows_whole_short_urls() {
-        let link = json!({
-            "shortUrl": "http://localhost:8080/spring-sale", "url": "https://example.com/a/long/path/to/somewhere",
-            "clickCount": 7, "createdAt": "2026-05-01T10:00:00.000Z", "title": "T", "isActive": true
-        });
         for width in [48, 50, 60, 70, 80, 120] {
-            let shown = page_of(&[&link], width, now());
-            assert!(shown.lines().all(|line| line.chars().count() <= width), "{width}: {shown}");
-            assert!(
-                shown.contains("http://localhost:8080/spring-sale ") && shown.contains("https"),
-                "{shown}"
-            );
-            assert_eq!(shown.contains("STATE"), width >= 50, "{width}: {shown}");
+            let shown = page(&["spring-sale"], None, width);
+            assert!(shown.contains("http://localhost:8080/spring-sale "), "{width}: {shown}");
+            assert!(shown.contains(" example.co"), "{width}: {shown}");
+            assert_eq!(shown.contains("STATE"), width >= 66, "{width}: {shown}");
         }
+        let wide = page(&["a"], None, usize::MAX);
+        assert!(wide.contains("example.com/a/long/path/to/somewhere  T"), "{wide}");
+        // 80 columns have room for the start of a destination.
+        let usual = page(&["spring"], None, 80);
+        assert!(usual.contains("30 DAYS") && usual.contains("example.com/a/long/path..."), "{usual}");
+    }
+
+    /// One long code must not hide the numbers of all links.
+    #[test]
+    fn a_long_code_is_cut() {
+        let long = format!("fair-{}", "z".repeat(60));
+        let japanese = "%E6%98%A5%E3%81%AE%E3%82%BB%E3%83%BC%E3%83%AB";
+        let shown = page(&["spring", &long], Some("CLICKS"), 100);
+        for part in ["STATE", "4712", "CLICKS", "30 DAYS", "LAST CLICK", "spring ", "/fair-zzz"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        for width in [20, 30, 40, 60, 80] {
+            let shown = page(&["spring", &long, japanese], Some("CLICKS"), width);
+            assert!(shown.contains("4712") && shown.contains("SHORT URL"), "{width}: {shown}");
+            let created = page(&["spring", &long], Some("CREATED"), width);
+            assert!(created.contains("CREATED"), "{width}: {created}");
+        }
+        let shown = page(&[japanese], None, 80);
+        assert!(
+            shown.contains("/\u{6625}\u{306e}\u{30bb}\u{30fc}\u{30eb} ") && shown.contains("STATE"),
+            "{shown}"
+        );
     }
 }

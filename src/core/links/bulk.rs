@@ -470,7 +470,6 @@ fn record_failure(
         }
         // All variants are named, so that a new one does not compile before its row is decided.
         Error::Rule(_)
-        | Error::CodeTaken { .. }
         | Error::NotFound(_)
         | Error::AlreadyDeleted(_)
         | Error::Changed
@@ -479,6 +478,8 @@ fn record_failure(
         | Error::Taken { .. }
         | Error::Forbidden(_)
         | Error::NoCredits => error.to_string(),
+        // With the field, as all rules have it. An earlier version stored it without.
+        Error::CodeTaken { code } => format!("shortCode: {code:?} is already in use on this domain"),
     };
     so_far.failed.push((u32::try_from(number).expect("at most 1,000 rows"), code, reason.into()));
     Ok(())

@@ -68,8 +68,21 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("colour", &["color"]),
 ];
 
+/// Fields of other objects that are looked for at a link, and these objects.
+const OF_OTHERS: &[(&str, &[&str])] = &[
+    ("domains", &["showDestination", "caseSensitive", "baseUrl", "notFoundUrl", "rootUrl"]),
+    ("workspaces", &["timezone", "customValues"]),
+];
+
 /// The fields of an object, in lists.
 pub type KnownFields = &'static [&'static [&'static str]];
+
+/// The fields of a new link.
+pub const NEW_LINK: KnownFields = &[draft::NAMES, draft::NEW_NAMES, &fields::OPTION_NAMES, &["workspaceId"]];
+
+/// The fields that a change of a link sets.
+pub const CHANGED_LINK: KnownFields =
+    &[draft::NAMES, &["aliases", "keepOldCode", "workspaceId"], &fields::TAG_CHANGES, &fields::OPTION_NAMES];
 
 /// Returns whether an object has a field of this name.
 pub fn is_known(name: &str, known: KnownFields) -> bool {
@@ -81,6 +94,11 @@ pub fn meant(name: &str, known: KnownFields) -> Option<&'static str> {
     // Not what only responses have: it cannot be set.
     let settable: Vec<_> = known.iter().copied().filter(|names| *names != link_json::READ_ONLY).collect();
     likely(name, &settable, SYNONYMS)
+}
+
+/// Returns the kind of objects that have a field which a link does not have.
+pub fn owner(name: &str) -> Option<&'static str> {
+    OF_OTHERS.iter().find(|(_, names)| names.contains(&name)).map(|(owner, _)| *owner)
 }
 
 /// Returns whether a field of a link takes a text, and no value of another type.

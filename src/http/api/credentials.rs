@@ -40,6 +40,22 @@ pub(crate) fn secret(headers: &HeaderMap) -> Result<&str, NoCredential> {
     }
 }
 
+/// Parameters in which programs of other services send a key.
+const QUERY_NAMES: [&str; 7] = ["key", "apikey", "api_key", "api-key", "x-api-key", "token", "access_token"];
+
+/// The start of the keys of Waypost.
+const OWN_PREFIX: &str = "wp_";
+
+/// Returns whether the query of a request has a key, which never counts.
+pub(crate) fn is_in_query(query: Option<&str>) -> bool {
+    let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    pairs.any(|(name, value)| {
+        let is_named = QUERY_NAMES.iter().any(|known| name.eq_ignore_ascii_case(known));
+        // Under any name: a key may be a secret at the wrong place.
+        value.starts_with(OWN_PREFIX) || is_named && !value.is_empty()
+    })
+}
+
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, NoCredential> {
     let mut lines = headers.get_all(name).iter();
     let line = lines.next();
@@ -103,6 +119,21 @@ fn visible(key: &str) -> Result<&str, NoCredential> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_in_the_query_is_recognised() {
+        let rows = [
+            (Some("key=wp_0123"), true),
+            (Some("page=2&API_KEY=x"), true),
+            (Some("anything=wp_0123"), true),
+            (Some("key="), false),
+            (Some("keys=a&search=wp"), false),
+            (None, false),
+        ];
+        for (query, want) in rows {
+            assert_eq!(is_in_query(query), want, "{query:?}");
+        }
+    }
 
     type HeaderRow<'a> = (&'a [(&'a str, &'a str)], Result<&'a str, NoCredential>);
 

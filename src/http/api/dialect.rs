@@ -47,6 +47,7 @@ pub use crate::qr::symbol::ErrorLevel;
 pub use crate::visit::explain::{ExplainRequest, ExplainedRule, Explanation};
 
 pub use super::bad_request::BadRequest;
+pub use super::parameters::{QueryWarnings, only_known};
 pub use crate::webhooks::Attempt;
 
 use crate::clock::Timestamp;
@@ -82,9 +83,9 @@ pub trait Dialect: Sync {
     /// Renders an error.
     fn error(&self, error: &ApiError) -> Body;
 
-    /// Returns the warnings about a query that was parsed. Most vendors' answers have no place for them.
-    fn query_warnings(&self, _: &Query<'_>) -> Vec<String> {
-        Vec::new()
+    /// Returns where an answer names the unknown parameters of its request.
+    fn query_warnings(&self) -> QueryWarnings {
+        QueryWarnings::None
     }
 
     /// Returns whether objects have an `ETag`, and conditions on it apply.

@@ -19,6 +19,7 @@ pub mod native;
 mod once;
 pub mod openapi;
 pub mod ops;
+mod parameters;
 pub mod query;
 pub(crate) mod registry;
 pub(super) mod response;
@@ -43,8 +44,8 @@ use self::admission::rate::{self, Limits};
 use self::admission::response_budget::{Done, ResponseBudget};
 use self::credentials::NoCredential;
 use self::dialect::{
-    Allowance, ApiError, BodyKind, Command, Dialect, Endpoint, PathMatch, RequestParts, ServerError,
-    WorkspaceRule,
+    Allowance, ApiError, BodyKind, Command, Dialect, Endpoint, PathMatch, QueryWarnings, RequestParts,
+    ServerError, WorkspaceRule,
 };
 use self::execute::Answered;
 pub use self::execute::Backend;
@@ -68,6 +69,10 @@ const NO_BEARER: &str = "`Bearer` is missing: send the key as `Authorization: Be
 
 /// What is wrong with an `Authorization` of another scheme, without `X-API-Key`.
 const OTHER_SCHEME: &str = "this server takes the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`";
+
+/// What is wrong with a key in the address of a request.
+const KEY_IN_QUERY: &str = "a key in the address ends up in logs and histories: replace this key, and send it as \
+                            `Authorization: Bearer KEY`";
 
 /// The APIs. Cheap to clone: all clones share one state.
 #[derive(Clone, Debug)]
@@ -159,6 +164,9 @@ impl Api {
                         let budget = &self.0.response_budget;
                         let response = budget.respond(parts.version, done, &tenant, is_get, rendered).await;
                         if is_get { conditions::unless_current(&parts.headers, response) } else { response }
+                    }
+                    Err(ApiError::NoKey) if credentials::is_in_query(parts.uri.query()) => {
+                        rendered(Err(ApiError::BadScheme(KEY_IN_QUERY)), None)
                     }
                     Err(error) => rendered(Err(error), None),
                 };
@@ -332,7 +340,11 @@ impl Api {
             scoped.command = scoped.command.without_stream().map_err(ApiError::BadRequest)?;
         }
         let mut warnings = std::mem::take(&mut scoped.warnings);
-        warnings.extend(dialect.query_warnings(&request_parts.query));
+        let mut in_header = parameters::warnings(&request_parts.query, dialect.query_warnings());
+        // A list of links is streamed, and has all of them in its header.
+        if dialect.query_warnings() == QueryWarnings::InBody {
+            warnings.append(&mut in_header);
+        }
         authorize::permit(&caller, &scoped.command)?;
         let rule = dialect.workspace_rule();
         let workspace = authorize::workspace(tenants, &caller, &scoped, header?.as_deref(), rule)?;
@@ -367,7 +379,9 @@ impl Api {
         let (answered, room) = run.await?;
         // An outcome of an earlier request has none: its object may have changed since.
         let revision = if dialect.has_revisions() && answered.has_revision() { seen.seen() } else { None };
-        Ok(Done { payload: answered.render(endpoint, &warnings)?.with_revision(revision), room })
+        let mut payload = answered.render(endpoint, &warnings)?.with_revision(revision);
+        payload.warnings.append(&mut in_header);
+        Ok(Done { payload, room })
     }
 
     /// Runs a command once there is room for its response.

@@ -54,7 +54,7 @@ pub(super) fn of_workspace(request: &RequestParts<'_>) -> Result<ScopedCommand, 
 pub(super) fn of_link(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     // The path from the first to the last segment in braces.
     let (link, what) = request.id.split_once('/').ok_or(BadRequest::NotFound("endpoint"))?;
-    let id = links::id_in(link)?;
+    let id = links::id_or_hint(link)?;
     question(request, About::Link(id), what)
 }
 
@@ -236,10 +236,11 @@ impl TableRow {
     }
 }
 
-/// Returns the share of all clicks, with two digits behind the point.
+/// Returns the share of all clicks, rounded to two digits behind the point.
 fn percentage(clicks: u64, total: u64) -> f64 {
-    // In integers up to the end: 10,000 is 100 %. A row has no more clicks than the total.
-    let share = u128::from(clicks) * 10_000 / u128::from(total.max(1));
+    // In integers up to the end: 10,000 is 100 %, and half of the total rounds. A row has no more clicks than the total.
+    let total = u128::from(total.max(1));
+    let share = (u128::from(clicks) * 10_000 + total / 2) / total;
     f64::from(u32::try_from(share).unwrap_or(10_000)) / 100.0
 }
 
@@ -249,7 +250,16 @@ mod tests {
 
     #[test]
     fn percentages_have_two_digits() {
-        let rows = [(0, 0, 0.0), (1, 3, 33.33), (2, 3, 66.66), (3, 3, 100.0), (u64::MAX, u64::MAX, 100.0)];
+        let rows = [
+            (0, 0, 0.0),
+            (1, 3, 33.33),
+            (2, 3, 66.67),
+            (3, 3, 100.0),
+            (8, 11, 72.73),
+            (3, 11, 27.27),
+            (1, 20_000, 0.01),
+            (u64::MAX, u64::MAX, 100.0),
+        ];
         for (clicks, total, want) in rows {
             assert!((percentage(clicks, total) - want).abs() < f64::EPSILON, "{clicks} of {total}");
         }
@@ -274,7 +284,7 @@ mod tests {
         let limit = ANALYTICS_ROWS_MAX;
         assert_eq!(found, (About::Workspace, Period::Days(7), Some(Granularity::Month), limit, 1));
         assert_eq!(ask("clicks", ""), Err(BadRequest::NotFound("endpoint")));
-        assert_eq!(ask("x/summary", ""), Err(BadRequest::NotFound("link")));
+        assert_eq!(ask("x/summary", ""), Err(BadRequest::CodeForId("GET /api/links/CODE")));
         let rule = |field, why| Err(BadRequest::Rule(Invalid::new(field, why)));
         assert_eq!(ask("overview", "end=2026-01-01"), rule("start", "is required with `end`"));
         let upside_down = "start=2026-01-02&end=2026-01-01";

@@ -41,9 +41,10 @@ fn words(error: &ApiError) -> (StatusCode, &'static str, String) {
         ApiError::BadRequest(BadRequest::Mistyped(invalid) | BadRequest::Rule(invalid)) => {
             (StatusCode::BAD_REQUEST, INVALID, sentence(invalid))
         }
-        // This dialect reads a link by its code on the same path, so it never has this error.
-        ApiError::BadRequest(BadRequest::CodeForId(_)) => {
-            (StatusCode::NOT_FOUND, NOT_FOUND, "Link not found".to_owned())
+        ApiError::BadRequest(BadRequest::CodeForId(by_code)) => {
+            let message =
+                format!("Link not found: an id is needed here; {by_code} returns the link of a code");
+            (StatusCode::NOT_FOUND, NOT_FOUND, message)
         }
         ApiError::BadRequest(BadRequest::NotFound(what)) | ApiError::NotFound(what) => {
             (StatusCode::NOT_FOUND, NOT_FOUND, capitalised(&format!("{what} not found")))

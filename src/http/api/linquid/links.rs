@@ -43,7 +43,7 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
 
 /// Parses `PATCH /api/links/{id}`. Fields that are absent, or unknown to this dialect, stay unchanged.
 pub(super) fn update(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let id = id(request)?;
+    let id = id_to_change(request)?;
     let body = object(request)?;
     check_rules(&body)?;
     let destination = body.optional("destinationUrl")?.map(Box::from);
@@ -118,6 +118,21 @@ fn check_rules(body: &Object) -> Result<(), BadRequest> {
 /// Returns the link in the path.
 pub(super) fn id(request: &RequestParts<'_>) -> Result<Id, BadRequest> {
     id_in(request.id)
+}
+
+/// Returns the link in the path of a request that changes it. Fails with the path by code if the path has a code: a code
+/// may be a former one, and a deletion would remove the whole link.
+pub(super) fn id_to_change(request: &RequestParts<'_>) -> Result<Id, BadRequest> {
+    id_or_hint(request.id)
+}
+
+/// Returns the link of an id. Fails with the path by code if the text is a code.
+pub(super) fn id_or_hint(text: &str) -> Result<Id, BadRequest> {
+    // A text that can be neither stays unknown, without a hint that leads nowhere.
+    id_in(text).map_err(|not_found| match canonical(text).map(|code| ShortCode::parse(&code)) {
+        Some(Ok(_)) => BadRequest::CodeForId("GET /api/links/CODE"),
+        _ => not_found,
+    })
 }
 
 /// Returns the link of an id, with or without its prefix.

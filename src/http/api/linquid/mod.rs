@@ -14,7 +14,9 @@ mod paging;
 mod render;
 mod rules;
 
-use crate::http::api::dialect::{ApiError, Body, BodyKind, Command, Dialect, Endpoint, endpoint, read, show};
+use crate::http::api::dialect::{
+    ApiError, Body, BodyKind, Command, Dialect, Endpoint, QueryWarnings, endpoint, read, show,
+};
 
 /// The dialect.
 pub(super) struct Linquid;
@@ -38,6 +40,10 @@ impl Dialect for Linquid {
     fn error(&self, error: &ApiError) -> Body {
         error::render(error)
     }
+
+    fn query_warnings(&self) -> QueryWarnings {
+        QueryWarnings::InHeader
+    }
 }
 
 #[rustfmt::skip]
@@ -46,7 +52,7 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint("GET", "/api/links", BodyKind::None, links::list, |reply| show(reply, render::links)),
     endpoint("GET", "/api/links/{id}", BodyKind::None, links::get, |reply| show(reply, render::link)),
     endpoint("PATCH", "/api/links/{id}", BodyKind::Plain, links::update, |reply| show(reply, render::link)),
-    endpoint("DELETE", "/api/links/{id}", BodyKind::None, |request| read(request, Command::DeleteLink(links::id(request)?)), |reply| show(reply, render::deleted)),
+    endpoint("DELETE", "/api/links/{id}", BodyKind::None, |request| read(request, Command::DeleteLink(links::id_to_change(request)?)), |reply| show(reply, render::deleted)),
     endpoint("POST", "/api/rules", BodyKind::Plain, rules::create, |reply| show(reply, rules::render::created)),
     endpoint("GET", "/api/rules", BodyKind::None, rules::list, |reply| show(reply, rules::render::page)),
     endpoint("GET", "/api/rules/{ruleId}", BodyKind::None, rules::get, |reply| show(reply, rules::render::rule)),

@@ -6,13 +6,12 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::filters::{breaks, filled, filters};
-use super::parameters::only_known;
 use crate::clock::Timestamp;
 use crate::formats::waypost::spelling::likely;
 use crate::http::api::dialect::{
     ANALYTICS_ROWS_MAX, About, AnalyticsFormat, AnalyticsQuery, AnalyticsView, AnswerRow, BadRequest,
     ClickTotals, Command, Facet, FacetKey, Granularity, Period, RequestParts, ScopedCommand, Span, UtmName,
-    VariantShare, Visits, instant_in, link_of_row, read, zone_in,
+    VariantShare, Visits, instant_in, link_of_row, only_known, read, zone_in,
 };
 use crate::http::api::query::Query;
 use crate::json::{AsText, looks_like_a_field};
@@ -471,4 +470,36 @@ pub(super) fn shown_as(view: &AnalyticsView, millis: i64, format: &str) -> Strin
 
 fn name_of(granularity: Granularity) -> &'static str {
     GRANULARITIES.iter().find(|(_, known)| *known == granularity).map_or("day", |(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::api::query::Query;
+
+    #[test]
+    fn unknown_parameters_of_statistics_are_refused() {
+        let rows = [
+            ("interval=7d&link=a&workspaceId=w&format=csv", None),
+            ("code=a", Some("code: is no parameter of this request; did you mean link?")),
+            (
+                "shortCode=a&groupBy=referrer",
+                Some("shortCode: is no parameter of this request; did you mean link?"),
+            ),
+            ("tagid=x", Some("tagid: is no parameter of this request; did you mean tagId?")),
+            ("groupby=link", Some("groupby: is no parameter of this request; did you mean groupBy?")),
+            ("days=7", Some("days: is no parameter of this request; did you mean interval?")),
+            ("zzz=7", Some("zzz: is no parameter of this request")),
+            ("wp_0123=1", Some("query: has a name that is no parameter of this request")),
+        ];
+        for (query, want) in rows {
+            let request = RequestParts { id: "", query: Query::parse(Some(query)), body: b"" };
+            let refused = parse(&request).err();
+            let text = refused.map(|error| match error {
+                BadRequest::Rule(rule) => rule.to_string(),
+                other => panic!("{query}: {other:?}"),
+            });
+            assert_eq!(text.as_deref(), want, "{query}");
+        }
+    }
 }

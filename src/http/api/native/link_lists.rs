@@ -1,5 +1,7 @@
 //! Lists and bulks of links in the native dialect. The JSON of a link itself is defined in `formats`.
 
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer};
 
 use super::cursors;
@@ -119,8 +121,17 @@ impl Serialize for FailedRows<'_> {
         serializer.collect_seq(self.0.iter().map(|failed| FailedJson {
             row: failed.row,
             short_code: failed.code.as_deref(),
-            reason: &failed.reason,
+            reason: in_own_words(&failed.reason),
         }))
+    }
+}
+
+/// Returns the reason of a row in the words of this dialect: the model's `shortCode` is `customSlug` here.
+fn in_own_words(reason: &str) -> Cow<'_, str> {
+    // Stored as text, for a repetition with the same idempotency key.
+    match reason.strip_prefix("shortCode: ") {
+        Some(rule) => format!("customSlug: {rule}").into(),
+        None => reason.into(),
     }
 }
 
@@ -129,5 +140,5 @@ impl Serialize for FailedRows<'_> {
 struct FailedJson<'a> {
     row: usize,
     short_code: Option<&'a str>,
-    reason: &'a str,
+    reason: Cow<'a, str>,
 }

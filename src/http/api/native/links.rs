@@ -24,8 +24,11 @@ const PAGE_MAX: u64 = 1_000_000_000;
 /// Longest search text in characters. A longer text occurs in no code and in few titles.
 const SEARCH_MAX: usize = 500;
 
+/// The field of the rows of a bulk.
+const ROWS: &str = "links";
+
 /// The fields of a bulk, beside those of its rows.
-const BULK: &[&str] = &["links", "domain", "atomic", "workspaceId"];
+const BULK: &[&str] = &[ROWS, "domain", "atomic", "workspaceId"];
 
 /// The fields of `POST /render`.
 pub(super) const TEMPLATE: &[&[&str]] = &[&["text", "contactId", "workspaceId"]];
@@ -37,7 +40,7 @@ pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReq
     write(request, &body, Command::CreateLink(draft))
 }
 
-/// Parses `POST /links/bulk`. A row that is no link fails alone, unless it is no object.
+/// Parses `POST /links/bulk`. A row that is no link fails alone.
 pub(super) fn create_bulk(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
     // The vendor requires it here. Without it the default domain is used, as for one link (docs/decisions.md
@@ -60,20 +63,18 @@ pub(super) fn create_bulk(request: &RequestParts<'_>) -> Result<ScopedCommand, B
             unknown.note(&format!("links[{at}]."), row, NEW_LINK);
         }
     }
-    let rows =
-        rows.iter().enumerate().map(|(at, row)| self::row(at, row, &domain)).collect::<Result<_, _>>()?;
+    let rows = rows.iter().enumerate().map(|(at, row)| self::row(at, row, &domain)).collect();
     let scoped = write(request, &body, Command::CreateBulk(Bulk { domain, rows, atomic }))?;
     Ok(ScopedCommand { warnings: unknown.warnings(), ..scoped })
 }
 
-fn row(at: usize, row: &Json, domain: &DomainChoice) -> Result<Result<Draft, Invalid>, BadRequest> {
+fn row(at: usize, row: &Json, domain: &DomainChoice) -> Result<Draft, Invalid> {
+    // Also for a row that is null: it has a number, and the rows behind it are created.
     let Json::Object(row) = row else {
-        let place = Invalid { at: format!("[{at}]").into(), ..Invalid::new("links", "must be an object") };
-        return Err(BadRequest::Mistyped(place));
+        return Err(Invalid { at: format!("[{at}]").into(), ..Invalid::new(ROWS, "must be an object") });
     };
     // Either kind of error fails the row alone: the response has one `reason` for both.
-    Ok(draft::read(row, domain)
-        .map_err(|(FieldError::Mistyped(invalid) | FieldError::Rule(invalid))| invalid))
+    draft::read(row, domain).map_err(|(FieldError::Mistyped(invalid) | FieldError::Rule(invalid))| invalid)
 }
 
 /// Returns the id of a link in the path. Fails with the path by code if the path has a code in its place.
@@ -402,7 +403,8 @@ mod tests {
     #[test]
     fn bulk_rows_fail_alone() {
         let path = "/api/v1/links/bulk";
-        let body = r#"{"domain":"go.test","links":[{"url":"u"},{"url":1},{"url":"u","customSlug":"api"}]}"#;
+        let body =
+            r#"{"domain":"go.test","links":[{"url":"u"},{"url":1},{"url":"u","customSlug":"api"},null,5]}"#;
         let Ok(ScopedCommand { command: Command::CreateBulk(bulk), .. }) = parse("POST", path, body) else {
             panic!("not a bulk");
         };
@@ -416,14 +418,14 @@ mod tests {
                 failed("url: must be a string"),
                 failed(
                     "customSlug: is reserved for a path of Waypost: choose another code; reserved are api, links, snapshots, locations, healthz, readyz, metrics, .well-known, robots.txt, favicon.ico, assets, admin"
-                )
+                ),
+                failed("links[3]: must be an object"),
+                failed("links[4]: must be an object"),
             ]
         );
         assert!(!bulk.atomic);
         check_rejected("POST", path, "{}", 400, "links: is required");
         check_rejected("POST", path, r#"{"links":[]}"#, 422, "links: must be 1 to 1000 links");
-        // Not one row that fails: without an object there is no row.
-        check_rejected("POST", path, r#"{"links":[5]}"#, 400, "links[0]: must be an object");
         let many = format!(r#"{{"links":[{}{{}}]}}"#, "{},".repeat(1_000));
         check_rejected("POST", path, &many, 422, "links: must be 1 to 1000 links");
     }

@@ -6,10 +6,10 @@
 use serde::Serialize;
 
 use super::filters::{breaks, filled};
-use super::parameters::only_known;
 use crate::clock::Timestamp;
 use crate::http::api::dialect::{
-    BadRequest, Command, Facet, LiveEvent, LiveLinks, LiveMinutes, RequestParts, ScopedCommand, read,
+    BadRequest, Command, Facet, LiveEvent, LiveLinks, LiveMinutes, RequestParts, ScopedCommand, only_known,
+    read,
 };
 use crate::json::{self, AsText};
 

@@ -21,7 +21,6 @@ mod keys;
 mod link_lists;
 mod links;
 mod live;
-mod parameters;
 mod qr;
 mod render;
 mod snapshots;
@@ -32,10 +31,9 @@ mod workspaces;
 
 use self::unknown::{LINK_CHANGE, NEW_LINK, noted};
 use crate::http::api::dialect::{
-    self, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, LinkAct, RequestParts,
-    ScopedCommand, read,
+    self, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, LinkAct, QueryWarnings,
+    RequestParts, ScopedCommand, read,
 };
-use crate::http::api::query::Query;
 use crate::model::attachment::AttachmentUse;
 
 /// The dialect.
@@ -67,8 +65,8 @@ impl Dialect for Native {
         true
     }
 
-    fn query_warnings(&self, query: &Query<'_>) -> Vec<String> {
-        parameters::warnings(query)
+    fn query_warnings(&self) -> QueryWarnings {
+        QueryWarnings::InBody
     }
 }
 

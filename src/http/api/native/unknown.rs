@@ -6,7 +6,8 @@
 
 use std::collections::HashSet;
 
-use crate::formats::waypost::known::{KnownFields, is_known, meant};
+pub(super) use crate::formats::waypost::known::NEW_LINK;
+use crate::formats::waypost::known::{KnownFields, is_known, meant, owner};
 use crate::formats::waypost::{draft, fields, link_json};
 use crate::http::api::dialect::{BadRequest, RequestParts, ScopedCommand};
 use crate::json::{self, Field, Object, looks_like_a_field};
@@ -15,10 +16,6 @@ use crate::model::Invalid;
 /// Most unknown fields that an answer names. The rest is counted: an answer must stay short, and a body of a bulk
 /// may have 100,000 keys.
 const NAMED_MAX: usize = 20;
-
-/// The fields of a new link.
-pub(super) const NEW_LINK: KnownFields =
-    &[draft::NAMES, draft::NEW_NAMES, &fields::OPTION_NAMES, &["workspaceId"]];
 
 /// The fields of a changed link: a client may send back a whole link.
 pub(super) const LINK_CHANGE: KnownFields = &[
@@ -63,9 +60,14 @@ impl UnknownFields {
             }
             self.seen.insert(name.into());
             let meant = || meant(name, known).map(|field| format!("; did you mean {field}?"));
-            let elsewhere =
-                ELSEWHERE.iter().find(|(field, _)| *field == name && known.concat().contains(&"url"));
-            let hint = elsewhere.map(|(_, hint)| (*hint).to_owned()).or_else(meant).unwrap_or_default();
+            let is_of_links = known.concat().contains(&"url");
+            let elsewhere = || {
+                let hint =
+                    ELSEWHERE.iter().find(|(field, _)| *field == name).map(|(_, hint)| (*hint).to_owned());
+                hint.or_else(|| owner(name).map(|owner| format!("; it is a field of {owner}")))
+            };
+            let elsewhere = is_of_links.then(elsewhere).flatten();
+            let hint = elsewhere.or_else(meant).unwrap_or_default();
             self.named.push(format!("{place}{name}: is no field of this request, and was ignored{hint}"));
         }
     }
@@ -162,6 +164,12 @@ mod tests {
             (
                 r#"{"key":1}"#,
                 vec!["key: is no field of this request, and was ignored; did you mean customSlug?"],
+            ),
+            (
+                r#"{"showDestination":true}"#,
+                vec![
+                    "showDestination: is no field of this request, and was ignored; it is a field of domains",
+                ],
             ),
             (r#"{"wp_0123":1}"#, vec!["1 more key is no field of this request, and was ignored"]),
             (

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use crate::formats::waypost::spelling::likely;
-use crate::http::api::dialect::BadRequest;
+use crate::http::api::bad_request::BadRequest;
 use crate::http::api::query::Query;
 use crate::json::looks_like_a_field;
 use crate::model::Invalid;
@@ -69,10 +69,21 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("date", &["at"]),
 ];
 
+/// Where an answer names the unknown parameters of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryWarnings {
+    /// Nowhere: clients of the vendor send parameters that have no meaning here.
+    None,
+    /// In a header, since the vendor's answers have no place for them.
+    InHeader,
+    /// In `warnings`.
+    InBody,
+}
+
 /// Fails if a query has a parameter that its endpoint does not know, which a mistyped filter is: without it, the answer has
 /// the numbers of the whole workspace, and no table and no chart has a place for a warning. To be called behind the
 /// parsing, which looks up all names.
-pub(super) fn only_known(query: &Query<'_>) -> Result<(), BadRequest> {
+pub fn only_known(query: &Query<'_>) -> Result<(), BadRequest> {
     let (unknown, known) = query.unknown();
     let Some(name) = unknown.first() else { return Ok(()) };
     // Any other name may be a secret.
@@ -86,8 +97,12 @@ pub(super) fn only_known(query: &Query<'_>) -> Result<(), BadRequest> {
     Err(Invalid::new("", why).below(name).into())
 }
 
-/// Returns the warnings about the parameters that the endpoint of a parsed query does not know. Each is named once.
-pub(super) fn warnings(query: &Query<'_>) -> Vec<String> {
+/// Returns the warnings about the parameters that the endpoint of a parsed query does not know, if the answer has a place
+/// for them. Each is named once.
+pub(super) fn warnings(query: &Query<'_>, place: QueryWarnings) -> Vec<String> {
+    if place == QueryWarnings::None {
+        return Vec::new();
+    }
     let (unknown, known) = query.unknown();
     let (mut named, mut more) = (Vec::new(), 0_usize);
     let mut seen = HashSet::new();
@@ -114,33 +129,6 @@ pub(super) fn warnings(query: &Query<'_>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::api::dialect::RequestParts;
-
-    #[test]
-    fn unknown_parameters_of_statistics_are_refused() {
-        let rows = [
-            ("interval=7d&link=a&workspaceId=w&format=csv", None),
-            ("code=a", Some("code: is no parameter of this request; did you mean link?")),
-            (
-                "shortCode=a&groupBy=referrer",
-                Some("shortCode: is no parameter of this request; did you mean link?"),
-            ),
-            ("tagid=x", Some("tagid: is no parameter of this request; did you mean tagId?")),
-            ("groupby=link", Some("groupby: is no parameter of this request; did you mean groupBy?")),
-            ("days=7", Some("days: is no parameter of this request; did you mean interval?")),
-            ("zzz=7", Some("zzz: is no parameter of this request")),
-            ("wp_0123=1", Some("query: has a name that is no parameter of this request")),
-        ];
-        for (query, want) in rows {
-            let request = RequestParts { id: "", query: Query::parse(Some(query)), body: b"" };
-            let refused = super::super::analytics::parse(&request).err();
-            let text = refused.map(|error| match error {
-                BadRequest::Rule(rule) => rule.to_string(),
-                other => panic!("{query}: {other:?}"),
-            });
-            assert_eq!(text.as_deref(), want, "{query}");
-        }
-    }
 
     #[test]
     fn unknown_parameters_are_named() {
@@ -155,9 +143,13 @@ mod tests {
             ("a%20b=1&=2", vec!["2 more names are no parameters of this request, and were ignored"]),
         ];
         for (query, want) in rows {
-            let request = RequestParts { id: "", query: Query::parse(Some(query)), body: b"" };
-            super::super::links::list(&request).expect(query);
-            assert_eq!(warnings(&request.query), want, "{query}");
+            let parsed = Query::parse(Some(query));
+            // As an endpoint looks up its parameters.
+            for name in ["limit", "page", "workspaceId", "sort", "search"] {
+                parsed.text(name).expect("given once");
+            }
+            assert_eq!(warnings(&parsed, QueryWarnings::InBody), want, "{query}");
+            assert_eq!(warnings(&parsed, QueryWarnings::None), [""; 0], "{query}");
         }
     }
 }
