@@ -10,10 +10,23 @@ use sd_notify::NotifyState;
 use tokio::time::MissedTickBehavior;
 
 use crate::app::liveness::Liveness;
+use crate::clock::Timestamp;
 
-/// Reports that the server answers requests.
-pub(super) fn ready() {
-    send(&[NotifyState::Ready]);
+/// The start of the status after a restart that was refused. `setup` and `systemctl status` show it: a signal has no
+/// answer.
+pub(super) const REFUSED: &str = "the restart is refused, and this program continues";
+
+/// Reports that the server answers requests, from this time on.
+pub(super) fn ready(now: Timestamp) {
+    // With the time, so that each start changes the status.
+    send(&[NotifyState::Ready, NotifyState::Status(&format!("serving since {now}"))]);
+}
+
+/// Reports that a restart was refused at this time, and that the server answers requests as before.
+pub(super) fn refused(why: &str, now: Timestamp) {
+    // A message has one state a line.
+    let why = why.replace('\n', " ");
+    send(&[NotifyState::Ready, NotifyState::Status(&format!("{REFUSED} ({now}): {why}"))]);
 }
 
 /// Reports that a restart begins. [`ready`] ends it.

@@ -174,7 +174,7 @@ async fn serve(
         banner::print(&shown, &app, &bootstrap, client);
         // Before the supervisor begins to count.
         watchdog.watch(Some(app.liveness()));
-        notify::ready();
+        notify::ready(app.core().clock().now());
         next = until_the_end(&mut app, &mut signals, program).await;
     }
     watchdog.watch(None);
@@ -199,9 +199,11 @@ async fn until_the_end(app: &mut App, signals: &mut Signals, program: &ProgramFi
                 notify::reloading();
                 match prepare_restart(app, program).await {
                     Ok(()) => return SignalRequest::Restart,
-                    Err(why) => tracing::error!("the restart is refused, and this program continues: {why}"),
+                    Err(why) => {
+                        tracing::error!("{}: {why}", notify::REFUSED);
+                        notify::refused(&why, app.core().clock().now());
+                    }
                 }
-                notify::ready();
             }
         }
     }

@@ -760,17 +760,42 @@ fn a_supervisor_is_notified_of_each_state() {
         .env("NOTIFY_SOCKET", &supervisor.path.display().to_string())
         .env("WATCHDOG_USEC", "200000")
         .start();
-    assert_eq!(supervisor.next(), "READY=1\n");
+    let first = supervisor.next();
+    assert!(first.starts_with("READY=1\nSTATUS=serving since 20"), "{first}");
     for _ in 0..5 {
         assert_eq!(supervisor.any(), "WATCHDOG=1\n", "a server that works reports it");
     }
     server.signal(Signal::USR2);
     let reloading = supervisor.next();
     assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
-    assert_eq!(supervisor.next(), "READY=1\n");
+    let second = supervisor.next();
+    assert!(second.starts_with("READY=1\nSTATUS=serving since 20") && second != first, "{second}");
     assert_eq!(supervisor.any(), "WATCHDOG=1\n");
     server.signal(Signal::TERM);
     assert_eq!(supervisor.next(), "STOPPING=1\n");
+    server.stop();
+}
+
+/// A signal has no answer: `setup` and `systemctl status` read the refusal in the status.
+#[test]
+fn a_refused_restart_is_in_the_status_for_the_supervisor() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let supervisor = Supervisor::listen(&folder);
+    let config = folder.path().join("waypost.toml");
+    fs::write(&config, "").expect("a small file");
+    let server = Plan::on(&folder.path().join("data"))
+        .arg("--config")
+        .arg(&config.display().to_string())
+        .env("NOTIFY_SOCKET", &supervisor.path.display().to_string())
+        .start();
+    assert!(supervisor.next().starts_with("READY=1\n"));
+    fs::write(&config, "[http]\nmax_body = 1\n").expect("a small file");
+    server.signal(Signal::USR2);
+    assert!(supervisor.next().starts_with("RELOADING=1\n"));
+    let refused = supervisor.next();
+    let start = "READY=1\nSTATUS=the restart is refused, and this program continues (20";
+    assert!(refused.starts_with(start) && refused.contains("`http.max_body` = 1"), "{refused}");
+    assert_eq!(refused.lines().count(), 2, "{refused}");
     server.stop();
 }
 
@@ -784,7 +809,8 @@ fn a_watchdog_of_another_process_gets_no_report() {
         .env("WATCHDOG_USEC", "20000")
         .env("WATCHDOG_PID", "1")
         .start();
-    assert_eq!(supervisor.any(), "READY=1\n");
+    let ready = supervisor.any();
+    assert!(ready.starts_with("READY=1\nSTATUS=serving since 20"), "{ready}");
     assert_eq!(visit(server.address()), Ok(404));
     server.signal(Signal::TERM);
     assert_eq!(supervisor.any(), "STOPPING=1\n");

@@ -23,6 +23,7 @@ use self::plan::{FileContents, Plan, Wanted};
 use self::steps::{Step, output_of};
 use super::arguments::created_path;
 use super::error::CommandError;
+use super::notify::REFUSED;
 use super::output::{counted, print_line, print_note, print_text};
 use crate::certificates::CertificateName;
 use crate::clock::Clock;
@@ -127,25 +128,38 @@ fn execute(plan: &Plan) -> Result<(), String> {
     for step in &plan.files {
         step.execute()?;
     }
+    // Before a reload: its server answers by another status, since a signal has no answer.
+    let is_reload = plan.start.contains(&Step::run(&["systemctl", "reload", SERVICE]));
+    let before = if is_reload { Some(property("StatusText")?) } else { None };
     for step in &plan.start {
         step.execute().map_err(|why| format!("{why}{}", journal()))?;
     }
-    wait_until_ready().map_err(|why| format!("{why}{}", journal()))
+    wait_until_ready(before.as_deref()).map_err(|why| format!("{why}{}", journal()))
 }
 
-/// Returns once the service is ready. `systemctl start` has waited for it, `systemctl reload` has not.
-fn wait_until_ready() -> Result<(), String> {
+/// Returns once the service is ready. `systemctl start` has waited for it. `systemctl reload` has not: then `before` is the
+/// status before it. Fails if the server has refused to start again.
+fn wait_until_ready(before: Option<&str>) -> Result<(), String> {
     let end = Instant::now() + RELOAD_WAIT;
     loop {
-        let words = ["systemctl", "show", "--property=ActiveState", "--value", SERVICE].map(str::to_owned);
-        let state = output_of(&words)?;
-        match state.trim() {
-            "active" => return Ok(()),
+        let (state, status) = (property("ActiveState")?, property("StatusText")?);
+        let has_answered = before.is_none_or(|before| before != status);
+        match &*state {
+            "active" if has_answered && status.starts_with(REFUSED) => return Err(status),
+            // Versions before this one have no status.
+            "active" if has_answered || Instant::now() >= end => return Ok(()),
+            "active" => std::thread::sleep(RELOAD_POLL),
             // A large log may take a while to repair.
             "reloading" | "activating" if Instant::now() < end => std::thread::sleep(RELOAD_POLL),
             state => return Err(format!("the service is {state}")),
         }
     }
+}
+
+/// Returns what systemd knows of the service.
+fn property(name: &str) -> Result<String, String> {
+    let words = ["systemctl", "show", "--property", name, "--value", SERVICE].map(str::to_owned);
+    Ok(output_of(&words)?.trim().to_owned())
 }
 
 /// Returns the last lines of the service, which have the cause.
