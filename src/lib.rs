@@ -61,6 +61,7 @@ pub mod http;
 pub mod json;
 pub mod log;
 pub mod model;
+pub(crate) mod outbound;
 pub(crate) mod own_address;
 pub mod private_files;
 pub mod qr;

@@ -133,7 +133,7 @@ enum ServeEnd {
 }
 
 fn runtime() -> Result<Runtime, CommandError> {
-    let occupied = webhooks::LOOKUPS_MAX + certificates::LOOKUPS_MAX + core::heavy_threads();
+    let occupied = webhooks::LOOKUPS_MAX as usize + certificates::LOOKUPS_MAX + core::heavy_threads();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     runtime::build(builder.enable_all().max_blocking_threads(READING_THREADS + occupied))
 }
@@ -288,7 +288,7 @@ mod tests {
         let runtime = runtime().expect("threads can be started");
         let (release, hanging) = mpsc::channel::<()>();
         let hanging = std::sync::Arc::new(parking_lot::Mutex::new(hanging));
-        for _ in 0..webhooks::LOOKUPS_MAX + certificates::LOOKUPS_MAX + core::heavy_threads() {
+        for _ in 0..webhooks::LOOKUPS_MAX as usize + certificates::LOOKUPS_MAX + core::heavy_threads() {
             let hanging = std::sync::Arc::clone(&hanging);
             runtime.spawn_blocking(move || hanging.lock().recv());
         }

@@ -5,7 +5,7 @@
 //!    runs. A full queue drops the oldest event of the tenant with the most events, and counts the drop.
 //! 2. One task, the [`worker`], attempts deliveries in the order of the [`scheduler`], which divides the
 //!    attempts fairly between companies, workspaces and hosts.
-//! 3. Each attempt uses a connection of its own to an address that was checked ([`connect`]), takes at
+//! 3. Each attempt uses a connection of its own to an address that was checked ([`connect`](crate::outbound::connect)), takes at
 //!    most five seconds ([`send`]), and is signed with the workspace's secret ([`sign`]).
 //!
 //! What receivers may rely on: an event is delivered at least once if it was queued during a run or over
@@ -16,7 +16,6 @@
 //! stored a second time. A clean stop stores the events that wait. If the disk is full, the events are
 //! lost, and the log contains their number.
 
-mod connect;
 mod event;
 mod history;
 mod outcome;
@@ -29,7 +28,6 @@ mod send;
 mod settings;
 mod sign;
 mod state;
-mod tls;
 mod worker;
 
 use std::fmt;
@@ -40,22 +38,27 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-pub use self::connect::LOOKUPS_MAX;
 pub use self::event::ClickEvent;
 pub use self::history::{Attempt, RESULTS_PER_LINK};
 pub use self::queue::QUEUE_MAX;
 pub use self::settings::Settings;
 
-use self::connect::Connector;
 use self::history::History;
 use self::queue::{Delivery, DeliveryParts, QueuedDelivery};
 use self::settings::LIFETIME;
 use self::state::{DeliveryCounts, WebhookState, WorkerState};
 use self::worker::Worker;
 use crate::core::Tenants;
-use crate::fair::Shares;
+use crate::fair::{FairSemaphore, Shares};
 use crate::model::id::Id;
+use crate::outbound::connect::{self, Connector};
 use crate::settings::BadSetting;
+
+/// Look-ups at once. The system's resolver blocks a thread for up to half a minute, long after the attempt
+/// has timed out. The table is read on the same pool, so the pool has this number of threads more than
+/// the reads need. One company may use half of them, and each of its workspaces three quarters of that.
+/// Past it: a delivery waits, within its own time.
+pub const LOOKUPS_MAX: u32 = 32;
 
 /// The handle of the webhooks, cheap to clone.
 #[derive(Clone)]
@@ -85,10 +88,11 @@ pub struct Numbers {
 impl Webhooks {
     /// Creates the handle. Nothing is sent before [`Webhooks::start`]. Fails if a setting is wrong.
     pub fn new(tenants: Tenants, settings: &Settings) -> Result<Webhooks, BadSetting> {
+        let lookups = FairSemaphore::new(LOOKUPS_MAX);
         Ok(Webhooks(Arc::new(WebhookState {
             tenants,
             delays: settings.delays()?,
-            connector: Connector::new(connect::system(), settings.networks()?),
+            connector: Connector::new(connect::system(), settings.networks()?, lookups),
             // A lock of parking_lot's kind and not tokio's: a click must be able to take it without an await.
             queue: Mutex::default(),
             offered: Notify::new(),

@@ -1,32 +1,17 @@
 //! The result of one attempt, and its consequences for the delivery and for the receiver.
 
-use std::io;
 use std::time::Duration;
 
 use super::scheduler::Health;
+use crate::outbound::error::ConnectError;
 
 /// The reason why an attempt failed. Its text is shown to the owner of the link, so it contains nothing
 /// about a private network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SendError {
-    /// The stored URL breaks a rule of a later version.
-    #[error("is not a URL that events can be sent to")]
-    BadUrl,
-    /// All look-ups that the tenant may have are in use.
-    #[error("too many host names are being resolved")]
-    Busy,
-    /// The name has no address, or the look-up failed.
-    #[error("the host name cannot be resolved")]
-    Unresolved,
-    /// One of the addresses is not allowed.
-    #[error("the host leads into a private network")]
-    Private,
-    /// None of the addresses accepts a connection.
-    #[error("cannot connect: {0}")]
-    Connect(io::ErrorKind),
-    /// The TLS handshake failed, or the certificate is not trusted.
-    #[error("TLS failed: {0}")]
-    Tls(Box<str>),
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// The attempt took longer than [`super::send::ATTEMPT_TIMEOUT`].
     #[error("no answer within 5 s")]
     TimedOut,
@@ -66,9 +51,9 @@ impl Outcome {
             // The receiver is overloaded or down: other deliveries to it would fail as well.
             Ok(429 | 500..)
             | Err(
-                SendError::Unresolved
-                | SendError::Connect(_)
-                | SendError::Tls(_)
+                SendError::Connect(
+                    ConnectError::Unresolved | ConnectError::Refused(_) | ConnectError::Tls(_),
+                )
                 | SendError::TimedOut
                 | SendError::Http(_),
             ) => Outcome::Failed(Health::Unhealthy),
@@ -77,9 +62,7 @@ impl Outcome {
             // one look-up.
             Ok(_)
             | Err(
-                SendError::Private
-                | SendError::Busy
-                | SendError::BadUrl
+                SendError::Connect(ConnectError::Private | ConnectError::Busy | ConnectError::BadUrl)
                 | SendError::NoSecret
                 | SendError::Internal,
             ) => Outcome::Failed(Health::Unknown),
@@ -106,6 +89,8 @@ pub(super) fn error_text(result: &Result<u16, SendError>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]
@@ -125,11 +110,11 @@ mod tests {
             (Ok(999), unhealthy, Some("the receiver did not accept it")),
             (Err(SendError::TimedOut), unhealthy, Some("no answer within 5 s")),
             (
-                Err(SendError::Connect(io::ErrorKind::ConnectionRefused)),
+                Err(ConnectError::Refused(io::ErrorKind::ConnectionRefused).into()),
                 unhealthy,
                 Some("cannot connect: connection refused"),
             ),
-            (Err(SendError::Private), unknown, Some("the host leads into a private network")),
+            (Err(ConnectError::Private.into()), unknown, Some("the host leads into a private network")),
         ];
         for (result, outcome, why) in rows {
             assert_eq!(Outcome::of(&result), outcome, "{result:?}");
@@ -140,7 +125,7 @@ mod tests {
     #[test]
     fn a_stored_error_is_short() {
         // Letters of two bytes, since the bound counts characters.
-        let named = SendError::Tls(vec!["é.example"; 1_000].join(", ").into());
-        assert_eq!(error_text(&Err(named)).map(|text| text.chars().count()), Some(ERROR_MAX));
+        let named = ConnectError::Tls(vec!["é.example"; 1_000].join(", ").into());
+        assert_eq!(error_text(&Err(named.into())).map(|text| text.chars().count()), Some(ERROR_MAX));
     }
 }

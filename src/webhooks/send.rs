@@ -18,9 +18,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
 
-use super::connect::{Connector, ReceiverStream};
 use super::outcome::SendError;
 use crate::model::tenant::Tenant;
+use crate::outbound::connect::{Connector, ReceiverStream};
+use crate::outbound::error::ConnectError;
 
 /// Time for a whole attempt: look-up, connection, TLS, request and response. A receiver should answer first
 /// and work afterwards. Past it: the attempt fails.
@@ -69,8 +70,8 @@ pub(super) async fn send(
 
 fn request(url: &Url, signed: SignedEvent) -> Result<Request<Full<Bytes>>, SendError> {
     let target: Uri =
-        url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| SendError::BadUrl)?;
-    let value = |text: &str| HeaderValue::try_from(text).map_err(|_| SendError::BadUrl);
+        url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| ConnectError::BadUrl)?;
+    let value = |text: &str| HeaderValue::try_from(text).map_err(|_| ConnectError::BadUrl);
     let mut request = Request::new(Full::new(signed.body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target;
@@ -102,7 +103,7 @@ async fn exchange(
         let status = response.status().as_u16();
         // An error in the body is no error of the attempt: the status is already known.
         let is_complete = timeout_at(deadline, discard(response.into_body())).await.unwrap_or(false);
-        Ok((status, is_complete))
+        Ok::<_, SendError>((status, is_complete))
     };
     // `without_shutdown` returns the stream, whose end is awaited below.
     let (mut response, mut connection) = (pin!(response), pin!(connection.without_shutdown()));

@@ -8,12 +8,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::connect::Connector;
 use super::history::History;
 use super::queue::QueuedDelivery;
 use super::scheduler::Scheduler;
 use crate::core::Tenants;
 use crate::model::id::Id;
+use crate::outbound::connect::Connector;
 
 pub(super) struct WebhookState {
     pub(super) tenants: Tenants,

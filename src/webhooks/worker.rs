@@ -21,6 +21,7 @@ use super::state::WebhookState;
 use super::{event, sign};
 use crate::clock::Timestamp;
 use crate::model::id::Id;
+use crate::outbound::error::ConnectError;
 use crate::table::record::WaitingDelivery;
 
 /// Shortest interval between two warnings about lost deliveries.
@@ -238,7 +239,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 /// Signs an event and sends it once.
 async fn attempt(state: &WebhookState, delivery: &Delivery) -> Result<u16, SendError> {
-    let url = Url::parse(&delivery.url).map_err(|_| SendError::BadUrl)?;
+    let url = Url::parse(&delivery.url).map_err(|_| ConnectError::BadUrl)?;
     // Loaded for each attempt: a retry after a rotation is signed with the new secret.
     let secret = state.tenants.signing_secret(delivery.workspace).await.map_err(|error| {
         tracing::debug!(%error, "the webhook secret of a workspace cannot be created");

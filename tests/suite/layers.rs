@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The parts in their order: each may use the parts before it, and itself.
-const LAYERS: [&str; 29] = [
+const LAYERS: [&str; 30] = [
     "settings",
     "clock",
     "readiness",
@@ -19,6 +19,7 @@ const LAYERS: [&str; 29] = [
     "qr",
     "json",
     "fair",
+    "outbound",
     "agents",
     "log",
     "clicks",

@@ -1,18 +1,18 @@
-//! TLS to https receivers: the certificate must be for the name in the URL, and be signed by a certificate
+//! TLS to https servers: the certificate must be for the name in the URL, and be signed by a certificate
 //! authority that the machine trusts.
 
 use tokio_rustls::TlsConnector;
 
-use super::outcome::SendError;
+use super::error::ConnectError;
 use crate::authorities;
 
 /// Loads the certificate authorities, on a thread that may block.
-pub(super) async fn load() -> Result<TlsConnector, SendError> {
+pub(super) async fn load() -> Result<TlsConnector, ConnectError> {
     let loaded = tokio::task::spawn_blocking(|| authorities::connector(authorities::of_machine())).await;
     match loaded {
         Ok(Ok(connector)) => Ok(connector),
-        Ok(Err(error)) => Err(SendError::Tls(error.to_string().into())),
-        Err(_) => Err(SendError::Tls("the authorities cannot be read".into())),
+        Ok(Err(error)) => Err(ConnectError::Tls(error.to_string().into())),
+        Err(_) => Err(ConnectError::Tls("the authorities cannot be read".into())),
     }
 }
 
@@ -29,14 +29,16 @@ mod tests {
     use url::Url;
 
     use super::*;
+    use crate::fair::FairSemaphore;
     use crate::model::network::Networks;
     use crate::model::tenant::Tenant;
-    use crate::webhooks::connect::Connector;
+    use crate::outbound::connect::Connector;
 
     /// Returns a connector that resolves every name to this machine, and may connect to it.
     fn local() -> Connector {
         let resolver = |_: &str, port| Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]);
-        Connector::new(Arc::new(resolver), Networks::parse(["127.0.0.0/8"]).expect("a network"))
+        let allowed = Networks::parse(["127.0.0.0/8"]).expect("a network");
+        Connector::new(Arc::new(resolver), allowed, FairSemaphore::new(4))
     }
 
     /// Starts a TLS server with a certificate for hooks.test and 127.0.0.1, which sends back the requested

@@ -1,4 +1,4 @@
-//! Connects to receivers, and to nothing else: requests that users order must not reach private networks.
+//! Connects to servers that users name, and to nothing else: requests that users order must not reach private networks.
 //!
 //! 1. Each connection looks its host name up once, and checks *every* address of the response.
 //! 2. It connects to exactly these addresses. A second look-up could return other addresses. For the same
@@ -20,18 +20,12 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use url::{Host, Url};
 
-use super::outcome::SendError;
+use super::error::ConnectError;
 use super::tls;
 use crate::fair::FairSemaphore;
 use crate::model::network::{Networks, is_global};
 use crate::model::tenant::Tenant;
 use crate::own_address::is_own;
-
-/// Look-ups at once. The system's resolver blocks a thread for up to half a minute, long after the attempt
-/// has timed out. The table is read on the same pool, so the pool has this number of threads more than
-/// the reads need. One company may use half of them, and each of its workspaces three quarters of that.
-/// Past it: a delivery waits, within its own time.
-pub const LOOKUPS_MAX: usize = 32;
 
 /// Longest wait for a look-up: half the time of an attempt, so that the error is `Busy` and not the host's.
 const LOOKUP_WAIT: Duration = Duration::from_millis(2_500);
@@ -44,40 +38,41 @@ const ADDRESSES_MAX: usize = 4;
 const NEXT_AFTER: Duration = Duration::from_millis(1_500);
 
 /// Resolves a host name and a port to addresses. Blocks.
-pub(super) type Resolver = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
+pub(crate) type Resolver = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
 
 /// Returns the system's resolver.
-pub(super) fn system() -> Resolver {
+pub(crate) fn system() -> Resolver {
     Arc::new(|name, port| Ok((name, port).to_socket_addrs()?.collect()))
 }
 
-/// A connection to a receiver, with or without TLS.
-pub(super) trait ReceiverStream: AsyncRead + AsyncWrite + Unpin + Send {}
+/// A connection to a server, with or without TLS.
+pub(crate) trait ReceiverStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> ReceiverStream for S {}
 
-/// Creates connections to receivers.
-pub(super) struct Connector {
+/// Creates connections to servers that users name.
+pub(crate) struct Connector {
     resolver: Resolver,
     allowed: Networks,
-    pub(super) lookups: FairSemaphore,
-    /// Loaded at the first https delivery, so that an instance without one pays nothing.
+    pub(crate) lookups: FairSemaphore,
+    /// Loaded at the first https connection, so that an instance without one pays nothing.
     pub(super) tls: OnceCell<TlsConnector>,
 }
 
 impl Connector {
-    pub(super) fn new(resolver: Resolver, allowed: Networks) -> Connector {
-        let lookups = FairSemaphore::new(u32::try_from(LOOKUPS_MAX).expect("it is small"));
+    /// Creates a connector. `lookups` bounds the look-ups at once: the system's resolver blocks a thread for up to half a
+    /// minute, long after the caller has timed out.
+    pub(crate) fn new(resolver: Resolver, allowed: Networks, lookups: FairSemaphore) -> Connector {
         Connector { resolver, allowed, lookups, tls: OnceCell::new() }
     }
 
     /// Connects to the host of a URL. Charges the look-up to `tenant`. The caller bounds the time.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         &self,
         url: &Url,
         tenant: &Tenant,
-    ) -> Result<Box<dyn ReceiverStream>, SendError> {
-        let port = url.port_or_known_default().ok_or(SendError::BadUrl)?;
+    ) -> Result<Box<dyn ReceiverStream>, ConnectError> {
+        let port = url.port_or_known_default().ok_or(ConnectError::BadUrl)?;
         let (addresses, name) = match url.host() {
             Some(Host::Ipv4(address)) => literal(IpAddr::V4(address), port),
             Some(Host::Ipv6(address)) => literal(IpAddr::V6(address), port),
@@ -86,14 +81,14 @@ impl Connector {
                 let server = name.strip_suffix('.').unwrap_or(name).to_owned();
                 (
                     self.resolve(name, port, tenant).await?,
-                    ServerName::try_from(server).map_err(|_| SendError::BadUrl)?,
+                    ServerName::try_from(server).map_err(|_| ConnectError::BadUrl)?,
                 )
             }
-            None => return Err(SendError::BadUrl),
+            None => return Err(ConnectError::BadUrl),
         };
         // Before any connection: the check must cover exactly the addresses that `reach` uses.
         if !addresses.iter().all(|address| self.allows(address.ip())) {
-            return Err(SendError::Private);
+            return Err(ConnectError::Private);
         }
         let stream = reach(&addresses).await?;
         if url.scheme() != "https" {
@@ -103,24 +98,24 @@ impl Connector {
         let tls = self.tls.get_or_try_init(tls::load).await?;
         match tls.connect(name, stream).await {
             Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => Err(SendError::Tls(error.to_string().into())),
+            Err(error) => Err(ConnectError::Tls(error.to_string().into())),
         }
     }
 
     /// Looks a name up on a thread that may block.
-    async fn resolve(&self, name: &str, port: u16, tenant: &Tenant) -> Result<Vec<SocketAddr>, SendError> {
+    async fn resolve(&self, name: &str, port: u16, tenant: &Tenant) -> Result<Vec<SocketAddr>, ConnectError> {
         // Acquired before the thread: blocked look-ups must not occupy the threads that read the table.
-        let permit = self.lookups.acquire(tenant, 1, LOOKUP_WAIT).await.ok_or(SendError::Busy)?;
+        let permit = self.lookups.acquire(tenant, 1, LOOKUP_WAIT).await.ok_or(ConnectError::Busy)?;
         let (resolver, name) = (Arc::clone(&self.resolver), name.to_owned());
         let looked_up = tokio::task::spawn_blocking(move || {
-            // Released at the end of the look-up: its delivery may have timed out long before.
+            // Released at the end of the look-up: its caller may have timed out long before.
             let _permit = permit;
             resolver(&name, port)
         });
         match looked_up.await {
             Ok(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
-            // Also a panic of the resolver: the delivery is retried.
-            Ok(_) | Err(_) => Err(SendError::Unresolved),
+            // Also a panic of the resolver: callers retry.
+            Ok(_) | Err(_) => Err(ConnectError::Unresolved),
         }
     }
 
@@ -135,8 +130,8 @@ fn literal(address: IpAddr, port: u16) -> (Vec<SocketAddr>, ServerName<'static>)
 }
 
 /// Connects to the first of these addresses that accepts a connection.
-async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, SendError> {
-    let mut last_error = SendError::Unresolved;
+async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
+    let mut last_error = ConnectError::Unresolved;
     let tried = &addresses[..addresses.len().min(ADDRESSES_MAX)];
     for (at, address) in tried.iter().enumerate() {
         let connecting = TcpStream::connect(address);
@@ -154,7 +149,7 @@ async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, SendError> {
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
-            Err(error) => last_error = SendError::Connect(error.kind()),
+            Err(error) => last_error = ConnectError::Refused(error.kind()),
         }
     }
     Err(last_error)
@@ -178,10 +173,17 @@ mod tests {
         Networks::parse(networks.iter().copied()).expect("networks")
     }
 
+    /// Look-ups at once.
+    const LOOKUPS: u32 = 16;
+
+    fn lookup_slots() -> FairSemaphore {
+        FairSemaphore::new(LOOKUPS)
+    }
+
     /// Returns a connector that resolves every name to these addresses.
     fn connector(addresses: &[&str], port: u16, allowed: &[&str]) -> Connector {
         let addresses: Vec<_> = addresses.iter().map(|text| SocketAddr::new(ip(text), port)).collect();
-        Connector::new(Arc::new(move |_, _| Ok(addresses.clone())), allowing(allowed))
+        Connector::new(Arc::new(move |_, _| Ok(addresses.clone())), allowing(allowed), lookup_slots())
     }
 
     fn url(text: &str) -> Url {
@@ -233,13 +235,13 @@ mod tests {
         for addresses in rows {
             let rejected =
                 connector(addresses, port, &[]).connect(&url("http://hooks.test/"), &tenant("a")).await;
-            assert_eq!(rejected.err(), Some(SendError::Private), "{addresses:?}");
+            assert_eq!(rejected.err(), Some(ConnectError::Private), "{addresses:?}");
         }
         // A literal needs no look-up, and must pass the same check.
         for literal in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
             let url = url(&format!("http://{literal}:{port}/"));
             let rejected = connector(&["8.8.8.8"], port, &[]).connect(&url, &tenant("a")).await;
-            assert_eq!(rejected.err(), Some(SendError::Private), "{literal}");
+            assert_eq!(rejected.err(), Some(ConnectError::Private), "{literal}");
         }
         let connector = connector(&["127.0.0.1"], port, &["127.0.0.1"]);
         assert!(connector.connect(&url("http://hooks.test/"), &tenant("a")).await.is_ok());
@@ -262,13 +264,13 @@ mod tests {
             let address = if first { "127.0.0.2" } else { "127.0.0.1" };
             Ok(vec![SocketAddr::new(ip(address), port)])
         });
-        let connector = Connector::new(resolver, allowing(&["127.0.0.2"]));
+        let connector = Connector::new(resolver, allowing(&["127.0.0.2"]), lookup_slots());
         // Nothing listens at 127.0.0.2, so a refusal shows that the first address was used.
         let first = connector.connect(&url("http://hooks.test/"), &tenant("a")).await;
-        assert_eq!(first.err(), Some(SendError::Connect(io::ErrorKind::ConnectionRefused)));
+        assert_eq!(first.err(), Some(ConnectError::Refused(io::ErrorKind::ConnectionRefused)));
         assert_eq!(lookups.load(Ordering::SeqCst), 1, "one look-up for one connection");
         let second = connector.connect(&url("http://hooks.test/"), &tenant("a")).await;
-        assert_eq!(second.err(), Some(SendError::Private));
+        assert_eq!(second.err(), Some(ConnectError::Private));
         assert_eq!(accepted.load(Ordering::SeqCst), 0);
     }
 
@@ -289,7 +291,7 @@ mod tests {
             }
             Ok(vec![SocketAddr::new(ip("127.0.0.1"), port)])
         });
-        let connector = Arc::new(Connector::new(resolver, allowing(&["127.0.0.1"])));
+        let connector = Arc::new(Connector::new(resolver, allowing(&["127.0.0.1"]), lookup_slots()));
         let connect = |name: &str, company: &str| {
             let (connector, url) = (Arc::clone(&connector), url(&format!("http://{name}:{port}/")));
             let tenant = tenant(company);
@@ -297,7 +299,7 @@ mod tests {
         };
         // Twice the bound of all look-ups, so that the bound of one workspace must hold.
         let share = connector.lookups.shares().workspace as usize;
-        for _ in 0..LOOKUPS_MAX * 2 {
+        for _ in 0..LOOKUPS * 2 {
             // Its delivery times out at once.
             let mut delivery = std::pin::pin!(connect("hangs.test", "a"));
             let waits = std::future::poll_fn(|cx| Poll::Ready(delivery.as_mut().poll(cx).is_pending()));
@@ -307,7 +309,7 @@ mod tests {
         let other = tokio::task::spawn(connect("well.test", "a"));
         // A literal passes although the share of its workspace is used up.
         assert_eq!(connect("127.0.0.1", "a").await, None, "no look-up, no wait");
-        assert_eq!(other.await.expect("it ends"), Some(SendError::Busy));
+        assert_eq!(other.await.expect("it ends"), Some(ConnectError::Busy));
         assert_eq!(connect("well.test", "b").await, None, "another company");
         // Threads start the look-ups later, so the number is polled.
         let free = connector.lookups.available();
@@ -328,9 +330,9 @@ mod tests {
         let (port, _) = listen().await;
         let connector = connector(&["127.0.0.2", "127.0.0.1"], port, &["127.0.0.0/8"]);
         assert!(connector.connect(&url("http://hooks.test/"), &tenant("a")).await.is_ok());
-        let nothing = Connector::new(Arc::new(|_, _| Ok(Vec::new())), Networks::default());
+        let nothing = Connector::new(Arc::new(|_, _| Ok(Vec::new())), Networks::default(), lookup_slots());
         let unresolved = nothing.connect(&url("http://hooks.test/"), &tenant("a")).await;
-        assert_eq!(unresolved.err(), Some(SendError::Unresolved));
+        assert_eq!(unresolved.err(), Some(ConnectError::Unresolved));
     }
 
     #[test]
