@@ -30,6 +30,7 @@ pub use self::start_error::{MORE_THREADS, StartError};
 use crate::cache::Cache;
 use crate::certificates::report::{self, Hosts};
 use crate::certificates::{CertificateName, CertificateNames, Certificates, StoredCertificates};
+use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::deny_list::DenyList;
@@ -85,6 +86,8 @@ pub struct Store {
     pub core: Core,
     /// The events of clicks and their delivery.
     pub webhooks: Webhooks,
+    /// The checks of links' destinations.
+    checks: Checks,
     /// The guard against a full disk.
     pub guard: Arc<DiskGuard>,
     /// The details of clicks.
@@ -162,6 +165,7 @@ impl Store {
             BuildError::Thread(error) => StartError::Threads { error },
         })?;
         let webhooks = Webhooks::new(core.tenants(), &config.webhooks)?;
+        let checks = Checks::new(&core, webhooks.clone(), &config.checks, config.webhooks.networks()?);
         let (watched, written) = (Arc::clone(&guard), Arc::clone(&local));
         let observer = Arc::new(core.clone());
         // sled opens files by path. It must not write into a folder that was renamed to this path.
@@ -177,7 +181,7 @@ impl Store {
         table
             .start(Arc::clone(&log), observer, Arc::new(may_write), clock, readiness)
             .map_err(|error| StartError::Threads { error })?;
-        Ok(Store { log, local, table, core, webhooks, guard, details, _lock: lock })
+        Ok(Store { log, local, table, core, webhooks, checks, guard, details, _lock: lock })
     }
 
     /// Returns once the table has caught up and, on the first start, the first records are created.
@@ -213,6 +217,7 @@ impl Store {
             Box::new(self.core.cache().clone()),
             Box::new(self.core.clone()),
             Box::new(self.webhooks.clone()),
+            Box::new(self.checks.clone()),
         ];
         if let Some(details) = &self.details {
             sources.push(Box::new(Arc::clone(&details.analytics)));
@@ -245,9 +250,10 @@ impl Store {
         )
     }
 
-    /// Starts the threads that deliver webhooks and that store the details of clicks.
+    /// Starts what delivers webhooks and checks links, and the threads that store the details of clicks.
     fn start(&self) -> Result<(), StartError> {
         self.webhooks.start();
+        self.checks.start();
         self.details.as_ref().map_or(Ok(()), |details| details.start(&self.table))
     }
 
@@ -463,6 +469,11 @@ impl App {
         &self.certificates
     }
 
+    /// Returns the checks of links' destinations.
+    pub fn checks(&self) -> &Checks {
+        &self.store.checks
+    }
+
     /// Returns the events of clicks and their delivery.
     pub fn webhooks(&self) -> &Webhooks {
         &self.store.webhooks
@@ -579,6 +590,8 @@ impl App {
         // Aborted: the dates and the sweep never end by themselves.
         self.beside.shutdown().await;
         save_host_misses(&self.host_misses, &self.data_dir).await;
+        // Before the webhooks, to which it gives events.
+        self.store.checks.stop().await;
         // After the last click, since clicks queue events, and before the log closes, which stores them.
         self.store.webhooks.stop().await;
         self.store.close().await;

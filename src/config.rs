@@ -18,7 +18,7 @@ use crate::log::local as log;
 use crate::model::network::Networks;
 use crate::settings::BadSetting;
 use crate::settings::listen::Listen;
-use crate::{cache, core, http, table, visit, webhooks};
+use crate::{cache, checks, core, http, table, visit, webhooks};
 
 mod environment;
 mod error;
@@ -72,6 +72,8 @@ pub struct Config {
     /// Rate limits of the APIs.
     pub limits: http::api::admission::rate::Settings,
     pub webhooks: webhooks::Settings,
+    /// Checks of the links of workspaces that have switched them on.
+    pub checks: checks::Settings,
     /// `/metrics`.
     pub metrics: http::api::ops::Settings,
     /// `WAYPOST_ADMIN_KEY`; never from a file.
@@ -132,6 +134,7 @@ impl Default for Config {
             clicks: clicks::Settings::default(),
             limits: http::api::admission::rate::Settings::default(),
             webhooks: webhooks::Settings::default(),
+            checks: checks::Settings::default(),
             metrics: http::api::ops::Settings::default(),
             admin_key: None,
             origin: ConfigOrigin::default(),
@@ -410,6 +413,7 @@ impl Config {
         self.cache.check().map_err(|bad| broken("cache.", bad))?;
         self.links.check().map_err(|bad| broken("links.", bad))?;
         self.history.check().map_err(|bad| broken("history.", bad))?;
+        self.checks.check().map_err(|bad| broken("checks.", bad))?;
         self.clicks.check().map_err(|bad| broken("clicks.", bad))?;
         self.limits.check().map_err(|bad| broken("limits.", bad))?;
         self.webhooks.check().map_err(|bad| broken("webhooks.", bad))?;

@@ -23,6 +23,7 @@
 //!     cache of absent codes (`cache::tests::absence_is_remembered_until_the_link_is_made_and_bounded`).
 //! 11. No request that a tenant causes reaches a private network, for any answer of the name server
 //!     (`suite::webhook_limits::t84_private_receivers_are_not_connected_to`,
+//!     `suite::checks::private_networks_get_no_request`,
 //!     `suite::certificate_faults::names_of_tenants_do_not_tell_what_is_in_this_network`). No redirect waits for such a
 //!     request (`suite::webhook_limits::t88_a_full_queue_drops_and_counts_and_no_redirect_waits`).
 //! 12. A workspace creates exactly as many links as it has credits, under concurrency
@@ -47,6 +48,7 @@ pub mod app;
 pub(crate) mod authorities;
 pub mod cache;
 pub mod certificates;
+pub mod checks;
 pub mod cli;
 pub mod clicks;
 pub mod clock;

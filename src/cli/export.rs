@@ -193,6 +193,7 @@ impl Referenced {
             aliases,
             // Not in a file: no import could bring the details of clicks.
             recent: None,
+            health: None,
             link,
         })
     }

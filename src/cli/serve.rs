@@ -16,6 +16,7 @@ use super::signals::{self, SignalRequest, Signals};
 use super::{banner, log_lines, runtime};
 use crate::app::{App, StartError, files};
 use crate::certificates;
+use crate::checks;
 use crate::clock::Clock;
 use crate::config::{self, Config, LogFormat};
 use crate::core;
@@ -132,8 +133,14 @@ enum ServeEnd {
     Restart(Vec<KeptSocket>),
 }
 
+/// Returns how many blocking threads look-ups that hang and heavy work occupy at most.
+fn occupied_threads() -> usize {
+    let lookups = webhooks::LOOKUPS_MAX + checks::LOOKUPS_MAX;
+    lookups as usize + certificates::LOOKUPS_MAX + core::heavy_threads()
+}
+
 fn runtime() -> Result<Runtime, CommandError> {
-    let occupied = webhooks::LOOKUPS_MAX as usize + certificates::LOOKUPS_MAX + core::heavy_threads();
+    let occupied = occupied_threads();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     runtime::build(builder.enable_all().max_blocking_threads(READING_THREADS + occupied))
 }
@@ -288,7 +295,7 @@ mod tests {
         let runtime = runtime().expect("threads can be started");
         let (release, hanging) = mpsc::channel::<()>();
         let hanging = std::sync::Arc::new(parking_lot::Mutex::new(hanging));
-        for _ in 0..webhooks::LOOKUPS_MAX as usize + certificates::LOOKUPS_MAX + core::heavy_threads() {
+        for _ in 0..occupied_threads() {
             let hanging = std::sync::Arc::clone(&hanging);
             runtime.spawn_blocking(move || hanging.lock().recv());
         }

@@ -52,6 +52,7 @@ pub use self::history::settings::Settings as HistorySettings;
 pub use self::idempotency::{Created, Previous};
 pub use self::link_facets::{FacetNames, NamedFilter};
 pub use self::links::bulk::{Bulk, ROWS_MAX};
+pub use self::links::health::LinkToCheck;
 pub use self::links::import::{Import, Imported, OnConflict};
 pub use self::links::list::LINK_BYTES_MAX;
 pub use self::links::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, RankedPlace, Sort};
@@ -73,6 +74,6 @@ pub use self::tenants::campaigns::{CAMPAIGNS_MAX, Paging};
 pub use self::tenants::contacts::{CONTACT_PATH, Rendered};
 pub use self::tenants::tags::TAGS_MAX;
 pub use self::view::{
-    AliasView, BulkView, CampaignPage, CampaignView, DomainView, FailedRow, KeyView, LinkView, RecentView,
-    WebhookSecretView, WorkspaceView,
+    AliasView, BulkView, CampaignPage, CampaignView, DomainView, FailedRow, HealthView, KeyView, LinkView,
+    RecentView, WebhookSecretView, WorkspaceView,
 };

@@ -144,6 +144,7 @@ impl Core {
             statistics: true,
             timezone: None,
             qr: crate::model::qr_style::QrStyle::default(),
+            check_links: false,
             created_at: now,
         };
         let domain = Domain::default_domain(now);

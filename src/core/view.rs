@@ -13,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::model::campaign::Campaign;
 use crate::model::certificate::NameStatus;
 use crate::model::domain::Domain;
+use crate::model::health::LinkHealth;
 use crate::model::key::{ApiKey, Reach};
 use crate::model::link::{Alias, Link};
 use crate::model::short_code::ShortCode;
@@ -44,6 +45,17 @@ pub struct LinkView {
     pub aliases: Vec<AliasView>,
     /// `None` where no response shows it.
     pub recent: Option<RecentView>,
+    /// `None` where no response shows it, and in a workspace without checks.
+    pub health: Option<HealthView>,
+}
+
+/// What the checks of a link have found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthView {
+    /// `None` before the first check.
+    pub health: Option<LinkHealth>,
+    /// The destination that does not work. `None` also for a destination of a rule in a list without rules.
+    pub url: Option<Box<str>>,
 }
 
 /// The clicks of a link in the last days. Both are unknown if the operator keeps no details of clicks.
@@ -272,6 +284,7 @@ impl Shared {
             creator,
             aliases,
             recent: None,
+            health: None,
             link,
         })
     }

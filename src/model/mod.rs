@@ -16,6 +16,7 @@ pub mod denied_hosts;
 pub mod destination;
 pub mod domain;
 pub mod escape;
+pub mod health;
 pub mod id;
 pub mod key;
 pub mod link;

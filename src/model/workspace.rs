@@ -57,6 +57,8 @@ pub struct Workspace {
     pub timezone: Option<Box<str>>,
     /// How the QR codes of its links look.
     pub qr: QrStyle,
+    /// Whether the destinations of its links are checked.
+    pub check_links: bool,
     pub created_at: Timestamp,
 }
 
@@ -72,6 +74,7 @@ pub enum WorkspaceEdit {
     /// The name of a zone that exists.
     Timezone(Option<Box<str>>),
     Qr(QrEdit),
+    CheckLinks(bool),
 }
 
 impl Workspace {
@@ -87,6 +90,7 @@ impl Workspace {
             WorkspaceEdit::Statistics(on) => self.statistics = on,
             WorkspaceEdit::Timezone(name) => self.timezone = name,
             WorkspaceEdit::Qr(edit) => self.qr.apply(&edit),
+            WorkspaceEdit::CheckLinks(on) => self.check_links = on,
             WorkspaceEdit::CustomValues(values) => {
                 check_custom_values(&values)?;
                 self.custom_values = values;

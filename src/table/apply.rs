@@ -104,6 +104,7 @@ impl Table {
         }
         // After the threads have ended: the last batch still calls its callbacks with true.
         self.0.waiters.close();
+        self.0.notes.close();
         self.0.ready.store(false, Ordering::Release);
         "stopped".clone_into(&mut self.0.status.lock().waiting_for);
         self.0.close_store();
@@ -225,6 +226,8 @@ impl Applier {
                 continue;
             }
             let applied = self.apply_batch(follower.as_mut(), patience, &mut pass)?;
+            // Between batches: a result relies on the record that was checked.
+            self.write_notes()?;
             // The log is closed by then: no Change within the patience means the end of the log.
             if stopping && applied == 0 {
                 return Ok(());
@@ -310,6 +313,16 @@ impl Applier {
             shared.waiters.applied(position);
         }
         Ok(count)
+    }
+
+    /// Writes the results of checks that wait.
+    fn write_notes(&self) -> Result<(), Failure> {
+        let shared = &self.table.0;
+        let store = shared.store.read().clone();
+        if shared.notes.write(store.as_ref().ok_or_else(closed)?)? {
+            shared.dirty.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Publishes the position of an applied Change.

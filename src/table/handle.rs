@@ -16,6 +16,7 @@ use super::error::{Error, StoreError};
 use super::found::{Found, decoded};
 use super::index;
 use super::keys::{self, Kind};
+use super::notes::HealthNotes;
 use super::record::{self, AliasRecord, Applied, Cell, Corrupt, Number, ShareRecord, Stored};
 use super::settings::Settings;
 use super::staged::{self, ReadView};
@@ -77,6 +78,8 @@ pub(super) struct Shared {
     // Set by each batch, cleared by a flush: an idle table is not flushed.
     pub(super) dirty: AtomicBool,
     pub(super) waiters: Waiters,
+    /// Results of checks that wait for the apply thread.
+    pub(super) notes: HealthNotes,
     pub(super) status: Mutex<Status>,
     pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -97,6 +100,7 @@ impl Table {
             stopping: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
             waiters: Waiters::default(),
+            notes: HealthNotes::default(),
             status: Mutex::new(Status { waiting_for: "opening".to_owned(), ..Status::default() }),
             threads: Mutex::new(Vec::new()),
         };

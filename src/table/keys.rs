@@ -122,6 +122,11 @@ kinds! {
     Applied = b'M',
     /// Workspace: number of its links.
     LinkCount = b'N',
+    /// Workspace, link id: [`index_value`] of a link whose destinations do not work.
+    Broken = b'P',
+    /// Workspace, link id: result of the last check of the link's destinations.
+    // Written by the table for itself: no log has it, and a table that is rebuilt begins without it.
+    Checked = b'Q',
     /// Workspace, import id, key of a counter: what the import adds to the counter when it completes.
     StagedCount = b'S',
     /// Workspace: number of its tags. Workspace, tag id: number of links with the tag.
@@ -569,6 +574,27 @@ pub(crate) fn list_of(workspace: WorkspaceNumber) -> Bytes {
     key(Kind::Listed, &[&workspace.0.to_be_bytes()])
 }
 
+/// Returns the key that lists a link whose destinations do not work.
+pub(super) fn broken(workspace: WorkspaceNumber, id: Id) -> Bytes {
+    key(Kind::Broken, &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
+}
+
+/// Returns the prefix of a workspace's links whose destinations do not work.
+pub(crate) fn broken_of(workspace: WorkspaceNumber) -> Bytes {
+    key(Kind::Broken, &[&workspace.0.to_be_bytes()])
+}
+
+/// Returns the key of the result of the checks of a link.
+pub(super) fn checked(workspace: WorkspaceNumber, id: Id) -> Bytes {
+    // As of [`listed`], so that both ranges are in the same order.
+    key(Kind::Checked, &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
+}
+
+/// Returns the prefix of the results of a workspace.
+pub(super) fn checked_of(workspace: WorkspaceNumber) -> Bytes {
+    key(Kind::Checked, &[&workspace.0.to_be_bytes()])
+}
+
 /// Returns the key that lists a link with placeholders.
 pub fn fillable(workspace: WorkspaceNumber, id: Id) -> Bytes {
     key(Kind::Fillable, &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
@@ -802,13 +828,13 @@ mod tests {
     #[test]
     fn kinds_have_their_bytes() {
         let bytes: Vec<u8> = Kind::ALL.iter().map(|kind| kind.byte()).collect();
-        assert_eq!(bytes, b"012abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNSTVW");
+        assert_eq!(bytes, b"012abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNPQSTVW");
         let records: Vec<Kind> = Kind::records().collect();
         assert_eq!((records.len(), records.is_sorted()), (29, true));
         for kind in Kind::ALL {
             assert_eq!(Kind::of(&kind.prefix()), Some(*kind));
         }
-        assert_eq!((Kind::of(b""), Kind::of(b"3"), Kind::of(b"P")), (None, None, None));
+        assert_eq!((Kind::of(b""), Kind::of(b"3"), Kind::of(b"R")), (None, None, None));
     }
 
     /// The keys are on disks.

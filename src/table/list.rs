@@ -28,6 +28,8 @@ pub enum List {
     Tag(Id),
     /// The links of a campaign.
     Campaign(ForeignId),
+    /// The links whose destinations do not work.
+    Broken,
 }
 
 impl List {
@@ -36,6 +38,7 @@ impl List {
             List::All => keys::list_of(workspace),
             List::Tag(tag) => keys::list_of_tag(workspace, *tag),
             List::Campaign(id) => keys::list_of_campaign(workspace, id),
+            List::Broken => keys::broken_of(workspace),
         }
     }
 }
@@ -232,13 +235,17 @@ impl Table {
         })
     }
 
-    /// Returns the number of visible links of a list.
+    /// Returns the number of visible links of a list. Broken links have no counter, and are counted one by one.
     pub fn count(&self, workspace: WorkspaceNumber, list: &List) -> Result<u64, Error> {
-        self.counter(&match list {
+        let counter = match list {
             List::All => keys::link_count(workspace),
             List::Tag(tag) => keys::tag_link_count(workspace, *tag),
             List::Campaign(id) => keys::campaign_link_count(workspace, id),
-        })
+            List::Broken => {
+                return self.read(|store| Ok(store.prefix(&list.prefix(workspace)).count() as u64));
+            }
+        };
+        self.counter(&counter)
     }
 
     /// Returns the number of visible links on a domain.

@@ -133,6 +133,7 @@ impl Pass {
                 | Kind::ListedByTag
                 | Kind::ListedByCampaign
                 | Kind::Fillable
+                | Kind::Broken
                 | Kind::ByDestination,
             ) => {
                 // The reverse, a link without its entries, is found when the link is checked.
@@ -145,8 +146,8 @@ impl Pass {
                 // Included with 0, so that a counter without any link is corrected as well.
                 self.links.entry(Bytes::copy_from_slice(key)).or_default();
             }
-            Some(Kind::TagCount | Kind::CampaignCount | Kind::StagedCount) => {
-                // Only the checksum: see `links`.
+            Some(Kind::TagCount | Kind::CampaignCount | Kind::StagedCount | Kind::Checked) => {
+                // Only the checksum: see `links`. A result of a check may be missing at any time.
                 Cell::decode(key, bytes)?;
             }
             // A damaged chunk of the history counts as forgotten. The others have no checksum.

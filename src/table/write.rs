@@ -20,6 +20,7 @@ use super::history;
 use super::index;
 use super::keys::{self, Kind};
 use super::leaf::Edit;
+use super::notes;
 use super::record::{Applied, Cell, Number, ShareRecord, Staged, Stored};
 use super::staged::{is_under_way, read};
 use super::store::Store;
@@ -344,12 +345,14 @@ fn write(store: &Store, entry: &log::Entry, revision: Position) -> Result<(), Er
                 stale.retain(|old| *old != index);
                 store.insert(&index, place.clone())?;
             }
+            old.as_ref().map_or(Ok(()), |old| notes::keep_if_same(store, &old.link, Some(&link)))?;
             // The record may be of another link now: its id gets an owner, and the old id loses its own.
             if old.as_ref().is_none_or(|old| old.link.id != link.id) {
                 store.insert(&keys::owner_of(link.id), link.workspace.0.to_be_bytes().to_vec())?;
                 old.map_or(Ok(()), |old| index::disown(store, &old.link))?;
             }
         } else if let Some(Staged { link, .. }) = &old {
+            notes::keep_if_same(store, link, None)?;
             index::disown(store, link)?;
         }
         // Before the record is replaced: after a crash, the old record still names these entries.

@@ -8,9 +8,11 @@ use serde::Serialize;
 use crate::clock::Timestamp;
 use crate::core::Tenants;
 use crate::json;
+use crate::model::health::{HealthChange, LinkHealth};
 use crate::model::id::{Id, IdSource};
 use crate::model::link::Link;
 use crate::model::link::branch::BranchOutcome;
+use crate::model::workspace::Workspace;
 
 /// Bytes of a `Referer` that are read: the host is at its start, and names have at most 253 bytes.
 /// Past it: cut off.
@@ -47,12 +49,36 @@ pub(super) struct EncodedEvent {
     pub(super) body: Bytes,
 }
 
+/// What a check of a link's destinations has changed.
+#[derive(Clone, Copy, Debug)]
+pub struct HealthEvent<'a> {
+    /// The checked link.
+    pub link: &'a Link,
+    #[allow(missing_docs)] // The type has the doc.
+    pub change: HealthChange,
+    /// The result of the check.
+    pub health: LinkHealth,
+    /// The destination that decided.
+    pub url: Option<&'a str>,
+}
+
 #[derive(Serialize)]
-struct EventJson<'a> {
+struct EventJson<D> {
     id: String,
     r#type: &'static str,
     timestamp: String,
-    data: EventData<'a>,
+    data: D,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HealthData<'a> {
+    link: EventLink<'a>,
+    checked_at: String,
+    since: String,
+    url: Option<&'a str>,
+    http_status: Option<u16>,
+    reason: &'static str,
 }
 
 #[derive(Serialize)]
@@ -112,44 +138,66 @@ pub(super) fn name(id: Id) -> String {
 /// Returns the event of a click, or `None` if the link's domain or workspace does not exist, or if the
 /// system has no random bytes.
 pub(super) fn of(tenants: &Tenants, click: &ClickEvent<'_>) -> Option<EncodedEvent> {
-    let directory = tenants.directory();
-    let link = click.link;
-    let domain = directory.domain(link.domain)?;
+    let workspace = tenants.workspace_numbered(click.link.workspace)?;
+    let [rule, variant] = chosen(click);
+    let data = EventData {
+        link: EventLink::of(tenants, click.link, &workspace)?,
+        clicked_at: click.at.to_string(),
+        // Checked again here: the text comes from another part, and goes to other servers.
+        country: click.country.filter(|country| is_country(country)),
+        referrer_host: click.referrer.and_then(referrer_host),
+        agent: click.agent,
+        contact_id: click.contact.filter(|contact| contact.len() <= CONTACT_MAX),
+        rule,
+        variant,
+    };
+    encode("link.clicked", click.at, data)
+}
+
+/// Returns the event of a change that a check has found, or `None` as [`of`] does.
+pub(super) fn of_health(tenants: &Tenants, event: &HealthEvent<'_>) -> Option<EncodedEvent> {
+    let HealthEvent { link, change, health, url } = *event;
     let workspace = tenants.workspace_numbered(link.workspace)?;
+    let data = HealthData {
+        link: EventLink::of(tenants, link, &workspace)?,
+        checked_at: health.checked_at.to_string(),
+        since: health.since.to_string(),
+        url,
+        http_status: health.finding.status(),
+        reason: health.finding.reason(),
+    };
+    let name = match change {
+        HealthChange::Broken => "link.broken",
+        HealthChange::Repaired => "link.repaired",
+    };
+    encode(name, health.checked_at, data)
+}
+
+fn encode(kind: &'static str, at: Timestamp, data: impl Serialize) -> Option<EncodedEvent> {
     // Without random bits, two clicks in one millisecond would have the same id. The start has already
     // generated keys, so the generator works.
     let mut random = [0; 16];
     getrandom::fill(&mut random).ok()?;
     // No shared source: clicks must not wait for a lock only for the order of ids.
-    let id = IdSource::after(None).next(click.at, u128::from_le_bytes(random));
-    let at = click.at.to_string();
-    let [rule, variant] = chosen(click);
-    let event = EventJson {
-        id: name(id),
-        r#type: "link.clicked",
-        timestamp: at.clone(),
-        data: EventData {
-            link: EventLink {
-                id: link.id.to_string(),
-                short_code: link.shown_code().as_str(),
-                short_url: tenants.site().short_url(domain, link.shown_code()),
-                url: target(tenants, link),
-                title: link.options.title.as_deref(),
-                domain: tenants.site().name_of(domain),
-                workspace_id: workspace.id.as_str(),
-            },
-            clicked_at: at,
-            // Checked again here: the text comes from another part, and goes to other servers.
-            country: click.country.filter(|country| is_country(country)),
-            referrer_host: click.referrer.and_then(referrer_host),
-            agent: click.agent,
-            contact_id: click.contact.filter(|contact| contact.len() <= CONTACT_MAX),
-            rule,
-            variant,
-        },
-    };
-    let body = json::to_bytes(&event);
-    Some(EncodedEvent { id, body: body.into() })
+    let id = IdSource::after(None).next(at, u128::from_le_bytes(random));
+    let event = EventJson { id: name(id), r#type: kind, timestamp: at.to_string(), data };
+    Some(EncodedEvent { id, body: json::to_bytes(&event).into() })
+}
+
+impl<'a> EventLink<'a> {
+    fn of(tenants: &Tenants, link: &'a Link, workspace: &'a Workspace) -> Option<EventLink<'a>> {
+        let directory = tenants.directory();
+        let domain = directory.domain(link.domain)?;
+        Some(EventLink {
+            id: link.id.to_string(),
+            short_code: link.shown_code().as_str(),
+            short_url: tenants.site().short_url(domain, link.shown_code()),
+            url: target(tenants, link),
+            title: link.options.title.as_deref(),
+            domain: tenants.site().name_of(domain),
+            workspace_id: workspace.id.as_str(),
+        })
+    }
 }
 
 /// Returns the link's own destination, without the visitor's query, which may have personal data.

@@ -1,5 +1,5 @@
 //! Webhooks: sends each counted click of a link to the link's webhook URLs, signed, off the path of the
-//! redirect.
+//! redirect. Changes that checks of the link's destinations find are sent as well.
 //!
 //! 1. [`Webhooks::offer`] builds the event and adds it to the queue. It is the only step that a redirect
 //!    runs. A full queue drops the oldest event of the tenant with the most events, and counts the drop.
@@ -38,19 +38,22 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-pub use self::event::ClickEvent;
+pub use self::event::{ClickEvent, HealthEvent};
 pub use self::history::{Attempt, RESULTS_PER_LINK};
 pub use self::queue::QUEUE_MAX;
 pub use self::settings::Settings;
 
+use self::event::EncodedEvent;
 use self::history::History;
 use self::queue::{Delivery, DeliveryParts, QueuedDelivery};
 use self::settings::LIFETIME;
 use self::state::{DeliveryCounts, WebhookState, WorkerState};
 use self::worker::Worker;
+use crate::clock::Timestamp;
 use crate::core::Tenants;
 use crate::fair::{FairSemaphore, Shares};
 use crate::model::id::Id;
+use crate::model::link::Link;
 use crate::outbound::connect::{self, Connector};
 use crate::settings::BadSetting;
 
@@ -106,28 +109,38 @@ impl Webhooks {
     /// Queues the event of a counted click for each webhook URL of the link. Never waits for the disk or
     /// the network, and for no lock that is held longer than an insertion.
     pub fn offer(&self, click: &ClickEvent<'_>) {
-        let urls = &click.link.options.webhook_urls;
-        if urls.is_empty() {
-            return;
+        if !click.link.options.webhook_urls.is_empty() {
+            self.queue(click.link, click.at, event::of(&self.0.tenants, click));
         }
-        let workspace = click.link.workspace;
+    }
+
+    /// Queues the event of a link that broke or was repaired, like [`Webhooks::offer`].
+    pub fn offer_health(&self, change: &HealthEvent<'_>) {
+        if !change.link.options.webhook_urls.is_empty() {
+            self.queue(change.link, change.health.checked_at, event::of_health(&self.0.tenants, change));
+        }
+    }
+
+    fn queue(&self, link: &Link, at: Timestamp, event: Option<EncodedEvent>) {
+        let urls = &link.options.webhook_urls;
+        let workspace = link.workspace;
         let company = self.0.tenants.workspace_numbered(workspace).map(|workspace| workspace.company.clone());
         // A link whose domain or workspace was deleted a moment ago: its receivers are not known any more.
-        let Some((event, company)) = event::of(&self.0.tenants, click).zip(company) else {
+        let Some((event, company)) = event.zip(company) else {
             self.0.counts.dropped.fetch_add(urls.len() as u64, Ordering::Relaxed);
             return;
         };
-        // One instant for all receivers of the click, so that all of its deliveries expire together.
+        // One instant for all receivers of the event, so that all of its deliveries expire together.
         let now = Instant::now();
         for url in urls {
             let delivery = Delivery::new(DeliveryParts {
                 event: event.id,
-                link: click.link.id,
+                link: link.id,
                 workspace,
                 company: company.clone(),
                 url: url.as_str().into(),
                 body: event.body.clone(),
-                offered_at: click.at,
+                offered_at: at,
                 expires: now + LIFETIME,
                 batch: None,
             });

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The parts in their order: each may use the parts before it, and itself.
-const LAYERS: [&str; 30] = [
+const LAYERS: [&str; 31] = [
     "settings",
     "clock",
     "readiness",
@@ -29,6 +29,7 @@ const LAYERS: [&str; 30] = [
     "core",
     "formats",
     "webhooks",
+    "checks",
     "certificates",
     "visit",
     "http",

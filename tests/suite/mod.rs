@@ -23,6 +23,8 @@ mod certificate_faults;
 mod certificate_files;
 mod certificate_time;
 mod certificates;
+/// Checks of the destinations of links.
+mod checks;
 /// The commands that are clients of a server.
 mod click_backups;
 mod click_exports;

@@ -30,10 +30,11 @@ const PROPER_NAMES: [&str; 16] = [
 ];
 
 /// Documents for users, in which also code in backticks has no paths of Rust.
-const FOR_USERS: [&str; 11] = [
+const FOR_USERS: [&str; 12] = [
     "README.md",
     "analytics.md",
     "api.md",
+    "checks.md",
     "clients.md",
     "commands.md",
     "https.md",

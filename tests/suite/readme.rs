@@ -119,7 +119,7 @@ fn blocks_and_shapes() {
 }
 
 /// The documents with commands, in the order in which a reader reads them.
-const READING_ORDER: [&str; 13] = [
+const READING_ORDER: [&str; 14] = [
     "README.md",
     "links.md",
     "qr.md",
@@ -130,6 +130,7 @@ const READING_ORDER: [&str; 13] = [
     "commands.md",
     "clients.md",
     "webhooks.md",
+    "checks.md",
     "operating.md",
     "troubleshooting.md",
     "format.md",

@@ -36,6 +36,8 @@ pub(crate) enum Reply {
     Status(u16),
     /// With this status and this Location.
     Location(u16, String),
+    /// With this status, asking for a delay of these seconds.
+    RetryAfter(u16, u64),
     /// Never: the connection stays open.
     Silence,
     /// With 200, one byte a second.
@@ -94,7 +96,12 @@ impl Receiver {
     }
 
     pub(crate) fn answering(always: Reply) -> Receiver {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Receiver::at([127, 0, 0, 1], always)
+    }
+
+    /// Starts a receiver at this address of the machine.
+    pub(crate) fn at(address: [u8; 4], always: Reply) -> Receiver {
+        let listener = TcpListener::bind(SocketAddr::from((address, 0))).expect("a port");
         let address = listener.local_addr().expect("bound");
         let shared = Arc::new(Shared {
             always: Mutex::new(always),
@@ -226,6 +233,9 @@ impl Shared {
             Reply::Status(status) => write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\nOK"),
             Reply::Location(status, to) => {
                 write!(stream, "HTTP/1.1 {status} X\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n")
+            }
+            Reply::RetryAfter(status, seconds) => {
+                write!(stream, "HTTP/1.1 {status} X\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n")
             }
             Reply::Silence => stream.read_to_end(&mut Vec::new()).map(|_| ()),
             Reply::Trickle => {

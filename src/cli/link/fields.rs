@@ -45,6 +45,7 @@ pub(super) const LIST_OPTIONS: &[(&str, &str)] = &[
     ("search", "--search"),
     ("domain", "--domain"),
     ("tagId", "--tag"),
+    ("health", "--health"),
 ];
 
 /// The fields of a link that have an option.

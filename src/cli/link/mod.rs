@@ -2,6 +2,7 @@
 
 mod explain;
 mod fields;
+mod health;
 mod history;
 mod named;
 mod qr;
@@ -117,8 +118,16 @@ struct LinkListArguments {
     /// Only links with this tag.
     #[arg(long, value_name = "NAME")]
     tag: Option<String>,
+    /// Only links whose destination does not work, in a workspace with `checkLinks`.
+    #[arg(long, value_enum)]
+    health: Option<ListHealth>,
     #[command(flatten)]
     client: ClientArguments,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ListHealth {
+    Broken,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -277,6 +286,9 @@ fn list(arguments: &LinkListArguments) -> Result<(), CommandError> {
     }
     if let Some(domain) = &arguments.domain {
         query.append_pair("domain", domain);
+    }
+    if let Some(ListHealth::Broken) = arguments.health {
+        query.append_pair("health", "broken");
     }
     if let Some(name) = &arguments.tag {
         query.append_pair("tagId", &tag_id(&client, name, false)?);

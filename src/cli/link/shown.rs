@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::rules;
+use super::{health, rules};
 use crate::cli::api_client::{ApiAnswer, ApiClient};
 use crate::cli::columns::{TableColumn, destination, list, minute, readable, table, text};
 use crate::cli::output::{counted, print_line};
@@ -24,8 +24,8 @@ const FIRST: [(&str, &str); 8] = [
 ];
 
 /// Fields that say the same as others, have lines of their own, or say nothing to a person.
-const LEFT_OUT: [&str; 8] =
-    ["shortCode", "domain", "updatedAt", "workspaceId", "createdBy", "tags", "linkType", "rules"];
+const LEFT_OUT: [&str; 9] =
+    ["health", "shortCode", "domain", "updatedAt", "workspaceId", "createdBy", "tags", "linkType", "rules"];
 
 /// Prints the link of an answer.
 pub(super) fn link(client: &ApiClient, answer: &ApiAnswer) {
@@ -56,6 +56,7 @@ pub(super) fn link(client: &ApiClient, answer: &ApiAnswer) {
             pairs.push((name.clone(), text(value)));
         }
     }
+    pairs.extend(health::line(&link["health"]).map(|line| ("health".to_owned(), line)));
     pairs.extend(rules::lines(&link["rules"]));
     print_line(&list(&pairs));
 }

@@ -143,6 +143,8 @@ pub(in crate::core) fn is_audited(kind: Kind) -> bool {
         | Kind::DomainLinkCount
         | Kind::ShareOfWorkspace
         | Kind::Fillable
+        | Kind::Broken
+        | Kind::Checked
         | Kind::ListedByTag
         | Kind::History
         | Kind::LinkOwner

@@ -123,6 +123,7 @@ impl LinkQuery {
         let is_filtered = self.search.is_some()
             || self.domain.is_some()
             || self.is_active.is_some()
+            || self.only_broken
             // Several campaigns may have the name.
             || self.campaign_named.is_some();
         // A tag or a campaign has a list of its own. With both, one of them is a filter.

@@ -4,6 +4,7 @@ use super::query::LinkQuery;
 use super::search::LinkSearch;
 use crate::core::error::Error;
 use crate::core::shared::Shared;
+use crate::model::Invalid;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::Link;
@@ -19,6 +20,8 @@ pub(super) struct Filter {
     /// Set if several campaigns have the name that is asked for.
     campaigns: Option<Vec<ForeignId>>,
     is_active: Option<bool>,
+    /// Set if the list is that of broken links, which has no counter.
+    only_broken: bool,
 }
 
 impl ListSource {
@@ -51,6 +54,7 @@ impl Filter {
             && self.is_active.is_none()
             && self.tag.is_none()
             && self.campaigns.is_none()
+            && !self.only_broken
     }
 }
 
@@ -67,6 +71,10 @@ impl Shared {
         workspace: WorkspaceNumber,
         query: &LinkQuery,
     ) -> Result<Option<ListSource>, Error> {
+        if query.only_broken && !self.directory.load().has_checks(workspace) {
+            let why = "needs \"checkLinks\": true of the workspace, whose links are not checked";
+            return Err(Invalid::new("health", why).into());
+        }
         let domain = match &query.domain {
             Some(name) => match self.domain_by_name(&self.directory.load(), name) {
                 Some(domain) => Some(domain),
@@ -90,14 +98,17 @@ impl Shared {
         // The list of one tag or one campaign is read, and the other is a filter.
         let of_tag = || tag.map_or(List::All, List::Tag);
         let (list, tag, campaigns) = match campaigns.as_deref() {
-            None => (of_tag(), None, None),
             Some([]) => return Ok(None),
+            // The shortest list nearly always.
+            _ if query.only_broken => (List::Broken, tag, campaigns),
+            None => (of_tag(), None, None),
             Some([one]) => (List::Campaign(one.clone()), tag, None),
             Some(_) => (of_tag(), None, campaigns),
         };
         // Prepared once, not for each link.
         let search = query.search.as_ref().and_then(|text| self.search(workspace, text));
-        let filter = Filter { search, domain, tag, campaigns, is_active: query.is_active };
+        let LinkQuery { is_active, only_broken, .. } = *query;
+        let filter = Filter { search, domain, tag, campaigns, is_active, only_broken };
         Ok(Some(ListSource { list, filter }))
     }
 }

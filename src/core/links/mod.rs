@@ -4,6 +4,7 @@ mod address;
 pub(super) mod bulk;
 pub(super) mod codes;
 pub(super) mod create;
+pub(super) mod health;
 pub(super) mod import;
 pub(super) mod list;
 mod list_source;

@@ -31,6 +31,8 @@ pub struct LinkQuery {
     pub campaign_named: Option<Box<str>>,
     /// Whether the links are switched on.
     pub is_active: Option<bool>,
+    /// Whether only links whose destinations do not work are listed.
+    pub only_broken: bool,
     pub sort: Sort,
     /// Whether the page shows the rules of its links.
     pub shows_rules: bool,

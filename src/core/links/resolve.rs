@@ -137,7 +137,7 @@ impl Shared {
         Targets::new(first, targets)
     }
 
-    fn target(&self, link: &Link, destination: &Destination) -> Target {
+    pub(in crate::core) fn target(&self, link: &Link, destination: &Destination) -> Target {
         let options = &link.options;
         if !destination.is_fillable() {
             return Ok(destination.with_utm(&options.utm));

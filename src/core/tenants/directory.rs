@@ -387,6 +387,11 @@ impl Directory {
         self.workspace(number).is_none_or(|versioned| versioned.record.statistics)
     }
 
+    /// Returns whether the destinations of a workspace's links are checked.
+    pub fn has_checks(&self, number: WorkspaceNumber) -> bool {
+        self.workspace(number).is_some_and(|versioned| versioned.record.check_links)
+    }
+
     pub(in crate::core) fn workspace(&self, number: WorkspaceNumber) -> Option<&Versioned<Workspace>> {
         self.workspaces.get(&number)
     }
@@ -547,6 +552,7 @@ mod tests {
             statistics: true,
             timezone: None,
             qr: crate::model::qr_style::QrStyle::default(),
+            check_links: false,
             created_at: Timestamp::from_millis(1),
         };
         Put { key: keys::workspace(workspace.number), value: Some(workspace.encode().into()) }

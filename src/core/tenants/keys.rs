@@ -84,6 +84,7 @@ impl Tenants {
             statistics: true,
             timezone: None,
             qr: crate::model::qr_style::QrStyle::default(),
+            check_links: false,
             created_at: company.record.created_at,
         }))
     }

@@ -80,6 +80,7 @@ impl Tenants {
                 statistics: true,
                 timezone: None,
                 qr: crate::model::qr_style::QrStyle::default(),
+                check_links: false,
                 created_at: context.now,
             };
             for edit in draft.edits.clone() {

@@ -8,6 +8,7 @@ use crate::clock::GivenTime;
 use crate::json::{Field, FieldError, Json, Mistyped, Object, whole};
 use crate::model::Invalid;
 use crate::model::destination::{Destination, LinkType};
+use crate::model::health::HealthState;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::{CLICKS_RULE, Edit, RedirectStatus};
 use crate::model::text::trim_invisible;
@@ -209,6 +210,16 @@ fn status(name: &'static str, field: Field<&Json>) -> Result<RedirectStatus, Fie
         }
     };
     code.and_then(RedirectStatus::from_code).ok_or_else(|| Invalid::new(name, STATUS_RULE).into())
+}
+
+/// Returns the name of a state by its checks.
+pub(super) fn show_health(state: HealthState) -> &'static str {
+    match state {
+        HealthState::Ok => "ok",
+        HealthState::Failing => "failing",
+        HealthState::Broken => "broken",
+        HealthState::Unknown => "unknown",
+    }
 }
 
 /// Returns the name of a status (docs/decisions.md A9).

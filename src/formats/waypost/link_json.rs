@@ -4,11 +4,12 @@
 use serde::Serialize;
 
 use super::draft::MASK;
-use super::fields::{show_link_type, show_status, show_webhooks};
+use super::fields::{show_health, show_link_type, show_status, show_webhooks};
 use super::rule_json::RuleJson;
-use crate::core::{AliasView, LinkView, RecentView};
+use crate::core::{AliasView, HealthView, LinkView, RecentView};
 use crate::json::AsText;
 use crate::model::destination::Destination;
+use crate::model::health::HealthState;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::{Markup, Options};
 use crate::model::tag::Tag;
@@ -37,6 +38,7 @@ pub const READ_ONLY: &[&str] = &[
     "clickCount",
     "clicks30d",
     "lastClickAt",
+    "health",
     "createdAt",
     "updatedAt",
     "tags",
@@ -61,22 +63,51 @@ pub struct Brief<'a> {
     tags: Vec<Tagging<'a>>,
     qr_code: &'a str,
     #[serde(flatten)]
-    recent: Option<RecentJson>,
+    recent: Option<RecentJson<'a>>,
 }
 
-/// The clicks of the last days. Absent in files.
+/// The clicks of the last days, and what checks have found. Absent in files.
 #[derive(Serialize)]
-struct RecentJson {
+struct RecentJson<'a> {
     #[serde(rename = "clicks30d")]
     clicks_30d: Option<u64>,
     #[serde(rename = "lastClickAt")]
     last_click_at: Option<String>,
+    /// Absent in a workspace without checks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<HealthJson<'a>>,
 }
 
-impl RecentJson {
-    fn of(recent: RecentView) -> RecentJson {
+impl<'a> RecentJson<'a> {
+    fn of(recent: RecentView, health: Option<&'a HealthView>) -> RecentJson<'a> {
         let last_click_at = recent.latest.map(|latest| latest.to_string());
-        RecentJson { clicks_30d: recent.clicks_30d, last_click_at }
+        RecentJson { clicks_30d: recent.clicks_30d, last_click_at, health: health.map(HealthJson::of) }
+    }
+}
+
+/// What the checks of a link's destinations have found.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HealthJson<'a> {
+    status: &'static str,
+    since: Option<String>,
+    checked_at: Option<String>,
+    url: Option<&'a str>,
+    http_status: Option<u16>,
+    reason: Option<&'static str>,
+}
+
+impl<'a> HealthJson<'a> {
+    fn of(view: &'a HealthView) -> HealthJson<'a> {
+        let health = view.health;
+        HealthJson {
+            status: show_health(health.map_or(HealthState::Unknown, |health| health.state)),
+            since: health.map(|health| health.since.to_string()),
+            checked_at: health.map(|health| health.checked_at.to_string()),
+            url: view.url.as_deref(),
+            http_status: health.and_then(|health| health.finding.status()),
+            reason: health.map(|health| health.finding.reason()),
+        }
     }
 }
 
@@ -104,7 +135,7 @@ impl<'a> Brief<'a> {
             created_at: view.link.created_at.to_string(),
             tags: view.tags.iter().map(|tag| Tagging { tag: TagJson::of(tag) }).collect(),
             qr_code: &view.qr_url,
-            recent: view.recent.map(RecentJson::of),
+            recent: view.recent.map(|recent| RecentJson::of(recent, view.health.as_ref())),
         }
     }
 }

@@ -102,7 +102,7 @@ pub(super) async fn execute(
     run(backend, context, command).await.map_err(|error| api_error(error, context))
 }
 
-/// Adds the clicks of the last days to the links of a reply, if its dialect shows them.
+/// Adds the clicks of the last days, and what checks have found, to the links of a reply, if its dialect shows them.
 pub(super) async fn with_recent(links: &Links, mut answered: Answered, shows_recent: bool) -> Answered {
     if !shows_recent {
         return answered;
@@ -114,9 +114,10 @@ pub(super) async fn with_recent(links: &Links, mut answered: Answered, shows_rec
         Answered::Reply(Reply::Links(page)) => &mut page.links[..],
         _ => return answered,
     };
-    let recent = links.recent(views).await;
-    for (view, recent) in views.iter_mut().zip(recent) {
+    let (recent, health) = (links.recent(views).await, links.health(views).await);
+    for ((view, recent), health) in views.iter_mut().zip(recent).zip(health) {
         view.recent = Some(recent);
+        view.health = health;
     }
     answered
 }

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::analytics::Analytics;
 use crate::cache::Cache;
 use crate::certificates::{CertificateOwner, CertificateSummary, Certificates};
+use crate::checks::Checks;
 use crate::clock::{Clock, Timestamp};
 use crate::core::Core;
 use crate::http::api::response::respond;
@@ -633,6 +634,21 @@ impl MetricSource for Webhooks {
             Measure::counter("webhooks_delivered", "Deliveries that a receiver took", numbers.delivered),
             Measure::counter("webhooks_failed", "Deliveries given up", numbers.failed),
             Measure::counter("webhooks_dropped", "Deliveries that found no room", numbers.dropped),
+        ]);
+    }
+}
+
+impl MetricSource for Checks {
+    fn measure(&self, to: &mut Vec<Measure>) {
+        let numbers = self.numbers();
+        let help = "Checks of links, by what they found";
+        let checked = |result: Labels, number| Measure::counter("checks", help, number).labelled(result);
+        to.extend([
+            Measure::gauge("checks_in_flight", "Links that are being checked", numbers.in_flight),
+            Measure::counter("check_requests", "Requests that checks have sent", numbers.requests),
+            checked(&[("result", "works")], numbers.working),
+            checked(&[("result", "fails")], numbers.failing),
+            checked(&[("result", "open")], numbers.open),
         ]);
     }
 }

@@ -58,6 +58,11 @@ impl Stored for Workspace {
         // The first version that fits, so that an earlier version of the program reads all other workspaces.
         let first = WorkspaceV1::from_model(self);
         let (statistics, timezone) = (self.statistics, self.timezone.clone());
+        if self.check_links {
+            let qr = QrStyleV1::from_model(&self.qr);
+            let fourth = WorkspaceV4 { first, statistics, timezone, qr };
+            return write(5, &WorkspaceV5 { fourth, check_links: true });
+        }
         if self.qr != QrStyle::default() {
             let qr = QrStyleV1::from_model(&self.qr);
             return write(4, &WorkspaceV4 { first, statistics, timezone, qr });
@@ -80,9 +85,10 @@ impl Stored for Workspace {
                 let WorkspaceV3 { first, statistics, timezone } = read(rest)?;
                 first.into_model(statistics, Some(timezone), QrStyle::default())
             }
-            (4, rest) => {
-                let WorkspaceV4 { first, statistics, timezone, qr } = read(rest)?;
-                first.into_model(statistics, timezone, qr.into_model())
+            (4, rest) => read::<WorkspaceV4>(rest)?.into_model(),
+            (5, rest) => {
+                let WorkspaceV5 { fourth, check_links } = read(rest)?;
+                Ok(Workspace { check_links, ..fourth.into_model()? })
             }
             (other, _) => unknown("a workspace", other),
         }
@@ -193,6 +199,13 @@ impl DomainV1 {
     }
 }
 
+/// Version 5: version 4, and whether destinations are checked.
+#[derive(Serialize, Deserialize)]
+struct WorkspaceV5 {
+    fourth: WorkspaceV4,
+    check_links: bool,
+}
+
 /// Version 4: version 3, whose time zone may be missing, and how QR codes look.
 #[derive(Serialize, Deserialize)]
 struct WorkspaceV4 {
@@ -200,6 +213,13 @@ struct WorkspaceV4 {
     statistics: bool,
     timezone: Option<Box<str>>,
     qr: QrStyleV1,
+}
+
+impl WorkspaceV4 {
+    fn into_model(self) -> Result<Workspace, Corrupt> {
+        let WorkspaceV4 { first, statistics, timezone, qr } = self;
+        first.into_model(statistics, timezone, qr.into_model())
+    }
 }
 
 /// Version 3: version 2, and the name of a time zone.
@@ -262,6 +282,7 @@ impl WorkspaceV1 {
             statistics,
             timezone,
             qr,
+            check_links: false,
             created_at: time(self.created_at),
         })
     }
@@ -539,6 +560,7 @@ mod tests {
             statistics: true,
             timezone: None,
             qr: QrStyle::default(),
+            check_links: false,
             created_at: at,
         };
         // As an earlier version wrote it, and reads it.
@@ -548,8 +570,13 @@ mod tests {
         let both = Workspace { statistics: false, ..zoned.clone() };
         let styled = Workspace { qr: style, ..quiet.clone() };
         let all = Workspace { qr: styled.qr.clone(), ..both.clone() };
+        let checked = Workspace { check_links: true, ..workspace.clone() };
+        let bytes = checked.encode();
+        // The bytes are on disks: statistics, no time zone, no style, and the new flag are last.
+        assert_eq!((bytes[0], &bytes[bytes.len() - 6..]), (5, &[1, 0, 0, 0, 0, 1][..]));
+        let all_checked = Workspace { check_links: true, ..all.clone() };
         assert_eq!([&quiet, &both, &styled].map(|workspace| workspace.encode()[0]), [2, 3, 4]);
-        for workspace in [workspace, quiet, zoned, both, styled, all] {
+        for workspace in [workspace, quiet, zoned, both, styled, all, checked, all_checked] {
             assert_eq!(Workspace::decode(&workspace.encode()).ok(), Some(workspace));
         }
         let company = Company {

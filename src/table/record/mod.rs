@@ -13,6 +13,7 @@ mod branch;
 mod campaign;
 mod contact;
 mod entity;
+mod health;
 mod link;
 mod outcome;
 mod owner;

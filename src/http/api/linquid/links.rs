@@ -93,6 +93,7 @@ pub(super) fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReque
         tag_named: None,
         campaign_named: None,
         is_active: None,
+        only_broken: false,
         sort: Sort::Newest,
         // They have paths of their own: `/api/rules`.
         shows_rules: false,

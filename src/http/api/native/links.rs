@@ -196,11 +196,21 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, BadRequest> {
         tag_named: named(query, "tag", "tagId")?,
         campaign_named: named(query, "campaign", "campaignId")?,
         is_active: query.flag("isActive")?,
+        only_broken: only_broken(query)?,
         sort,
         shows_rules: true,
         // A page may end at 512 KB of links, since `nextCursor` continues behind it.
         is_whole: false,
     })
+}
+
+/// Reads `health`. Other states have no list.
+fn only_broken(query: &Query<'_>) -> Result<bool, BadRequest> {
+    match query.text("health")? {
+        None => Ok(false),
+        Some("broken") => Ok(true),
+        Some(_) => Err(Mistyped(Invalid::new("health", "must be broken")).into()),
+    }
 }
 
 /// Returns the object of an id or a name, which `by_id` names by its id alone.

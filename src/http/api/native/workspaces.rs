@@ -27,6 +27,7 @@ pub(super) const NEW: &[&[&str]] = &[&[
     "timezone",
     "qrForeground",
     "qrBackground",
+    "checkLinks",
 ]];
 
 /// The fields of a changed workspace: a client may send back a whole workspace.
@@ -62,18 +63,24 @@ fn edits(body: &Object) -> Result<Vec<WorkspaceEdit>, BadRequest> {
     // Null is unlimited, and differs from an absent field.
     let credits = body.count("credits", COUNT_RULE)?.nullable().map(WorkspaceEdit::Credits);
     let values = custom_values(body)?.map(WorkspaceEdit::CustomValues);
-    let statistics = match body.flag("statistics")? {
-        Field::Absent => None,
-        // Not ignored: it could be meant as off.
-        Field::Null => return Err(Mistyped(Invalid::new("statistics", "must be true or false")).into()),
-        Field::Value(on) => Some(WorkspaceEdit::Statistics(on)),
-    };
+    let statistics = flag(body, "statistics")?.map(WorkspaceEdit::Statistics);
     let zone = body.text("timezone")?.map(|text| zone_of(text, "timezone")).transpose()?.nullable();
     // By the name in the database, whose spelling a client need not know.
     let name = |zone: Option<TimeZone>| zone.as_ref().and_then(|zone| zone.iana_name()).map(Into::into);
     let timezone = zone.map(|zone| WorkspaceEdit::Timezone(name(zone)));
     let qr = qr_edits(body)?.into_iter().map(WorkspaceEdit::Qr);
-    Ok(credits.into_iter().chain(values).chain(statistics).chain(timezone).chain(qr).collect())
+    let checks = flag(body, "checkLinks")?.map(WorkspaceEdit::CheckLinks);
+    let edits = credits.into_iter().chain(values).chain(statistics).chain(timezone);
+    Ok(edits.chain(qr).chain(checks).collect())
+}
+
+fn flag(body: &Object, name: &'static str) -> Result<Option<bool>, BadRequest> {
+    match body.flag(name)? {
+        Field::Absent => Ok(None),
+        // Not ignored: it could be meant as off.
+        Field::Null => Err(Mistyped(Invalid::new(name, "must be true or false")).into()),
+        Field::Value(on) => Ok(Some(on)),
+    }
 }
 
 type CustomValues = BTreeMap<Box<str>, Box<str>>;
@@ -126,6 +133,7 @@ pub(super) struct WorkspaceJson<'a> {
     qr_foreground: Option<String>,
     qr_background: Option<String>,
     qr_logo: Option<&'static str>,
+    check_links: bool,
     created_at: String,
 }
 
@@ -144,6 +152,7 @@ impl<'a> WorkspaceJson<'a> {
             qr_foreground: workspace.qr.foreground.map(|color| color.to_string()),
             qr_background: workspace.qr.background.map(|color| color.to_string()),
             qr_logo: workspace.qr.logo.map(AttachmentFormat::media_type),
+            check_links: workspace.check_links,
             created_at: workspace.created_at.to_string(),
         }
     }
