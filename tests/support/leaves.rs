@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The segment size of the table's files. sled refuses to open them with another one.
-const SEGMENT: usize = 128 * 1024;
+const SEGMENT: usize = 512 * 1024;
 
 /// The files of a table that no process has open.
 pub(crate) struct Leaves(sled::Db);
