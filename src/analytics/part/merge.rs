@@ -1,7 +1,8 @@
 //! Merges parts into one: equal cells add up, and slots may become coarser.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::io;
 
 use super::error::PartError;
@@ -47,9 +48,13 @@ pub fn merge(
     }
     // All texts first: cells of two sources are compared by their new numbers.
     let texts = all_texts(parts, &kept)?;
-    let mut sources = Vec::with_capacity(parts.len());
+    let mut sources = BinaryHeap::with_capacity(parts.len());
     for (at, (part, kept)) in parts.iter().zip(&kept).enumerate() {
-        sources.push(MergeSource::open(part, kept, &texts).map_err(|error| MergeError::Source(at, error))?);
+        let source = MergeSource::open(part, kept, &texts).map_err(|error| MergeError::Source(at, error))?;
+        if !source.has_ended {
+            // In a box: the heap exchanges its entries.
+            sources.push(LeastFirst { at, source: Box::new(source) });
+        }
     }
     let mut group = LinkGroup { writer, link: Vec::new(), slot: TimeSlot(0), cells: Vec::new() };
     // Cells that are left out count too: a merge that drops all cells must stop as well.
@@ -57,13 +62,18 @@ pub fn merge(
         if count.is_multiple_of(CELLS_AT_ONCE) && is_stopping() {
             return Err(MergeError::Stopped);
         }
-        let open = sources.iter().enumerate().filter(|(_, source)| !source.has_ended);
-        // Sources are few, so the search for the least cell needs no heap.
-        let Some((at, source)) = open.min_by(|(_, a), (_, b)| a.order(b)) else { break };
+        let Some(mut least) = sources.peek_mut() else { break };
+        let source = &mut least.source;
         if source.kept.links[source.cell.link as usize] {
             group.push(&source.link, coarser(source.cell.slot), source.cell.values, source.cell.counts)?;
         }
-        sources[at].step().map_err(|error| MergeError::Source(at, error))?;
+        if let Err(error) = source.step() {
+            return Err(MergeError::Source(least.at, error));
+        }
+        // Otherwise the heap finds the place of its next cell, mostly the first one again.
+        if source.has_ended {
+            PeekMut::pop(least);
+        }
     }
     group.flush()?;
     Ok(group.writer.finish(texts.iter().map(Vec::as_slice))?)
@@ -206,6 +216,34 @@ impl<'a> MergeSource<'a> {
         self.link.cmp(&other.link).then_with(|| key(self).cmp(&key(other)))
     }
 }
+
+/// A source in the heap, which has the one with the least cell first.
+struct LeastFirst<'a> {
+    /// Its place among the sources.
+    at: usize,
+    source: Box<MergeSource<'a>>,
+}
+
+impl Ord for LeastFirst<'_> {
+    fn cmp(&self, other: &LeastFirst<'_>) -> Ordering {
+        // Reversed: the heap has the greatest first.
+        other.source.order(&self.source)
+    }
+}
+
+impl PartialOrd for LeastFirst<'_> {
+    fn partial_cmp(&self, other: &LeastFirst<'_>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for LeastFirst<'_> {
+    fn eq(&self, other: &LeastFirst<'_>) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for LeastFirst<'_> {}
 
 /// The cells of one link and slot, which become those of the merged part.
 struct LinkGroup {

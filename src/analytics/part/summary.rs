@@ -104,8 +104,11 @@ impl Summarizer {
 
     fn sum(&mut self, slot: TimeSlot, values: CellValues, counts: CellCounts) {
         let mut has_grown = false;
+        let offset = slot.0 - self.first.0 / DAY * DAY;
+        // By constants and once for all tables: a merge adds each cell to fourteen.
+        let places = WIDTHS.map(|width| offset / width);
         for table in self.tables.iter_mut().filter(|table| table.width != 0) {
-            has_grown |= table.add(slot, values, counts);
+            has_grown |= table.add(&places, values, counts);
         }
         // A new value is rare, and only with one does a table grow.
         while has_grown && self.tables.iter().map(|table| table.counts.len()).sum::<usize>() > COUNTS_MAX {
@@ -157,6 +160,10 @@ struct TableSums {
     dimension: Dimension,
     /// Length of a slot, 0 once the table was given up.
     width: u32,
+    /// The place of `width` in [`WIDTHS`], and the number of slots of a row.
+    // Kept, since each cell needs both: a division for each table would be the dearest part of a merge.
+    precision: usize,
+    slots: usize,
     /// The first slot of the part, and the start of its day.
     first: TimeSlot,
     start: u32,
@@ -168,13 +175,21 @@ struct TableSums {
     counts: Vec<CellCounts>,
 }
 
+/// Returns the number of slots of this length from `start` to `end`.
+fn slots(start: u32, end: u32, width: u32) -> usize {
+    ((end - start) / width + 1) as usize
+}
+
 impl TableSums {
     fn new(dimension: Dimension, first: TimeSlot, last: TimeSlot) -> TableSums {
+        let (width, start) = (WIDTHS[0], first.0 / DAY * DAY);
         TableSums {
             dimension,
-            width: WIDTHS[0],
+            width,
+            precision: 0,
+            slots: slots(start, last.0, width),
             first,
-            start: first.0 / DAY * DAY,
+            start,
             end: last.0,
             values: Vec::new(),
             rows: AHashMap::new(),
@@ -183,21 +198,16 @@ impl TableSums {
         }
     }
 
-    /// Returns the number of slots of a row.
-    fn slots(&self) -> usize {
-        ((self.end - self.start) / self.width + 1) as usize
-    }
-
-    /// Adds a cell. Returns whether its value is new, for which the table has grown.
-    fn add(&mut self, slot: TimeSlot, values: CellValues, counts: CellCounts) -> bool {
+    /// Adds a cell. `places` has the place of its slot in a row, for each of [`WIDTHS`]. Returns whether its value is new,
+    /// for which the table has grown.
+    fn add(&mut self, places: &[u32; WIDTHS.len()], values: CellValues, counts: CellCounts) -> bool {
         let (value, before) = (values[self.dimension as usize], self.counts.len());
         let row = match self.recent {
             Some((recent, row)) if recent == value => row,
             _ => self.row(value),
         };
         self.recent = Some((value, row));
-        let at = row * self.slots() + ((slot.0 - self.start) / self.width) as usize;
-        self.counts[at].add(counts);
+        self.counts[row * self.slots + places[self.precision] as usize].add(counts);
         self.counts.len() != before
     }
 
@@ -208,7 +218,7 @@ impl TableSums {
         let row = self.values.len();
         self.values.push(value);
         self.rows.insert(value, row);
-        let more = self.slots();
+        let more = self.slots;
         if self.counts.capacity() < self.counts.len() + more {
             // By an eighth and not to the double, since the tables of a month are the largest memory of a merge.
             self.counts.reserve_exact(more.max(self.counts.len() / 8));
@@ -219,15 +229,15 @@ impl TableSums {
 
     /// Makes the slots longer, or gives the table up.
     fn coarsen(&mut self) {
-        let before = self.slots();
-        let Some(width) = WIDTHS.into_iter().find(|width| *width > self.width) else {
+        let before = self.slots;
+        let Some((precision, width)) = (0..).zip(WIDTHS).find(|(_, width)| *width > self.width) else {
             *self = TableSums { width: 0, ..TableSums::new(self.dimension, self.first, TimeSlot(self.end)) };
             return;
         };
         let together = (width / self.width) as usize;
-        self.width = width;
-        let mut counts = vec![CellCounts::default(); self.values.len() * self.slots()];
-        let rows = self.counts.chunks(before).zip(counts.chunks_mut(self.slots()));
+        (self.width, self.precision, self.slots) = (width, precision, slots(self.start, self.end, width));
+        let mut counts = vec![CellCounts::default(); self.values.len() * self.slots];
+        let rows = self.counts.chunks(before).zip(counts.chunks_mut(self.slots));
         for (row, into) in rows {
             for (slot, count) in row.iter().enumerate() {
                 into[slot / together].add(*count);
@@ -247,7 +257,7 @@ impl TableSums {
         let (mut blocks, mut cells) = (Vec::new(), Vec::with_capacity(CELLS_MAX));
         for (slot, at) in (self.start..=self.end).step_by(self.width as usize).zip(0..) {
             for (value, row) in &order {
-                let counts = self.counts[row * self.slots() + at];
+                let counts = self.counts[row * self.slots + at];
                 if counts.clicks == 0 {
                     continue;
                 }
