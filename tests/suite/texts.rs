@@ -222,10 +222,17 @@ fn f15_a_search_finds_what_is_shown() {
     let former = admin.create(&body);
     let code = json!({"customSlug": "\u{2665}\u{fe0f}shop", "keepOldCode": true});
     admin.patch(&path_of(&former), &code).expect(200, "another code");
+    let rules = json!([{"conditions": [{"field": "os", "operator": "in", "value": ["iOS"]}], "url": "https://apps.example/straße"},
+        {"variants": [{"url": "https://e.test/x"}, {"url": "https://variant.example/?k=v"}]}]);
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "ruled", "rules": rules}));
     let mut vendor = app.admin();
     let workspaces = vendor.get("/api/v1/workspaces").expect(200, "workspaces");
     let location = text(&workspaces["workspaces"][0], "id").to_owned();
     for (search, want) in [
+        ("apps.example/STRASSE".replace("SS", "ß").as_str(), 1),
+        ("stra%C3%9Fe", 1),
+        ("https://variant.example/?k=v", 1),
+        ("variant.example/y", 0),
         (format!("http://{HOST}/such1").as_str(), 1),
         (format!("{HOST}/such1").as_str(), 1),
         ("/SUCH1", 1),

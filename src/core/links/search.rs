@@ -1,5 +1,5 @@
-//! The text that a search compares with links: code, title, short URL, and destination with its UTM
-//! parameters, as stored and as people read it. Both sides are compared in NFC and in lower case.
+//! The text that a search compares with links: code, title, short URL, destination with its UTM parameters,
+//! and the destinations of rules, as stored and as people read them. Both sides are compared in NFC and in lower case.
 //!
 //! A search reads every link of a list, and nearly all of them do not match. So a text is copied only if it
 //! has characters that a comparison of bytes cannot fold, and the decoded forms are built only if they
@@ -78,7 +78,8 @@ impl LinkSearch {
         self.is_in(link.code.as_str())
             || aliases().any(|(_, code)| self.is_in(code.as_str()))
             || options.title.as_deref().is_some_and(|title| self.is_in(title))
-            || self.is_in_url(options.destination.as_str())
+            // The destination of the link, and those of its rules, which lists show as well.
+            || options.destinations().any(|to| self.is_in_url(to.as_str()))
             || !options.utm.is_empty() && self.is_in_utm(options)
             || !self.code_starts.is_empty()
                 && (std::iter::once((link.domain, &link.code)).chain(aliases()))
