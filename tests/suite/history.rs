@@ -308,6 +308,27 @@ fn an_undo_names_what_stands_in_its_way() {
     }
 }
 
+/// A scheme that the configuration has lost does not come back, in no destination of a link.
+#[test]
+fn no_scheme_comes_back_that_is_allowed_no_more() {
+    let app = TestApp::start_with(|config| config.links.extra_schemes = vec!["app".to_owned()]);
+    let mut admin = app.admin();
+    let rules = json!([{"name": "r", "variants": [{"url": "https://e.test/a"}, {"url": "app://x"}]}]);
+    let link =
+        |admin: &mut Client| path_of(&admin.create(&json!({"url": "https://e.test/", "rules": rules})));
+    let (changed, deleted, kept) = (link(&mut admin), link(&mut admin), link(&mut admin));
+    admin.patch(&changed, &json!({"rules": []})).expect(200, "no rules");
+    admin.delete(&deleted).expect(200, "deleted");
+    admin.patch(&kept, &json!({"title": "T"})).expect(200, "another change");
+    let app = app.restart_with(|config| config.links.extra_schemes = Vec::new());
+    let mut admin = app.admin();
+    let why = "rules[0].variants[1].url: must use one of these schemes: http, https";
+    admin.post(&format!("{changed}/undo"), &json!({})).refuses(422, why, "an undo");
+    admin.post(&format!("{deleted}/restore"), &json!({})).refuses(422, why, "a restore");
+    // What the link has stays, as with a patch.
+    undo(&mut admin, &kept, &json!({}));
+}
+
 /// An alias that an undo returns must not lead its link back to itself, through another link.
 #[test]
 fn an_undo_closes_no_loop_through_an_alias() {

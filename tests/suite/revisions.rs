@@ -55,6 +55,22 @@ fn a_change_with_an_old_tag_is_refused() {
         send(&mut admin, "PATCH", &path, &[("If-Match", "\"abc-1\"")], &json!({}))
             .refuses(412, CHANGED, "other");
     }
+    // An undo is a change as well.
+    let undo = |client: &mut Client, tag: &str| {
+        client.send("POST", &format!("{path}/undo"), &[("If-Match", tag)], Some(b"{}"))
+    };
+    let old = tag(&admin.get(&path));
+    admin.patch(&path, &json!({"title": "of another client"})).expect(200, "an edit");
+    undo(&mut admin, &old).refuses(412, CHANGED, "an undo of what the client does not know");
+    undo(&mut admin, "abc").refuses(400, "If-Match: must be `*`, or at most 100 tags in double quotes as an `ETag` has them, with commas between", "no quotes");
+    assert_eq!(admin.get(&path).json()["link"]["title"], "of another client");
+    let now = tag(&admin.get(&path));
+    let undone = undo(&mut admin, &now);
+    assert_eq!((undone.status, undone.json()["link"]["title"].as_str()), (201, Some("one")));
+    assert_eq!(tag(&undone), tag(&admin.get(&path)));
+    // Other POSTs have no object yet, and ignore it.
+    let made = admin.send("POST", LINKS, &[("If-Match", "abc")], Some(br#"{"url": "https://e.test/"}"#));
+    assert_eq!(made.status, 201);
     let last = tag(&admin.get(&path));
     assert_eq!(send(&mut admin, "DELETE", &path, &[("If-Match", &last)], &json!({})).status, 200);
     send(&mut admin, "DELETE", &path, &[("If-Match", &last)], &json!({})).refuses(

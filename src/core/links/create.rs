@@ -256,6 +256,22 @@ impl Shared {
         Destination::parse_fillable("url", text, kind, &self.schemes)
     }
 
+    /// Checks the destinations of options that come back, except those that `before` has: `links.extra_schemes` may have
+    /// lost a scheme since they were written.
+    pub(in crate::core) fn check_schemes(
+        &self,
+        options: &Options,
+        before: Option<&Options>,
+    ) -> Result<(), Invalid> {
+        let is_known =
+            |to: &Destination| before.is_some_and(|before| before.destinations().any(|known| known == to));
+        for (at, to) in options.destinations().enumerate().filter(|(_, to)| !is_known(to)) {
+            let parsed = self.destination(to.as_str(), options.link_type);
+            parsed.map_err(|invalid| options.invalid_target(at, invalid.why))?;
+        }
+        Ok(())
+    }
+
     pub(in crate::core) fn check_options(options: &Options) -> Result<(), Invalid> {
         options.check()?;
         // The bounds of the single fields allow a longer address in all.

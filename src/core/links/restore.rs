@@ -94,8 +94,8 @@ impl Links {
             link.updated_at = now;
             shared.keep_existing_facets(&mut link)?;
             let options = &link.options;
-            // Today's rules: an extra scheme may have been removed from the configuration, and a host denied.
-            shared.destination(options.destination.as_str(), options.link_type)?;
+            // Today's rules: a scheme may have been removed from the configuration, and a host denied.
+            shared.check_schemes(options, None)?;
             shared.check_webhooks(options)?;
             Shared::check_options(options)?;
             shared.check_denied(link.workspace, options, None)?;

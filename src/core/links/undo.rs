@@ -22,8 +22,9 @@ use crate::table::Found;
 
 impl Links {
     /// Undoes the last change of a link, or gives it the state after the revision `to`. An undo is a change as well: a
-    /// second one without a revision undoes the first. Fails like [`Links::update`], with [`Error::NotFound`] if the
-    /// link has no such revision, and with [`Error::CodeTaken`] if another link has a code that this one would get.
+    /// second one without a revision undoes the first. Fails like [`Links::update`], with [`Error::Changed`] if the
+    /// client requires another state of the link, with [`Error::NotFound`] if the link has no such revision, and with
+    /// [`Error::CodeTaken`] if another link has a code that this one would get.
     pub async fn undo(&self, context: &Context, id: Id, to: Option<Id>) -> Result<LinkView, Error> {
         for _ in 0..ATTEMPTS {
             // Before the reads: an entry up to here is in the table together with its link.
@@ -33,6 +34,7 @@ impl Links {
             if found.revision > position {
                 continue;
             }
+            context.object.check(found.revision)?;
             // A copy, since the entries are read again for the next attempt.
             let target = state_after(&found.record, &entries, to)?.clone();
             let mut link = found.record.clone();
@@ -108,10 +110,7 @@ impl Shared {
         let before = std::mem::replace(&mut link.options, options);
         keep_numbers(&mut link.options, &before);
         let now = &link.options;
-        if now.destination != before.destination {
-            // `links.extra_schemes` may have lost its scheme since.
-            self.destination(now.destination.as_str(), now.link_type)?;
-        }
+        self.check_schemes(now, Some(&before))?;
         // Only new ones: a receiver may have moved into a network that is not allowed, as for a patch.
         if now.webhook_urls != before.webhook_urls {
             self.check_webhooks(now)?;

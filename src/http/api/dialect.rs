@@ -391,6 +391,11 @@ impl Command {
         matches!(self, Command::LinkQr(..) | Command::LinkByCode(_, LinkAct::Qr(_)))
     }
 
+    /// Returns whether the command is a POST that changes one object that exists.
+    pub(crate) fn is_undo(&self) -> bool {
+        matches!(self, Command::UndoLink(..) | Command::LinkByCode(_, LinkAct::Undo(_)))
+    }
+
     /// Returns whether the command concerns what a company has, and so needs no workspace.
     pub(crate) fn is_of_company(&self) -> bool {
         matches!(

@@ -319,10 +319,10 @@ impl Api {
         };
         // Read before the body, since the wait for a body drops the headers.
         let header = authorize::named_workspace(&parts.headers);
-        let object = if dialect.has_revisions() && endpoint.method != "POST" {
-            conditions::parse(&parts.headers, endpoint.method == "GET")?
+        let object = if dialect.has_revisions() {
+            conditions::parse(&parts.headers, endpoint.method == "GET")
         } else {
-            ObjectRevision::default()
+            Ok(ObjectRevision::default())
         };
         let key = if endpoint.method == "POST" { idempotency::key(&parts.headers) } else { Ok(None) };
         let body = self.read(endpoint.body, &tenant, parts, body).await?;
@@ -366,8 +366,10 @@ impl Api {
         let (key, scopes) = (caller.credential(), caller.scopes());
         let now = links.clock().now();
         let client = Client::default();
-        // Not of the link, since the tag of a picture is that of its content.
-        let object = if scoped.command.is_picture() { ObjectRevision::default() } else { object };
+        // Most POSTs create an object, which has no revision yet. The tag of a picture is that of its content.
+        let is_of_none = endpoint.method == "POST" && !scoped.command.is_undo();
+        let object =
+            if is_of_none || scoped.command.is_picture() { ObjectRevision::default() } else { object? };
         let (seen, is_get) = (object.clone(), endpoint.method == "GET");
         let context = Context { key, reach, scopes, tenant, workspace, request, now, claim, client, object };
         let shows_recent = dialect.shows_recent_clicks();
