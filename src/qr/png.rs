@@ -122,6 +122,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
         match kind {
             b"IHDR" => check_head(data)?,
             b"IDAT" => has_pixels = true,
+            // As in an SVG: scanners read one frame.
+            b"acTL" => return Err("must not be an animated PNG"),
             b"IEND" if !has_pixels => return Err("is a damaged PNG: it has no pixels"),
             b"IEND" if !behind.is_empty() => return Err("has bytes behind the end of the PNG"),
             b"IEND" => return Ok(()),
@@ -189,7 +191,11 @@ mod tests {
             [&width.to_be_bytes()[..], &height.to_be_bytes(), &[1, 3, 0, 0, 0]].concat()
         };
         let without_pixels = [&good[..8 + 25 + 18], &good[good.len() - 12..]].concat();
-        let rows: [(Vec<u8>, &str); 9] = [
+        let mut animation = good[..8 + 25].to_vec();
+        chunk(&mut animation, *b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]);
+        animation.extend(&good[8 + 25..]);
+        let rows: [(Vec<u8>, &str); 10] = [
+            (animation, "must not be an animated PNG"),
             (changed(0, 0), "is no PNG"),
             (good[..good.len() - 1].to_vec(), "is a damaged PNG: it ends within a chunk"),
             (good[..8].to_vec(), "is a damaged PNG: it ends within a chunk"),

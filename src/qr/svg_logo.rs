@@ -7,6 +7,10 @@
 /// Deepest nesting of elements. Programs for drawings nest some ten groups.
 const DEPTH_MAX: usize = 64;
 
+/// Most `<use>` elements. Each may draw what others draw, so their number is an exponent: these draw at most a
+/// hundred thousand parts.
+const USES_MAX: usize = 32;
+
 /// Elements that run, load or change something, in lower case and without prefix.
 const FORBIDDEN: &[&str] = &[
     "script",
@@ -54,7 +58,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
         return Err("is no SVG: it has control characters".to_owned());
     }
-    let mut scan = SvgScan { rest: text, open: Vec::new(), has_root: false, style: String::new() };
+    let mut scan = SvgScan { rest: text, open: Vec::new(), has_root: false, uses: 0, style: String::new() };
     while scan.step()? {}
     match scan.open.last() {
         Some(name) => Err(format!("is no SVG: <{name}> is not closed")),
@@ -68,6 +72,8 @@ struct SvgScan<'a> {
     /// The names of the elements around the rest.
     open: Vec<&'a str>,
     has_root: bool,
+    /// The number of `<use>` elements so far.
+    uses: usize,
     /// The text of the `<style>` so far: a browser joins its parts, and ignores comments between them.
     style: String,
 }
@@ -161,6 +167,12 @@ impl<'a> SvgScan<'a> {
         let (name, mut rest) = name(behind).ok_or("is no SVG: a < begins no tag; write &lt;")?;
         if FORBIDDEN.contains(&local(name).as_str()) {
             return Err(format!("must not have <{name}>: it could run or load something"));
+        }
+        if local(name) == "use" {
+            self.uses += 1;
+        }
+        if self.uses > USES_MAX {
+            return Err(format!("must not have more than {USES_MAX} <use> elements"));
         }
         if self.is_in_style() {
             return Err("must not have elements within <style>".to_owned());
@@ -405,7 +417,11 @@ mod tests {
     #[test]
     fn other_texts_are_no_svg() {
         let deep = format!("<svg>{}", "<g>".repeat(DEPTH_MAX));
-        let rows: [(&[u8], &str); 17] = [
+        let uses = |count: usize| format!("<svg>{}</svg>", "<s:use href='#a'/>".repeat(count));
+        assert_eq!(check(uses(USES_MAX).as_bytes()), Ok(()));
+        let many = uses(USES_MAX + 1);
+        let rows: [(&[u8], &str); 18] = [
+            (many.as_bytes(), "must not have more than 32 <use> elements"),
             (b"hello", "must be a PNG or an SVG"),
             (b"\xff\xd8\xff\xe0", "must be a PNG, or an SVG in UTF-8"),
             (b"GIF89a", "must be a PNG or an SVG"),

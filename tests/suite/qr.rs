@@ -244,6 +244,11 @@ fn a_picture_is_public_where_the_domain_allows_it() {
         assert_eq!((kept.status, kept.body.len()), (304, 0), "{path}");
         assert_eq!(visitor.head(path).status, 200, "{path}");
     }
+    // Nor what the rules choose for one visitor: caches keep the picture for everyone.
+    let rules = json!([{"conditions": [{"field": "query", "key": "a", "operator": "exists", "value": false}], "status": 404}]);
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "ruled", "rules": rules}));
+    assert_eq!(visitor.get("/ruled").status, 404);
+    assert_eq!(read_answer(&visitor.get("/ruled+qr.png")), "http://go.test/ruled?qr=1");
     // The picture shows nothing but the short URL.
     assert_eq!(read_answer(&visitor.get("/locked+qr.png")), "http://go.test/locked?qr=1");
     for (path, status) in [
