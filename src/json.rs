@@ -217,7 +217,8 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
         // Before the value is read: a list allocates as it grows, so a count afterwards bounds nothing.
-        let left = self.0.get().checked_sub(1).ok_or_else(|| D::Error::custom("it has too many values"))?;
+        let left = self.0.get().checked_sub(1);
+        let left = left.ok_or_else(|| D::Error::custom(format!("it has more than {VALUES_MAX} values")))?;
         self.0.set(left);
         deserializer.deserialize_any(self)
     }
@@ -574,7 +575,7 @@ mod tests {
         // Past the bound. The list itself is a value, too.
         let many = format!("[{}0]", "0,".repeat(VALUES_MAX));
         let error = parse(many.as_bytes()).expect_err("too many");
-        assert!(error.starts_with("the body is not valid JSON: it has too many values"), "{error}");
+        assert!(error.starts_with("the body is not valid JSON: it has more than 100000 values"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::model::Invalid;
+use crate::model::text::trim_invisible;
 
 /// Least contrast between the modules and their background, as WCAG 2 measures it. Scanners read the luminance alone, in
 /// bad light and from paper: print loses about half of the contrast of a screen.
@@ -21,6 +22,8 @@ impl Rgb {
     /// Parses `#1a2b3c`, `1a2b3c`, `#abc` or `abc`.
     pub fn parse(field: &'static str, text: &str) -> Result<Rgb, Invalid> {
         let error = || Invalid::new(field, "must be a color such as 1a2b3c or #1a2b3c, without transparency");
+        // What cannot be seen comes with a pasted text.
+        let text = trim_invisible(text);
         let digits = text.strip_prefix('#').unwrap_or(text);
         let nibbles: Option<Vec<u8>> = digits
             .chars()
@@ -101,6 +104,8 @@ mod tests {
             ("#1a2B3c", Some("#1a2b3c")),
             ("1a2b3c", Some("#1a2b3c")),
             ("#abc", Some("#aabbcc")),
+            // As pasted.
+            ("\u{200b}#abc\u{feff}", Some("#aabbcc")),
             ("000", Some("#000000")),
             ("", None),
             ("#", None),

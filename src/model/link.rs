@@ -51,6 +51,9 @@ pub(crate) const CLICKS_MAX: u64 = (1 << 53) - 1;
 /// the same error.
 pub const CLICKS_RULE: &str = "must be a whole number, at least 1, or null for no limit";
 
+/// The rule of options that a number or a mail address cannot have.
+const ONLY_URL: &str = "works only with linkType URL";
+
 /// The status of a redirect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // The names of the statuses.
@@ -424,6 +427,10 @@ impl Options {
             Edit::Notes(text) => self.notes = checked("notes", text, NOTES_MAX)?,
             // A link that never had a rule stays without numbers.
             Edit::Rules(drafts) if drafts.is_empty() && self.rules.is_none() => {}
+            // Before the destinations: a plain value such as a mail address is not the mistake.
+            Edit::Rules(drafts) if !drafts.is_empty() && self.link_type != LinkType::Url => {
+                return Err(Invalid::new("rules", ONLY_URL));
+            }
             Edit::Rules(drafts) => {
                 let rules = Branches::renewed(self.rules.as_deref(), drafts, parse)?;
                 self.rules = Some(Arc::new(rules));

@@ -113,6 +113,8 @@ fn rules_that_cannot_be_are_rejected_with_their_place() {
     }
     let mail = json!({"url": "a@e.test", "linkType": "MAILTO", "rules": [{"status": 404}]});
     admin.post(LINKS, &mail).refuses(422, "rules: works only with linkType URL", "another type");
+    let plain = json!({"url": "a@e.test", "rules": [{"url": "b@e.test"}], "linkType": "MAILTO"});
+    admin.post(LINKS, &plain).refuses(422, "rules: works only with linkType URL", "a plain value");
     admin.post(LINKS, &json!({"url": "https://e.test/", "rules": 5})).refuses(
         400,
         "rules: must be an array",

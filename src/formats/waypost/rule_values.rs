@@ -13,6 +13,7 @@ use crate::json::{COUNT_RULE, Field, FieldError, Json, Mistyped, Object, looks_l
 use crate::model::Invalid;
 use crate::model::domain::HostName;
 use crate::model::link::branch::{ConditionField, ConditionValue, Operator, WEEKDAYS, WeekTimes};
+use crate::model::text::trim_invisible;
 
 /// The name of the field.
 const RULES: &str = "rules";
@@ -131,7 +132,8 @@ fn texts(field: ConditionField, operator: Operator, value: &Json) -> Result<Cond
         let at = if is_list { format!("[{at}]") } else { String::new() };
         // No number: 5 and "5" would be two spellings of one value.
         let Json::Text(text) = item else { return Err(broken(&at, "must be a string")) };
-        normal(field, operator, text).map_err(|why| broken(&at, why))
+        // What cannot be seen comes with a pasted text, and no visitor sends it.
+        normal(field, operator, trim_invisible(text)).map_err(|why| broken(&at, why))
     };
     items.iter().enumerate().map(text).collect::<Result<_, _>>().map(ConditionValue::Texts)
 }
@@ -182,10 +184,15 @@ fn normal(field: ConditionField, operator: Operator, text: &str) -> Result<Box<s
     name.map(Into::into).ok_or_else(|| format!("must be one of: {}", found.names().join(", ")).into())
 }
 
-/// Parses a text of a value.
+/// Returns a member of an object. `""` is null, as in every text that may be absent.
+pub(super) fn given<'j>(object: &'j Object, name: &str) -> Option<&'j Json> {
+    object.get(name).value().filter(|value| !matches!(value, Json::Text(text) if text.is_empty()))
+}
+
+/// Parses a text of a value, without invisible characters at its ends.
 fn parsed<T>(at: &str, value: &Json, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Misplaced> {
     match value {
-        Json::Text(text) => parse(text).map_err(|why| broken(at, why)),
+        Json::Text(text) => parse(trim_invisible(text)).map_err(|why| broken(at, why)),
         _ => Err(broken(at, "must be a string")),
     }
 }
@@ -202,7 +209,7 @@ fn end(text: &str) -> Result<Timestamp, String> {
 fn ends(value: &Json) -> Result<(Option<&Json>, Option<&Json>), Misplaced> {
     let Json::Object(_) = value else { return Err(broken("", "must be an object with from and to")) };
     let span = object(value, SPAN, "a span")?;
-    match (span.get("from").value(), span.get("to").value()) {
+    match (given(span, "from"), given(span, "to")) {
         (None, None) => Err(broken("", "must have from or to")),
         ends => Ok(ends),
     }
@@ -264,17 +271,17 @@ fn week_times(value: &Json) -> Result<WeekTimes, Misplaced> {
         }
         Field::Value(_) => return Err(broken(".days", "must be an array of days")),
     };
-    let minute = |name: &str, default: u16, most: u16| match times.get(name) {
-        Field::Absent | Field::Null => Ok(default),
-        Field::Value(value) => parsed(&format!(".{name}"), value, |text| {
+    let minute = |name: &str, default: u16, most: u16| match given(times, name) {
+        None => Ok(default),
+        Some(value) => parsed(&format!(".{name}"), value, |text| {
             minutes(text)
                 .filter(|minute| *minute <= most)
                 .ok_or_else(|| "must be a time of day such as 18:00".to_owned())
         }),
     };
-    let zone = match times.get("zone") {
-        Field::Absent | Field::Null => "UTC".into(),
-        Field::Value(zone) => parsed(".zone", zone, |name| match TimeZone::get(name) {
+    let zone = match given(times, "zone") {
+        None => "UTC".into(),
+        Some(zone) => parsed(".zone", zone, |name| match TimeZone::get(name) {
             // As the database spells it.
             Ok(zone) => Ok(zone.iana_name().unwrap_or(name).into()),
             Err(_) => Err("must be a time zone of the IANA database, such as Europe/Berlin".to_owned()),

@@ -4,7 +4,7 @@
 //! A mistake is never ignored, unlike an unknown field of a link: a condition that is left out would send visitors to the
 //! wrong destination without a word.
 
-use super::rule_values::{Misplaced, below, broken, mistyped, object, value};
+use super::rule_values::{Misplaced, below, broken, given, mistyped, object, value};
 use super::spelling::likely;
 use crate::clock::GivenTime;
 use crate::json::{Field, FieldError, Json, Object, whole};
@@ -12,6 +12,7 @@ use crate::model::link::branch::{
     BranchDraft, BranchMemo, Condition, ConditionField, ConditionValue, Operator, OutcomeDraft, PRIORITY_MAX,
     SplitDraft, Sticky, VariantDraft, WinnerRef,
 };
+use crate::model::text::trim_invisible;
 
 /// The fields of a rule.
 const RULE: &[&str] = &[
@@ -49,9 +50,9 @@ fn rule(item: &Json) -> Result<BranchDraft, Misplaced> {
     let items = rule.list("conditions")?.value().unwrap_or_default();
     Ok(BranchDraft {
         number: number(rule)?,
-        name: rule.text("name")?.value().map(Box::from),
+        name: rule.text("name")?.value().map(trim_invisible).map(Box::from),
         enabled: rule.flag("enabled")?.value().unwrap_or(true),
-        matches_any: match rule.text("match")?.value() {
+        matches_any: match rule.text("match")?.value().map(trim_invisible) {
             None | Some("all") => false,
             Some("any") => true,
             Some(_) => return Err(broken(".match", "must be all or any")),
@@ -122,7 +123,7 @@ fn outcome(rule: &Object) -> Result<OutcomeDraft, Misplaced> {
         _ => return Err(broken("", "must have only one of url, variants and status")),
     };
     for name in ["sticky", "winner"] {
-        if let Field::Value(_) = rule.get(name) {
+        if given(rule, name).is_some() {
             return Err(broken(&format!(".{name}"), "works only with variants"));
         }
     }
@@ -133,20 +134,20 @@ fn split(rule: &Object, variants: &[Json]) -> Result<SplitDraft, Misplaced> {
     let variants = variants.iter().enumerate();
     let variants =
         variants.map(|(at, item)| variant(item).map_err(|error| below(error, &format!(".variants[{at}]"))));
-    let sticky = match rule.text("sticky")?.value() {
+    let sticky = match rule.text("sticky")?.value().map(trim_invisible) {
         None => Sticky::default(),
         Some(name) => {
             Sticky::of_name(name).ok_or_else(|| broken(".sticky", "must be visitor, cookie or click"))?
         }
     };
-    let winner = match rule.get("winner") {
-        Field::Absent | Field::Null => None,
-        Field::Value(Json::Text(name)) => Some(WinnerRef::Name(name.as_str().into())),
-        Field::Value(Json::Number(id)) => {
+    let winner = match given(rule, "winner") {
+        None => None,
+        Some(Json::Text(name)) => Some(WinnerRef::Name(trim_invisible(name).into())),
+        Some(Json::Number(id)) => {
             let id = whole(id).and_then(|id| u16::try_from(id).ok());
             Some(WinnerRef::Number(id.unwrap_or(0)))
         }
-        Field::Value(_) => {
+        Some(_) => {
             return Err(mistyped(".winner", "must be the name or the id of a variant, or null"));
         }
     };
@@ -159,7 +160,7 @@ fn variant(item: &Json) -> Result<VariantDraft, Misplaced> {
     let weight = variant.count("weight", WEIGHT)?.value().unwrap_or(1);
     Ok(VariantDraft {
         number: number(variant)?,
-        name: variant.text("name")?.value().map(Box::from),
+        name: variant.text("name")?.value().map(trim_invisible).map(Box::from),
         url: variant.text("url")?.value().ok_or_else(|| mistyped(".url", "is required"))?.into(),
         weight: u32::try_from(weight).map_err(|_| broken(".weight", WEIGHT))?,
     })
@@ -167,7 +168,7 @@ fn variant(item: &Json) -> Result<VariantDraft, Misplaced> {
 
 fn condition(item: &Json) -> Result<Condition, Misplaced> {
     let condition = object(item, CONDITION, "a condition")?;
-    let name = condition.required("field")?;
+    let name = trim_invisible(condition.required("field")?);
     let field = ConditionField::of_name(name).ok_or_else(|| {
         let names: Vec<_> = ConditionField::all().map(ConditionField::name).collect();
         let meant = likely(
@@ -178,14 +179,14 @@ fn condition(item: &Json) -> Result<Condition, Misplaced> {
         let hint = meant.map(|field| format!("; did you mean {field}?")).unwrap_or_default();
         broken(".field", format!("must be one of: {}{hint}", names.join(", ")))
     })?;
-    let operator = match condition.text("operator")?.value() {
+    let operator = match condition.text("operator")?.value().map(trim_invisible) {
         Some(name) => Operator::of_name(name).ok_or_else(|| {
             let names: Vec<_> = field.operators().iter().map(|operator| operator.name()).collect();
             broken(".operator", format!("of {} must be one of: {}", field.name(), names.join(", ")))
         })?,
         None => return Err(mistyped(".operator", "is required")),
     };
-    let key = condition.text("key")?.value().map(Box::from);
+    let key = condition.text("key")?.value().map(trim_invisible).map(Box::from);
     // The operator first: its error explains more than that of a value which it cannot have.
     // Any value: only field, operator and key are checked here.
     let empty = ConditionValue::Exists(true);
@@ -325,7 +326,84 @@ mod tests {
         assert_eq!(numbers(&second), [(1, vec![2, 1, 3, 4]), (2, vec![5, 6])]);
         let last = Branches { last_branch: u16::MAX, ..first };
         let error = renewed(Some(&last), r#"[{"status":404}]"#);
-        assert_eq!(error, Err("rules: have used all ids of a rule".into()));
+        assert_eq!(
+            error,
+            Err("rules: have used all 65535 ids of a rule: send each rule with its id or its name".into())
+        );
+        // The way out that the error names.
+        let kept = renewed(Some(&last), r#"[{"name":"t","status":404}]"#).expect("valid");
+        assert_eq!(numbers(&kept), [(1, vec![])]);
+    }
+
+    /// What a person pastes has ends that nobody sees, and `""` is null.
+    #[test]
+    fn a2_a5_empty_texts_are_null_and_invisible_ends_are_left_out() {
+        let plain = renewed(None, ALL).expect("valid rules");
+        let mut pasted = ALL.to_owned();
+        for text in [
+            "iOS in German",
+            "os",
+            "in",
+            "ios",
+            "language",
+            "DE",
+            "pt-BR",
+            "any",
+            "time",
+            "within",
+            "mon",
+            "18:00",
+            "europe/berlin",
+            "notIn",
+            "uk",
+            "query",
+            "ref",
+            "a",
+            "before",
+            "2026-12-01",
+            "2026-12-24",
+            "Shop.test/A",
+            "10.0.0.0/8",
+            "2001:db8::1",
+            "cookie",
+            "/x",
+            "https://e.test/b",
+        ] {
+            pasted = pasted.replace(&format!("\"{text}\""), &format!("\"\u{200b}{text}\u{feff}\""));
+        }
+        assert!(pasted.matches('\u{feff}').count() > 30);
+        assert_eq!(renewed(None, &pasted), Ok(plain));
+        let time = r#"[{"conditions":[{"field":"time","operator":"within","value":{"from":"08:00","to":"","zone":""}}],
+            "variants":[{"url":"https://e.test/a"},{"url":"https://e.test/b"}],"winner":"","sticky":""},
+            {"url":"https://e.test/","winner":"","sticky":""}]"#;
+        let read = shown(&renewed(None, time).expect("valid rules"));
+        assert!(read.contains(r#""from":"08:00","to":"24:00","zone":"UTC""#), "{read}");
+        assert!(read.contains(r#""sticky":"visitor","winner":null"#), "{read}");
+        let error = renewed(
+            None,
+            &with("{\"field\":\"query\",\"key\":\"a\",\"operator\":\"equals\",\"value\":\"\u{200b}\"}"),
+        );
+        assert_eq!(error, Err("rules[0].conditions[0].value: must not be empty".into()));
+    }
+
+    /// Only what is certain is refused: a visitor may send a parameter twice, and case counts in a path.
+    #[test]
+    fn conditions_that_can_hold_together_pass() {
+        let condition = |field: &str, operator: &str, value: &str| {
+            format!(r#"{{"field":"{field}","operator":"{operator}","value":{value}}}"#)
+        };
+        let rows = [
+            (condition("utmSource", "equals", "\"a\""), condition("utmSource", "equals", "\"b\""), true),
+            (condition("utmTerm", "in", "[\"a\"]"), condition("utmTerm", "in", "[\"b\"]"), true),
+            (condition("path", "in", "[\"A\"]"), condition("path", "notIn", "[\"a\"]"), true),
+            (condition("path", "in", "[\"A\"]"), condition("path", "notIn", "[\"A\"]"), false),
+            (condition("path", "in", "[\"A\"]"), condition("path", "in", "[\"a\"]"), false),
+            (condition("city", "in", "[\"Ulm\"]"), condition("city", "notIn", "[\"ULM\"]"), false),
+        ];
+        for (one, other, want) in rows {
+            let both = with(&format!("{one},{other}"));
+            assert_eq!(renewed(None, &both).is_ok(), want, "{both}");
+        }
     }
 
     /// Returns a rule with these conditions.
@@ -468,6 +546,11 @@ mod tests {
         let (ios, both) = (os("\"iOS\""), os("\"iOS\",\"Android\""));
         let device = r#"{"field":"device","operator":"equals","value":"mobile"}"#;
         let until = r#","until":"2027-01-01""#;
+        let winner = |more: &str| {
+            format!(
+                r#"{{"variants":[{{"name":"a","url":"https://e.test/a"}},{{"url":"https://e.test/b"}}],"winner":"a"{more}}}"#
+            )
+        };
         let rows = [
             (
                 rule("", ""),
@@ -490,6 +573,11 @@ mod tests {
             (rule(device, ""), rule(&format!("{device},{ios}"), r#","match":"any""#), None),
             (rule(&ios, until), rule(&ios, until), Some("rules[1]")),
             (rule(&ios, until), rule(&ios, ""), None),
+            // A winner stays after the end of its test.
+            (rule("", until), winner(until), None),
+            (rule("", until), winner(until).replace(r#","winner":"a""#, ""), Some("rules[1]")),
+            (winner(until), rule(&ios, ""), Some("rules[1]")),
+            (winner("").replace(r#","winner":"a""#, until), rule(&ios, ""), None),
         ];
         for (earlier, later, want) in rows {
             let error = renewed(None, &format!("[{earlier},{later}]")).err();

@@ -102,9 +102,14 @@ impl ConditionField {
     }
 
     /// Returns whether a visitor has one value of the field at most, so that two lists of values must have one in
-    /// common. A query may name a key twice.
+    /// common. A query may name a parameter twice.
     pub fn has_one_value(self) -> bool {
-        !matches!(self, ConditionField::Query | ConditionField::Language | ConditionField::Referrer)
+        use ConditionField::{
+            Language, Query, Referrer, UtmCampaign, UtmContent, UtmMedium, UtmSource, UtmTerm,
+        };
+        let is_parameter = matches!(self, Query | UtmSource | UtmMedium | UtmCampaign | UtmTerm | UtmContent);
+        !is_parameter
+            && !matches!(self, Language | Referrer)
             && matches!(self.row().1, ValueKind::Name | ValueKind::Text | ValueKind::Given)
     }
 

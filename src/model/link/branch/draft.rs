@@ -201,7 +201,8 @@ impl VariantDraft {
 }
 
 impl Branch {
-    fn winner(&self) -> Option<u16> {
+    /// Returns the number of the variant that all visitors get.
+    pub(super) fn winner(&self) -> Option<u16> {
         match &self.outcome {
             BranchOutcome::Split(split) => split.winner,
             BranchOutcome::Url(_) | BranchOutcome::NotFound => None,
@@ -254,7 +255,13 @@ impl NumberGiver {
             (None, None) => {
                 // Never one that was in use: old clicks have it.
                 let next = self.last.checked_add(1);
-                next.ok_or_else(|| Invalid::new("rules", format!("have used all ids of a {}", self.what)))?
+                next.ok_or_else(|| {
+                    let what = self.what;
+                    let why = format!(
+                        "have used all 65535 ids of a {what}: send each {what} with its id or its name"
+                    );
+                    Invalid::new("rules", why)
+                })?
             }
         };
         // An import brings its own numbers, and later rules must not get them again.

@@ -4,7 +4,7 @@
 use crate::model::Invalid;
 
 use super::branches::Branch;
-use super::condition::{Condition, ConditionValue, Operator};
+use super::condition::{Condition, ConditionField, ConditionValue, Operator};
 
 /// Fails with the first rule that can never decide about a visitor. Rules that are switched off are drafts, and may be
 /// anything.
@@ -68,8 +68,11 @@ fn spans_exclude<T: Ord>((from, to): (Option<T>, Option<T>), (since, end): (Opti
 
 fn texts_exclude(one: &Condition, other: &Condition) -> bool {
     let is_list = |condition: &Condition| matches!(condition.operator, Operator::In | Operator::Equals);
+    // A visit compares paths as they are, and all other fields without case.
+    let is_exact = one.field == ConditionField::Path;
     let has = |condition: &Condition, text: &str| {
-        condition.texts().iter().any(|other| other.to_lowercase() == text.to_lowercase())
+        let is_same = |other: &str| other == text || !is_exact && other.to_lowercase() == text.to_lowercase();
+        condition.texts().iter().any(|other| is_same(other))
     };
     // A value that both lists name excludes nothing, and a query may have several values.
     let are_apart = |list: &Condition, other: &Condition| !list.texts().iter().any(|text| has(other, text));
@@ -87,10 +90,10 @@ fn texts_exclude(one: &Condition, other: &Condition) -> bool {
 
 /// Returns whether `earlier` takes each visitor for whom `later` holds.
 fn covers(earlier: &Branch, later: &Branch) -> bool {
-    // A split with a winner has no end, which the comparison of ends may leave out: it only finds less.
+    // A winner stays after the end of its test.
+    let end = |branch: &Branch| branch.until.filter(|_| branch.winner().is_none());
     let begins_before = earlier.from.is_none() || later.from.is_some_and(|from| Some(from) >= earlier.from);
-    let ends_behind =
-        earlier.until.is_none() || later.until.is_some_and(|until| Some(until) <= earlier.until);
+    let ends_behind = end(earlier).is_none() || end(later).is_some_and(|until| Some(until) <= end(earlier));
     if !begins_before || !ends_behind {
         return false;
     }
