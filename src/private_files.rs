@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
@@ -17,6 +18,12 @@ use tempfile::{NamedTempFile, TempDir};
 
 /// The mode of files: read and written by their owner.
 pub const FILE_MODE: u32 = 0o600;
+
+/// The mode of files for all users, of which the umask takes rights.
+const PUBLIC_MODE: u32 = 0o666;
+
+/// The umask with which the process was started.
+static USER_UMASK: OnceLock<u32> = OnceLock::new();
 
 /// The mode of folders: entered by their owner.
 pub(crate) const FOLDER_MODE: u32 = 0o700;
@@ -31,7 +38,15 @@ const DEPTH: u32 = 2;
 /// Removes the rights of other users from everything that this process creates from now on, also in
 /// libraries.
 pub fn restrict_new_files() {
-    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    let of_user = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    let _ = USER_UMASK.set(of_user.bits());
+}
+
+/// Gives a new file the mode that the umask of the user leaves, for content that is no secret.
+pub(crate) fn open_to_user_umask(file: &File) -> io::Result<()> {
+    // Without `restrict_new_files`, the umask has done its work.
+    let Some(umask) = USER_UMASK.get() else { return Ok(()) };
+    file.set_permissions(Permissions::from_mode(PUBLIC_MODE & !umask))
 }
 
 /// Creates a folder and its parents for their owner. Leaves an existing folder as it is.

@@ -241,7 +241,7 @@ pub(super) fn text(value: &Value) -> String {
 }
 
 /// Returns the columns that a printable text takes.
-fn columns(text: &str) -> usize {
+pub(super) fn columns(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 
@@ -278,7 +278,7 @@ fn start(text: &str, width: usize) -> String {
 }
 
 /// Replaces what would control the terminal or change the order of its text.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if is_unsafe(c) { ' ' } else { c }).collect()
 }
 

@@ -63,9 +63,16 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
                 "waypost link edit spring --code summer --keep-old-code",
             ),
             ("Switch a link off:", "waypost link edit spring --set isActive=false"),
+            ("Replace its rules:", "waypost link edit spring --set rules=@rules.json"),
         ],
     ),
-    ("link explain", &[("Show what a bot would get:", "waypost link explain spring --ua Googlebot/2.1")]),
+    (
+        "link explain",
+        &[
+            ("Show what a bot would get:", "waypost link explain spring --ua Googlebot/2.1"),
+            ("Explain the URL of a QR code:", "waypost link explain 'go.example.com/spring?qr=1'"),
+        ],
+    ),
     ("link history", &[("Show who changed a link:", "waypost link history spring")]),
     (
         "link undo",

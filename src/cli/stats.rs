@@ -20,7 +20,16 @@ const OPTIONS: &[(&str, &str)] =
     &[("groupBy", "--by"), ("interval", "--interval"), ("timezone", "--timezone"), ("limit", "--limit")];
 
 /// What is shown without `--by`. A link has no table of links.
-const TABLES: [&str; 5] = ["link", "referrer", "country", "device", "browser"];
+const TABLES: [&str; 6] = ["link", "referrer", "country", "device", "browser", TRIGGER];
+
+/// The property that shows visits by QR codes.
+const TRIGGER: &str = "trigger";
+
+/// The two properties whose ids belong to one link, with the members of their names.
+const NUMBERED: [(&str, &str); 2] = [("rule", "ruleName"), ("variant", "variantName")];
+
+/// The member of a row of a variant: its share of the clicks of its rule.
+const SHARE: &str = "share";
 
 /// Rows of a table without `--limit`: of several tables, and of the one of `--by`.
 const ROWS: (u32, u32) = (5, 20);
@@ -78,6 +87,12 @@ pub(super) fn run(arguments: &StatsArguments) -> Result<(), CommandError> {
     };
     // One table that was asked for, or several short ones.
     let by = arguments.by.as_deref();
+    if link.is_none() && by.is_some_and(mixes_links) {
+        print_note(
+            "note: each link numbers its rules and variants itself, so a row adds up those of all links: name one link, as \
+             in `waypost stats CODE --by variant`, or add link, as in `--by link,variant`",
+        );
+    }
     // First, and alone for a script: the tables below are for people.
     let first = ask(by, ROWS.1)?;
     if client.shows_json {
@@ -88,15 +103,20 @@ pub(super) fn run(arguments: &StatsArguments) -> Result<(), CommandError> {
     match by {
         Some(_) => show(&first),
         None => {
-            for by in TABLES.iter().filter(|by| link.is_none() || **by != "link") {
+            for by in tables(link) {
                 let answer = ask(Some(by), ROWS.0)?;
-                // A server without a file of countries has one row, of unknown countries.
-                if has_values(&answer.value) {
+                if is_worth_showing(by, &answer.value) {
                     print_line("");
                     show(&answer);
                 }
             }
         }
+    }
+    if has_shares(&first.value) {
+        print_note(
+            "note: a share says how visitors were divided, and not which page is better: compare what they did at the \
+             destinations",
+        );
     }
     if first.value["statistics"] == false {
         print_note(
@@ -104,6 +124,47 @@ pub(super) fn run(arguments: &StatsArguments) -> Result<(), CommandError> {
         );
     }
     Ok(())
+}
+
+/// Returns the tables that are shown without `--by`: those of rules and variants for a link that has some.
+fn tables(link: Option<&Value>) -> Vec<&'static str> {
+    let rules = link.and_then(|link| link["rules"].as_array()).map_or(&[][..], Vec::as_slice);
+    let own =
+        [("rule", !rules.is_empty()), ("variant", rules.iter().any(|rule| !rule["variants"].is_null()))];
+    let own = own.into_iter().filter(|(_, exists)| *exists).map(|(by, _)| by);
+    TABLES.into_iter().filter(|by| link.is_none() || *by != "link").chain(own).collect()
+}
+
+/// Returns whether a table has more than the one row that each server has.
+fn is_worth_showing(by: &str, answer: &Value) -> bool {
+    let rows = answer["analytics"].as_array().map_or(&[][..], Vec::as_slice);
+    match by {
+        // Nearly all visits follow a link.
+        TRIGGER => rows.iter().any(|row| !row[TRIGGER].is_null() && row[TRIGGER] != "link"),
+        // A server without a file of countries has one row, of unknown countries.
+        _ => has_values(answer),
+    }
+}
+
+/// Returns whether a question about all links groups clicks by numbers that belong to one.
+fn mixes_links(by: &str) -> bool {
+    let properties: Vec<_> = by.split(',').map(str::trim).collect();
+    NUMBERED.iter().any(|(name, _)| properties.contains(name)) && !properties.contains(&"link")
+}
+
+fn has_shares(answer: &Value) -> bool {
+    answer["analytics"].as_array().into_iter().flatten().any(|row| row[SHARE].is_object())
+}
+
+/// Returns a share with its interval as percentages, such as `73 % (66 to 79 %)`. Empty without one.
+fn percentages(share: &Value) -> String {
+    let [Some(value), Some(low), Some(high)] = ["value", "low", "high"].map(|end| share[end].as_f64()) else {
+        return String::new();
+    };
+    // Whole numbers would hide an interval of many clicks.
+    let digits = usize::from(high - low < 0.04);
+    let [value, low, high] = [value, low, high].map(|share| format!("{:.digits$}", share * 100.0));
+    format!("{value} % ({low} to {high} %)")
 }
 
 /// Returns what was counted, as a list.
@@ -153,14 +214,28 @@ fn title(name: &str) -> String {
     title
 }
 
+/// Returns the number of the rule or the variant whose name is this member. Null for other members.
+fn numbered<'r>(row: &'r Value, name: &str) -> &'r Value {
+    NUMBERED.iter().find(|(_, of)| *of == name).map_or(&Value::Null, |(number, _)| &row[*number])
+}
+
+/// Returns the name of a column. The name of a variant stands for the variant.
+fn column_title(name: &str) -> String {
+    title(NUMBERED.iter().find(|(_, of)| *of == name).map_or(name, |(number, _)| number))
+}
+
 /// Returns the rows of an answer as a table.
 fn rows_of(answer: &Value, width: usize) -> String {
     let rows: Vec<_> = answer["analytics"].as_array().into_iter().flatten().collect();
     let members = rows.first().and_then(|row| row.as_object()).into_iter().flatten().map(|(name, _)| name);
     // Of the two members of a link or a tag, people read the name.
-    let is_id = |name: &&String| matches!(name.as_str(), "linkId" | "tagId" | "campaignId");
-    let keys: Vec<_> = members.filter(|name| !is_id(name) && !COUNTS.contains(&name.as_str())).collect();
-    let titles: Vec<String> = keys.iter().map(|name| title(name)).collect();
+    let is_id = |name: &&String| match name.as_str() {
+        "linkId" | "tagId" | "campaignId" => true,
+        number => NUMBERED.iter().any(|(of, name)| *of == number && rows[0].get(*name).is_some()),
+    };
+    let is_key = |name: &&String| !is_id(name) && !COUNTS.contains(&name.as_str()) && *name != SHARE;
+    let keys: Vec<_> = members.filter(is_key).collect();
+    let titles: Vec<String> = keys.iter().map(|name| column_title(name)).collect();
     let mut names = Vec::new();
     for (title, key) in titles.iter().zip(&keys) {
         names.push(match key.as_str() {
@@ -171,7 +246,13 @@ fn rows_of(answer: &Value, width: usize) -> String {
         });
     }
     names.extend([TableColumn::number("CLICKS"), TableColumn::number("VISITORS").rank(2)]);
-    let shown = |name: &str, value: &Value| match name {
+    let has_shares = has_shares(answer);
+    names.extend(has_shares.then_some(TableColumn::whole("SHARE")));
+    let shown = |row: &Value, name: &str, value: &Value| match name {
+        // A rule or a variant without a name has its number.
+        _ if value.is_null() && !numbered(row, name).is_null() => {
+            format!("{} {}", name.trim_end_matches("Name"), numbered(row, name))
+        }
         // An empty cell would look like a fault of the table.
         _ if value.is_null() => "(none)".to_owned(),
         SHORT_URL => readable(&text(value)),
@@ -180,7 +261,8 @@ fn rows_of(answer: &Value, width: usize) -> String {
     };
     let row = |row: &&Value| {
         let counts = COUNTS.iter().map(|name| text(&row[*name]));
-        keys.iter().map(|name| shown(name, &row[name.as_str()])).chain(counts).collect()
+        let share = has_shares.then(|| percentages(&row[SHARE]));
+        keys.iter().map(|name| shown(row, name, &row[name.as_str()])).chain(counts).chain(share).collect()
     };
     table(&names, &rows.iter().map(row).collect::<Vec<Vec<String>>>(), width)
 }
@@ -203,5 +285,40 @@ mod tests {
         let unknown = json!({"analytics": [{"country": null, "clicks": 3, "visitors": 3}]});
         assert!(!has_values(&unknown) && !has_values(&json!({"analytics": []})));
         assert_eq!(rows_of(&json!({"analytics": []}), 80), "CLICKS  VISITORS");
+    }
+
+    #[test]
+    fn variants_have_their_share_in_percent() {
+        let share = |value: f64, low: f64, high: f64| json!({"value": value, "low": low, "high": high});
+        let answer = json!({"analytics": [
+            {"variant": 1, "variantName": "old", "share": share(0.73, 0.6646, 0.7868), "clicks": 146, "visitors": 140},
+            {"variant": 2, "variantName": null, "share": share(0.27, 0.2132, 0.3354), "clicks": 54, "visitors": 50},
+            {"variant": null, "variantName": null, "clicks": 3, "visitors": 3},
+        ]});
+        let want = "VARIANT    CLICKS  VISITORS  SHARE\n\
+                    old           146       140  73 % (66 to 79 %)\n\
+                    variant 2      54        50  27 % (21 to 34 %)\n\
+                    (none)          3         3";
+        assert_eq!(rows_of(&answer, 80), want);
+        assert_eq!(percentages(&share(0.5, 0.498, 0.502)), "50.0 % (49.8 to 50.2 %)");
+        // Without a link, variants have no names.
+        let all = json!({"analytics": [{"variant": 1, "clicks": 2, "visitors": 2}]});
+        assert_eq!(rows_of(&all, 80), "VARIANT  CLICKS  VISITORS\n1             2         2");
+        let rows = [("variant", true), ("rule,browser", true), ("link,variant", false), ("browser", false)];
+        for (by, want) in rows {
+            assert_eq!(mixes_links(by), want, "{by}");
+        }
+    }
+
+    #[test]
+    fn the_tables_of_a_link_are_those_with_something_to_show() {
+        assert!(tables(None).contains(&"link") && !tables(Some(&json!({"rules": []}))).contains(&"rule"));
+        let link = json!({"rules": [{"id": 1, "url": "https://e.test/"}, {"id": 2, "variants": []}]});
+        assert_eq!(tables(Some(&link))[5..], ["rule", "variant"]);
+        let by = |triggers: &[&str]| {
+            let rows: Vec<_> = triggers.iter().map(|name| json!({"trigger": name, "clicks": 1})).collect();
+            is_worth_showing(TRIGGER, &json!({ "analytics": rows }))
+        };
+        assert!(by(&["link", "qr"]) && by(&["qr"]) && !by(&["link"]) && !by(&[]));
     }
 }

@@ -116,6 +116,11 @@ const COMMANDS: &[Guess] = &[
     guess("link", &["why", "test", "check", "simulate"], "`waypost link explain CODE`"),
     guess("link", &["rename", "mv", "move"], "`waypost link edit CODE --code NEW`"),
     guess("link", &["change", "modify"], "`waypost link edit CODE`"),
+    guess(
+        "link",
+        &["rule", "rules", "split", "variant", "winner"],
+        "rules are a field: `waypost link edit CODE --set rules=@FILE` reads them from a file",
+    ),
     guess("link", &["tag"], "`waypost link edit CODE --tag NAME`"),
     guess("link", &["disable", "deactivate", "pause"], "`waypost link edit CODE --set isActive=false`"),
     guess("link", &["enable", "activate", "resume"], "`waypost link edit CODE --set isActive=true`"),

@@ -516,7 +516,7 @@ fn n14_a_terminal_shows_tables() {
     let kept = served.on_terminal(&["link", "delete", "b"], 70, "n\n").expect("as before");
     assert_eq!(kept.code, Some(1), "{kept:?}");
     assert!(
-        kept.stdout.contains("Delete http://go.test/b, which leads to https://e.test/? [y/N]"),
+        kept.stdout.contains("Delete http://go.test/b, which leads to https://e.test/? `waypost link restore b` can bring it back. [y/N]"),
         "{kept:?}"
     );
     served.run(&["link", "show", "b"]).json();
@@ -699,7 +699,11 @@ fn clicks_and_shares_from_the_command_line() {
     let shares = served.on_terminal(&["share", "list"], 60, "").expect("as before");
     assert!(shares.stdout.starts_with("ADDRESS"), "{shares:?}");
     let lost = served.on_terminal(&["link", "delete", "a"], 80, "n\n").expect("as before");
-    assert!(lost.stdout.contains(", and its statistics of 2 clicks? [y/N]"), "{lost:?}");
+    assert!(
+        lost.stdout
+            .contains(", and its statistics of 2 clicks? `waypost link restore a` can bring it back. [y/N]"),
+        "{lost:?}"
+    );
     served.server.stop();
 }
 
@@ -836,18 +840,188 @@ fn changes_are_shown_and_undone() {
     served.run(&["link", "undo", "spring", "--to", "yesterday"]).fails(1, "revision not found");
     served.run(&["link", "history", "spring", "--limit", "0"]).fails(1, "waypost: --limit: ");
     if let Some(shown) = served.on_terminal(&["link", "history", "spring", "--limit", "2"], 200, "") {
-        for part in ["REVISION", "undo", "admin", "title: new -> old", "more: --cursor "] {
+        for part in ["REVISION", "undo", "admin", "  title: new -> old\n", "more: --cursor "] {
             assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
         }
     }
     served.run(&["link", "delete", "spring", "--yes"]).json();
     served.create(&["https://e.test/", "spring"]);
     let taken = served.run(&["link", "restore", "spring"]);
-    taken.fails(1, "--code: \"spring\" is already in use on this domain");
+    taken.fails(
+        1,
+        "waypost: \"spring\" is already in use on this domain: `waypost link restore spring --code NEW` gives",
+    );
+    served.run(&["link", "restore", "spring", "--code", "a/b"]).fails(1, "--code: must consist of");
     assert_eq!(served.run(&["link", "deleted"]).json()["links"][0]["shortCode"], "spring");
     let back = served.run(&["link", "restore", "go.test/spring", "--code", "autumn"]).json();
     assert_eq!((&back["link"]["shortCode"], &back["link"]["title"]), (&json!("autumn"), &json!("old")));
     served.run(&["link", "restore", "spring"]).fails(1, "no link with the code \"spring\" can be restored");
+    served.server.stop();
+}
+
+/// A history in a terminal has each value whole, and the rules that changed alone.
+#[test]
+fn a_history_shows_whole_values_and_changed_rules() {
+    let served = Served::start();
+    let rules = r#"rules=[{"name":"iPhone","conditions":[{"field":"os","operator":"in","value":["iOS"]}],"url":"https://e.test/ios"},{"name":"test","variants":[{"name":"old","url":"https://e.test/old","weight":70},{"url":"https://e.test/new","weight":30}]}]"#;
+    served.create(&["https://e.test/first/address", "ab", "--set", rules]);
+    let listed = served.run(&["link", "list", "--table"]).stdout;
+    assert!(listed.contains("2 rules, else e.test/first/address"), "{listed}");
+    let second = "https://e.test/second/address";
+    served.run(&["link", "edit", "ab", "--url", second]).json();
+    // A file with the rules as the API shows them.
+    let link = served.run(&["link", "show", "ab"]).json()["link"].clone();
+    let mut won = link["rules"].clone();
+    won[1]["winner"] = json!("old");
+    let file = served.folder.path().join("rules.json").display().to_string();
+    fs::write(&file, won.to_string()).expect("a small file");
+    let edited = served.run(&["link", "edit", "ab", "--set", &format!("rules=@{file}")]).json();
+    assert_eq!(
+        (&edited["link"]["rules"][1]["winner"], &edited["link"]["rules"][1]["id"]),
+        (&json!("old"), &json!(2))
+    );
+    let mut narrow = served.command(&["link", "history", "ab", "--table"]);
+    let shown = run(narrow.env("COLUMNS", "100"), "").stdout;
+    let split = "always: \"old\" (weight 70) https://e.test/old, variant 2 (weight 30) https://e.test/new";
+    for part in [
+        format!("\n  url: https://e.test/first/address -> {second}\n"),
+        format!("\n  rule 2: \"test\" {split}\n         -> \"test\" {split}; winner \"old\"\n"),
+    ] {
+        assert!(shown.contains(&part), "{part}: {shown}");
+    }
+    assert!(!shown.contains("iPhone"), "a rule that is as before: {shown}");
+
+    // An undo names what it undid, and the way further back.
+    let history = served.run(&["link", "history", "ab"]).json();
+    let created = text(&history["history"][2], "revision");
+    let undone = served.run(&["link", "undo", "ab", "--table"]).stdout;
+    for part in [
+        "\n\nundone:\n  rule 2: \"test\" always: \"old\" (weight 70)",
+        &format!("`waypost link undo ab --to {created}` undoes the change before it as well"),
+        "`waypost link undo ab` takes this undo back",
+    ] {
+        assert!(undone.contains(part), "{part}: {undone}");
+    }
+    let further = served.run(&["link", "undo", "ab", "--to", created, "--table"]).stdout;
+    assert!(further.contains(&format!("\n  url: {second} -> https://e.test/first/address\n")), "{further}");
+    served
+        .run(&["link", "undo", "ab", "--to", "x"])
+        .fails(1, "`waypost link history ab` lists the revisions");
+    served.create(&["https://e.test/", "new"]);
+    served.run(&["link", "undo", "new"]).fails(1, "waypost: there is no change of this link");
+    for (content, want) in [("{}", "must contain an array of rules"), ("[", "must contain JSON")] {
+        fs::write(&file, content).expect("a small file");
+        served.run(&["link", "edit", "ab", "--set", &format!("rules=@{file}")]).fails(2, want);
+    }
+    served
+        .run(&["link", "edit", "ab", "--set", "rules=@/nowhere/x"])
+        .fails(2, "--set rules=@/nowhere/x: No such file");
+    served.server.stop();
+}
+
+/// The way back from a deletion or a rename is named.
+#[test]
+fn a_deleted_or_renamed_link_has_a_way_back() {
+    let served = Served::start();
+    let first = served.create(&["https://e.test/1", "a"]);
+    served.server.visitor().send("GET", "/a?qr=1", &[], None);
+    let deleted = served.run(&["link", "delete", "a", "--yes", "--table"]).stdout;
+    assert!(
+        deleted.starts_with("deleted http://go.test/a; `waypost link restore a` restores it until 20"),
+        "{deleted}"
+    );
+    for command in ["show", "undo", "edit"] {
+        let change: &[&str] = if command == "edit" { &["--title", "T"] } else { &[] };
+        let gone = served.run(&[&["link", command, "a"], change].concat());
+        gone.fails(1, "it was deleted at 20");
+        gone.fails(1, "`waypost link restore a` restores it until 20");
+    }
+    // Two deleted links had the code: the one with clicks is the older one.
+    let second = served.create(&["https://e.test/2", "a"]);
+    served.run(&["link", "delete", "a", "--yes"]).json();
+    let listed = served.run(&["link", "deleted", "--table"]).stdout;
+    assert!(listed.contains(text(&first, "id")) && listed.contains(text(&second, "id")), "{listed}");
+    let back = served.run(&["link", "restore", text(&first, "id")]).json();
+    assert_eq!((&back["link"]["id"], &back["link"]["clickCount"]), (&first["id"], &json!(1)));
+    served.run(&["link", "restore", text(&first, "id")]).fails(1, "waypost: CODE: is not deleted");
+    served
+        .run(&["link", "restore", "0N88vwqp0EUhFT57aXBu"])
+        .fails(1, "can be restored; `waypost link deleted` lists");
+    served.run(&["link", "delete", "a", "--yes"]).json();
+    let newest = served.run(&["link", "restore", "a"]);
+    assert!(
+        newest.code == Some(0)
+            && newest.stderr.starts_with("note: 1 older link with this code can be restored"),
+        "{newest:?}"
+    );
+    // The code may be in print.
+    let renamed = served.run(&["link", "edit", "a", "--code", "b"]);
+    assert!(
+        renamed.code == Some(0)
+            && renamed.stderr.starts_with(
+                "note: http://go.test/a has 1 click and no longer opens the link: `waypost link undo"
+            )
+            && renamed.stderr.contains("--keep-old-code keeps both"),
+        "{renamed:?}"
+    );
+    for rename in
+        [&["b", "--code", "c", "--keep-old-code"][..], &["c", "--code", "c"], &["c", "--title", "T"]]
+    {
+        served.run(&[&["link", "edit"], rename].concat()).json();
+    }
+    served.create(&["https://e.test/", "quiet"]);
+    served.run(&["link", "edit", "quiet", "--code", "silent"]).json();
+    served.server.stop();
+}
+
+/// The URL that a scanner shows is what its owner explains.
+#[test]
+fn a_pasted_url_is_explained_with_its_path_and_its_query() {
+    let served = Served::start();
+    let rules = r#"rules=[{"name":"print","conditions":[{"field":"trigger","operator":"equals","value":"qr"}],"url":"https://e.test/print"},{"name":"rest","enabled":false,"url":"https://e.test/rest"}]"#;
+    served.create(&["https://e.test/", "fly", "--set", rules, "--set", "forwardPath=true"]);
+    let location = |arguments: &[&str]| {
+        let explained = served.run(&[&["link", "explain"], arguments].concat()).json();
+        text(&explained["explain"], "location").to_owned()
+    };
+    let rows: [(&[&str], &str); 8] = [
+        (&["fly"], "https://e.test/"),
+        (&["http://go.test/fly?qr=1"], "https://e.test/print"),
+        (&["fly?qr=1"], "https://e.test/print"),
+        (&["fly", "--trigger", "qr"], "https://e.test/print"),
+        (&["fly", "--trigger", "qr", "--query", "a=1"], "https://e.test/print"),
+        (&["fly?qr=1", "--trigger", "link"], "https://e.test/"),
+        (&["go.test/fly/x/y"], "https://e.test/x/y"),
+        (&["http://go.test/fly/x?qr=1"], "https://e.test/print/x"),
+    ];
+    for (arguments, want) in rows {
+        assert_eq!(location(arguments), want, "{arguments:?}");
+    }
+    served
+        .run(&["link", "explain", "fly?a=1", "--query", "b=1"])
+        .fails(2, "--query: CODE has one already, \"a=1\"");
+    served.run(&["link", "explain", "go.test/fly/x", "--path", "y"]).fails(2, "--path: CODE has one already");
+    let table = |name: &str| {
+        let shown = served.run(&["link", "explain", name, "--table"]).stdout;
+        let cells = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        shown.lines().map(cells).collect::<Vec<_>>()
+    };
+    let (scanned, typed) = (table("fly?qr=1"), table("fly"));
+    let rows = [
+        (
+            &scanned,
+            "rule 1 \"print\" holds trigger equals qr: yes (qr); the destination is https://e.test/print",
+        ),
+        (&scanned, "rule 2 \"rest\" skipped the first rule that holds decides"),
+        (&typed, "rule 1 \"print\" does not hold trigger equals qr: no (link)"),
+        (&typed, "rule 2 \"rest\" skipped is switched off"),
+    ];
+    for (shown, want) in rows {
+        assert!(shown.iter().any(|line| line == want), "{want}: {shown:#?}");
+    }
+    let mixed = served.run(&["stats", "--by", "variant"]);
+    assert!(mixed.code == Some(0) && mixed.stderr.contains("each link numbers its rules"), "{mixed:?}");
+    served.run(&["stats", "fly", "--by", "variant"]).json();
     served.server.stop();
 }
 
@@ -1011,7 +1185,18 @@ fn a_code_is_printed_or_written() {
     let served = Served::start();
     served.create(&["https://e.test/", "poster"]);
     let printed = served.run(&["link", "qr", "poster"]);
-    assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""));
+    // A file of characters is no picture.
+    assert!(printed.code == Some(0) && printed.stderr.contains("--output - prints one\n"), "{printed:?}");
+    let picture = served.run(&["link", "qr", "poster", "-o", "-"]);
+    assert!(picture.stdout.starts_with("<svg ") && picture.stderr.is_empty(), "{picture:?}");
+    let picture = served.run(&["link", "qr", "poster", "-o", "-", "--format", "png", "--margin", "1"]);
+    assert!(
+        picture.stdout.contains("PNG") && picture.stderr.contains("margin is less than 4"),
+        "{picture:?}"
+    );
+    served
+        .run(&["link", "qr", "poster", "-o", "-", "--format", "gif"])
+        .fails(2, "--format: must be svg or png");
     let lines: Vec<&str> = printed.stdout.lines().collect();
     // 25 modules and the margin, two in a line; then the text of the code.
     assert_eq!((lines.len(), lines.last()), (17 + 1, Some(&"http://go.test/poster?qr=1")));
@@ -1028,6 +1213,34 @@ fn a_code_is_printed_or_written() {
         assert!(bytes.starts_with(start), "{name}");
         assert_eq!((&written["file"], &written["bytes"]), (&json!(path), &json!(bytes.len())));
     }
+    // A picture is no secret: its mode is that of the umask, and an old file keeps its own.
+    for (mask, name, want) in [("022", "c.svg", 0o644), ("027", "d.svg", 0o640), ("022", "d.svg", 0o640)] {
+        let path = file(name);
+        let qr = served.command(&["link", "qr", "poster", "-o", &path.display().to_string()]);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("umask {mask}; exec \"$@\""), "sh"])
+            .arg(qr.get_program())
+            .args(qr.get_args());
+        shell.envs(qr.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let written = run(&mut shell, "");
+        assert_eq!(written.code, Some(0), "{written:?}");
+        let mode = fs::metadata(&path).expect("a file").permissions().mode() & 0o777;
+        assert_eq!(mode, want, "{mask} {name}");
+    }
+    let key = fs::read_to_string(served.folder.path().join("admin.key")).expect("the key");
+    let mut admin = served.server.visitor().with_key(key.trim());
+    let png = file("e.png").display().to_string();
+    served.run(&["link", "qr", "poster", "-o", &png]).json();
+    let logo = br#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><circle r="4"/></svg>"#;
+    let there = "/api/v1/domains/00000000000000000000/qr-logo";
+    admin.send("PUT", there, &[], Some(logo)).expect(200, "a logo");
+    let written = served.run(&["link", "qr", "poster", "-o", &png]);
+    assert!(
+        written.code == Some(0) && written.stderr.starts_with("note: a PNG has no logo: "),
+        "{written:?}"
+    );
+    served.run(&["link", "qr", "poster", "-o", &png, "--no-logo"]).json();
     let path = file("b.png").display().to_string();
     let rows: [(&[&str], i32, &str); 7] = [
         (&["none"], 1, "link not found"),

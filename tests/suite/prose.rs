@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use waypost::agents::classes::ClassField;
+
 use super::readme::documents;
 use crate::support::app::TestApp;
 use crate::support::https_app::HttpsApp;
 
 /// Names in prose that are spelt like names of the code.
-const PROPER_NAMES: [&str; 16] = [
+const PROPER_NAMES: [&str; 20] = [
     "CloudFront",
     "CycloneDX",
     "GitHub",
@@ -27,6 +29,10 @@ const PROPER_NAMES: [&str; 16] = [
     "PyPI",
     "WhatsApp",
     "iMessage",
+    "iPad",
+    "iPads",
+    "iPhone",
+    "iPhones",
 ];
 
 /// Documents for users, in which also code in backticks has no paths of Rust.
@@ -203,6 +209,18 @@ fn the_table_of_metrics_is_complete() {
 }
 
 /// Each setting of the example configuration has a row in operating.md, which promises all settings.
+/// A rule takes these names, which no list of a vendor has.
+#[test]
+fn every_name_of_a_class_is_in_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/links.md");
+    let page = fs::read_to_string(path).expect("the page of links");
+    for (field, name) in ClassField::ALL.into_iter().zip(["device", "os", "browser"]) {
+        let names: Vec<_> = field.names().iter().map(|name| format!("`{name}`")).collect();
+        let row = format!("| `{name}` | {} |\n", names.join(", "));
+        assert!(page.contains(&row), "docs/links.md lacks the row:\n{row}");
+    }
+}
+
 #[test]
 fn every_setting_is_in_the_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

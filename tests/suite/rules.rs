@@ -136,7 +136,8 @@ fn rules_that_cannot_be_are_rejected_with_their_place() {
 #[test]
 fn rules_about_countries_need_a_source_of_them() {
     const LACKS: &str = "rules[0].conditions[0].field: country needs a source of countries, and this server has none: \
-        put country.mmdb into the data folder, or set `clicks.country_file` or `clicks.country_header`";
+        its operator installs the package tor-geoipdb, puts country.mmdb into the data folder, or sets \
+        `clicks.country_file` or `clicks.country_header`";
     let rule = json!({"conditions": [{"field": "country", "operator": "in", "value": ["de"]}], "url": "https://e.test/de"});
     let body = json!({"url": "https://e.test/", "rules": [rule]});
     let app = TestApp::start();

@@ -1,5 +1,7 @@
 //! The options of `link create` and `link edit` as fields of the API.
 
+use std::fs;
+
 use clap::Args;
 use hyper::Method;
 use serde_json::{Map, Value, json};
@@ -15,6 +17,9 @@ use crate::model::text::folded_name;
 
 /// The field of the tags of a link.
 const TAG_IDS: &str = "tagIds";
+
+/// The field of the rules of a link.
+const RULES: &str = "rules";
 
 /// The path of tags.
 const TAGS: &str = "/api/v1/tags";
@@ -68,7 +73,8 @@ pub(super) struct LinkFields {
     /// A tag. The option can be repeated. A tag that does not exist is created.
     #[arg(long = "tag", value_name = "NAME")]
     pub(super) tags: Vec<String>,
-    /// Any other field of the API, such as forwardPath=true. The option can be repeated. /api/docs of the server lists the fields.
+    /// Any other field of the API, such as forwardPath=true. The option can be repeated. rules=@FILE reads the rules from
+    /// a file. /api/docs of the server lists the fields.
     #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = field)]
     others: Vec<(String, Value)>,
 }
@@ -130,7 +136,10 @@ impl LinkFields {
         if let Some((name, _)) = self.others.iter().find(|(name, _)| body.contains_key(name)) {
             return Err(CommandError::Usage(twice(name)));
         }
-        body.extend(self.others.iter().cloned());
+        for (name, value) in &self.others {
+            let value = if name == RULES { rules_of(value)? } else { value.clone() };
+            body.insert(name.clone(), value);
+        }
         Ok(())
     }
 
@@ -139,6 +148,20 @@ impl LinkFields {
         let options: Vec<_> = self.others.iter().map(|(name, _)| (name, format!("--set {name}"))).collect();
         let own: Vec<_> = options.iter().map(|(name, option)| (name.as_str(), option.as_str())).collect();
         error.with_options(&[&[own.as_slice()], tables].concat())
+    }
+}
+
+/// Returns the rules of `--set`, which `@FILE` reads from a file: a list of rules is long for a command line.
+fn rules_of(value: &Value) -> Result<Value, CommandError> {
+    let Some(file) = value.as_str().and_then(|text| text.strip_prefix('@')) else { return Ok(value.clone()) };
+    let wrong = |why: String| CommandError::Usage(format!("--set {RULES}=@{file}: {why}"));
+    let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    match serde_json::from_str(&text) {
+        Ok(rules @ (Value::Array(_) | Value::Null)) => Ok(rules),
+        Ok(_) => Err(wrong(
+            "must contain an array of rules, as `rules` of `waypost link show CODE --json`".to_owned(),
+        )),
+        Err(error) => Err(wrong(format!("must contain JSON: {error}"))),
     }
 }
 

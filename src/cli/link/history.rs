@@ -1,25 +1,27 @@
-//! `waypost link history`, `undo`, `deleted` and `restore`: what changed a link, and the way back.
+//! `waypost link history` and `undo`: what changed a link, and the way back.
 
 use clap::Args;
 use hyper::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
 use super::named::{LINKS, NamedLink};
-use super::shown;
+use super::{changes, shown};
 use crate::cli::api_client::{ApiClient, ClientArguments};
-use crate::cli::columns::{self, TableColumn, destination, minute, table, text};
+use crate::cli::columns::{TableColumn, table, text};
 use crate::cli::error::CommandError;
 use crate::cli::output::print_line;
 use crate::cli::terminal;
-use crate::formats::waypost::draft;
 
 /// The options that pages have in common.
-const PAGE_OPTIONS: [(&str, &str); 2] = [("limit", "--limit"), ("cursor", "--cursor")];
+pub(super) const PAGE_OPTIONS: [(&str, &str); 2] = [("limit", "--limit"), ("cursor", "--cursor")];
+
+/// Entries of a history that show what an undo undid: itself, the change, and the two before.
+const AROUND_UNDO: usize = 4;
 
 /// A page of a list without numbers of pages.
 #[derive(Clone, Debug, Args)]
-struct CursorArguments {
+pub(super) struct CursorArguments {
     /// Entries on a page, 1 to 100.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
@@ -29,7 +31,7 @@ struct CursorArguments {
 }
 
 impl CursorArguments {
-    fn query(&self) -> Serializer<'static, String> {
+    pub(super) fn query(&self) -> Serializer<'static, String> {
         let mut query = Serializer::new(String::new());
         query.append_pair("limit", &self.limit.to_string());
         if let Some(cursor) = &self.cursor {
@@ -60,25 +62,6 @@ pub(super) struct UndoArguments {
     client: ClientArguments,
 }
 
-#[derive(Clone, Debug, Args)]
-pub(super) struct DeletedArguments {
-    #[command(flatten)]
-    page: CursorArguments,
-    #[command(flatten)]
-    client: ClientArguments,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct LinkRestoreArguments {
-    #[command(flatten)]
-    link: NamedLink,
-    /// Another code, if the old one is in use now.
-    #[arg(long = "code", value_name = "NEW")]
-    new_code: Option<String>,
-    #[command(flatten)]
-    client: ClientArguments,
-}
-
 /// Prints the history of a link.
 pub(super) fn history(arguments: &HistoryArguments) -> Result<(), CommandError> {
     let client = ApiClient::new(&arguments.client)?;
@@ -92,48 +75,46 @@ pub(super) fn history(arguments: &HistoryArguments) -> Result<(), CommandError> 
         answer.print();
         return Ok(());
     }
-    let revisions = answer.value["history"].as_array().into_iter().flatten();
-    let rows: Vec<_> = revisions
-        .map(|revision| {
-            // The name alone: ids of keys are for scripts, which read the JSON.
-            let author = match &revision["by"] {
-                Value::Null => "operator".to_owned(),
-                by if by["name"].is_null() => text(&by["id"]),
-                by => text(&by["name"]),
-            };
-            vec![
-                text(&revision["revision"]),
-                text(&revision["at"]),
-                text(&revision["operation"]),
-                author,
-                words(revision),
-            ]
-        })
-        .collect();
+    let revisions: Vec<_> = answer.value["history"].as_array().into_iter().flatten().collect();
+    for line in lines(&revisions, terminal::width()) {
+        print_line(&line);
+    }
+    print_cursor(&answer.value);
+    Ok(())
+}
+
+/// Returns a line for each revision, and below it the lines of its changes.
+fn lines(revisions: &[&Value], width: usize) -> Vec<String> {
+    let row = |revision: &&Value| {
+        // The name alone: ids of keys are for scripts, which read the JSON.
+        let author = match &revision["by"] {
+            Value::Null => "operator".to_owned(),
+            by if by["name"].is_null() => text(&by["id"]),
+            by => text(&by["name"]),
+        };
+        let [id, at, operation] = ["revision", "at", "operation"].map(|field| text(&revision[field]));
+        vec![id, at, operation, author]
+    };
+    let rows: Vec<_> = revisions.iter().map(row).collect();
     let names = [
         // `link undo --to` takes it.
         TableColumn::whole("REVISION"),
         TableColumn::text("TIME").least(16).rank(2),
         TableColumn::text("OPERATION").rank(3),
         TableColumn::text("KEY").rank(4),
-        TableColumn::text("CHANGES").least(20).rank(1),
     ];
-    print_line(&table(&names, &rows, terminal::width()));
-    print_cursor(&answer.value);
-    Ok(())
+    let shown = table(&names, &rows, width);
+    let mut lines = shown.lines().map(str::to_owned);
+    let mut all: Vec<_> = lines.next().into_iter().collect();
+    for (line, revision) in lines.zip(revisions) {
+        all.push(line);
+        all.extend(changes::lines(revision, width));
+    }
+    all
 }
 
-/// Returns the changes of a revision on one line.
-fn words(revision: &Value) -> String {
-    let changes = revision["changes"].as_array().into_iter().flatten();
-    let shown = |value: &Value| if value.is_null() { "none".to_owned() } else { text(value) };
-    let change = |change: &Value| {
-        format!("{}: {} -> {}", text(&change["field"]), shown(&change["before"]), shown(&change["after"]))
-    };
-    changes.map(change).collect::<Vec<_>>().join("; ")
-}
-
-fn print_cursor(page: &Value) {
+/// Names the next page of a list, if there is one.
+pub(super) fn print_cursor(page: &Value) {
     if let Some(cursor) = page["nextCursor"].as_str() {
         print_line(&format!("more: --cursor {cursor} shows the next page"));
     }
@@ -143,71 +124,55 @@ fn print_cursor(page: &Value) {
 pub(super) fn undo(arguments: &UndoArguments) -> Result<(), CommandError> {
     let client = ApiClient::new(&arguments.client)?;
     let found = arguments.link.find(&client)?;
-    let path = format!("{LINKS}/{}/undo", text(&found.value["link"]["id"]));
+    let id = text(&found.value["link"]["id"]);
     // An object in both cases, since an empty body is an error.
     let body = arguments.to.as_ref().map_or_else(|| json!({}), |to| json!({"revision": to}));
-    let answer = client.send(&Method::POST, &path, Some(&body));
-    shown::link(&client, &answer.map_err(|error| error.with_options(&[&[("revision", "--to")]]))?);
+    let answer = client.send(&Method::POST, &format!("{LINKS}/{id}/undo"), Some(&body));
+    let answer = answer.map_err(|error| refused(arguments, &client, &found.value["link"], error))?;
+    shown::link(&client, &answer);
+    if !client.shows_json {
+        print_undone(arguments, &client, &answer.value["link"]);
+    }
     Ok(())
 }
 
-/// Prints the deleted links.
-pub(super) fn deleted(arguments: &DeletedArguments) -> Result<(), CommandError> {
-    let client = ApiClient::new(&arguments.client)?;
-    let path = format!("{LINKS}/deleted?{}", arguments.page.query().finish());
-    let answer = client.send(&Method::GET, &path, None);
-    let answer = answer.map_err(|error| error.with_options(&[&PAGE_OPTIONS]))?;
-    if client.shows_json {
-        answer.print();
-        return Ok(());
+/// Returns the error of an undo with the option that caused it, and with the command that lists the revisions.
+fn refused(arguments: &UndoArguments, client: &ApiClient, link: &Value, error: CommandError) -> CommandError {
+    let history = client.command(&format!("link history {}", arguments.link.argument(link)));
+    match error {
+        CommandError::NotFound(why) => {
+            CommandError::NotFound(format!("{why}; `{history}` lists the revisions"))
+        }
+        // Without `--to`, no option names a revision.
+        CommandError::Failed(why) if arguments.to.is_none() => {
+            CommandError::Failed(why.strip_prefix("revision: ").unwrap_or(&why).to_owned())
+        }
+        error => error.with_options(&[&[("revision", "--to")]]),
     }
-    let links = answer.value["links"].as_array().into_iter().flatten();
-    let row = |link: &Value| {
-        let [code, domain, clicks] = ["shortCode", "domain", "clickCount"].map(|field| text(&link[field]));
-        let [deleted, until] = ["deletedAt", "restorableUntil"].map(|field| minute(&link[field]));
-        vec![code, domain, clicks, deleted, until, destination(&text(&link["url"]))]
-    };
-    let rows: Vec<_> = links.map(row).collect();
-    let names = [
-        TableColumn::text("CODE").least(24),
-        TableColumn::text("DOMAIN").least(12).rank(3),
-        TableColumn::number("CLICKS").rank(4),
-        TableColumn::text("DELETED").least(16).rank(5),
-        // The time that is left is what a person must act by.
-        TableColumn::text("RESTORABLE UNTIL").least(16).rank(2),
-        TableColumn::text("DESTINATION").least(20).rank(1),
-    ];
-    print_line(&table(&names, &rows, terminal::width()));
-    print_cursor(&answer.value);
-    Ok(())
 }
 
-/// Restores the link of a code that was deleted last.
-pub(super) fn restore(arguments: &LinkRestoreArguments) -> Result<(), CommandError> {
-    let client = ApiClient::new(&arguments.client)?;
-    let (code, domain) = arguments.link.parts()?;
-    let mut query = Serializer::new(String::new());
-    // Enough for a code that was given and deleted a hundred times.
-    query.append_pair("limit", "100");
-    query.append_pair("code", &code);
-    let found = client.send(&Method::GET, &format!("{LINKS}/deleted?{}", query.finish()), None)?;
-    let links = found.value["links"].as_array().into_iter().flatten();
-    let there = links.filter(|link| domain.as_ref().is_none_or(|domain| link["domain"] == **domain));
-    // Several links may have had the code, one after the other. Times of one form sort as texts.
-    let Some(link) = there.max_by_key(|link| columns::text(&link["deletedAt"])) else {
-        let list = client.command("link deleted");
-        return Err(CommandError::NotFound(format!(
-            "no link with the code {code:?} can be restored; `{list}` lists the links that can"
-        )));
-    };
-    let mut body = Map::new();
-    if let Some(code) = &arguments.new_code {
-        body.insert(draft::CODE.to_owned(), json!(code));
+/// Prints what an undo changed, and how to go further back. The undo is done, so an error of the history is none of it.
+fn print_undone(arguments: &UndoArguments, client: &ApiClient, link: &Value) {
+    let path = format!("{LINKS}/{}/history?limit={AROUND_UNDO}", text(&link["id"]));
+    let Ok(answer) = client.send(&Method::GET, &path, None) else { return };
+    let entries = answer.value["history"].as_array().map_or(&[][..], Vec::as_slice);
+    // Another change may have followed.
+    let Some(undone) = entries.first().filter(|entry| entry["operation"] == "undo") else { return };
+    print_line("\nundone:");
+    for line in changes::lines(undone, terminal::width()) {
+        print_line(&line);
     }
-    let path = format!("{LINKS}/{}/restore", text(&link["id"]));
-    let answer = client.send(&Method::POST, &path, Some(&Value::Object(body)));
-    shown::link(&client, &answer.map_err(|error| error.with_options(&[&[(draft::CODE, "--code")]]))?);
-    Ok(())
+    let name = arguments.link.argument(link);
+    // The last entry is that of two changes ago: its state is the one before the change that is the latest now.
+    let further = match (&arguments.to, entries.get(AROUND_UNDO - 1)) {
+        (None, Some(before)) => {
+            let undo = client.command(&format!("link undo {name} --to {}", text(&before["revision"])));
+            format!("`{undo}` undoes the change before it as well")
+        }
+        _ => format!("`{}` lists all changes", client.command(&format!("link history {name}"))),
+    };
+    let again = client.command(&format!("link undo {name}"));
+    print_line(&format!("{further}; `{again}` takes this undo back"));
 }
 
 #[cfg(test)]
@@ -215,11 +180,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_are_one_line() {
-        let revision = json!({"changes": [
-            {"field": "title", "before": null, "after": "T"},
-            {"field": "tagIds", "before": ["a", "b"], "after": []},
-        ]});
-        assert_eq!(words(&revision), "title: none -> T; tagIds: a, b -> ");
+    fn each_change_has_its_line() {
+        let revisions = json!([
+            {"revision": "0N88vwqp0EUhFT57aXBu", "at": "2026-11-30T02:00:00.000Z", "operation": "edit",
+                "by": {"id": "1", "name": "Kim"}, "changes": [
+                {"field": "title", "before": null, "after": "T"},
+                {"field": "tagIds", "before": ["a", "b"], "after": []}]},
+            {"revision": "0N88vwqp0EUhFT57aXBv", "at": "2026-11-30T01:00:00.000Z", "operation": "create", "by": null,
+                "changes": []},
+        ]);
+        let revisions: Vec<_> = revisions.as_array().expect("a list").iter().collect();
+        let want = [
+            "REVISION              TIME                      OPERATION  KEY",
+            "0N88vwqp0EUhFT57aXBu  2026-11-30T02:00:00.000Z  edit       Kim",
+            "  title: none -> T",
+            "  tagIds: a, b -> none",
+            "0N88vwqp0EUhFT57aXBv  2026-11-30T01:00:00.000Z  create     operator",
+        ];
+        assert_eq!(lines(&revisions, 80), want);
     }
 }

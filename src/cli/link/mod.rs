@@ -1,5 +1,7 @@
 //! `waypost link`: creates, lists, shows, changes, explains, deletes, restores and opens links on a running server.
 
+mod changes;
+mod deleted;
 mod explain;
 mod fields;
 mod health;
@@ -17,10 +19,11 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded::Serializer;
 
+use self::deleted::{DeletedArguments, LinkRestoreArguments};
 use self::explain::ExplainArguments;
 pub(super) use self::fields::tag_id;
 use self::fields::{CREATE_ARGUMENTS, EDIT_OPTIONS, LINK_OPTIONS, LIST_OPTIONS, LinkFields};
-use self::history::{DeletedArguments, HistoryArguments, LinkRestoreArguments, UndoArguments};
+use self::history::{HistoryArguments, UndoArguments};
 use self::named::LINKS;
 pub(super) use self::named::NamedLink;
 use self::qr::QrArguments;
@@ -66,7 +69,7 @@ enum LinkCommand {
     /// Undo the last change of a link, or go back to a revision of its history.
     #[command(alias = "revert")]
     Undo(UndoArguments),
-    /// Delete a link. Its code can be used again.
+    /// Delete a link. Its code can be used again, and `link restore` brings the link back.
     #[command(visible_alias = "rm", alias = "remove")]
     Delete(DeleteArguments),
     /// List the deleted links that can be restored.
@@ -219,8 +222,8 @@ pub(super) fn run(arguments: &LinkArguments) -> Result<(), CommandError> {
         LinkCommand::Qr(arguments) => qr::run(arguments),
         LinkCommand::History(arguments) => history::history(arguments),
         LinkCommand::Undo(arguments) => history::undo(arguments),
-        LinkCommand::Deleted(arguments) => history::deleted(arguments),
-        LinkCommand::Restore(arguments) => history::restore(arguments),
+        LinkCommand::Deleted(arguments) => deleted::deleted(arguments),
+        LinkCommand::Restore(arguments) => deleted::restore(arguments),
         LinkCommand::Delete(arguments) => delete(arguments),
         LinkCommand::Open(arguments) => open(arguments),
     }
@@ -323,6 +326,9 @@ fn edit(arguments: &EditArguments) -> Result<(), CommandError> {
     }
     let client = ApiClient::new(&arguments.client)?;
     let path = arguments.link.path()?;
+    // Read before: the change does not return the code that it replaces.
+    let renamed = arguments.new_code.is_some() && !arguments.keep_old_code;
+    let before = if renamed { Some(arguments.link.find(&client)?) } else { None };
     if has_tags {
         // Not the whole list, so that edits at the same time keep what each of them adds.
         let ids = |names: &[String], may_create| {
@@ -340,7 +346,25 @@ fn edit(arguments: &EditArguments) -> Result<(), CommandError> {
         print_note(&format!("note: {code:?} is a former code of {short}, which was changed"));
     }
     shown::link(&client, &answer);
+    if let Some(before) = before {
+        note_lost_code(&client, &before.value["link"], link);
+    }
     Ok(())
+}
+
+/// Warns that the old code of a renamed link opens it no longer, if anybody has used it: it may be in print.
+fn note_lost_code(client: &ApiClient, before: &Value, link: &Value) {
+    let [old, new] = [before, link].map(|link| columns::text(&link["shortUrl"]));
+    let clicks = before["clickCount"].as_u64().unwrap_or(0);
+    // On a domain that ignores case, another spelling is the same code.
+    if clicks == 0 || old.to_lowercase() == new.to_lowercase() {
+        return;
+    }
+    let undo = client.command(&format!("link undo {}", quoted(&new)));
+    print_note(&format!(
+        "note: {old} has {} and no longer opens the link: `{undo}` takes the new code back, and --keep-old-code keeps both",
+        counted(clicks, "click")
+    ));
 }
 
 /// Sends a change of a link. A list of aliases is what is left of those that were read, so it is computed again if the
@@ -409,15 +433,28 @@ fn delete(arguments: &DeleteArguments) -> Result<(), CommandError> {
     } else {
         format!(", and its statistics of {}", counted(clicks, "click"))
     };
-    let question = format!("Delete {short}, which leads to {}{lost}?", columns::text(&link["url"]));
+    let restore = client.command(&format!("link restore {}", arguments.link.argument(link)));
+    let question = format!(
+        "Delete {short}, which leads to {}{lost}? `{restore}` can bring it back.",
+        columns::text(&link["url"])
+    );
     terminal::confirm(&question, arguments.yes)?;
     let answer = client.send(&Method::DELETE, &path, None)?;
     if client.shows_json {
         answer.print();
     } else {
-        print_line(&format!("deleted {short}"));
+        print_line(&format!("deleted {short}{}", restorable(arguments, &client, link, &restore)));
     }
     Ok(())
+}
+
+/// Returns until when a link that was just deleted can be restored. Empty if the server does not keep it.
+fn restorable(arguments: &DeleteArguments, client: &ApiClient, link: &Value, restore: &str) -> String {
+    // The link is deleted, so an error of the list is none of the command.
+    let links = arguments.link.deleted(client).unwrap_or_default();
+    links.iter().find(|deleted| deleted["id"] == link["id"]).map_or_else(String::new, |deleted| {
+        format!("; `{restore}` restores it until {} UTC", columns::minute(&deleted["restorableUntil"]))
+    })
 }
 
 fn open(OneArguments { link, client }: &OneArguments) -> Result<(), CommandError> {

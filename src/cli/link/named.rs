@@ -7,8 +7,9 @@ use serde_json::Value;
 use url::form_urlencoded::Serializer;
 use url::{Host, Url};
 
+use crate::app::data_folder::quoted;
 use crate::cli::api_client::{ApiAnswer, ApiClient};
-use crate::cli::columns;
+use crate::cli::columns::{self, minute};
 use crate::cli::error::CommandError;
 
 /// The path of links.
@@ -25,7 +26,44 @@ pub(in crate::cli) struct NamedLink {
     pub(in crate::cli) domain: Option<String>,
 }
 
+/// A link, and what a pasted short URL has behind its code.
+#[derive(Clone, Debug)]
+pub(super) struct PastedLink {
+    pub(super) link: NamedLink,
+    pub(super) path: Option<String>,
+    pub(super) query: Option<String>,
+}
+
 impl NamedLink {
+    /// Separates path and query, which a scanner or a browser shows with the short URL, from the link. No code contains a
+    /// slash, a question mark or a number sign.
+    pub(super) fn pasted(&self) -> PastedLink {
+        let text = self.code.split('#').next().unwrap_or_default();
+        let (address, query) = match text.split_once('?') {
+            Some((address, query)) => (address, Some(query.to_owned())),
+            None => (text, None),
+        };
+        let scheme = address.find("://").map_or(0, |at| at + 3);
+        let code = address[scheme..].find('/').map(|at| scheme + at + 1);
+        let end = code.and_then(|code| address[code..].find('/').map(|at| code + at));
+        let (address, path) = match end {
+            Some(end) => (&address[..end], Some(address[end + 1..].to_owned())),
+            None => (address, None),
+        };
+        PastedLink {
+            link: NamedLink { code: address.to_owned(), domain: self.domain.clone() },
+            path: path.filter(|path| !path.is_empty()),
+            query: query.filter(|query| !query.is_empty()),
+        }
+    }
+
+    /// Returns how a command line names the link, as it is now: with its domain if the user named one.
+    pub(super) fn argument(&self, link: &Value) -> String {
+        let field =
+            if self.parts().is_ok_and(|(_, domain)| domain.is_some()) { "shortUrl" } else { "shortCode" };
+        quoted(&columns::text(&link[field]))
+    }
+
     /// Returns the path of the link in the API.
     pub(super) fn path(&self) -> Result<String, CommandError> {
         let (code, domain) = self.parts()?;
@@ -50,10 +88,38 @@ impl NamedLink {
         let domain =
             domain.map_or_else(|| "the default domain".to_owned(), |domain| format!("the domain {domain}"));
         let server = client.shown_server();
-        let list = client.command("link list");
+        let tip = self.restorable(client).unwrap_or_else(|| {
+            let list = client.command("link list");
+            format!("`{list}` lists all links")
+        });
         CommandError::NotFound(format!(
-            "{why}: no link has the code {code:?} on {domain} of the server at {server}; `{list}` lists all links"
+            "{why}: no link has the code {code:?} on {domain} of the server at {server}; {tip}"
         ))
+    }
+
+    /// Returns how the link that had this code comes back, or `None` if it was not deleted.
+    fn restorable(&self, client: &ApiClient) -> Option<String> {
+        // A key may lack the right to read them, which is no reason for another error.
+        let links = self.deleted(client).ok()?;
+        let link = links.first()?;
+        let restore = client.command(&format!("link restore {}", self.argument(link)));
+        let [deleted, until] = ["deletedAt", "restorableUntil"].map(|field| minute(&link[field]));
+        Some(format!("it was deleted at {deleted} UTC, and `{restore}` restores it until {until} UTC"))
+    }
+
+    /// Returns the deleted links that had this code, the one that was deleted last first.
+    pub(super) fn deleted(&self, client: &ApiClient) -> Result<Vec<Value>, CommandError> {
+        let (code, domain) = self.parts()?;
+        let mut query = Serializer::new(String::new());
+        // Enough for a code that was given and deleted a hundred times.
+        query.append_pair("limit", "100").append_pair("code", &code);
+        let found = client.send(&Method::GET, &format!("{LINKS}/deleted?{}", query.finish()), None)?;
+        let links = found.value["links"].as_array().into_iter().flatten();
+        let there = links.filter(|link| domain.as_ref().is_none_or(|domain| link["domain"] == **domain));
+        let mut links: Vec<_> = there.cloned().collect();
+        // Times of one form sort as texts.
+        links.sort_by_key(|link| std::cmp::Reverse(columns::text(&link["deletedAt"])));
+        Ok(links)
     }
 
     /// Returns the former code by which a link was named, or `None` if it was named by its own code.
@@ -97,7 +163,8 @@ fn split(text: &str) -> Result<(String, Option<String>), CommandError> {
     };
     let url = match text.split_once('/') {
         _ if text.contains("://") => text.to_owned(),
-        None => return Ok((text.to_owned(), None)),
+        // No code has a query, which a scanner reads behind it.
+        None => return Ok((text.split(['?', '#']).next().unwrap_or_default().to_owned(), None)),
         Some(("", rest)) => format!("http://localhost/{rest}"),
         // A slash at the end of a code.
         Some((code, "")) if !code.contains(['.', ':']) => format!("http://localhost/{code}"),
@@ -129,6 +196,7 @@ mod tests {
             ("http://192.0.2.1/x", None, Some("/api/v1/links/by-code/x")),
             ("https://go.test/x", Some("other.test"), Some("/api/v1/links/by-code/x?domain=other.test")),
             ("/p2", None, Some("/api/v1/links/by-code/p2")),
+            ("p2?qr=1", None, Some("/api/v1/links/by-code/p2")),
             ("/p2/", None, Some("/api/v1/links/by-code/p2")),
             ("p2/", None, Some("/api/v1/links/by-code/p2")),
             ("localhost:1/p2", None, Some("/api/v1/links/by-code/p2")),
@@ -142,6 +210,26 @@ mod tests {
         for (code, domain, want) in rows {
             let link = NamedLink { code: code.to_owned(), domain: domain.map(str::to_owned) };
             assert_eq!(link.path().ok().as_deref(), want, "{code}");
+        }
+    }
+
+    #[test]
+    fn path_and_query_of_a_pasted_url_are_the_visitors() {
+        let rows = [
+            ("fly", "fly", None, None),
+            ("fly?qr=1", "fly", None, Some("qr=1")),
+            ("http://localhost:8080/fly?qr=1#top", "http://localhost:8080/fly", None, Some("qr=1")),
+            ("https://go.test/fp/item/5?a=1", "https://go.test/fp", Some("item/5"), Some("a=1")),
+            ("go.test/fp/x", "go.test/fp", Some("x"), None),
+            ("/fp/x/", "/fp", Some("x/"), None),
+            ("go.test/fp/?", "go.test/fp", None, None),
+            ("go.test/fp", "go.test/fp", None, None),
+            ("fp/", "fp/", None, None),
+        ];
+        for (text, code, path, query) in rows {
+            let pasted = NamedLink { code: text.to_owned(), domain: None }.pasted();
+            let got = (pasted.link.code.as_str(), pasted.path.as_deref(), pasted.query.as_deref());
+            assert_eq!(got, (code, path, query), "{text}");
         }
     }
 

@@ -1,19 +1,20 @@
 //! `waypost link qr`: the QR code of a link, in the terminal or as a file.
 
-use std::fs;
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
 use super::named::{LINKS, NamedLink};
 use crate::cli::api_client::{ApiClient, ClientArguments};
 use crate::cli::columns::text;
 use crate::cli::error::CommandError;
-use crate::cli::output::print_line;
+use crate::cli::output::{print_line, print_note, print_text};
 use crate::cli::terminal;
+use crate::private_files::open_to_user_umask;
 use crate::qr::address::QrAddress;
 use crate::qr::picture::{MARGIN_DEFAULT, QrFormat};
 use crate::qr::symbol::{ErrorLevel, QrSymbol};
@@ -28,6 +29,9 @@ const OPTIONS: [(&str, &str); 6] = [
     ("logo", "--no-logo"),
 ];
 
+/// The file name that is stdout.
+const STDOUT: &str = "-";
+
 /// Black on white, whatever the colors of the terminal are: two of the 240 colors that no theme changes.
 const COLORS: &str = "\x1b[38;5;16;48;5;231m";
 
@@ -38,9 +42,12 @@ const RESET: &str = "\x1b[0m";
 pub(super) struct QrArguments {
     #[command(flatten)]
     link: NamedLink,
-    /// Write the picture to this file: SVG or PNG, by its extension. Default: print the code in the terminal.
+    /// Write the picture to this file: SVG or PNG, by its extension. - is stdout. Default: print the code in the terminal.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// The format, svg or png. Default: by the extension of the file, and SVG to stdout.
+    #[arg(long, value_name = "FORMAT", requires = "output")]
+    format: Option<String>,
     /// The width of the picture in pixels, with the margin, 32 to 2048. Default: 512.
     #[arg(long, value_name = "PIXELS", requires = "output")]
     size: Option<u64>,
@@ -72,18 +79,33 @@ pub(super) fn run(arguments: &QrArguments) -> Result<(), CommandError> {
     }
 }
 
-fn write(arguments: &QrArguments, client: &ApiClient, file: &Path) -> Result<(), CommandError> {
+/// Returns the name of the format in the API.
+fn format(arguments: &QrArguments, file: &Path) -> Result<String, CommandError> {
     let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    if QrFormat::parse(extension).is_none() {
-        let name = file.display();
-        return Err(CommandError::Usage(format!(
-            "--output: {name} must end in .svg or .png, for the format"
-        )));
-    }
+    let (name, wrong) = match &arguments.format {
+        Some(name) => (name.as_str(), "--format: must be svg or png".to_owned()),
+        None if is_stdout(file) => ("svg", String::new()),
+        None => (
+            extension,
+            format!(
+                "--output: {} must end in .svg or .png, for the format, or --format must name it",
+                file.display()
+            ),
+        ),
+    };
+    if QrFormat::parse(name).is_some() { Ok(name.to_owned()) } else { Err(CommandError::Usage(wrong)) }
+}
+
+fn is_stdout(file: &Path) -> bool {
+    file == Path::new(STDOUT)
+}
+
+fn write(arguments: &QrArguments, client: &ApiClient, file: &Path) -> Result<(), CommandError> {
+    let format = format(arguments, file)?;
     let found = arguments.link.find(client)?;
     let link = &found.value["link"];
     let mut query = Serializer::new(String::new());
-    query.append_pair("format", extension).append_pair("margin", &arguments.margin.to_string());
+    query.append_pair("format", &format).append_pair("margin", &arguments.margin.to_string());
     if let Some(size) = arguments.size {
         query.append_pair("size", &size.to_string());
     }
@@ -97,7 +119,19 @@ fn write(arguments: &QrArguments, client: &ApiClient, file: &Path) -> Result<(),
     }
     let path = format!("{LINKS}/{}/qr?{}", text(&link["id"]), query.finish());
     let picture = client.download(&path).map_err(|error| error.with_options(&[&OPTIONS]))?;
-    fs::write(file, &picture)
+    if arguments.margin < u64::from(MARGIN_DEFAULT) {
+        print_note("note: the margin is less than 4 modules: scanners miss such a code on a busy background");
+    }
+    if QrFormat::parse(&format) == Some(QrFormat::Png) && !arguments.no_logo && has_logo(client, link) {
+        print_note(
+            "note: a PNG has no logo: an SVG has the one of the domain or the workspace, and can be converted",
+        );
+    }
+    if is_stdout(file) {
+        print_text(&picture);
+        return Ok(());
+    }
+    save(file, &picture)
         .map_err(|error| CommandError::Failed(format!("cannot write {}: {error}", file.display())))?;
     let (bytes, short_url) = (picture.len(), text(&link["shortUrl"]));
     if client.shows_json {
@@ -108,6 +142,26 @@ fn write(arguments: &QrArguments, client: &ApiClient, file: &Path) -> Result<(),
         print_line(&format!("wrote the code of {short_url} to {} ({bytes} bytes)", file.display()));
     }
     Ok(())
+}
+
+/// Returns whether an SVG of the code has a logo.
+fn has_logo(client: &ApiClient, link: &Value) -> bool {
+    // The server refuses a logo that neither the domain nor the workspace has.
+    client.download(&format!("{LINKS}/{}/qr?logo=true", text(&link["id"]))).is_ok()
+}
+
+/// Writes a picture, which others may read as the umask allows: a web server, or a program that prints it.
+fn save(file: &Path, picture: &[u8]) -> io::Result<()> {
+    let mut out = match File::create_new(file) {
+        Ok(new) => {
+            open_to_user_umask(&new)?;
+            new
+        }
+        // It keeps its mode.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => File::create(file)?,
+        Err(error) => return Err(error),
+    };
+    out.write_all(picture)
 }
 
 fn print(arguments: &QrArguments, client: &ApiClient) -> Result<(), CommandError> {
@@ -138,6 +192,12 @@ fn print(arguments: &QrArguments, client: &ApiClient) -> Result<(), CommandError
              --output code.svg",
             terminal::width()
         )));
+    }
+    if !is_terminal {
+        print_note(
+            "note: the code is printed as characters: --output FILE.svg or FILE.png writes a picture, and --output - \
+             prints one",
+        );
     }
     for row in rows {
         // A file has no colors of its own, and is shown dark on light.

@@ -10,7 +10,14 @@ pub(super) fn lines(rules: &Value) -> Vec<(String, String)> {
     rules.iter().map(|rule| (format!("rule {}", text(&rule["id"])), line(rule))).collect()
 }
 
-fn line(rule: &Value) -> String {
+/// Returns the id of a rule, as in statistics, and its name.
+pub(super) fn title(rule: &Value) -> String {
+    let name = rule["name"].as_str().map(|name| format!(" {name:?}")).unwrap_or_default();
+    format!("rule {}{name}", text(&rule["id"]))
+}
+
+/// Returns when a rule holds, and where it leads.
+pub(super) fn line(rule: &Value) -> String {
     let conditions = rule["conditions"].as_array().map_or(&[][..], Vec::as_slice);
     let between = if rule["match"] == "any" { " or " } else { " and " };
     let conditions: Vec<_> = conditions.iter().map(condition).collect();
@@ -55,12 +62,17 @@ fn outcome(rule: &Value) -> String {
     }
     let Some(variants) = rule["variants"].as_array() else { return text(&rule["status"]) };
     let variant = |variant: &Value| {
-        let name = variant["name"].as_str().map_or_else(|| text(&variant["id"]), str::to_owned);
-        format!("{} {name} {}", text(&variant["weight"]), text(&variant["url"]))
+        let name = variant_name(if variant["name"].is_null() { &variant["id"] } else { &variant["name"] });
+        format!("{name} (weight {}) {}", text(&variant["weight"]), text(&variant["url"]))
     };
     let winner = &rule["winner"];
-    let ended = if winner.is_null() { String::new() } else { format!(" (winner {})", text(winner)) };
+    let ended = if winner.is_null() { String::new() } else { format!("; winner {}", variant_name(winner)) };
     variants.iter().map(variant).collect::<Vec<_>>().join(", ") + &ended
+}
+
+/// Returns the name of a variant, or its id as such: weight and id are both numbers.
+fn variant_name(value: &Value) -> String {
+    value.as_str().map_or_else(|| format!("variant {value}"), |name| format!("{name:?}"))
 }
 
 #[cfg(test)]
@@ -86,7 +98,8 @@ mod tests {
             ("rule 3", "\"DE\" if country in DE, AT and query a exists true: https://e.test/de"),
             (
                 "rule 4",
-                "off always until 2027-01-01T00:00:00.000Z: 60 a https://e.test/a, 40 2 https://e.test/b (winner a)",
+                "off always until 2027-01-01T00:00:00.000Z: \"a\" (weight 60) https://e.test/a, variant 2 (weight 40) \
+                 https://e.test/b; winner \"a\"",
             ),
             ("rule 5", "if time within days mon+tue from 08:00 to 18:00 zone UTC or os equals iOS: 404"),
         ];

@@ -131,10 +131,7 @@ fn page_of(links: &[&Value], sorted_by: Option<&str>, width: usize, now: Timesta
         (TableColumn::number("30 DAYS").rank(4), field("clicks30d")),
         (TableColumn::text("LAST CLICK").least(10).rank(5), date("lastClickAt")),
         (TableColumn::text("CREATED").least(10).rank(6), date("createdAt")),
-        (
-            TableColumn::text("DESTINATION").least(20).rank(1),
-            Box::new(|link: &Value| destination(&text(&link["url"]))),
-        ),
+        (TableColumn::text("DESTINATION").least(20).rank(1), Box::new(leads_to)),
         (TableColumn::text("TITLE").rank(7), field("title")),
     ];
     // A server without details of clicks knows the first two, and few links have a title.
@@ -151,6 +148,15 @@ fn page_of(links: &[&Value], sorted_by: Option<&str>, width: usize, now: Timesta
     let names: Vec<_> = columns.iter().map(|(column, _)| *column).collect();
     let row = |link: &&Value| columns.iter().map(|(_, cell)| cell(link)).collect::<Vec<_>>();
     table(&names, &links.iter().map(row).collect::<Vec<_>>(), width)
+}
+
+/// Returns the destination of a link, behind the number of its rules, which lead some visitors elsewhere.
+fn leads_to(link: &Value) -> String {
+    let url = destination(&text(&link["url"]));
+    match link["rules"].as_array().map_or(0, Vec::len) as u64 {
+        0 => url,
+        rules => format!("{}, else {url}", counted(rules, "rule")),
+    }
 }
 
 /// Returns whether a link redirects at this time, or why not.
@@ -209,6 +215,14 @@ mod tests {
         let shown = page_of(&links.iter().collect::<Vec<_>>(), sorted_by, width, now());
         assert!(shown.lines().all(|line| line.chars().count() <= width), "{width}: {shown}");
         shown
+    }
+
+    #[test]
+    fn a_link_with_rules_has_more_than_one_destination() {
+        let link = |rules: Value| leads_to(&json!({"url": "https://e.test/a", "rules": rules}));
+        assert_eq!([link(json!(null)), link(json!([]))], ["e.test/a"; 2]);
+        assert_eq!(link(json!([{}])), "1 rule, else e.test/a");
+        assert_eq!(link(json!([{}, {}])), "2 rules, else e.test/a");
     }
 
     #[test]

@@ -47,8 +47,8 @@ impl Shared {
                 "{name} needs a file with cities and `clicks.places = true`: this server knows countries only"
             )),
             None if analytics.countries.is_absent() && (needs_places || !has_header) => Some(format!(
-                "{name} needs a source of countries, and this server has none: put country.mmdb into the data folder, \
-                 or set `clicks.country_file` or `clicks.country_header`"
+                "{name} needs a source of countries, and this server has none: its operator installs the package \
+                 tor-geoipdb, puts country.mmdb into the data folder, or sets `clicks.country_file` or `clicks.country_header`"
             )),
             _ => None,
         }
