@@ -180,6 +180,11 @@ impl Store {
         if self.counted.lock().again(leaf) { Ok(()) } else { self.count_page(key) }
     }
 
+    /// Makes sled count the page of a key that a walk just found, unless its leaf is among the last ones that were counted.
+    pub(super) fn count_found(&self, key: &[u8]) -> Result<(), StoreError> {
+        self.leaf(key)?.map_or(Ok(()), |(first, _)| self.count(first, key))
+    }
+
     /// Makes sled count the page of a key that was just read: see [`REREADS`].
     pub(super) fn count_page(&self, key: &[u8]) -> Result<(), StoreError> {
         for _ in 0..REREADS {
