@@ -1,5 +1,6 @@
 //! The files by which a domain names the apps that open its links. They are stored as they are given; the checks find the
-//! mistakes after which a phone ignores a file without a word.
+//! mistakes after which a phone ignores a file without a word. What a newer version of a phone may know is stored with a
+//! warning: an unknown member, and an unknown relation.
 //!
 //! Apple: `apple-app-site-association` ("Supporting associated domains"). Google: Digital Asset Links, `assetlinks.json`.
 
@@ -11,11 +12,29 @@ use crate::model::attachment::{APP_LINKS_MAX, Attachment, AttachmentFormat};
 /// The services in Apple's file.
 const SERVICES: [&str; 4] = ["applinks", "webcredentials", "appclips", "activitycontinuation"];
 
+/// The members of `applinks`, of one of its `details`, and of one of their `components`.
+const APP_LINKS: [&str; 4] = ["apps", "details", "defaults", "substitutionVariables"];
+const DETAIL: [&str; 5] = ["appIDs", "appID", "components", "paths", "defaults"];
+const COMPONENT: [&str; 7] = ["/", "?", "#", "exclude", "comment", "caseSensitive", "percentEncoded"];
+
+/// The relations that Google documents.
+const RELATIONS: [&str; 3] = [
+    "delegate_permission/common.handle_all_urls",
+    "delegate_permission/common.get_login_creds",
+    "delegate_permission/common.use_as_origin",
+];
+
+/// A file, and warnings about what its phones may ignore.
+pub(super) type CheckedFile = (Attachment, Vec<String>);
+
+/// Most warnings about a file.
+const WARNINGS_MAX: usize = 10;
+
 /// Bytes of a SHA-256 fingerprint.
 const FINGERPRINT: usize = 32;
 
 /// Parses an `apple-app-site-association`.
-pub(super) fn apple(body: &[u8]) -> Result<Attachment, BadRequest> {
+pub(super) fn apple(body: &[u8]) -> Result<CheckedFile, BadRequest> {
     const FILE: &str = "apple-app-site-association";
     let Json::Object(file) = parsed(FILE, body)? else {
         return Err(rule(FILE, "must be a JSON object"));
@@ -27,22 +46,24 @@ pub(super) fn apple(body: &[u8]) -> Result<Attachment, BadRequest> {
     if file.iter().next().is_none() {
         return Err(rule(FILE, "is empty: it needs a service such as applinks"));
     }
+    let mut warnings = Vec::new();
     for (name, service) in file.iter() {
         let Json::Object(service) = service else {
             return Err(rule(FILE, format!("{name} must be an object")));
         };
         if name == "applinks" {
-            app_links(FILE, service)?;
+            app_links(FILE, service, &mut warnings)?;
         } else {
             let apps = texts(service, "apps")
                 .ok_or_else(|| rule(FILE, format!("{name}.apps must be an array of app ids")))?;
             apps.iter().try_for_each(|app| app_id(FILE, &format!("{name}.apps"), app))?;
         }
     }
-    Ok(stored(body))
+    Ok((stored(body), warnings))
 }
 
-fn app_links(file: &'static str, service: &Object) -> Result<(), BadRequest> {
+fn app_links(file: &'static str, service: &Object, warnings: &mut Vec<String>) -> Result<(), BadRequest> {
+    note_unknown(file, "applinks", (service, &APP_LINKS), warnings);
     let Field::Value(Json::List(details)) = service.get("details") else {
         return Err(rule(file, "applinks.details must be an array of objects"));
     };
@@ -58,20 +79,80 @@ fn app_links(file: &'static str, service: &Object) -> Result<(), BadRequest> {
             _ => return Err(rule(file, format!("{place} needs appIDs, an array of app ids, or appID"))),
         };
         apps.iter().try_for_each(|app| app_id(file, &place, app))?;
-        for (name, of) in [("components", "objects"), ("paths", "strings")] {
-            let fits = match detail.get(name) {
-                Field::Absent => true,
-                Field::Value(Json::List(all)) => all.iter().all(|each| {
-                    matches!((each, of), (Json::Object(_), "objects") | (Json::Text(_), "strings"))
-                }),
-                Field::Null | Field::Value(_) => false,
-            };
-            if !fits {
-                return Err(rule(file, format!("{place}.{name} must be an array of {of}")));
+        note_unknown(file, &place, (detail, &DETAIL), warnings);
+        patterns(file, &place, detail, warnings)?;
+    }
+    Ok(())
+}
+
+/// Fails unless a member of `details` has patterns that can match the path of a link.
+fn patterns(
+    file: &'static str,
+    place: &str,
+    detail: &Object,
+    warnings: &mut Vec<String>,
+) -> Result<(), BadRequest> {
+    let mut count = 0;
+    for (name, of) in [("components", "objects"), ("paths", "strings")] {
+        let list = format!("{place}.{name}");
+        let all = match detail.get(name) {
+            Field::Absent => continue,
+            Field::Value(Json::List(all)) => all,
+            Field::Null | Field::Value(_) => {
+                return Err(rule(file, format!("{list} must be an array of {of}")));
+            }
+        };
+        count += all.len();
+        for (at, each) in all.iter().enumerate() {
+            let place = format!("{list}[{at}]");
+            match (each, of) {
+                (Json::Object(component), "objects") => {
+                    note_unknown(file, &place, (component, &COMPONENT), warnings);
+                    match component.get("/") {
+                        Field::Value(Json::Text(path)) => path_pattern(file, &format!("{place}./"), path)?,
+                        Field::Absent => {}
+                        Field::Null | Field::Value(_) => {
+                            return Err(rule(file, format!("{place}./ must be a string")));
+                        }
+                    }
+                }
+                // A path after `NOT ` is excluded.
+                (Json::Text(path), "strings") => {
+                    path_pattern(file, &place, path.strip_prefix("NOT ").unwrap_or(path))?;
+                }
+                _ => return Err(rule(file, format!("{list} must be an array of {of}"))),
             }
         }
     }
+    if count == 0 {
+        return Err(rule(
+            file,
+            format!("{place} needs components such as [{{\"/\": \"/*\"}}]: it names no link"),
+        ));
+    }
     Ok(())
+}
+
+/// Fails for a pattern that matches no path: each path begins with a slash.
+fn path_pattern(file: &'static str, place: &str, pattern: &str) -> Result<(), BadRequest> {
+    // A wildcard matches the slash as well, and a variable has any text.
+    if pattern.starts_with(['/', '*', '?', '$']) {
+        return Ok(());
+    }
+    let pattern = short(pattern);
+    Err(rule(file, format!("{place}: {pattern:?} must begin with a slash, as the path of every link")))
+}
+
+/// Adds a warning for each member that Apple does not document.
+fn note_unknown(file: &str, place: &str, (object, known): (&Object, &[&str]), warnings: &mut Vec<String>) {
+    let unknown = object.iter().map(|(name, _)| name).filter(|name| !known.contains(name));
+    // A file has at most 64 KB, and a page of warnings is not read.
+    for name in unknown.take(WARNINGS_MAX.saturating_sub(warnings.len())) {
+        let (name, known) = (short(name), known.join(", "));
+        warnings.push(format!(
+            "{file}: {place} has the unknown member {name:?}, which phones ignore: it may have {known}"
+        ));
+    }
 }
 
 /// Fails unless a text is the prefix of a team, a dot and the id of a bundle.
@@ -91,7 +172,7 @@ fn app_id(file: &'static str, place: &str, text: &str) -> Result<(), BadRequest>
 }
 
 /// Parses an `assetlinks.json`.
-pub(super) fn android(body: &[u8]) -> Result<Attachment, BadRequest> {
+pub(super) fn android(body: &[u8]) -> Result<CheckedFile, BadRequest> {
     const FILE: &str = "assetlinks.json";
     let Json::List(statements) = parsed(FILE, body)? else {
         return Err(rule(FILE, "must be a JSON array of statements"));
@@ -99,6 +180,7 @@ pub(super) fn android(body: &[u8]) -> Result<Attachment, BadRequest> {
     if statements.is_empty() {
         return Err(rule(FILE, "is empty: it needs a statement"));
     }
+    let mut warnings = Vec::new();
     for (at, statement) in statements.iter().enumerate() {
         let wrong = |why: &str| rule(FILE, format!("[{at}]{why}"));
         let Json::Object(statement) = statement else { return Err(wrong(" must be an object")) };
@@ -109,39 +191,51 @@ pub(super) fn android(body: &[u8]) -> Result<Attachment, BadRequest> {
             }
             continue;
         }
-        if texts(statement, "relation").is_none_or(|relations| relations.is_empty()) {
+        // A relation has its kind in front of a slash, which people leave out.
+        let relations = texts(statement, "relation").filter(|all| !all.is_empty());
+        let Some(relations) = relations.filter(|all| all.iter().all(|relation| relation.contains('/')))
+        else {
             return Err(wrong(
                 ".relation must be an array of strings such as delegate_permission/common.handle_all_urls",
+            ));
+        };
+        let unknown = relations.into_iter().filter(|relation| !RELATIONS.contains(relation));
+        for relation in unknown.take(WARNINGS_MAX.saturating_sub(warnings.len())) {
+            let (relation, known) = (short(relation), RELATIONS.join(", "));
+            warnings.push(format!(
+                "{FILE}: [{at}].relation has {relation:?}, which is none that Android documents: {known}"
             ));
         }
         let Field::Value(Json::Object(target)) = statement.get("target") else {
             return Err(wrong(".target must be an object"));
         };
-        match target.get("namespace") {
-            Field::Value(Json::Text(name)) if name == "android_app" => {
-                // A name without a dot is no package, and the name of the app is often taken for it.
-                if !matches!(target.get("package_name"), Field::Value(Json::Text(name)) if name.contains('.'))
-                {
-                    return Err(wrong(".target.package_name must be a name such as com.example.app"));
-                }
-                let fingerprints = texts(target, "sha256_cert_fingerprints");
-                if !fingerprints
-                    .is_some_and(|all| !all.is_empty() && all.iter().all(|text| is_fingerprint(text)))
-                {
-                    return Err(wrong(
-                        ".target.sha256_cert_fingerprints must be an array of 32 bytes each, in capitals such as 14:6D:E9:...",
-                    ));
-                }
-            }
-            Field::Value(Json::Text(name)) if name == "web" => {
-                if !matches!(target.get("site"), Field::Value(site) if is_https(site)) {
-                    return Err(wrong(".target.site must be an https URL"));
-                }
-            }
-            _ => return Err(wrong(".target.namespace must be android_app or web")),
-        }
+        check_target(target).map_err(wrong)?;
     }
-    Ok(stored(body))
+    Ok((stored(body), warnings))
+}
+
+/// Fails unless the target of a statement is an app or a site. The error is the place within the statement, and the rule.
+fn check_target(target: &Object) -> Result<(), &'static str> {
+    match target.get("namespace") {
+        Field::Value(Json::Text(name)) if name == "android_app" => {
+            // A name without a dot is no package, and the name of the app is often taken for it.
+            if !matches!(target.get("package_name"), Field::Value(Json::Text(name)) if name.contains('.')) {
+                return Err(".target.package_name must be a name such as com.example.app");
+            }
+            let fingerprints = texts(target, "sha256_cert_fingerprints").filter(|all| !all.is_empty());
+            if !fingerprints.is_some_and(|all| all.iter().all(|text| is_fingerprint(text))) {
+                return Err(
+                    ".target.sha256_cert_fingerprints must be an array of 32 bytes each, in capitals such as 14:6D:E9:...",
+                );
+            }
+            Ok(())
+        }
+        Field::Value(Json::Text(name)) if name == "web" => {
+            let is_site = matches!(target.get("site"), Field::Value(site) if is_https(site));
+            if is_site { Ok(()) } else { Err(".target.site must be an https URL") }
+        }
+        _ => Err(".target.namespace must be android_app or web"),
+    }
 }
 
 fn is_https(value: &Json) -> bool {
@@ -188,9 +282,9 @@ fn short(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn why(parsed: Result<Attachment, BadRequest>) -> String {
+    fn why(parsed: Result<CheckedFile, BadRequest>) -> String {
         match parsed {
-            Ok(_) => String::new(),
+            Ok((_, warnings)) => warnings.join("\n"),
             Err(BadRequest::Rule(invalid)) => invalid.why,
             Err(other) => format!("{other:?}"),
         }
@@ -198,6 +292,8 @@ mod tests {
 
     #[test]
     fn files_of_apple() {
+        const NO_PATTERNS: &str =
+            "applinks.details[0] needs components such as [{\"/\": \"/*\"}]: it names no link";
         let detail = |detail: &str| format!(r#"{{"applinks":{{"details":[{detail}]}}}}"#);
         let rows = [
             (detail(r#"{"appIDs":["ABCDE12345.com.example.app"],"components":[{"/":"/sale/*"}]}"#), ""),
@@ -231,6 +327,30 @@ mod tests {
                 "applinks.details[0].paths must be an array of strings",
             ),
             (r#"{"appclips":{}}"#.to_owned(), "appclips.apps must be an array of app ids"),
+            (detail(r#"{"appIDs":["ABCDE12345.a"]}"#), NO_PATTERNS),
+            (detail(r#"{"appIDs":["ABCDE12345.a"],"components":[]}"#), NO_PATTERNS),
+            (detail(r#"{"appIDs":["ABCDE12345.a"],"component":[{"/":"*"}]}"#), NO_PATTERNS),
+            (
+                detail(r#"{"appIDs":["ABCDE12345.a"],"components":[{"/":"/*"},{"/":"app/*"}]}"#),
+                "applinks.details[0].components[1]./: \"app/*\" must begin with a slash, as the path of every link",
+            ),
+            (
+                detail(r#"{"appIDs":["ABCDE12345.a"],"components":[{"/":1}]}"#),
+                "applinks.details[0].components[0]./ must be a string",
+            ),
+            (
+                detail(r#"{"appID":"ABCDE12345.a","paths":["/a","NOT b"]}"#),
+                "applinks.details[0].paths[1]: \"b\" must begin with a slash, as the path of every link",
+            ),
+            (detail(r#"{"appID":"ABCDE12345.a","paths":["/a","NOT /b","*","?x","$(lang)/*"]}"#), ""),
+            (
+                detail(r#"{"appID":"ABCDE12345.a","components":[{"path":"*"}]}"#),
+                "apple-app-site-association: applinks.details[0].components[0] has the unknown member \"path\", which phones ignore: it may have /, ?, #, exclude, comment, caseSensitive, percentEncoded",
+            ),
+            (
+                r#"{"applinks":{"details":[],"detail":[]}}"#.to_owned(),
+                "apple-app-site-association: applinks has the unknown member \"detail\", which phones ignore: it may have apps, details, defaults, substitutionVariables",
+            ),
         ];
         for (body, want) in rows {
             assert_eq!(why(apple(body.as_bytes())), want, "{body}");
@@ -265,6 +385,14 @@ mod tests {
                 "[{}]".to_owned(),
                 "[0].relation must be an array of strings such as delegate_permission/common.handle_all_urls",
             ),
+            (
+                app(&fingerprint).replace("delegate_permission/common.", ""),
+                "[0].relation must be an array of strings such as delegate_permission/common.handle_all_urls",
+            ),
+            (
+                app(&fingerprint).replace("all_urls", "all_url"),
+                "assetlinks.json: [0].relation has \"delegate_permission/common.handle_all_url\", which is none that Android documents: delegate_permission/common.handle_all_urls, delegate_permission/common.get_login_creds, delegate_permission/common.use_as_origin",
+            ),
             (of("1"), "[0].target must be an object"),
             (of(r#"{"namespace":"ios"}"#), "[0].target.namespace must be android_app or web"),
             (
@@ -280,6 +408,9 @@ mod tests {
             assert_eq!(why(android(body.as_bytes())), want, "{body}");
         }
         let marked = [json::BYTE_ORDER_MARK, app(&fingerprint).as_bytes()].concat();
-        assert_eq!(android(&marked).map(|file| file.bytes.into_vec()), Ok(app(&fingerprint).into_bytes()));
+        assert_eq!(
+            android(&marked).map(|(file, _)| file.bytes.into_vec()),
+            Ok(app(&fingerprint).into_bytes())
+        );
     }
 }

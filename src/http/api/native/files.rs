@@ -23,12 +23,13 @@ pub(super) fn set_of_domain(
 ) -> Result<ScopedCommand, BadRequest> {
     // The id first: a body for an object that cannot exist is not read.
     let of = domain(request)?;
-    let file = match used {
-        AttachmentUse::Logo => logo(request)?,
+    let (file, warnings) = match used {
+        AttachmentUse::Logo => (logo(request)?, Vec::new()),
         AttachmentUse::AppleApps => app_links::apple(request.body)?,
         AttachmentUse::AndroidApps => app_links::android(request.body)?,
     };
-    read(request, Command::OfFile(of, used, FileAct::Set(file)))
+    let scoped = read(request, Command::OfFile(of, used, FileAct::Set(file)))?;
+    Ok(ScopedCommand { warnings, ..scoped })
 }
 
 /// Parses `DELETE /domains/{id}/FILE`.
