@@ -357,14 +357,14 @@ fn web_address(field: &'static str, text: &str, extra: &ExtraSchemes) -> Result<
     let web = matches!(url.scheme(), "http" | "https");
     let is_extra = extra.0.iter().any(|scheme| scheme == url.scheme());
     if !web && !is_extra {
-        return reject(format!(
-            "must use one of these schemes: {}",
-            ["http", "https"]
-                .into_iter()
-                .chain(extra.0.iter().map(String::as_str))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ));
+        let known: Vec<_> = ["http", "https"].into_iter().chain(extra.0.iter().map(String::as_str)).collect();
+        // Each store has the same page at an address that browsers open in its app.
+        let store = match url.scheme() {
+            "itms" | "itms-apps" | "itms-appss" => "; use the https address of the app, at apps.apple.com",
+            "market" => "; use the https address of the app, at play.google.com",
+            _ => "",
+        };
+        return reject(format!("must use one of these schemes: {}{store}", known.join(", ")));
     }
     // By their own rules: the URL parser would read `#` as a fragment and `(0)` as a part of the number.
     match url.scheme() {
@@ -673,6 +673,14 @@ mod tests {
         let rows = [
             ("", "url: must not be empty"),
             ("javascript:alert(1)", schemes),
+            (
+                "itms-apps://apps.apple.com/app/id1",
+                "url: must use one of these schemes: http, https; use the https address of the app, at apps.apple.com",
+            ),
+            (
+                "market://details?id=com.example",
+                "url: must use one of these schemes: http, https; use the https address of the app, at play.google.com",
+            ),
             // The parser would strip the space, and a browser as well.
             (" javascript:alert(1)", "url: must not begin or end with white space"),
             ("java\tscript:alert(1)", control),

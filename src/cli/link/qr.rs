@@ -73,6 +73,12 @@ pub(super) struct QrArguments {
 /// Runs the command.
 pub(super) fn run(arguments: &QrArguments) -> Result<(), CommandError> {
     let client = ApiClient::new(&arguments.client)?;
+    if arguments.margin < u64::from(MARGIN_DEFAULT) {
+        let margin = arguments.margin;
+        print_note(&format!(
+            "warning: --margin {margin}: scanners need {MARGIN_DEFAULT}, unless the page around the code has its background"
+        ));
+    }
     match &arguments.output {
         Some(file) => write(arguments, &client, file),
         None => print(arguments, &client),
