@@ -7,6 +7,7 @@ use crate::analytics::country::{CountryError, Source};
 use crate::certificates::{Authority, Certificates, FileError};
 use crate::config::Config;
 use crate::core::deny_list::DenyFile;
+use crate::model::link::branch::KnownPlaces;
 use crate::users::User;
 
 /// Reads every file that a setting names, as a start does, and keeps nothing. Fails with the first one that a start could
@@ -48,6 +49,21 @@ pub fn country_source(config: &Config) -> Result<Option<Source>, CountryError> {
     }
     let countries = country_candidates(config).open()?;
     Ok(countries.map(|countries| countries.source().clone()))
+}
+
+/// Where a server gets the places of visitors from, for messages.
+pub const SOURCES: &str = "Install the package tor-geoipdb for countries, or set `clicks.country_file`; for regions and cities \
+     also `clicks.places = true`";
+
+/// Returns what a server with this configuration can know of the places of visitors. Blocks for up to some seconds.
+pub fn known_places(config: &Config) -> KnownPlaces {
+    let clicks = &config.clicks;
+    // A file that cannot be read knows nothing; `warnings` has its error.
+    let source = country_source(config).ok().flatten();
+    KnownPlaces {
+        countries: clicks.details && (clicks.country_header.is_some() || source.is_some()),
+        cities: source.is_some_and(|source| source.has_places),
+    }
 }
 
 /// Returns what a start could not use, and would go on without. Blocks for up to some seconds.

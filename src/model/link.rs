@@ -272,6 +272,11 @@ impl Edit {
         match self {
             Edit::ValidSince(Some(at)) => Edit::ValidSince(Some(at.within(zone).into())),
             Edit::ExpiresAt(Some(at)) => Edit::ExpiresAt(Some(at.within(zone).into())),
+            Edit::Rules(drafts) => {
+                let zone = zone();
+                Edit::Rules(drafts.into_iter().map(|draft| draft.within(&zone)).collect())
+            }
+            Edit::Rule(edit) => Edit::Rule(edit.within(&zone())),
             other => other,
         }
     }

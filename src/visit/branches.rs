@@ -104,7 +104,10 @@ fn variant(split: &Split, choice: Choice, facts: &BranchFacts<'_>) -> String {
         name.unwrap_or_else(|| number.to_string())
     };
     if let Some(winner) = split.winner {
-        return format!("; the test is over, and all visitors get its winner {}", shown(winner));
+        let winner = shown(winner);
+        return format!(
+            "; the test is over, and all visitors get its winner {winner}, which counts for the rule and for no variant"
+        );
     }
     // A visit that is not counted must not decide which variant wins.
     let Some(number) = choice.variant.filter(|_| takes_part(facts.visit)) else {

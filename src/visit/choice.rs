@@ -17,7 +17,7 @@ use crate::cache::entry::Conditional;
 pub(super) struct Choice {
     /// The index of the branch that holds. `None` for the link's own `url`.
     pub(super) branch: Option<usize>,
-    /// The number of the variant that a person got.
+    /// The number of the variant that a person got as a part of the test.
     pub(super) variant: Option<u16>,
     /// The index of the target. `None` for a branch that leads nowhere.
     pub(super) target: Option<usize>,
@@ -57,10 +57,13 @@ fn of_split(
     split: &CompiledSplit,
     (conditional, facts): (&Conditional, &BranchFacts<'_>),
 ) -> Choice {
+    // The test is over: a visit counts for the rule and for no variant, so that the shares stay those of the test.
+    if let Some(winner) = split.winner {
+        return Choice::of(at, branch, Some(split.variants[winner].target), None);
+    }
     if !takes_part(facts.visit) {
         // Always the same destination, so that what a preview shows does not depend on its address.
-        let first = split.winner.unwrap_or(0);
-        return Choice::of(at, branch, Some(split.variants[first].target), None);
+        return Choice::of(at, branch, Some(split.variants[0].target), None);
     }
     let visitor = (conditional.link.id, facts.visit, facts.clicks);
     let Assigned { variant, needs_cookie } = split::assign(split, branch, visitor);

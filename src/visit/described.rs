@@ -12,7 +12,7 @@ use super::visit_facts::VisitFacts;
 use crate::agents::classes::{AgentClass, ClassField};
 use crate::agents::{Agent, Agents, UserAgent};
 use crate::analytics::country::{self, CountryCode, Place, ProxyCountry};
-use crate::clock::{NotATimestamp, Timestamp};
+use crate::clock::GivenTime;
 use crate::model::Invalid;
 
 /// Longest text of a described visitor, in bytes: that of a long query.
@@ -25,8 +25,8 @@ pub struct ExplainRequest {
     pub user_agent: Option<Box<str>>,
     /// The visitor's query.
     pub query: Option<Box<str>>,
-    /// The time of the click; the default is now.
-    pub at: Option<Timestamp>,
+    /// The time of the click; the default is now. A date alone is the beginning of a day of the link's workspace.
+    pub at: Option<GivenTime>,
     /// Device, system and browser in place of those of the `User-Agent`, in the order of [`ClassField::ALL`].
     pub classes: [Option<u16>; 3],
     /// The country.
@@ -74,7 +74,9 @@ impl ExplainRequest {
             "ua" => self.user_agent = header()?,
             // Browsers show the query with a question mark, and people copy it from there.
             "query" => self.query = Some(text.strip_prefix('?').unwrap_or(text).into()),
-            "at" => self.at = Some(text.parse().map_err(|error: NotATimestamp| reject(error.to_string()))?),
+            "at" => {
+                self.at = Some(GivenTime::parse_start(text).map_err(|error| reject(error.to_string()))?);
+            }
             "device" => self.classes[0] = Some(class(ClassField::Device, text).map_err(reject)?),
             "os" => self.classes[1] = Some(class(ClassField::Os, text).map_err(reject)?),
             "browser" => self.classes[2] = Some(class(ClassField::Browser, text).map_err(reject)?),
@@ -139,16 +141,19 @@ impl ExplainRequest {
         facts
     }
 
-    /// Returns what the `User-Agent` tells, with the described classes in place of its own. A class makes a person of a
-    /// bot: bots have none.
+    /// Returns whether the described device, system or browser has no effect on a visit by this agent: bots have none.
+    pub(super) fn has_idle_class(&self, agent: Agent) -> bool {
+        agent != Agent::Person && self.classes.iter().any(Option::is_some)
+    }
+
+    /// Returns what the `User-Agent` tells, with the described classes in place of those of a person.
     fn agent(&self, agents: &Agents) -> UserAgent {
         let sent = agents.look_up(self.user_agent.as_deref().map(str::as_bytes));
-        if self.classes.iter().all(Option::is_none) {
+        // A property must not make a person of a bot: whether a visit counts would be that of another visitor.
+        if sent.kind != Agent::Person || self.classes.iter().all(Option::is_none) {
             return sent;
         }
-        let text = self.user_agent.as_deref().unwrap_or_default();
-        let own =
-            if sent.kind == Agent::Person { AgentClass::of(text.as_bytes()) } else { AgentClass::default() };
+        let own = AgentClass::of(self.user_agent.as_deref().unwrap_or_default().as_bytes());
         let fields = ClassField::ALL.into_iter().zip(self.classes);
         let class = fields.fold(AgentClass::default(), |class, (field, described)| {
             class.with(field, described.unwrap_or(own.get(field)))

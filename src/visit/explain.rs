@@ -9,7 +9,7 @@ use hyper::header::LOCATION;
 
 use super::attempts::Locked;
 pub use super::described::ExplainRequest;
-use super::rule::{Evaluation, Presentation, Rule, Verdict};
+use super::rule::{Evaluation, Presentation, Rule, Verdict, VisitFacts};
 use super::rules::{RULES, judge};
 use super::visitor::Visitor;
 use super::{branches, denied, password, validity};
@@ -38,6 +38,8 @@ pub struct Explanation {
     pub locked_until: Option<Timestamp>,
     /// The evaluated rules in their order. The last one ended the visit.
     pub steps: Vec<ExplainedRule>,
+    /// Reasons why a visitor may get another answer than the caller expects.
+    pub warnings: Vec<String>,
 }
 
 /// One evaluated rule.
@@ -81,15 +83,34 @@ impl Visitor {
         (link, domain, clicks): (Link, &Domain, u64),
         request: &ExplainRequest,
     ) -> Result<Explanation, Error> {
+        let zone = || self.links.zone_of(link.workspace);
+        let now = request.at.map_or(context.now, |at| at.within(zone));
+        let facts = request.facts(&self.state.agents, &self.links.site().name_of(domain));
+        // A draft may have rules that a create would refuse, and a link that was imported has them.
+        let lacking = self.links.lacking_sources(&link.options);
+        let mut warnings: Vec<_> = lacking.iter().map(ToString::to_string).collect();
+        warnings.extend(link.options.idle_rules(now).iter().map(ToString::to_string));
+        if request.has_idle_class(facts.agent.kind) {
+            let why = "device, os and browser have no effect: ua is that of a known bot, and bots have none";
+            warnings.push(why.to_owned());
+        }
+        let explanation = self.explain_visit(context, (link, domain, clicks), (request, &facts, now)).await?;
+        Ok(Explanation { warnings, ..explanation })
+    }
+
+    async fn explain_visit(
+        &self,
+        context: &Context,
+        (link, domain, clicks): (Link, &Domain, u64),
+        (request, facts, now): (&ExplainRequest, &VisitFacts, Timestamp),
+    ) -> Result<Explanation, Error> {
         let targets = self.links.targets(&link);
         // Neither guard has an effect here: the loop check below always runs, and the rules consult the deny list.
         let conditional = Conditional::compile(link, targets, Guards::default());
-        let facts = request.facts(&self.state.agents, &self.links.site().name_of(domain));
-        let now = request.at.unwrap_or(context.now);
         // As at a first visit: the caller has no cookie of a password.
         let is_unlocked = password::is_open(&conditional.link, &facts.cookies, now);
         let clicks = request.clicks.unwrap_or(clicks);
-        let evaluation = self.evaluation_at((now, clicks), &conditional, &facts, is_unlocked);
+        let evaluation = self.evaluation_at((now, clicks), &conditional, facts, is_unlocked);
         let verdict = judge(&evaluation);
         let leads = match &verdict {
             Verdict::Destination { location, .. } => location.to_str().ok().map(str::to_owned),
@@ -110,6 +131,7 @@ impl Visitor {
                 // The present time, also with another `at`: locks are in memory and exist only now.
                 locked_until: self.locked_until(&conditional.link, context.now),
                 steps: looping(steps(&evaluation)),
+                warnings: Vec::new(),
             });
         }
         if let Some(denied) = self.denied_explanation(&verdict, &evaluation, domain) {
@@ -131,6 +153,7 @@ impl Visitor {
             is_counted,
             locked_until: self.locked_until(&conditional.link, context.now),
             steps: steps(&evaluation),
+            warnings: Vec::new(),
         })
     }
 
@@ -163,6 +186,7 @@ impl Visitor {
             is_counted: false,
             locked_until: None,
             steps,
+            warnings: Vec::new(),
         })
     }
 

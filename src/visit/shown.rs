@@ -1,7 +1,7 @@
 //! `/CODE+`: where a link leads, on domains that allow it. No code has a plus sign, so the path is never that of
 //! another link, and the look-up runs only after a miss. The page counts no click. It shows nothing that the rules
 //! hide from an uncounted visit: neither the destination of a link with a password or a limit, nor that a link is
-//! switched off.
+//! switched off. Of a link with rules it shows where this visitor would be led, and where others may be.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,11 +15,13 @@ use super::home::home_of;
 use super::intent::Intent;
 use super::pages::{self, Shown};
 use super::request::{Visit, VisitResponse};
-use super::rule::{Verdict, VisitFacts};
+use super::rule::{Evaluation, Verdict, VisitFacts};
 use super::rules::judge;
 use super::validity;
 use super::visitor::{LookupFailed, Visitor};
+use crate::cache::branching::{Check, CompiledOutcome};
 use crate::cache::entry::{Action, Entry};
+use crate::clock::Timestamp;
 use crate::core::tenants::directory::Directory;
 use crate::model::domain::Domain;
 use crate::model::short_code::{ShortCode, before_plus, earlier_spellings, first_segment, is_punctuation};
@@ -87,8 +89,18 @@ impl Visitor {
         let evaluation = self.evaluation(entry, conditional, facts, None);
         let verdict = judge(&evaluation);
         match verdict {
-            Verdict::Destination { location, .. } => {
+            Verdict::Destination { location, .. } if conditional.branches.list().is_empty() => {
                 page(Shown::Destination(location.to_str().unwrap_or_default()))
+            }
+            Verdict::Destination { .. } => {
+                // As a click: a probe is not part of a test, and would show its first variant to everybody.
+                let facts = VisitFacts { intent: Intent::Follow, ..facts.clone() };
+                let evaluation = self.evaluation(entry, conditional, &facts, None);
+                let Verdict::Destination { location, .. } = judge(&evaluation) else {
+                    return self.render(judge(&evaluation), &evaluation, domain);
+                };
+                let location = location.to_str().unwrap_or_default();
+                page(Shown::Chosen(location, &others(&evaluation)))
             }
             Verdict::Withheld => page(Shown::Limited),
             Verdict::PasswordRequired => page(Shown::Protected),
@@ -104,10 +116,54 @@ impl Visitor {
     }
 }
 
+/// Returns the targets of a rule.
+fn targets_of(outcome: &CompiledOutcome) -> Vec<usize> {
+    match outcome {
+        CompiledOutcome::NotFound => Vec::new(),
+        CompiledOutcome::Target(target) => vec![*target],
+        CompiledOutcome::Split(split) => match split.winner {
+            Some(winner) => vec![split.variants[winner].target],
+            None => split.variants.iter().map(|variant| variant.target).collect(),
+        },
+    }
+}
+
+/// Returns where the link may lead other visitors from now on, without what this one gets.
+fn others(evaluation: &Evaluation<'_>) -> Vec<String> {
+    let Evaluation { conditional, now, deny_list, .. } = *evaluation;
+    let mut targets = Vec::new();
+    let mut reaches_own = true;
+    for branch in conditional.branches.list().iter().filter(|branch| branch.enabled && now < branch.span.1) {
+        // A destination for single networks is none for strangers to know.
+        let is_private = branch.conditions.iter().any(|condition| matches!(condition.check, Check::Ip(_)));
+        if !is_private {
+            targets.extend(targets_of(&branch.outcome));
+        }
+        // For ever, and for every visitor: what follows is never reached.
+        let has_end = branch.span.1 < Timestamp::from_millis(i64::MAX);
+        if branch.conditions.is_empty() && branch.span.0 <= now && !has_end {
+            reaches_own = false;
+            break;
+        }
+    }
+    targets.extend(reaches_own.then_some(0));
+    let own = evaluation.choice.target;
+    let urls = targets.into_iter().filter(|target| Some(*target) != own).filter_map(|target| {
+        let to = conditional.targets.at(target).as_ref().ok()?;
+        deny_list.host_of(to).is_none().then(|| to.as_str().to_owned())
+    });
+    let mut shown = Vec::new();
+    for url in urls {
+        if !shown.contains(&url) {
+            shown.push(url);
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
 
     #[test]
     fn m4_the_paths_that_ask_for_a_destination() {

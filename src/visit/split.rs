@@ -36,16 +36,13 @@ pub(super) struct Assigned {
     pub(super) needs_cookie: bool,
 }
 
-/// Returns the variant that a person gets. `clicks` is the number of the link's clicks before this one.
+/// Returns the variant that a person gets during the test. `clicks` is the number of the link's clicks before this one.
 pub(super) fn assign(
     split: &CompiledSplit,
     branch: &CompiledBranch,
     (link, facts, clicks): (Id, &VisitFacts, u64),
 ) -> Assigned {
     let fixed = |variant| Assigned { variant, needs_cookie: false };
-    if let Some(winner) = split.winner {
-        return fixed(split.variants[winner]);
-    }
     let by_hash = || {
         let user_agent = facts.user_agent.as_ref().map(HeaderValue::as_bytes);
         rendezvous(split, (link, branch.number), facts.address, user_agent.unwrap_or_default())

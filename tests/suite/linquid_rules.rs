@@ -71,6 +71,21 @@ fn refuses(answer: &Answer, message: &str, row: &str) {
     assert_eq!(body, want, "{row}");
 }
 
+/// The type `time` without a `timezone` has that of the workspace.
+#[test]
+fn hours_without_a_zone_are_those_of_the_workspace() {
+    let mut place = place(&json!([]));
+    let workspaces = place.native.get("/api/v1/workspaces").expect(200, "the workspaces");
+    let workspace = format!("/api/v1/workspaces/{}", text(&workspaces["workspaces"][0], "id"));
+    place.native.patch(&workspace, &json!({"timezone": "Europe/Berlin"})).expect(200, "a zone");
+    place.make(&json!({"type": "time", "conditions": {"startTime": "09:00"}}));
+    let made = place.make(&json!({"type": "time", "conditions": {"endTime": "09:00", "timezone": "UTC"}}));
+    let zones = |rules: &Value| [0, 1].map(|at| rules[at]["conditions"][0]["value"]["zone"].clone());
+    assert_eq!(zones(&place.native_rules()), ["Europe/Berlin", "UTC"]);
+    place.put(&made, &json!({"conditions": {"endTime": "09:00"}})).expect(200, "changed");
+    assert_eq!(zones(&place.native_rules()), ["Europe/Berlin", "Europe/Berlin"]);
+}
+
 /// Conditions of the vendor's pages and of this server come back as they were sent.
 #[test]
 fn conditions_come_back_as_they_were_sent() {
@@ -557,7 +572,8 @@ fn a_percentage_is_a_split_whose_rest_follows_the_link() {
     let refused = place.vendor.post(RULES, &place.body(&json!({"priority": 1_000})));
     refuses(
         &refused,
-        "rule: can never be reached: rules[0] has no conditions and takes every visitor",
+        "rule: can never be reached: a rule in front of it takes every visitor for whom it holds, and so does a percentage, \
+         whose rest gets the destination of the link; give this rule a lower priority than that rule",
         "behind",
     );
     place.make(&json!({"name": "before", "priority": 0}));
@@ -567,7 +583,8 @@ fn a_percentage_is_a_split_whose_rest_follows_the_link() {
     let refused = place.put(&before, &json!({"priority": 1_000}));
     refuses(
         &refused,
-        "rule: can never be reached: rules[0] has no conditions and takes every visitor",
+        "rule: can never be reached: a rule in front of it takes every visitor for whom it holds, and so does a percentage, \
+         whose rest gets the destination of the link; give this rule a lower priority than that rule",
         "moved behind",
     );
     let refused = place.put(&before, &json!({"conditions": []}));

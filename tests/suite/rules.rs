@@ -147,6 +147,8 @@ fn rules_about_countries_need_a_source_of_them() {
         let refused = admin.post(LINKS, &body);
         (refused.status == 422).then(|| refused.refuses(422, LACKS, "no source"))
     });
+    let explained = admin.post("/api/v1/explain", &json!({"link": body, "visitor": {"country": "DE"}}));
+    assert_eq!(explained.expect(200, "a draft")["warnings"], json!([LACKS]));
     let mut off = body.clone();
     off["rules"][0]["enabled"] = json!(false);
     let path = path_of(&admin.create(&off));
@@ -401,6 +403,217 @@ fn splits_are_sticky_and_counted_with_names_and_intervals() {
     assert_eq!(location(&visitor.get("/s")), "https://e.test/b");
 }
 
+/// The shares of a test stay those of the test.
+#[test]
+fn a_winner_counts_for_its_rule_and_for_no_variant() {
+    let app = start();
+    let (mut admin, mut visitor) = (app.admin(), app.visitor());
+    let split = |winner: Value| json!([{"name": "test", "variants": [{"name": "a", "url": "https://e.test/a"}, {"name": "b", "url": "https://e.test/b"}], "sticky": "click", "winner": winner}]);
+    let made =
+        admin.create(&json!({"url": "https://e.test/", "customSlug": "w", "rules": split(Value::Null)}));
+    let question = format!("linkId={}&groupBy=variant", text(&made, "id"));
+    let turns: Vec<_> = (0..20).map(|_| location(&visitor.get("/w"))).collect();
+    let a = turns.iter().filter(|to| to.ends_with("/a")).count() as u64;
+    let share = |answer: &Value, name: &str| {
+        let rows = answer["analytics"].as_array().expect("rows");
+        rows.iter().find(|row| row["variantName"] == name).expect(name)["share"].clone()
+    };
+    let test = ask_until(&mut admin, &question, 20);
+    admin.patch(&path_of(&made), &json!({"rules": split(json!("b"))})).expect(200, "a winner");
+    for _ in 0..15 {
+        assert_eq!(location(&visitor.get("/w")), "https://e.test/b");
+    }
+    let after = ask_until(&mut admin, &question, 35);
+    let want = [("1", a), ("2", 20 - a), ("null", 15)].map(|(variant, clicks)| (variant.to_owned(), clicks));
+    assert_eq!(rows(&after, "variant"), want.into());
+    for name in ["a", "b"] {
+        assert_eq!(share(&after, name), share(&test, name), "{name}");
+    }
+    let by_rule = ask_until(&mut admin, &question.replace("variant", "rule"), 35);
+    assert_eq!(rows(&by_rule, "rule"), [("1".to_owned(), 35)].into());
+    // Without a winner the test goes on.
+    admin.patch(&path_of(&made), &json!({"rules": split(Value::Null)})).expect(200, "no winner");
+    visitor.get("/w");
+    let again = rows(&ask_until(&mut admin, &question, 36), "variant");
+    assert_eq!((again["1"] + again["2"], again["null"]), (21, 15));
+}
+
+/// A day, and a time without a zone, are those of the workspace when they are written. What is stored stays.
+#[test]
+fn days_of_rules_are_those_of_the_workspace() {
+    let app = start();
+    let mut admin = app.admin();
+    let workspaces = admin.get("/api/v1/workspaces").expect(200, "the workspaces");
+    let workspace = format!("/api/v1/workspaces/{}", text(&workspaces["workspaces"][0], "id"));
+    let zone = |admin: &mut Client, name: Value| {
+        admin.patch(&workspace, &json!({"timezone": name})).expect(200, "a zone");
+    };
+    zone(&mut admin, json!("Europe/Berlin"));
+    let given = json!([{"conditions": [
+            {"field": "date", "operator": "within", "value": {"from": "2026-12-01", "to": "2026-12-24"}},
+            {"field": "date", "operator": "before", "value": "2026-12-24"},
+            {"field": "date", "operator": "after", "value": "2026-12-01T00:00:00Z"},
+            {"field": "time", "operator": "within", "value": {"from": "18:00"}},
+            {"field": "time", "operator": "within", "value": {"from": "08:00", "zone": "UTC"}}],
+        "url": "https://e.test/x", "from": "2026-12-01", "until": "2026-12-24"}]);
+    let made = admin.create(&json!({"url": "https://e.test/", "customSlug": "z", "rules": given,
+        "validSince": "2025-12-01", "expiresAt": "2026-12-24"}));
+    let rule = &made["rules"][0];
+    let ends = [&rule["from"], &rule["until"], &made["expiresAt"]];
+    assert_eq!(ends, ["2026-11-30T23:00:00.000Z", "2026-12-24T22:59:59.999Z", "2026-12-24T22:59:59.999Z"]);
+    let values: Vec<_> = (0..5).map(|at| rule["conditions"][at]["value"].clone()).collect();
+    let days = |zone: &str, from: &str| json!({"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "from": from, "to": "24:00", "zone": zone});
+    assert_eq!(
+        values,
+        [
+            json!({"from": "2026-11-30T23:00:00.000Z", "to": "2026-12-24T22:59:59.999Z"}),
+            json!("2026-12-23T23:00:00.000Z"),
+            json!("2026-12-01T00:00:00.000Z"),
+            days("Europe/Berlin", "18:00"),
+            days("UTC", "08:00"),
+        ]
+    );
+    // The time of an explanation.
+    let explained = admin.get(&format!("{}/explain?at=2026-12-01", path_of(&made))).expect(200, "a day");
+    assert_eq!(explained["explain"]["at"], "2026-11-30T23:00:00.000Z");
+    let draft = json!({"link": {"url": "https://e.test/"}, "visitor": {"at": "2026-07-01"}});
+    let explained = admin.post("/api/v1/explain", &draft).expect(200, "a draft");
+    assert_eq!(explained["explain"]["at"], "2026-06-30T22:00:00.000Z");
+    // What was stored is an instant in every zone: sent back, and undone.
+    zone(&mut admin, json!("Asia/Kolkata"));
+    let path = path_of(&made);
+    let same = admin.patch(&path, &json!({"rules": made["rules"]})).expect(200, "sent back");
+    assert_eq!(same["link"]["rules"], made["rules"]);
+    admin.patch(&path, &json!({"rules": null})).expect(200, "removed");
+    let undone = admin.post(&format!("{path}/undo"), &json!({})).expect(201, "undone");
+    assert_eq!(undone["link"]["rules"], made["rules"]);
+    let changed = admin.patch(&path, &json!({"rules": given})).expect(200, "given again");
+    assert_eq!(changed["link"]["rules"][0]["from"], "2026-11-30T18:30:00.000Z");
+}
+
+/// Rules that hold for nobody at present are written: another change may end it. The answer names them.
+#[test]
+fn rules_that_hold_for_nobody_at_present_are_named() {
+    const NO_PATH: &str = "rules[0].conditions[0]: holds for no visitor: a link without forwardPath answers 404 to a path \
+        behind its code";
+    let app = start();
+    let mut admin = app.admin();
+    let path = |operator: &str, value: Value| json!({"conditions": [{"field": "path", "operator": operator, "value": value}], "url": "https://e.test/x"});
+    let split = json!({"variants": [{"name": "a", "url": "https://e.test/a"}, {"url": "https://e.test/b"}], "until": "2025-01-01"});
+    let mut won = split.clone();
+    won["winner"] = json!("a");
+    let mut off = split.clone();
+    off["enabled"] = json!(false);
+    let date = json!({"conditions": [{"field": "date", "operator": "before", "value": "2025-01-01"}], "url": "https://e.test/x"});
+    let ended = json!(["rules[0].until: is in the past, so the rule holds for no visitor"]);
+    let past = json!(["rules[0].conditions[0]: holds for no visitor: its time is in the past"]);
+    let rows = [
+        (path("equals", json!("new")), json!([NO_PATH])),
+        (path("exists", json!(true)), json!([NO_PATH])),
+        (path("notIn", json!(["new"])), Value::Null),
+        (path("exists", json!(false)), Value::Null),
+        (split, ended),
+        (won, Value::Null),
+        (off, Value::Null),
+        (date, past),
+    ];
+    for (rule, want) in rows {
+        let body = json!({"url": "https://e.test/", "rules": [rule]});
+        let made = admin.post(LINKS, &body).expect(201, "written");
+        assert_eq!(made["warnings"], want, "{rule}");
+        let changed = admin.patch(&path_of(&made["link"]), &json!({"title": "T"})).expect(200, "a change");
+        assert_eq!(changed["warnings"], want, "{rule}");
+        let explained = admin.post("/api/v1/explain", &json!({"link": body})).expect(200, "explained");
+        assert_eq!(explained["warnings"], want, "{rule}");
+    }
+    let body =
+        json!({"url": "https://e.test/", "forwardPath": true, "rules": [path("equals", json!("new"))]});
+    assert_eq!(admin.post(LINKS, &body).expect(201, "with a path")["warnings"], Value::Null);
+}
+
+/// The page is about trust: it names where this visitor would be led, and where others may be.
+#[test]
+fn a_plus_shows_where_rules_lead() {
+    let app = start();
+    let (mut admin, mut visitor) = (app.admin(), app.visitor());
+    admin
+        .patch("/api/v1/domains/00000000000000000000", &json!({"showDestination": true}))
+        .expect(200, "shown");
+    let one = |field: &str, value: Value| json!([{"field": field, "operator": "in", "value": value}]);
+    let made = admin.create(&json!({"url": "https://e.test/own", "customSlug": "r", "rules": [
+        {"conditions": one("os", json!(["iOS"])), "url": "https://e.test/ios"},
+        {"conditions": one("ip", json!(["203.0.113.0/24"])), "url": "https://e.test/office"},
+        {"conditions": one("os", json!(["Android"])), "url": "https://e.test/off", "enabled": false},
+        {"conditions": one("language", json!(["de"])), "variants": [{"url": "https://e.test/a"}, {"url": "https://e.test/b"}]}]}));
+    let mut shown = |code: &str, headers: &[(&str, &str)]| {
+        let page = visitor.send("GET", &format!("/{code}+"), headers, None);
+        assert_eq!((page.status, page.header("location")), (200, None), "{headers:?}");
+        let page = page.text();
+        let (_, lists) = page.split_once("leads").expect("the page");
+        let urls: Vec<_> = lists
+            .split("https://e.test/")
+            .skip(1)
+            .map(|rest| rest.split('<').next().unwrap_or_default().to_owned())
+            .collect();
+        assert!(page.contains("depends on the visitor"), "{page}");
+        urls
+    };
+    assert_eq!(shown("r", &[("user-agent", IPHONE)]), ["ios", "a", "b", "own"]);
+    assert_eq!(shown("r", &[("user-agent", FIREFOX)]), ["own", "ios", "a", "b"]);
+    let office = [("user-agent", FIREFOX), ("x-forwarded-for", "203.0.113.9")];
+    assert_eq!(shown("r", &office), ["office", "ios", "a", "b", "own"]);
+    assert_eq!(admin.clicks(text(&made, "id")), 0);
+    // A variant is that of the click, and a winner has no others.
+    let split = |winner: Value| json!([{"variants": [{"name": "a", "url": "https://e.test/a"}, {"name": "b", "url": "https://e.test/b"}], "winner": winner}]);
+    let made =
+        admin.create(&json!({"url": "https://e.test/own", "customSlug": "s", "rules": split(Value::Null)}));
+    for address in (0..20).map(|n| format!("203.0.113.{n}")) {
+        let headers = [("user-agent", FIREFOX), ("x-forwarded-for", address.as_str())];
+        let urls = shown("s", &headers);
+        let clicked = app.visitor().send("GET", "/s", &headers, None);
+        assert_eq!((urls.len(), format!("https://e.test/{}", urls[0])), (2, location(&clicked)));
+    }
+    admin.patch(&path_of(&made), &json!({"rules": split(json!("b"))})).expect(200, "a winner");
+    assert_eq!(shown("s", &[("user-agent", FIREFOX)]), ["b"]);
+}
+
+/// An import keeps rules that need a source of places, and reports them. So does `doctor`.
+#[test]
+fn an_import_and_doctor_name_rules_about_unknown_places() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, file) = (folder.path().join("data"), folder.path().join("links"));
+    let link = |code: &str, field: &str, enabled: bool| {
+        let rule = json!({"enabled": enabled, "conditions": [{"field": field, "operator": "exists"}], "url": "https://e.test/x"});
+        json!({"url": "https://e.test/", "customSlug": code, "rules": [rule]}).to_string() + "\n"
+    };
+    let lines = [
+        link("a", "os", true),
+        link("b", "country", true),
+        link("c", "city", true),
+        link("d", "country", false),
+    ];
+    std::fs::write(&file, lines.concat()).expect("a file");
+    let run = |arguments: &[&str]| {
+        let mut run = command();
+        run.args(arguments)
+            .env("WAYPOST_DATA_DIR", &data)
+            .env("WAYPOST_PUBLIC_URL", "http://localhost:8080")
+            // The machine may have a file of countries.
+            .env("WAYPOST_CLICKS__DETAILS", "false");
+        run.output().expect("the program runs")
+    };
+    let imported = run(&["import", &file.display().to_string()]);
+    let noted = String::from_utf8_lossy(&imported.stderr).into_owned();
+    assert!(imported.status.success(), "{noted}");
+    assert!(
+        noted.contains("warning: 2 lines, from line 2 on, have rules that need the place of a visitor"),
+        "{noted}"
+    );
+    let found = String::from_utf8_lossy(&run(&["doctor"]).stdout).replace("\n", " ");
+    let found = found.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(found.contains("the rules of 2 of 4 links need the place of a visitor, such as "), "{found}");
+}
+
 /// Options of the link apply to whichever destination was chosen.
 #[test]
 fn the_other_options_apply_to_every_destination() {
@@ -454,7 +667,8 @@ fn an_explanation_says_what_each_rule_does() {
         step("rules[0]"),
         json!({"rule": "rules[0]", "passes": true, "why": "\"iOS\" does not hold: os in iOS: no (Android)"})
     );
-    let why = "holds for every visitor; the test is over, and all visitors get its winner \"a\"";
+    let why = "holds for every visitor; the test is over, and all visitors get its winner \"a\", which counts for the rule \
+        and for no variant";
     assert_eq!(step("rules[1]"), json!({"rule": "rules[1]", "passes": true, "why": why}));
     // By id and by code, with the same names in the query.
     let made = admin.create(&link);
@@ -474,12 +688,24 @@ fn an_explanation_says_what_each_rule_does() {
         ),
         (json!({"link": link, "visitor": {"os": "BeOS"}}), 422, "visitor.os: must be one of: "),
         (json!({"link": link, "visitor": {"shoe": "9"}}), 422, "visitor.shoe: is no property of a visitor"),
+        (json!({"link": link, "visitor": {"at": "soon"}}), 422, "visitor.at: must be a date such as"),
         (json!({"link": link, "visitor": {"clicks": 1.5}}), 400, "visitor.clicks: must be a whole number"),
     ] {
         let refused = admin.post("/api/v1/explain", &body);
         let got = refused.json()["error"].as_str().unwrap_or_default().to_owned();
         assert!(refused.status == status && got.starts_with(error), "{body}: {} {got}", refused.status);
     }
+    // A bot has no system, whatever else describes it.
+    let bot = json!({"link": link, "visitor": {"ua": "Googlebot/2.1", "os": "iOS"}});
+    let explained = admin.post("/api/v1/explain", &bot).expect(200, "a bot");
+    assert_eq!(
+        (&explained["explain"]["counted"], &explained["explain"]["location"]),
+        (&json!(false), &json!("https://e.test/a"))
+    );
+    assert_eq!(
+        explained["warnings"],
+        json!(["device, os and browser have no effect: ua is that of a known bot, and bots have none"])
+    );
     // Nothing was counted or created.
     assert_eq!(admin.clicks(text(&made, "id")), 0);
     assert_eq!(admin.get(LINKS).expect(200, "the list")["total"], 1);
@@ -519,7 +745,7 @@ fn an_explanation_is_what_the_click_does() {
             let url = |variant: &str| format!("https://e.test/{link}/{rule}{variant}");
             let outcome = match dice.below(3) {
                 0 => json!({"status": 404}),
-                1 => json!({"variants": [{"url": url("/a")}, {"url": url("/b"), "weight": 2}]}),
+                1 => json!({"variants": [{"url": url("/a"), "weight": 1}, {"url": url("/b"), "weight": 2}]}),
                 _ => json!({"url": url("")}),
             };
             let mut body = outcome;

@@ -7,7 +7,7 @@ use crate::analytics::country::Source;
 use crate::app::files;
 use crate::cli::output::counted;
 
-const COUNTRIES: &str = "countries";
+pub(super) const COUNTRIES: &str = "countries";
 
 /// Days after which a file is old: networks move between countries, and publishers have a new file each month.
 const OLD_DAYS: u64 = 100;

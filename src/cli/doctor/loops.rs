@@ -1,8 +1,10 @@
 //! Links that form a loop, and domains that send visitors back to this server.
 
+use super::countries::COUNTRIES;
 use super::deny_list::DENY_LIST;
 use super::finding::{Case, Finding};
 use super::store::LogCheck;
+use crate::app::files::{self, SOURCES};
 use crate::cli::output::{counted, form};
 use crate::core::Site;
 use crate::core::deny_list::DenyList;
@@ -17,7 +19,9 @@ pub(super) fn loops(case: &Case, log: &LogCheck, deny_list: DenyList) -> Vec<Fin
         return vec![Finding::skipped(LOOPS, "the log was not read through")];
     };
     let site = Site::parse(&case.config.public_url).expect("the configuration was checked");
-    let mut survey = Survey::new(site, &case.config.links, deny_list).expect("the configuration was checked");
+    let places = files::known_places(&case.config);
+    let survey = Survey::new(site, &case.config.links, deny_list, places);
+    let mut survey = survey.expect("the configuration was checked");
     // A record that cannot be decoded is damage of the log, as its crc matched.
     let damaged = |error: crate::table::record::Corrupt| LogError::Damaged(error.to_string());
     // Two passes: whether a link leads back here depends on all domains.
@@ -88,7 +92,22 @@ fn findings(report: &Report) -> Vec<Finding> {
         found.push(Finding::ok(LOOPS, text));
     }
     found.extend(denied(report));
+    found.extend(placeless(report));
     found
+}
+
+/// Reports links whose rules compare a place that the server cannot know, since an import keeps such rules.
+fn placeless(report: &Report) -> Option<Finding> {
+    let Report { links, placeless, placeless_examples, .. } = report;
+    let text = || {
+        format!(
+            "the rules of {placeless} of {} need the place of a visitor, such as {}, and this server cannot know it: these \
+             rules hold for nobody. {SOURCES}",
+            counted(*links, "link"),
+            placeless_examples.join(", ")
+        )
+    };
+    (*placeless > 0).then(|| Finding::problem(COUNTRIES, text()))
 }
 
 /// Reports links whose host was denied after they were written.

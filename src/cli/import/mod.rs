@@ -3,6 +3,7 @@
 //! 1,000 links per request at `POST /api/v1/links/bulk`.
 
 mod input;
+mod placeless;
 mod unknown;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
 use self::input::LINE_MAX;
+use self::placeless::PlacelessRules;
 use self::unknown::IgnoredFields;
 use super::arguments::ConfigFile;
 use super::error::CommandError;
@@ -193,7 +195,7 @@ async fn import(arguments: &ImportArguments, config: &Config, target: &Target) -
     progress::set_length(&bar, length);
     let began = Instant::now();
     let done = match check_options(arguments, &store.core) {
-        Ok(()) => lines(arguments, &store.core, target, reader, &bar).await,
+        Ok(()) => lines(arguments, (config, &store.core), target, reader, &bar).await,
         Err(error) => Err(error),
     };
     let logged = began.elapsed().as_secs_f64();
@@ -223,7 +225,7 @@ async fn import(arguments: &ImportArguments, config: &Config, target: &Target) -
 
 async fn lines(
     arguments: &ImportArguments,
-    core: &Core,
+    (config, core): (&Config, &Core),
     target: &Target,
     mut reader: BufReader<Box<dyn Read>>,
     bar: &ProgressBar,
@@ -234,8 +236,14 @@ async fn lines(
     };
     let links = core.links();
     let import = links.import(on_conflict, arguments.dry_run);
-    let mut run =
-        ImportLines { arguments, core, import, contexts: HashMap::new(), unknown: IgnoredFields::default() };
+    let mut run = ImportLines {
+        arguments,
+        core,
+        import,
+        contexts: HashMap::new(),
+        unknown: IgnoredFields::default(),
+        places: PlacelessRules::new(config),
+    };
     let mut bytes = Vec::new();
     let mut number = 0_u64;
     let mut wrong = 0_u64;
@@ -272,7 +280,7 @@ async fn lines(
     };
     let finished = run.import.finish().await;
     let created = run.import.created();
-    if let Some(summary) = run.unknown.summary() {
+    for summary in [run.unknown.summary(), run.places.summary()].into_iter().flatten() {
         bar.suspend(|| print_note(&summary));
     }
     let failure = failure.or_else(|| finished.as_ref().err().map(ToString::to_string));
@@ -350,6 +358,7 @@ struct ImportLines<'a> {
     import: Import<'a>,
     contexts: HashMap<String, Context>,
     unknown: IgnoredFields,
+    places: PlacelessRules,
 }
 
 impl ImportLines<'_> {
@@ -370,6 +379,7 @@ impl ImportLines<'_> {
         }
         let context = &self.contexts[named];
         self.import.set_line(number);
+        self.places.note(number, &line.link.draft.edits);
         let left_out = self.import.add(context, line.link).await.map_err(|error| {
             let text = error.to_string();
             match error {

@@ -1,10 +1,26 @@
 //! Rules about the place of visitors need a source of places. A rule that can never hold is rejected when a client
 //! writes it. Imports and snapshots keep such rules: the server that they are for may get a source later.
 
+use jiff::tz::TimeZone;
+
+use crate::core::handle::Links;
 use crate::core::shared::Shared;
 use crate::model::Invalid;
 use crate::model::link::Options;
 use crate::model::link::branch::{Condition, ConditionField};
+use crate::model::workspace::WorkspaceNumber;
+
+impl Links {
+    /// Returns the zone of dates without a time in a workspace.
+    pub fn zone_of(&self, workspace: WorkspaceNumber) -> TimeZone {
+        self.shared.zone_of(workspace)
+    }
+
+    /// Returns the conditions about a place that this server can never know with its present configuration.
+    pub fn lacking_sources(&self, options: &Options) -> Vec<Invalid> {
+        self.shared.lacking_sources(options, |_| false)
+    }
+}
 
 impl Shared {
     /// Rejects a new condition about a place that this server can never know with its present configuration. Conditions
@@ -19,16 +35,21 @@ impl Shared {
                 before.branches().iter().any(|branch| branch.conditions.contains(condition))
             })
         };
+        self.lacking_sources(options, had).into_iter().next().map_or(Ok(()), Err)
+    }
+
+    fn lacking_sources(&self, options: &Options, passes: impl Fn(&Condition) -> bool) -> Vec<Invalid> {
+        let mut lacking = Vec::new();
         for (rule, branch) in options.branches().iter().enumerate().filter(|(_, branch)| branch.enabled) {
             let conditions = branch.conditions.iter().enumerate();
             for (at, condition) in conditions.filter(|(_, condition)| condition.field.is_geographic()) {
-                if let Some(why) = self.lacks(condition.field).filter(|_| !had(condition)) {
+                if let Some(why) = self.lacks(condition.field).filter(|_| !passes(condition)) {
                     let place = format!("[{rule}].conditions[{at}].field");
-                    return Err(Invalid::new("rules", why).below(&place));
+                    lacking.push(Invalid::new("rules", why).below(&place));
                 }
             }
         }
-        Ok(())
+        lacking
     }
 
     /// Returns why no visitor will have a value of a field about places.

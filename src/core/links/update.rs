@@ -190,7 +190,7 @@ impl Shared {
     }
 
     /// Returns the zone of dates without a time in a workspace.
-    fn zone_of(&self, workspace: WorkspaceNumber) -> TimeZone {
+    pub(in crate::core) fn zone_of(&self, workspace: WorkspaceNumber) -> TimeZone {
         let directory = self.directory.load();
         directory.workspace(workspace).map_or(TimeZone::UTC, |versioned| versioned.record.zone())
     }

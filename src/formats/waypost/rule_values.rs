@@ -8,11 +8,11 @@ use super::spelling::likely;
 use crate::agents::classes::ClassField;
 use crate::analytics::country;
 use crate::analytics::query::continents;
-use crate::clock::{GivenTime, NotATimestamp, Timestamp};
+use crate::clock::GivenTime;
 use crate::json::{COUNT_RULE, Field, FieldError, Json, Mistyped, Object, looks_like_a_field, whole};
 use crate::model::Invalid;
 use crate::model::domain::HostName;
-use crate::model::link::branch::{ConditionField, ConditionValue, Operator, WEEKDAYS, WeekTimes};
+use crate::model::link::branch::{ConditionField, ConditionValue, Local, Operator, WEEKDAYS, WeekTimes};
 use crate::model::text::trim_invisible;
 
 /// The name of the field.
@@ -105,17 +105,18 @@ pub(super) fn value(
     field: ConditionField,
     operator: Operator,
     value: &Json,
-) -> Result<ConditionValue, Misplaced> {
+) -> Result<(ConditionValue, Local), Misplaced> {
+    let fixed = |value| (value, Local::Nothing);
     match (operator, field) {
         // Before the fields: it has the same value for all of them.
         (Operator::Exists, _) => match value {
-            Json::Bool(exists) => Ok(ConditionValue::Exists(*exists)),
+            Json::Bool(exists) => Ok(fixed(ConditionValue::Exists(*exists))),
             _ => Err(broken("", "must be true or false")),
         },
         (_, ConditionField::Date) => dates(operator, value),
-        (_, ConditionField::Visits) => counts(operator, value),
-        (_, ConditionField::Time) => week_times(value).map(ConditionValue::WeekTimes),
-        _ => texts(field, operator, value),
+        (_, ConditionField::Visits) => counts(operator, value).map(fixed),
+        (_, ConditionField::Time) => week_times(value),
+        _ => texts(field, operator, value).map(fixed),
     }
 }
 
@@ -154,12 +155,10 @@ fn normal(field: ConditionField, operator: Operator, text: &str) -> Result<Box<s
                 .ok_or("must be AF, AN, AS, EU, NA, OC or SA".into());
         }
         ConditionField::Language => {
-            // The form of RFC 4647 2.1, without the range `*`, which all visitors match.
-            let is_part =
-                |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
-            let is_range = text.split('-').all(is_part) && text.as_bytes()[0].is_ascii_alphabetic();
-            let range = Some(text.to_ascii_lowercase().into()).filter(|_| is_range);
-            return range.ok_or("must be a language such as de or pt-BR".into());
+            let range = Some(text.to_ascii_lowercase().into()).filter(|_| is_language(text));
+            return range.ok_or_else(|| {
+                "must be the tag of a language, such as de or pt-BR, and not its name".into()
+            });
         }
         ConditionField::Device => ClassField::Device,
         ConditionField::Os => ClassField::Os,
@@ -189,6 +188,22 @@ pub(super) fn given<'j>(object: &'j Object, name: &str) -> Option<&'j Json> {
     object.get(name).value().filter(|value| !matches!(value, Json::Text(text) if text.is_empty()))
 }
 
+/// Returns whether a text is a range of RFC 4647 2.1 that a browser may send.
+fn is_language(text: &str) -> bool {
+    let is_part =
+        |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    let (first, rest) = text.split_once('-').map_or((text, None), |(first, rest)| (first, Some(rest)));
+    // No language has four letters or more (RFC 5646 2.2.1), so `German` is a name. Without the range `*`, which all
+    // visitors match.
+    let is_known = match first.len() {
+        1 => matches!(first, "i" | "I" | "x" | "X") && rest.is_some(),
+        length => (2..=3).contains(&length),
+    };
+    is_known
+        && first.bytes().all(|b| b.is_ascii_alphabetic())
+        && rest.is_none_or(|rest| rest.split('-').all(is_part))
+}
+
 /// Parses a text of a value, without invisible characters at its ends.
 fn parsed<T>(at: &str, value: &Json, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Misplaced> {
     match value {
@@ -197,12 +212,12 @@ fn parsed<T>(at: &str, value: &Json, parse: impl Fn(&str) -> Result<T, String>) 
     }
 }
 
-fn start(text: &str) -> Result<Timestamp, String> {
-    text.parse().map_err(|error: NotATimestamp| error.to_string())
+fn start(text: &str) -> Result<GivenTime, String> {
+    GivenTime::parse_start(text).map_err(|error| error.to_string())
 }
 
-fn end(text: &str) -> Result<Timestamp, String> {
-    GivenTime::parse_end(text).map(GivenTime::in_utc).map_err(|error| error.to_string())
+fn end(text: &str) -> Result<GivenTime, String> {
+    GivenTime::parse_end(text).map_err(|error| error.to_string())
 }
 
 /// Returns the two ends of a span, of which one at least is there.
@@ -215,18 +230,18 @@ fn ends(value: &Json) -> Result<(Option<&Json>, Option<&Json>), Misplaced> {
     }
 }
 
-fn dates(operator: Operator, value: &Json) -> Result<ConditionValue, Misplaced> {
-    Ok(match operator {
-        Operator::Before => ConditionValue::Dates { from: None, to: Some(parsed("", value, start)?) },
-        Operator::After => ConditionValue::Dates { from: Some(parsed("", value, start)?), to: None },
+fn dates(operator: Operator, value: &Json) -> Result<(ConditionValue, Local), Misplaced> {
+    let (from, to) = match operator {
+        Operator::Before => (None, Some(parsed("", value, start)?)),
+        Operator::After => (Some(parsed("", value, start)?), None),
         _ => {
             let (from, to) = ends(value)?;
-            ConditionValue::Dates {
-                from: from.map(|from| parsed(".from", from, start)).transpose()?,
-                to: to.map(|to| parsed(".to", to, end)).transpose()?,
-            }
+            let from = from.map(|from| parsed(".from", from, start)).transpose()?;
+            (from, to.map(|to| parsed(".to", to, end)).transpose()?)
         }
-    })
+    };
+    let in_utc = ConditionValue::Dates { from: from.map(GivenTime::in_utc), to: to.map(GivenTime::in_utc) };
+    Ok((in_utc, Local::Dates { from, to }))
 }
 
 fn counts(operator: Operator, value: &Json) -> Result<ConditionValue, Misplaced> {
@@ -252,7 +267,7 @@ fn counts(operator: Operator, value: &Json) -> Result<ConditionValue, Misplaced>
     })
 }
 
-fn week_times(value: &Json) -> Result<WeekTimes, Misplaced> {
+fn week_times(value: &Json) -> Result<(ConditionValue, Local), Misplaced> {
     let Json::Object(_) = value else {
         return Err(broken("", "must be an object with days, from, to and zone"));
     };
@@ -279,15 +294,19 @@ fn week_times(value: &Json) -> Result<WeekTimes, Misplaced> {
                 .ok_or_else(|| "must be a time of day such as 18:00".to_owned())
         }),
     };
-    let zone = match given(times, "zone") {
-        None => "UTC".into(),
-        Some(zone) => parsed(".zone", zone, |name| match TimeZone::get(name) {
-            // As the database spells it.
-            Ok(zone) => Ok(zone.iana_name().unwrap_or(name).into()),
-            Err(_) => Err("must be a time zone of the IANA database, such as Europe/Berlin".to_owned()),
-        })?,
+    let (zone, local) = match given(times, "zone") {
+        None => ("UTC".into(), Local::Zone),
+        Some(zone) => {
+            let name = parsed(".zone", zone, |name| match TimeZone::get(name) {
+                // As the database spells it.
+                Ok(zone) => Ok(zone.iana_name().unwrap_or(name).into()),
+                Err(_) => Err("must be a time zone of the IANA database, such as Europe/Berlin".to_owned()),
+            })?;
+            (name, Local::Nothing)
+        }
     };
-    Ok(WeekTimes { days, from: minute("from", 0, DAY - 1)?, to: minute("to", DAY, DAY)?, zone })
+    let times = WeekTimes { days, from: minute("from", 0, DAY - 1)?, to: minute("to", DAY, DAY)?, zone };
+    Ok((ConditionValue::WeekTimes(times), local))
 }
 
 /// Minutes of a day.

@@ -6,11 +6,10 @@
 
 use super::rule_values::{Misplaced, below, broken, given, mistyped, object, value};
 use super::spelling::likely;
-use crate::clock::GivenTime;
 use crate::json::{Field, FieldError, Json, Object, whole};
 use crate::model::link::branch::{
-    BranchDraft, BranchMemo, Condition, ConditionField, ConditionValue, Operator, OutcomeDraft, PRIORITY_MAX,
-    SplitDraft, Sticky, VariantDraft, WinnerRef,
+    BranchDraft, BranchMemo, Condition, ConditionDraft, ConditionField, ConditionValue, Operator,
+    OutcomeDraft, PRIORITY_MAX, SplitDraft, Sticky, VariantDraft, WinnerRef,
 };
 use crate::model::text::trim_invisible;
 
@@ -59,9 +58,8 @@ fn rule(item: &Json) -> Result<BranchDraft, Misplaced> {
         },
         conditions: conditions(items)?,
         outcome: outcome(rule)?,
-        from: rule.instant("from")?.value(),
-        // The days of rules are those of UTC: a condition of a time names its zone.
-        until: rule.end("until")?.value().map(GivenTime::in_utc),
+        from: rule.start("from")?.value(),
+        until: rule.end("until")?.value(),
         memo: match rule.get("memo") {
             Field::Value(item) => Some(Box::new(memo(item).map_err(|error| below(error, ".memo"))?)),
             Field::Absent | Field::Null => None,
@@ -70,11 +68,11 @@ fn rule(item: &Json) -> Result<BranchDraft, Misplaced> {
 }
 
 /// Reads the conditions of one rule. The place of an error begins with `.conditions`.
-pub fn read_conditions(items: &[Json]) -> Result<Vec<Condition>, FieldError> {
+pub fn read_conditions(items: &[Json]) -> Result<Vec<ConditionDraft>, FieldError> {
     conditions(items).map_err(|error| error.0)
 }
 
-fn conditions(items: &[Json]) -> Result<Vec<Condition>, Misplaced> {
+fn conditions(items: &[Json]) -> Result<Vec<ConditionDraft>, Misplaced> {
     let items = items.iter().enumerate();
     items
         .map(|(at, item)| condition(item).map_err(|error| below(error, &format!(".conditions[{at}]"))))
@@ -131,6 +129,7 @@ fn outcome(rule: &Object) -> Result<OutcomeDraft, Misplaced> {
 }
 
 fn split(rule: &Object, variants: &[Json]) -> Result<SplitDraft, Misplaced> {
+    check_weights(variants)?;
     let variants = variants.iter().enumerate();
     let variants =
         variants.map(|(at, item)| variant(item).map_err(|error| below(error, &format!(".variants[{at}]"))));
@@ -154,6 +153,19 @@ fn split(rule: &Object, variants: &[Json]) -> Result<SplitDraft, Misplaced> {
     Ok(SplitDraft { variants: variants.collect::<Result<_, _>>()?, sticky, winner })
 }
 
+/// Fails if only some variants have a weight: beside 70, the default of 1 would be nearly nobody.
+fn check_weights(variants: &[Json]) -> Result<(), Misplaced> {
+    let has_weight = |item: &Json| matches!(item, Json::Object(item) if item.get("weight").value().is_some());
+    let lacking = variants.iter().position(|item| !has_weight(item));
+    match lacking.filter(|_| variants.iter().any(has_weight)) {
+        Some(at) => {
+            let why = "is missing, and other variants have one: give all variants a weight, or none";
+            Err(broken(&format!(".variants[{at}].weight"), why))
+        }
+        None => Ok(()),
+    }
+}
+
 fn variant(item: &Json) -> Result<VariantDraft, Misplaced> {
     const WEIGHT: &str = "must be a whole number from 1 to 1000000";
     let variant = object(item, VARIANT, "a variant")?;
@@ -166,7 +178,7 @@ fn variant(item: &Json) -> Result<VariantDraft, Misplaced> {
     })
 }
 
-fn condition(item: &Json) -> Result<Condition, Misplaced> {
+fn condition(item: &Json) -> Result<ConditionDraft, Misplaced> {
     let condition = object(item, CONDITION, "a condition")?;
     let name = trim_invisible(condition.required("field")?);
     let field = ConditionField::of_name(name).ok_or_else(|| {
@@ -197,8 +209,8 @@ fn condition(item: &Json) -> Result<Condition, Misplaced> {
         Field::Absent | Field::Null if operator == Operator::Exists => &Json::Bool(true),
         Field::Absent | Field::Null => return Err(broken(".value", "is required")),
     };
-    let value = value(field, operator, given).map_err(|error| below(error, ".value"))?;
-    Ok(Condition { value, ..named })
+    let (value, local) = value(field, operator, given).map_err(|error| below(error, ".value"))?;
+    Ok(ConditionDraft::new(Condition { value, ..named }, local))
 }
 
 #[cfg(test)]
@@ -249,7 +261,7 @@ mod tests {
             {"field":"ip","operator":"in","value":["10.0.0.0/8","2001:db8::1"]},
             {"field":"visits","operator":"equals","value":7}],
          "url":"app://night","enabled":false},
-        {"name":"test","variants":[{"name":"a","url":"https://e.test/a","weight":60},{"url":"https://e.test/b"}],
+        {"name":"test","variants":[{"name":"a","url":"https://e.test/a","weight":60},{"url":"https://e.test/b","weight":1}],
          "sticky":"cookie","from":"2026-12-01","until":"2027-01-01","winner":"a"},
         {"conditions":[{"field":"path","operator":"equals","value":"/x"}],"status":404,
          "memo":{"description":"d","priority":9,"form":"f","restFollows":true,"createdAt":"2026-01-01"}}]"#;
@@ -439,7 +451,7 @@ mod tests {
             (r#"[{"id":0,"status":404}]"#.to_owned(), "rules[0].id: must be a whole number from 1 to 65535"),
             (r#"[{"variants":[{"url":"https://e.test/"}]}]"#.to_owned(), "rules[0].variants: must be 2 to 10 variants"),
             (
-                r#"[{"variants":[{"url":"https://e.test/","weight":0},{"url":"https://e.test/"}]}]"#.to_owned(),
+                r#"[{"variants":[{"url":"https://e.test/","weight":0},{"url":"https://e.test/","weight":1}]}]"#.to_owned(),
                 "rules[0].variants[0].weight: must be a whole number from 1",
             ),
             (
@@ -472,7 +484,14 @@ mod tests {
             (one("os", "in", "[\"iOS\",\"BeOS\"]"), &format!("{value}[1]: must be one of: ")),
             (one("country", "equals", "\"Germany\""), &format!("{value}: must be the two letters of ISO 3166-1")),
             (one("continent", "equals", "\"Europe\""), &format!("{value}: must be AF, AN")),
-            (one("language", "equals", "\"de_DE\""), &format!("{value}: must be a language such as")),
+            (one("language", "equals", "\"de_DE\""), &format!("{value}: must be the tag of a language, such as")),
+            (one("language", "in", "[\"de\",\"German\"]"), &format!("{value}[1]: must be the tag of a language, such as")),
+            (one("language", "equals", "\"-de\""), &format!("{value}: must be the tag of a language, such as")),
+            (one("language", "equals", "\"x\""), &format!("{value}: must be the tag of a language, such as")),
+            (
+                r#"[{"variants":[{"url":"https://e.test/a","weight":70},{"url":"https://e.test/b"}]}]"#.to_owned(),
+                "rules[0].variants[1].weight: is missing, and other variants have one: give all variants a weight, or none",
+            ),
             (one("trigger", "equals", "\"nfc\""), &format!("{value}: must be link or qr")),
             (one("referrer", "in", "[\"https://a.test/\"]"), &format!("{value}[0]: must be a host such as")),
             (one("ip", "in", "[\"10.0.0.0/99\"]"), &format!("{value}: \"10.0.0.0/99\"")),

@@ -381,6 +381,10 @@ impl Api {
         let (answered, room) = run.await?;
         // An outcome of an earlier request has none: its object may have changed since.
         let revision = if dialect.has_revisions() && answered.has_revision() { seen.seen() } else { None };
+        // Other dialects have no place for them in an answer.
+        if let (Answered::Reply(reply), QueryWarnings::InBody) = (&answered, dialect.query_warnings()) {
+            warnings.extend(reply.idle_rules(now));
+        }
         let mut payload = answered.render(endpoint, &warnings)?.with_revision(revision);
         payload.warnings.append(&mut in_header);
         Ok(Done { payload, room })

@@ -191,7 +191,9 @@ fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
     pages.push((status(200), greeting()));
     pages.push((status(200), statistics_of(TITLES[0])));
     let to = DESTINATIONS[0].0;
-    for what in [Shown::Destination(to), Shown::Expired(to), Shown::Limited, Shown::Protected] {
+    let others = [to.to_owned()];
+    let chosen = Shown::Chosen(to, &others);
+    for what in [Shown::Destination(to), chosen, Shown::Expired(to), Shown::Limited, Shown::Protected] {
         pages.push((status(200), shown(SHORT, "/s", what, &home)));
     }
     pages.push((status(503), unavailable()));

@@ -13,6 +13,8 @@ use super::notice::DomainHome;
 pub enum Shown<'a> {
     /// The URL.
     Destination(&'a str),
+    /// The URL for this visitor at this time, and those for others.
+    Chosen(&'a str, &'a [String]),
     /// The link has expired or is used up: the URL of its fallback.
     Expired(&'a str),
     /// Only that the link has a limit of clicks.

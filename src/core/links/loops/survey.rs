@@ -16,6 +16,7 @@ use crate::log::{Position, Put, Record};
 use crate::model::destination::ExtraSchemes;
 use crate::model::domain::DomainNumber;
 use crate::model::id::Id;
+use crate::model::link::branch::KnownPlaces;
 use crate::model::short_code::ShortCode;
 use crate::settings::BadSetting;
 use crate::table::keys;
@@ -44,6 +45,10 @@ pub struct Survey {
     /// The addresses of these links by their aliases.
     aliases: HashMap<LinkKey, LinkKey>,
     deny_list: DenyList,
+    places: KnownPlaces,
+    /// Some of the links with rules about places that the server cannot know.
+    placeless_examples: Vec<LinkKey>,
+    placeless: u64,
     /// Some of the links to denied hosts.
     denied_examples: Vec<LinkKey>,
     denied: u64,
@@ -74,11 +79,21 @@ pub struct Report {
     pub denied: u64,
     /// Some of these.
     pub denied_examples: Vec<String>,
+    /// Number of links with rules about places that the server cannot know.
+    pub placeless: u64,
+    /// Some of these.
+    pub placeless_examples: Vec<String>,
 }
 
 impl Survey {
-    /// Creates an empty survey of a server with these settings and this deny list. Fails if a setting breaks a rule.
-    pub fn new(site: Site, settings: &Settings, deny_list: DenyList) -> Result<Survey, BadSetting> {
+    /// Creates an empty survey of a server with these settings and this deny list, that knows these places of visitors.
+    /// Fails if a setting breaks a rule.
+    pub fn new(
+        site: Site,
+        settings: &Settings,
+        deny_list: DenyList,
+        places: KnownPlaces,
+    ) -> Result<Survey, BadSetting> {
         let schemes = settings.schemes()?;
         let (directory, kept, ids, dotted, aliases) =
             <(Directory, HashMap<_, _>, HashMap<_, _>, HashSet<_>, HashMap<_, _>)>::default();
@@ -91,6 +106,9 @@ impl Survey {
             dotted,
             aliases,
             deny_list,
+            places,
+            placeless_examples: Vec::new(),
+            placeless: 0,
             denied_examples: Vec::new(),
             denied: 0,
             links: 0,
@@ -112,6 +130,12 @@ impl Survey {
         // Staged links count too: the end of their import makes them visible.
         let Staged { link, .. } = Staged::decode(domain, code, &record.value)?;
         self.links += 1;
+        if link.options.condition_fields().any(|field| !self.places.has(field)) {
+            self.placeless += 1;
+            if self.placeless_examples.len() < NAMED_MAX {
+                self.placeless_examples.push((domain, link.code.clone()));
+            }
+        }
         let edges = self.routes().edges(Origin::Link(link.workspace, &link.options));
         if edges.iter().any(|edge| self.deny_list.host_of(&edge.to).is_some()) {
             self.denied += 1;
@@ -145,6 +169,8 @@ impl Survey {
             looping_roots: self.looping_roots(),
             denied: self.denied,
             denied_examples: self.denied_examples.iter().map(|place| self.name(place)).collect(),
+            placeless: self.placeless,
+            placeless_examples: self.placeless_examples.iter().map(|place| self.name(place)).collect(),
             ..Report::default()
         };
         // Sorted, so that two reports on one log are equal.

@@ -8,6 +8,7 @@ use super::{
     DeletedPage, DomainView, Explanation, HistoryPage, ImportView, KeyView, LinkView, LiveMinutes, Page,
     QrPicture, Rendered, RulePage, RuleView, ShareView, SnapshotView, WebhookSecretView, WorkspaceView,
 };
+use crate::clock::Timestamp;
 use crate::json;
 use crate::model::attachment::Attachment;
 use crate::model::id::Id;
@@ -102,10 +103,21 @@ from_reply!(RulePage, Reply::Rules(page) => page);
 from_reply!(BranchId, Reply::RuleDeleted(id) => id);
 
 impl Reply {
-    /// Returns why numbers of the reply are estimates, and what the server lacks for it.
+    /// Returns why numbers of the reply are estimates, what the server lacks for it, and what its visitor may miss.
     pub(crate) fn warnings(&self) -> Vec<String> {
         match self {
             Reply::Analytics(view, _) => [&view.warnings[..], &view.notes].concat(),
+            Reply::Explained(explanation) => explanation.warnings.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Returns the rules of a written link that hold for no visitor from `now` on.
+    pub(crate) fn idle_rules(&self, now: Timestamp) -> Vec<String> {
+        match self {
+            Reply::Made(Created::Link(view), _) | Reply::Changed(view) => {
+                view.link.options.idle_rules(now).iter().map(ToString::to_string).collect()
+            }
             _ => Vec::new(),
         }
     }

@@ -142,6 +142,25 @@ impl ConditionField {
     }
 }
 
+/// What a server can know of the places of visitors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // The fields speak.
+pub struct KnownPlaces {
+    pub countries: bool,
+    pub cities: bool,
+}
+
+impl KnownPlaces {
+    /// Returns whether a visitor may have a value of this field.
+    pub fn has(self, field: ConditionField) -> bool {
+        match field {
+            ConditionField::Country | ConditionField::Continent => self.countries,
+            ConditionField::Region | ConditionField::City => self.cities,
+            _ => true,
+        }
+    }
+}
+
 /// How a condition compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operator {

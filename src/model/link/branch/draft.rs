@@ -8,12 +8,15 @@
 
 use std::collections::HashSet;
 
-use crate::clock::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::clock::GivenTime;
 use crate::model::destination::Destination;
 use crate::model::{Invalid, plain_text};
 
 use super::branches::{Branch, BranchMemo, BranchOutcome, Branches, Split, Sticky, Variant};
-use super::condition::{Condition, check_text};
+use super::condition::check_text;
+use super::given::{ConditionDraft, instant};
 use super::{
     BRANCH_DESCRIPTION_MAX, BRANCHES_BYTES_MAX, BRANCHES_MAX, CONDITIONS_MAX, PRIORITY_MAX, VARIANTS_MAX,
     WEIGHT_MAX, reach,
@@ -27,10 +30,10 @@ pub struct BranchDraft {
     pub name: Option<Box<str>>,
     pub enabled: bool,
     pub matches_any: bool,
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<ConditionDraft>,
     pub outcome: OutcomeDraft,
-    pub from: Option<Timestamp>,
-    pub until: Option<Timestamp>,
+    pub from: Option<GivenTime>,
+    pub until: Option<GivenTime>,
     /// `None` keeps that of the rule with the same number.
     pub memo: Option<Box<BranchMemo>>,
 }
@@ -90,12 +93,21 @@ impl BranchDraft {
             name: branch.name.clone(),
             enabled: branch.enabled,
             matches_any: branch.matches_any,
-            conditions: branch.conditions.clone(),
+            conditions: branch.conditions.iter().cloned().map(ConditionDraft::from).collect(),
             outcome,
-            from: branch.from,
-            until: branch.until,
+            from: branch.from.map(GivenTime::from),
+            until: branch.until.map(GivenTime::from),
             memo: branch.memo.clone(),
         }
+    }
+
+    /// Returns the draft with dates alone as instants of the zone. Without this call, the days are those of UTC.
+    #[must_use]
+    pub fn within(mut self, zone: &TimeZone) -> BranchDraft {
+        self.conditions = self.conditions.into_iter().map(|condition| condition.within(zone)).collect();
+        self.from = self.from.map(|from| instant(from, zone).into());
+        self.until = self.until.map(|until| instant(until, zone).into());
+        self
     }
 
     /// Returns whether a rule that exists has the same name, conditions and destinations.
@@ -129,10 +141,11 @@ impl BranchDraft {
             return reject(".conditions", format!("must be at most {CONDITIONS_MAX} conditions"));
         }
         for (at, condition) in self.conditions.iter().enumerate() {
-            condition.check().map_err(|invalid| invalid.below(&format!(".conditions[{at}]")))?;
+            let check = condition.condition().check();
+            check.map_err(|invalid| invalid.below(&format!(".conditions[{at}]")))?;
         }
         if let (Some(from), Some(until)) = (self.from, self.until)
-            && from >= until
+            && from.in_utc() >= until.in_utc()
         {
             return reject(".from", "must be before until".to_owned());
         }
@@ -356,6 +369,8 @@ fn numbered(
         let BranchDraft { name, enabled, matches_any, conditions, from, until, memo, .. } = draft;
         let memo = memo.or_else(|| known.and_then(|branch| branch.memo.clone()));
         let memo = memo.filter(|memo| **memo != BranchMemo::default());
+        let conditions = conditions.into_iter().map(ConditionDraft::into_condition).collect();
+        let (from, until) = (from.map(GivenTime::in_utc), until.map(GivenTime::in_utc));
         list.push(Branch { number, name, enabled, matches_any, conditions, outcome, from, until, memo });
     }
     Ok(Branches { list, last_branch: rules.last, last_variant: variants.last })

@@ -4,13 +4,16 @@
 //!    different fields of one rule, both keep their change.
 //! 2. What an edit does not name stays: also what the API of the edit cannot show.
 
+use jiff::tz::TimeZone;
+
 use crate::clock::Timestamp;
 use crate::model::Invalid;
 use crate::model::destination::Destination;
 
 use super::branches::{BranchMemo, Branches, Sticky, ranks};
-use super::condition::Condition;
 use super::draft::{BranchDraft, OutcomeDraft, SplitDraft, VariantDraft};
+use super::given::ConditionDraft;
+use super::reach::UNREACHABLE;
 use super::{PRIORITY_MAX, WEIGHT_MAX};
 
 /// A rule of a link.
@@ -56,13 +59,23 @@ pub struct FormedConditions {
     /// The name of the form.
     pub form: Option<Box<str>>,
     /// The conditions.
-    pub list: Vec<Condition>,
+    pub list: Vec<ConditionDraft>,
     /// The share of the visitors that the rule takes, in percent from 1 to 99. The others get the destination of the
     /// link.
     pub share: Option<u32>,
 }
 
 impl BranchEdit {
+    /// Returns the edit with dates alone as instants of the zone, like [`BranchDraft::within`].
+    #[must_use]
+    pub fn within(self, zone: &TimeZone) -> BranchEdit {
+        match self {
+            BranchEdit::Add(patch, now) => BranchEdit::Add(Box::new(patch.within(zone)), now),
+            BranchEdit::Change(number, patch) => BranchEdit::Change(number, Box::new(patch.within(zone))),
+            BranchEdit::Remove(number) => BranchEdit::Remove(number),
+        }
+    }
+
     /// Returns the rules after the edit. `own` is the destination of the link, and `parse` parses a destination. The
     /// place of an error is that of the edited rule. An unknown number is an error of the field `ruleId`.
     pub fn applied(
@@ -148,6 +161,14 @@ fn insert(drafts: &mut Vec<BranchDraft>, draft: BranchDraft, priority: u32) -> u
 /// Moves the error of another rule to the rule at index `at`: the client knows this one only.
 fn at_rule(invalid: Invalid, at: usize) -> Invalid {
     let own = format!("[{at}]");
+    if *invalid.at == *own && invalid.why.starts_with(UNREACHABLE) {
+        // Such a client knows priorities, and no places in a list.
+        let why = format!(
+            "{UNREACHABLE}: a rule in front of it takes every visitor for whom it holds, and so does a percentage, whose \
+             rest gets the destination of the link; give this rule a lower priority than that rule"
+        );
+        return Invalid::new("rules", why).below(&own);
+    }
     if invalid.field != "rules" || invalid.at.is_empty() || invalid.at.starts_with(&own) {
         return invalid;
     }
@@ -159,6 +180,14 @@ fn at_rule(invalid: Invalid, at: usize) -> Invalid {
 }
 
 impl BranchPatch {
+    fn within(mut self, zone: &TimeZone) -> BranchPatch {
+        if let Some(conditions) = &mut self.conditions {
+            let list = std::mem::take(&mut conditions.list);
+            conditions.list = list.into_iter().map(|condition| condition.within(zone)).collect();
+        }
+        self
+    }
+
     /// Applies the patch to a rule. `is_share`: the rule takes a share of the visitors (`Branch::share`).
     fn apply(&self, draft: &mut BranchDraft, own: &Destination, is_share: bool) -> Result<(), Invalid> {
         let BranchPatch { name, description, enabled, priority, url, conditions, matches_any, form } = self;
@@ -245,7 +274,9 @@ const _: () = assert!(99 <= WEIGHT_MAX);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::link::branch::{BRANCHES_MAX, BranchOutcome, ConditionField, ConditionValue, Operator};
+    use crate::model::link::branch::{
+        BRANCHES_MAX, BranchOutcome, Condition, ConditionField, ConditionValue, Operator,
+    };
 
     fn to(text: &str) -> Destination {
         Destination::parse_web("url", text).expect("a URL")
@@ -254,7 +285,7 @@ mod tests {
     fn about(field: ConditionField, text: &str) -> FormedConditions {
         let value = ConditionValue::Texts(vec![text.into()]);
         let condition = Condition { field, key: None, operator: Operator::Equals, value };
-        FormedConditions { form: None, list: vec![condition], share: None }
+        FormedConditions { form: None, list: vec![condition.into()], share: None }
     }
 
     fn patch(at: usize, priority: Option<u32>) -> BranchPatch {

@@ -14,12 +14,17 @@ mod branches;
 mod condition;
 mod draft;
 mod edit;
+mod given;
+mod idle;
 mod reach;
 
 pub use self::branches::{Branch, BranchMemo, BranchOutcome, Branches, Split, Sticky, Variant, ranks};
-pub use self::condition::{Condition, ConditionField, ConditionValue, Operator, WEEKDAYS, WeekTimes};
+pub use self::condition::{
+    Condition, ConditionField, ConditionValue, KnownPlaces, Operator, WEEKDAYS, WeekTimes,
+};
 pub use self::draft::{BranchDraft, OutcomeDraft, SplitDraft, VariantDraft, WinnerRef};
 pub use self::edit::{BranchEdit, BranchId, BranchPatch, FormedConditions};
+pub use self::given::{ConditionDraft, Local};
 
 /// Most rules of a link. Each visit may evaluate all of them.
 pub const BRANCHES_MAX: usize = 20;

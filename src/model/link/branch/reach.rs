@@ -6,6 +6,9 @@ use crate::model::Invalid;
 use super::branches::Branch;
 use super::condition::{Condition, ConditionField, ConditionValue, Operator};
 
+/// The beginning of the error of a rule behind another one.
+pub(super) const UNREACHABLE: &str = "can never be reached";
+
 /// Fails with the first rule that can never decide about a visitor. Rules that are switched off are drafts, and may be
 /// anything.
 pub(super) fn check(list: &[Branch]) -> Result<(), Invalid> {
@@ -18,9 +21,9 @@ pub(super) fn check(list: &[Branch]) -> Result<(), Invalid> {
         for (before, earlier) in enabled().take_while(|(before, _)| *before < at) {
             if covers(earlier, branch) {
                 let why = if earlier.conditions.is_empty() {
-                    format!("can never be reached: rules[{before}] has no conditions and takes every visitor")
+                    format!("{UNREACHABLE}: rules[{before}] has no conditions and takes every visitor")
                 } else {
-                    format!("can never be reached: rules[{before}] takes every visitor for whom it holds")
+                    format!("{UNREACHABLE}: rules[{before}] takes every visitor for whom it holds")
                 };
                 return Err(below(Invalid::new("rules", why)));
             }

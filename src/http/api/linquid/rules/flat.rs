@@ -25,7 +25,7 @@ pub(super) fn read(items: &[Json]) -> Result<FormedConditions, BadRequest> {
     let list = read_conditions(&native.collect::<Result<Vec<_>, _>>()?)?;
     // The reader checks fields and operators alone: the bounds are those of the model.
     for (at, condition) in list.iter().enumerate() {
-        condition.check().map_err(|invalid| invalid.below(&format!(".conditions[{at}]")))?;
+        condition.condition().check().map_err(|invalid| invalid.below(&format!(".conditions[{at}]")))?;
     }
     Ok(FormedConditions { form: None, list, share: None })
 }

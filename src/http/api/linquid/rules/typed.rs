@@ -12,7 +12,7 @@ use crate::http::api::dialect::{BadRequest, RuleView, read_conditions};
 use crate::json::{Field, FieldError, Json, Object, whole};
 use crate::model::Invalid;
 use crate::model::link::branch::{
-    Condition, ConditionField, ConditionValue, FormedConditions, Operator, WeekTimes,
+    Condition, ConditionDraft, ConditionField, ConditionValue, FormedConditions, Operator, WeekTimes,
 };
 
 /// The types, each with its members.
@@ -90,7 +90,7 @@ pub(super) fn read(form: Option<&str>, members: &Object) -> Result<FormedConditi
     })
 }
 
-fn required(list: Vec<Condition>, what: &str) -> Result<Vec<Condition>, BadRequest> {
+fn required(list: Vec<ConditionDraft>, what: &str) -> Result<Vec<ConditionDraft>, BadRequest> {
     // A rule without conditions takes every visitor.
     if list.is_empty() { Err(rule(".conditions", format!("must have {what}"))) } else { Ok(list) }
 }
@@ -101,7 +101,7 @@ fn listed(
     field: &str,
     member: &'static str,
     operators: &[&str],
-) -> Result<Condition, BadRequest> {
+) -> Result<ConditionDraft, BadRequest> {
     // The vendor's page has the operator beside its list, and leaves it out in some examples.
     let operator = match members.get("operator") {
         Field::Absent | Field::Null => operators[0],
@@ -114,7 +114,12 @@ fn listed(
 }
 
 /// Reads a member as the value of one condition.
-fn one(members: &Object, field: &str, operator: &str, member: &'static str) -> Result<Condition, BadRequest> {
+fn one(
+    members: &Object,
+    field: &str,
+    operator: &str,
+    member: &'static str,
+) -> Result<ConditionDraft, BadRequest> {
     let Field::Value(value) = members.get(member) else {
         return Err(mistyped(&format!(".conditions.{member}"), "is required"));
     };
@@ -127,7 +132,7 @@ fn condition(
     operator: &str,
     value: Json,
     place: impl Fn(&str) -> String,
-) -> Result<Condition, BadRequest> {
+) -> Result<ConditionDraft, BadRequest> {
     let text = |text: &str| Json::Text(text.to_owned());
     let object = [("field", text(field)), ("operator", text(operator)), ("value", value)];
     let object = Json::Object(object.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
@@ -141,11 +146,11 @@ fn condition(
     })?;
     // The reader has parsed the value. Its bounds are those of the model.
     let condition = read.into_iter().next().expect("one condition was read");
-    condition.check().map_err(moved)?;
+    condition.condition().check().map_err(moved)?;
     Ok(condition)
 }
 
-fn time(members: &Object) -> Result<Condition, BadRequest> {
+fn time(members: &Object) -> Result<ConditionDraft, BadRequest> {
     let names = [("from", "startTime"), ("to", "endTime"), ("zone", "timezone")];
     let given = names.into_iter().filter_map(|(name, own)| match members.get(own) {
         Field::Value(value) => Some((name.to_owned(), value.clone())),
