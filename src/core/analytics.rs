@@ -376,7 +376,9 @@ impl Shared {
             About::Workspace | About::Tag(_) | About::Campaign(_) => context.workspace.number,
         };
         let mut asked = self.links_within(workspace, &query.about)?;
-        for named in &query.named {
+        // Names of rules and variants last: they are those of the link that another filter may name.
+        let is_of_link = |named: &&NamedFilter| !matches!(named.facet, Facet::Rule | Facet::Variant);
+        for named in query.named.iter().filter(is_of_link) {
             let filter = self.named_filter(context, named)?;
             asked.has_statistics &= self.link_has_statistics(&filter)?;
             match links_of(&filter).filter(|_| matches!(asked.scope, LinkScope::Workspaces(_))) {
@@ -384,6 +386,9 @@ impl Shared {
                 Some(links) => asked.scope = LinkScope::Links(links),
                 None => asked.filters.push(filter),
             }
+        }
+        for named in query.named.iter().filter(|named| !is_of_link(named)) {
+            asked.filters.push(self.choice_filter(&asked.scope, named)?);
         }
         Ok(asked)
     }

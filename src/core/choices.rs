@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 
 use super::error::Error;
-use super::link_facets::FacetNames;
+use super::link_facets::{FacetNames, NamedFilter};
 use super::shared::Shared;
 use crate::analytics::query::answer::Rows;
 use crate::analytics::query::facet::{Facet, FacetKey};
-use crate::analytics::query::question::LinkScope;
+use crate::analytics::query::question::{FacetFilter, LinkScope};
 use crate::analytics::tick::parse_link_row;
+use crate::model::Invalid;
 use crate::model::link::Link;
 use crate::model::link::branch::{BranchOutcome, Variant};
 
@@ -37,6 +38,42 @@ impl Shared {
         };
         let Some((workspace, id)) = row.and_then(|row| parse_link_row(row)) else { return Ok(None) };
         Ok(self.table.link_by_id(workspace, id)?.map(|found| found.record))
+    }
+
+    /// Returns a filter by rules or variants with the numbers of its names. Fails if the question is not about one link, and
+    /// if the link has no rule or variant of a name.
+    pub(super) fn choice_filter(&self, scope: &LinkScope, named: &NamedFilter) -> Result<FacetFilter, Error> {
+        let facet = named.facet;
+        let broken = |why: String| Invalid::new(facet.name(), why);
+        let link = self.chosen_link(scope, &[facet])?.ok_or_else(|| {
+            let name = named.values.iter().flatten().next().map_or("", |name| name);
+            broken(format!("{name:?} is a name, which needs `link`: without it, the value is a number"))
+        })?;
+        let mut names = FacetNames::new();
+        add_names(&mut names, &link);
+        names.retain(|(of, _), _| *of == facet.name());
+        let mut keys = Vec::new();
+        for value in &named.values {
+            let Some(text) = value else {
+                keys.push(FacetKey::None);
+                continue;
+            };
+            // Two rules may have variants of one name.
+            let found = names.iter().filter(|(_, name)| *name == text).map(|((_, key), _)| key.clone());
+            let found: Vec<_> = found.collect();
+            if !found.is_empty() {
+                keys.extend(found);
+                continue;
+            }
+            // The number of one that has no name, or is no longer there.
+            let unknown = |_| {
+                let known: Vec<_> = names.values().map(|name| format!("{name:?}")).collect();
+                let known = if known.is_empty() { "no names".to_owned() } else { known.join(", ") };
+                broken(format!("{text:?} is no value: this link has {known}"))
+            };
+            keys.push(facet.key(text).map_err(unknown)?);
+        }
+        Ok(FacetFilter { facet, keys, excludes: named.excludes })
     }
 }
 

@@ -366,6 +366,25 @@ fn splits_are_sticky_and_counted_with_names_and_intervals() {
     assert_eq!(answer["analytics"][0]["ruleName"], "test", "{answer}");
     let csv = admin.get(&format!("/api/v1/analytics?{question}&format=csv"));
     assert!(csv.text().starts_with("variant,variantName,clicks,visitors\r\n1,a,"), "{}", csv.text());
+    // Filters take names of one link.
+    let of =
+        |client: &mut Client, question: &str| ask_until(client, question, 400)["total"]["clicks"].clone();
+    assert_eq!(of(&mut admin, "link=s&rule=test&variant=a,b"), 400);
+    for (name, number) in [("a", "1"), ("b", "2")] {
+        let total = |client: &mut Client, value: &str| {
+            client.get(&format!("/api/v1/analytics?link=s&variant={value}")).json()["total"].clone()
+        };
+        assert_eq!(total(&mut admin, name), total(&mut admin, number), "{name}");
+        let others = total(&mut admin, &format!("-{name}"))["clicks"].as_u64().expect("clicks");
+        assert_eq!(others, 400 - total(&mut admin, name)["clicks"].as_u64().expect("clicks"), "{name}");
+    }
+    for (query, error) in [
+        ("link=s&variant=z", r#"variant: "z" is no value: this link has "a", "b""#),
+        ("link=s&rule=a", r#"rule: "a" is no value: this link has "test""#),
+        ("variant=a", r#"variant: "a" is a name, which needs `link`: without it, the value is a number"#),
+    ] {
+        admin.get(&format!("/api/v1/analytics?{query}")).refuses(422, error, query);
+    }
     // The names of one link are none for all links.
     let whole = ask_until(&mut admin, "groupBy=variant", 400);
     assert!(

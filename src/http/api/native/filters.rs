@@ -25,7 +25,9 @@ pub(super) fn filters(query: &Query<'_>) -> Result<(Vec<FacetFilter>, Vec<NamedF
             if values.is_empty() {
                 continue;
             }
-            if facet.is_of_link() {
+            let by_name = matches!(facet, Facet::Rule | Facet::Variant)
+                && values.iter().any(|value| !value.is_none() && facet.key(&value.text).is_err());
+            if facet.is_of_link() || by_name {
                 let values = values.into_iter().map(FilterValue::name).collect();
                 named.push(NamedFilter { facet, values, excludes });
             } else {
