@@ -388,6 +388,7 @@ impl Shared {
             }
         }
         for named in query.named.iter().filter(|named| !is_of_link(named)) {
+            // Behind the others, which may have narrowed the question to one link.
             asked.filters.push(self.choice_filter(&asked.scope, named)?);
         }
         Ok(asked)

@@ -51,6 +51,7 @@ impl Shared {
         })?;
         let mut names = FacetNames::new();
         add_names(&mut names, &link);
+        // A rule and a variant may have one name.
         names.retain(|(of, _), _| *of == facet.name());
         let mut keys = Vec::new();
         for value in &named.values {

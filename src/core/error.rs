@@ -44,6 +44,14 @@ pub enum Error {
         /// The code in use.
         code: Box<str>,
     },
+    /// Another link has the code that an undo or a restore would give back.
+    #[error("the former code {code:?} of the link is in use by another one")]
+    FormerCodeTaken {
+        /// The code in use.
+        code: Box<str>,
+        /// Whether the caller may choose another code.
+        is_restore: bool,
+    },
     /// Another object has the same unique value.
     #[error("{field}: is already in use")]
     Taken {
@@ -71,4 +79,14 @@ pub enum Error {
     /// The log rejected the write.
     #[error(transparent)]
     Log(CommitError),
+}
+
+impl Error {
+    /// Returns the error of a code that the caller did not name, since an undo or a restore brings it back.
+    pub(super) fn of_former_code(self, is_restore: bool) -> Error {
+        match self {
+            Error::CodeTaken { code } => Error::FormerCodeTaken { code, is_restore },
+            other => other,
+        }
+    }
 }

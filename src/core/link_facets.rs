@@ -72,7 +72,7 @@ impl Shared {
     }
 
     /// Returns the row of a link of the acting workspace: by its id, its code, or domain and code with a slash between.
-    pub(super) fn link_named(&self, context: &Context, text: &str) -> Result<LinkRow, Error> {
+    pub(in crate::core) fn link_named(&self, context: &Context, text: &str) -> Result<LinkRow, Error> {
         match self.keys_of_name(context, Facet::Link, text)?[..] {
             [FacetKey::Link(row)] => Ok(row),
             _ => Err(Error::NotFound("link")),

@@ -44,7 +44,7 @@ pub use self::context::{Claim, Client, Context};
 pub use self::error::{BuildError, Error};
 pub use self::handle::{ClickLog, Core, Links, Parts, Snapshots, Tenants};
 pub use self::history::deleted::{DeletedLink, DeletedPage, DeletedQuery};
-pub use self::history::list::{AuditPage, AuditQuery, AuditView};
+pub use self::history::list::{AuditPage, AuditQuery, AuditView, KeyFilter};
 pub use self::history::revisions::{
     Author, HISTORY_BYTES_MAX, HistoryPage, HistoryRange, LinkState, RevisionView,
 };

@@ -19,6 +19,8 @@ pub struct AuditEntry {
     pub name: Option<Box<str>>,
     /// The link before the change. `None` for other objects, and for a change that left the link as it was.
     pub before: Option<Box<Link>>,
+    /// The fields of another object that changed, by their names in the API. Empty in entries of earlier versions.
+    pub fields: Vec<Box<str>>,
 }
 
 /// Defines an enum whose variants have names in the API, and numbers in records.

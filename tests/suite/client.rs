@@ -849,7 +849,7 @@ fn changes_are_shown_and_undone() {
     let taken = served.run(&["link", "restore", "spring"]);
     taken.fails(
         1,
-        "waypost: \"spring\" is already in use on this domain: `waypost link restore spring --code NEW` gives",
+        "waypost: its code \"spring\" is in use by another link now: `waypost link restore spring --code NEW` gives",
     );
     served.run(&["link", "restore", "spring", "--code", "a/b"]).fails(1, "--code: must consist of");
     assert_eq!(served.run(&["link", "deleted"]).json()["links"][0]["shortCode"], "spring");

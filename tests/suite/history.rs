@@ -291,8 +291,8 @@ fn an_undo_names_what_stands_in_its_way() {
     admin.delete(&format!("/api/v1/domains/{}", text(&domain["domain"], "id"))).expect(200, "no domain");
     admin.delete(&format!("/api/v1/tags/{tag}")).expect(200, "no tag");
     let rows = [
-        (&renamed, 409, "customSlug: \"renamed\" is already in use on this domain".to_owned()),
-        (&unaliased, 409, "customSlug: \"alias\" is already in use on this domain".to_owned()),
+        (&renamed, 409, "link: its code \"renamed\" is in use by another link now".to_owned()),
+        (&unaliased, 409, "link: its code \"alias\" is in use by another link now".to_owned()),
         (
             &moved,
             422,
@@ -375,7 +375,7 @@ fn a_history_has_bounds() {
     assert_eq!(sweep(&app), 2);
     let rows = history(&mut admin, &path);
     assert_eq!((rows.len(), &rows[0]["operation"]), (1, &json!("create")));
-    let none = "revision: there is no change of this link that can be undone";
+    let none = "link: there is no change of this link that can be undone";
     admin.post(&format!("{path}/undo"), &json!({})).refuses(422, none, "all too old");
 }
 
@@ -510,8 +510,10 @@ fn a_restore_needs_a_free_code_and_a_tombstone() {
         admin.delete(path).expect(200, "deleted");
     }
     link(&mut admin, "a");
-    let taken = "customSlug: \"a\" is already in use on this domain";
+    let taken = "link: its code \"a\" is in use by another link now: `customSlug` gives it another one";
     admin.post(&format!("{first}/restore"), &json!({})).refuses(409, taken, "in use");
+    let given = "customSlug: \"a\" is already in use on this domain";
+    admin.post(&format!("{first}/restore"), &json!({"customSlug": "a"})).refuses(409, given, "in use");
     let back =
         admin.post(&format!("{first}/restore"), &json!({"customSlug": "c"})).expect(201, "another code");
     assert_eq!(back["link"]["shortCode"], "c");
@@ -549,6 +551,43 @@ fn a_repeated_undo_runs_once() {
     let mut once = app.admin().with("Idempotency-Key", "l");
     let first = once.post(&format!("{path}/restore"), &json!({})).expect(201, "restored");
     assert_eq!(once.post(&format!("{path}/restore"), &json!({})).expect(201, "repeated"), first);
+}
+
+fn shown(entry: &Value) -> String {
+    let name = entry["subject"]["name"].as_str().unwrap_or("-");
+    format!("{} {} {name}", text(entry, "operation"), text(entry, "kind"))
+}
+
+fn check_fields(entries: &[Value]) {
+    let edits = [
+        ("tag", json!(["color"])),
+        ("campaign", json!(["name"])),
+        ("domain", json!(["showDestination"])),
+        ("link", json!(["url", "title"])),
+        ("workspace", json!(["name"])),
+    ];
+    for (kind, fields) in edits {
+        let edit = format!("edit {kind}");
+        let edited = entries.iter().find(|entry| shown(entry).starts_with(&edit)).expect(kind);
+        assert_eq!(edited["fields"], fields, "{kind}");
+    }
+}
+
+fn check_names(client: &mut Client, ann: &str, link: &str) {
+    // By the name of a key, and by a link, which is deleted by now.
+    assert_eq!(audit(client, "key=Ann", 7), audit(client, &format!("key={ann}"), 7));
+    assert_eq!(audit(client, "key=Bob", 2), Vec::<Value>::new());
+    for of in [link, "a"] {
+        let about: Vec<_> = audit(client, &format!("link={of}"), 2).iter().map(shown).collect();
+        assert_eq!(
+            about,
+            ["delete link http://go.test/a", "edit link http://go.test/a", "create link http://go.test/a"]
+        );
+    }
+    let unknown = "link: \"none\" is no value: this workspace has no link with this id or code";
+    client.get("/api/v1/audit?link=none").refuses(422, unknown, "no such link");
+    let misspelt = "who: is no parameter of this request";
+    client.get("/api/v1/audit?who=Ann").refuses(422, misspelt, "a filter that would be ignored");
 }
 
 /// The audit list has every kind of object, who changed it, and nothing that its workspace does not have.
@@ -595,14 +634,6 @@ fn the_audit_list_has_who_did_what() {
         client.delete(&format!("/api/v1/{list}/{id}")).expect(200, list);
     }
     let entries = audit(&mut client, "", 100);
-    let shown = |entry: &Value| {
-        format!(
-            "{} {} {}",
-            text(entry, "operation"),
-            text(entry, "kind"),
-            entry["subject"]["name"].as_str().unwrap_or("-")
-        )
-    };
     let by_ann: Vec<_> = entries.iter().rev().filter(|entry| entry["by"]["id"] == *ann).map(shown).collect();
     let want = [
         "create tag red",
@@ -626,8 +657,7 @@ fn the_audit_list_has_who_did_what() {
         "delete snapshot S",
     ];
     assert_eq!(by_ann, want);
-    let edited = entries.iter().find(|entry| shown(entry).starts_with("edit link")).expect("the edit");
-    assert_eq!(edited["fields"], json!(["url", "title"]));
+    check_fields(&entries);
     let others: Vec<_> = entries.iter().filter(|entry| entry["by"]["id"] != *ann).map(shown).collect();
     assert_eq!(others, ["create key Ann"]);
     // In pages, and filtered.
@@ -639,6 +669,7 @@ fn the_audit_list_has_who_did_what() {
     assert_eq!(audit(&mut client, &format!("from={at}"), 2), entries[..4]);
     assert_eq!(audit(&mut client, &format!("to={at}"), 2), entries[4..]);
     assert_eq!(audit(&mut client, "key=operator", 2).len(), 1);
+    check_names(&mut client, &ann, &link);
     // The name of a key outlives the key.
     admin.delete(&format!("/api/v1/keys/{ann}")).expect(200, "revoked");
     let after = audit(&mut admin, "", 100);
@@ -647,6 +678,86 @@ fn the_audit_list_has_who_did_what() {
     app.advance(91 * DAY);
     sweep(&app);
     assert_eq!(audit(&mut admin, "", 100), Vec::<Value>::new());
+}
+
+/// The list says which fields of a domain and of a workspace changed, also by their files, and also after a restart.
+#[test]
+fn the_audit_list_names_changed_fields() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let made = admin.post("/api/v1/domains", &json!({"domain": "own.test"})).expect(201, "a domain");
+    let domain = format!("/api/v1/domains/{}", text(&made["domain"], "id"));
+    let listed = admin.get("/api/v1/workspaces").json()["workspaces"][0]["id"].clone();
+    let workspace = format!("/api/v1/workspaces/{}", listed.as_str().expect("an id"));
+    let logo = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><rect width="10" height="10" fill="#123456"/></svg>"##;
+    let send = |admin: &mut Client, path: &str, body: &Value| {
+        app.advance(Duration::from_secs(1));
+        admin.patch(path, body).expect(200, path);
+    };
+    let both = json!({"qrForeground": "#102030", "rootUrl": "https://e.test/", "publicQr": false});
+    send(&mut admin, &domain, &both);
+    send(&mut admin, &domain, &json!({"rootUrl": "https://e.test/"}));
+    send(&mut admin, &workspace, &json!({"credits": 5, "timezone": "Europe/Berlin", "qrBackground": "#fff"}));
+    send(&mut admin, &workspace, &json!({"credits": 5}));
+    for path in [&domain, &domain, &workspace] {
+        app.advance(Duration::from_secs(1));
+        admin.send("PUT", &format!("{path}/qr-logo"), &[], Some(logo.as_bytes())).expect(200, path);
+    }
+    app.advance(Duration::from_secs(1));
+    admin.delete(&format!("{domain}/qr-logo")).expect(200, "removed");
+    let want = [
+        json!(["qrLogo"]),
+        json!(["qrLogo"]),
+        json!(["qrLogo"]),
+        json!(["qrLogo"]),
+        json!(["credits"]),
+        json!(["credits", "timezone", "qrBackground"]),
+        json!([]),
+        json!(["rootUrl", "qrForeground"]),
+    ];
+    let fields = |admin: &mut Client| {
+        audit(admin, "operation=edit", 3).iter().map(|entry| entry["fields"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(fields(&mut admin), want);
+    let app = app.restart();
+    assert_eq!(fields(&mut app.admin()), want);
+}
+
+/// What acts at once is refused when it names something unknown, and needs no body.
+#[test]
+fn undo_and_restore_know_all_their_fields() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let path = path_of(&admin.create(&json!({"url": "https://e.test/", "customSlug": "a"})));
+    let by_code = "/api/v1/links/by-code/a";
+    let none = "link: there is no change of this link that can be undone";
+    admin.post(&format!("{path}/undo"), &json!({})).refuses(422, none, "nothing to undo");
+    let first = path.rsplit('/').next().expect("an id").to_owned();
+    for title in ["1", "2"] {
+        app.advance(Duration::from_secs(1));
+        admin.patch(&path, &json!({"title": title})).expect(200, title);
+    }
+    let rule = "to: is no field of this request; did you mean revision?";
+    let query = "revision: is no parameter of this request";
+    for path in [&*path, by_code] {
+        admin.post(&format!("{path}/undo"), &json!({"to": first})).refuses(422, rule, path);
+        admin.post(&format!("{path}/undo?revision={first}"), &json!({})).refuses(422, query, path);
+    }
+    let unknown = "revision not found: `GET .../history` has the revisions of the link";
+    admin.post(&format!("{path}/undo"), &json!({"revision": "x"})).refuses(404, unknown, "no id");
+    admin
+        .post(&format!("{path}/undo"), &json!({"revision": first.replace('0', "1")}))
+        .refuses(404, unknown, "none");
+    assert_eq!(state(&mut admin, &path)["title"], "2", "nothing was undone");
+    let undone = admin.send("POST", &format!("{path}/undo"), &[], None).expect(201, "without a body");
+    assert_eq!(undone["link"]["title"], "1");
+    admin.delete(&path).expect(200, "deleted");
+    let rule = "code: is no field of this request; did you mean customSlug?";
+    admin.post(&format!("{path}/restore"), &json!({"code": "b"})).refuses(422, rule, "another name");
+    let found = "link not found: an id is needed here; by code, it is GET /api/v1/links/deleted?code=CODE, which has the id";
+    admin.post("/api/v1/links/a/restore", &json!({})).refuses(404, found, "a code");
+    let back = admin.send("POST", &format!("{path}/restore"), &[], Some(b" ")).expect(201, "without a body");
+    assert_eq!(back["link"]["shortCode"], "a");
 }
 
 /// A workspace sees neither the list of another nor keys that reach further, and a key without `admin` sees none.

@@ -179,6 +179,28 @@ fn unknown_parameters_are_ignored_and_named() {
     let made = admin.post(&format!("{LINKS}?domian=b.test"), &json!({"url": "https://e.test/", "key": "k"}));
     let made = made.expect(201, "a create");
     assert_eq!(made["warnings"].as_array().map(Vec::len), Some(2), "{made}");
+    // A test of a new link must not be green for a link without its rules.
+    let draft = json!({"link": {"url": "https://e.test/", "customslug": "x", "rule": []}, "zzz": 1});
+    let explained = admin.post("/api/v1/explain", &draft).expect(200, "an explanation");
+    let ignored = "is no field of this request, and was ignored";
+    let want = [
+        format!("zzz: {ignored}"),
+        format!("link.customslug: {ignored}; did you mean customSlug?"),
+        format!("link.rule: {ignored}; did you mean rules?"),
+    ];
+    assert_eq!(explained["warnings"], json!(want));
+    // Files of domains have requests of their own.
+    let made = admin.post("/api/v1/domains", &json!({"domain": "own.test"})).expect(201, "a domain");
+    let domain = format!("/api/v1/domains/{}", made["domain"]["id"].as_str().expect("an id"));
+    let file = json!({"appleAppSiteAssociation": {"applinks": {}}});
+    let changed = admin.patch(&domain, &file).expect(200, "ignored");
+    let want = [format!("appleAppSiteAssociation: {ignored}; PUT .../apple-app-site-association sets it")];
+    assert_eq!(changed["warnings"], json!(want));
+    // Whole objects are sent back without a warning, and whole answers with one.
+    let read = admin.get(&domain).json();
+    assert_eq!(admin.patch(&domain, &read["domain"]).expect(200, "sent back")["warnings"], Value::Null);
+    let want = [format!("domain: {ignored}; send what is within domain, as in an answer")];
+    assert_eq!(admin.patch(&domain, &read).expect(200, "an answer")["warnings"], json!(want));
     // The shape of a vendor has no place for warnings.
     let vendor = app.visitor().with("X-API-Key", KEY).get("/api/links?q=zzz").expect(200, "a list");
     assert_eq!(vendor["warnings"], Value::Null);
@@ -274,7 +296,11 @@ fn n14_unknown_fields_are_named() {
             "PATCH",
             &coded,
             json!({"shortCode": "b", "tags": ["t"], "clickCount": 0}),
-            vec![warning("clickCount", ""), warning("shortCode", "customSlug"), warning("tags", "tagIds")],
+            vec![
+                format!("{}; a PATCH cannot change it", warning("clickCount", "")),
+                warning("shortCode", "customSlug"),
+                warning("tags", "tagIds"),
+            ],
         ),
         (
             "POST",

@@ -132,6 +132,11 @@ fn a_link_has_a_picture_that_clients_keep() {
         assert_eq!((head.status, head.header("etag")), (200, Some(tag.as_str())));
     }
     let by_code = admin.get("/api/v1/links/by-code/poster/qr?format=png&domain=go.test");
+    assert_eq!(by_code.header("x-warnings"), None);
+    // A black code in place of a red one is found in print.
+    let ignored = admin.get("/api/v1/links/by-code/poster/qr?color=red");
+    let warning = r#"["color: is no parameter of this request, and was ignored; did you mean fg?"]"#;
+    assert_eq!((ignored.status, ignored.header("x-warnings")), (200, Some(warning)));
     assert_eq!(read_answer(&by_code), "http://go.test/poster?qr=1");
     // A parameter that is not known is named, as everywhere.
     let answer = admin.get(&format!("{path}?colour=red"));
@@ -342,6 +347,10 @@ fn colors_and_logo_are_those_of_domain_and_workspace() {
     for (body, error) in [
         (&b""[..], "logo: is empty: send the bytes of a PNG or SVG as the body"),
         (&b"GIF89a"[..], "logo: must be a PNG or an SVG"),
+        (
+            &b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n<svg/>\r\n--x--"[..],
+            "logo: must be the body itself and no form: `curl --data-binary @FILE`, without -F",
+        ),
         (&png[..100], "logo: is a damaged PNG: it ends within a chunk"),
         (&b"<svg><script/></svg>"[..], "logo: must not have <script>: it could run or load something"),
         (&b"<svg onload='x'/>"[..], "logo: must not have the attribute onload: it could run a script"),

@@ -114,12 +114,14 @@ fn refused(arguments: &LinkRestoreArguments, client: &ApiClient, error: CommandE
     match error {
         CommandError::NotFound(_) => not_deleted(arguments, client),
         CommandError::Failed(why) if arguments.new_code.is_none() => {
-            let Some(rule) = why.strip_prefix(draft::CODE).and_then(|rest| rest.strip_prefix(": ")) else {
+            // The tip of the API is a field of its request.
+            let Some((rule, _)) = why.split_once(&format!(": `{}`", draft::CODE)) else {
                 return CommandError::Failed(why).with_options(&[&[("link", "CODE")]]);
             };
             let restore = format!("link restore {} --code NEW", quoted(&arguments.code));
             let restore = client.command(&restore);
-            CommandError::Failed(format!("{rule}: `{restore}` gives the link another code"))
+            let rule = rule.strip_prefix("link: ").unwrap_or(rule);
+            CommandError::Failed(format!("{rule}: `{restore}` gives it another one"))
         }
         error => error.with_options(&[&[(draft::CODE, "--code")]]),
     }

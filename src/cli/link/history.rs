@@ -125,7 +125,6 @@ pub(super) fn undo(arguments: &UndoArguments) -> Result<(), CommandError> {
     let client = ApiClient::new(&arguments.client)?;
     let found = arguments.link.find(&client)?;
     let id = text(&found.value["link"]["id"]);
-    // An object in both cases, since an empty body is an error.
     let body = arguments.to.as_ref().map_or_else(|| json!({}), |to| json!({"revision": to}));
     let answer = client.send(&Method::POST, &format!("{LINKS}/{id}/undo"), Some(&body));
     let answer = answer.map_err(|error| refused(arguments, &client, &found.value["link"], error))?;
@@ -141,11 +140,13 @@ fn refused(arguments: &UndoArguments, client: &ApiClient, link: &Value, error: C
     let history = client.command(&format!("link history {}", arguments.link.argument(link)));
     match error {
         CommandError::NotFound(why) => {
-            CommandError::NotFound(format!("{why}; `{history}` lists the revisions"))
+            // Without the tip of the API, which is a request.
+            let what = why.split_once(": `GET").map_or(&*why, |(what, _)| what);
+            CommandError::NotFound(format!("{what}; `{history}` lists the revisions"))
         }
         // Without `--to`, no option names a revision.
         CommandError::Failed(why) if arguments.to.is_none() => {
-            CommandError::Failed(why.strip_prefix("revision: ").unwrap_or(&why).to_owned())
+            CommandError::Failed(why.strip_prefix("link: ").unwrap_or(&why).to_owned())
         }
         error => error.with_options(&[&[("revision", "--to")]]),
     }

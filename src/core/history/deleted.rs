@@ -62,7 +62,7 @@ impl Links {
 }
 
 impl Shared {
-    fn deleted_page(
+    pub(super) fn deleted_page(
         &self,
         workspace: WorkspaceNumber,
         query: &DeletedQuery,

@@ -1,8 +1,10 @@
 //! The audit list of a workspace: entries merged with the creations of links, which have no entries of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use super::deleted::DeletedQuery;
 use super::revisions::{Author, in_order};
+use crate::analytics::tick::parse_link_row;
 use crate::clock::Timestamp;
 use crate::core::context::Context;
 use crate::core::error::Error;
@@ -12,6 +14,7 @@ use crate::core::shared::Shared;
 use crate::model::audit::{AuditAct, AuditSubject, SubjectKind};
 use crate::model::id::Id;
 use crate::model::link::Link;
+use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::{LinkAt, Tombstone};
 use crate::table::{List, Order, ReadView, Scanned, keys};
@@ -33,14 +36,31 @@ pub struct AuditQuery {
     pub after: Option<Id>,
     /// Number of entries, at least 1.
     pub limit: usize,
-    /// `Some(None)`: the key in the environment, and commands beside the server.
-    pub key: Option<Option<Id>>,
+    pub key: Option<KeyFilter>,
     pub kind: Option<SubjectKind>,
     pub act: Option<AuditAct>,
+    /// The id, code or short URL of a link, also of a deleted one.
+    pub link: Option<Box<str>>,
     /// From this time on.
     pub from: Option<Timestamp>,
     /// Before this time.
     pub to: Option<Timestamp>,
+}
+
+/// Whose changes pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyFilter {
+    /// The key in the environment, and commands beside the server.
+    Operator,
+    /// All keys with this id or name.
+    Key(Box<str>),
+}
+
+/// What a query asks for, with the links of its filter, and the keys that were compared with it.
+struct AuditFilter<'a> {
+    query: &'a AuditQuery,
+    links: Option<Vec<Id>>,
+    keys: HashMap<Id, bool>,
 }
 
 /// An entry.
@@ -57,6 +77,8 @@ pub struct AuditView {
     pub name: Option<String>,
     /// The link before and after, if the entry has both.
     pub states: Option<Box<(Link, Link)>>,
+    /// The changed fields of another object.
+    pub fields: Vec<Box<str>>,
 }
 
 /// A page of an audit list, the newest entry first.
@@ -75,25 +97,60 @@ struct AuditRow {
     subject: AuditSubject,
     name: Option<Box<str>>,
     has_states: bool,
+    fields: Vec<Box<str>>,
 }
 
 impl Links {
     /// Returns a page of the audit list of the acting workspace.
     pub async fn audit(&self, context: &Context, query: AuditQuery) -> Result<AuditPage, Error> {
         let workspace = context.workspace.number;
-        self.scanning(&context.tenant, move |shared, cancel| shared.audit_page(workspace, &query, cancel))
-            .await
+        let asking = context.clone();
+        self.scanning(&context.tenant, move |shared, cancel| {
+            // Once for all entries: a look-up by a code of deleted links reads many of them.
+            let links = match &query.link {
+                Some(text) => Some(shared.links_of_text(&asking, text, cancel)?),
+                None => None,
+            };
+            let filter = AuditFilter { query: &query, links, keys: HashMap::new() };
+            shared.audit_page(workspace, filter, cancel)
+        })
+        .await
+    }
+}
+
+impl AuditFilter<'_> {
+    /// Returns whether an entry passes the filters other than that of time.
+    fn passes(&mut self, shared: &Shared, row: &AuditRow) -> Result<bool, Error> {
+        let query = self.query;
+        let is_about = |links: &Vec<Id>| row.subject.link_id().is_some_and(|link| links.contains(&link));
+        if query.kind.is_some_and(|kind| row.subject.kind != kind)
+            || query.act.is_some_and(|act| row.act != act)
+            || !self.links.as_ref().is_none_or(is_about)
+        {
+            return Ok(false);
+        }
+        // Last: the name of a key may be a read of the table.
+        match (&query.key, row.by) {
+            (None, _) => Ok(true),
+            (Some(KeyFilter::Operator), by) => Ok(by.is_none()),
+            (Some(KeyFilter::Key(_)), None) => Ok(false),
+            (Some(KeyFilter::Key(text)), Some(id)) => {
+                if let Some(is_it) = self.keys.get(&id) {
+                    return Ok(*is_it);
+                }
+                let name = match shared.author(Some(id))? {
+                    Author::Key { name, .. } => name,
+                    Author::Operator => None,
+                };
+                let is_it = name.as_ref() == Some(text) || id.to_string() == **text;
+                self.keys.insert(id, is_it);
+                Ok(is_it)
+            }
+        }
     }
 }
 
 impl AuditQuery {
-    /// Returns whether an entry passes the filters other than that of time.
-    fn passes(&self, row: &AuditRow) -> bool {
-        self.key.is_none_or(|key| row.by == key)
-            && self.kind.is_none_or(|kind| row.subject.kind == kind)
-            && self.act.is_none_or(|act| row.act == act)
-    }
-
     /// Returns whether creations of links may pass.
     fn wants_creations(&self) -> bool {
         self.kind.is_none_or(|kind| kind == SubjectKind::Link)
@@ -102,12 +159,29 @@ impl AuditQuery {
 }
 
 impl Shared {
+    /// Returns the link of an id, a code or a short URL, or the deleted links that had the code.
+    fn links_of_text(&self, context: &Context, text: &str, cancel: &Cancel) -> Result<Vec<Id>, Error> {
+        let unknown = match self.link_named(context, text) {
+            Ok(row) => return Ok(parse_link_row(&row).map(|(_, id)| id).into_iter().collect()),
+            Err(error @ Error::Rule(_)) => error,
+            Err(other) => return Err(other),
+        };
+        // Who deleted a link is asked by its code: the id went with it.
+        let Ok(code) = ShortCode::parse(text) else { return Err(unknown) };
+        // Several links may have had it, one after the other.
+        let query = DeletedQuery { after: None, limit: CHUNK, code: Some(code) };
+        let left = self.deleted_page(context.workspace.number, &query, cancel)?.links;
+        let ids: Vec<_> = left.iter().map(|left| left.link.id).collect();
+        if ids.is_empty() { Err(unknown) } else { Ok(ids) }
+    }
+
     fn audit_page(
         &self,
         workspace: WorkspaceNumber,
-        query: &AuditQuery,
+        mut filter: AuditFilter<'_>,
         cancel: &Cancel,
     ) -> Result<AuditPage, Error> {
+        let query = filter.query;
         // One view for all chunks, so that the links of an import are in the page whole or not at all.
         let mut view = self.table.view(workspace)?;
         let end = query.to.map(|to| Id::first_at(to.as_millis()));
@@ -123,7 +197,7 @@ impl Shared {
                 if least.is_some_and(|least| id < least) {
                     return Ok(page);
                 }
-                if !query.passes(&row) {
+                if !filter.passes(self, &row)? {
                     continue;
                 }
                 if page.entries.len() == query.limit || bytes > PAGE_BYTES {
@@ -165,6 +239,7 @@ impl Shared {
                     subject: entry.subject,
                     name: entry.name,
                     has_states,
+                    fields: entry.fields,
                 },
             );
             entries_end = (rows.len() == CHUNK).then_some(id);
@@ -185,6 +260,7 @@ impl Shared {
                     subject,
                     name: None,
                     has_states: false,
+                    fields: Vec::new(),
                 });
                 true
             };
@@ -205,7 +281,7 @@ impl Shared {
     }
 
     fn audit_view(&self, workspace: WorkspaceNumber, id: Id, row: AuditRow) -> Result<AuditView, Error> {
-        let AuditRow { by, act, subject, name, has_states } = row;
+        let AuditRow { by, act, subject, name, has_states, fields } = row;
         let mut name = name.map(String::from);
         let mut states = None;
         if let Some(link) = subject.link_id() {
@@ -224,7 +300,7 @@ impl Shared {
             }
         }
         let at = Timestamp::from_millis(id.millis());
-        Ok(AuditView { id, at, by: self.author(by)?, act, subject, name, states })
+        Ok(AuditView { id, at, by: self.author(by)?, act, subject, name, states, fields })
     }
 
     /// Returns a link before and after an entry.

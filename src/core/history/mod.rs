@@ -3,6 +3,7 @@
 //! has the key and the time.
 
 pub mod deleted;
+pub(in crate::core) mod fields;
 pub mod list;
 pub(in crate::core) mod notes;
 pub mod revisions;

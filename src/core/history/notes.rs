@@ -19,6 +19,8 @@ pub(in crate::core) struct AuditNote {
     subject: AuditSubject,
     name: Option<Box<str>>,
     before: Option<Box<Link>>,
+    /// The changed fields of another object.
+    fields: Vec<Box<str>>,
     /// Id and key of a change of the past. `None`: of this moment, by the caller.
     past: Option<(Id, Option<Id>)>,
 }
@@ -33,7 +35,15 @@ impl AuditNote {
         name: Option<&str>,
     ) -> AuditNote {
         let subject = AuditSubject { kind, id: id.into() };
-        AuditNote { workspace, act, subject, name: name.map(Box::from), before: None, past: None }
+        AuditNote {
+            workspace,
+            act,
+            subject,
+            name: name.map(Box::from),
+            before: None,
+            fields: Vec::new(),
+            past: None,
+        }
     }
 
     /// Returns the note about a link that itself stays as it was.
@@ -70,6 +80,11 @@ impl AuditNote {
         AuditNote { before: Some(Box::new(before.clone())), ..self }
     }
 
+    /// Adds the fields that the change has changed.
+    pub(in crate::core) fn changing(self, fields: &[&str]) -> AuditNote {
+        AuditNote { fields: fields.iter().map(|name| Box::from(*name)).collect(), ..self }
+    }
+
     /// Replaces the act, if one is given.
     pub(in crate::core) fn by_act(self, act: Option<AuditAct>) -> AuditNote {
         AuditNote { act: act.unwrap_or(self.act), ..self }
@@ -77,10 +92,10 @@ impl AuditNote {
 
     /// Returns key and bytes of the entry. `by` is the key that runs the command.
     pub(in crate::core) fn entry(self, by: Option<Id>, next_id: impl FnOnce() -> Id) -> (Bytes, Vec<u8>) {
-        let AuditNote { workspace, act, subject, name, before, past } = self;
+        let AuditNote { workspace, act, subject, name, before, fields, past } = self;
         // Only a new entry takes an id, so that ids of the past stay in their place.
         let (id, by) = past.unwrap_or_else(|| (next_id(), by));
-        (keys::audit(workspace, id), AuditEntry { by, act, subject, name, before }.encode())
+        (keys::audit(workspace, id), AuditEntry { by, act, subject, name, before, fields }.encode())
     }
 }
 

@@ -475,6 +475,7 @@ fn record_failure(
         | Error::Changed
         | Error::Gone(_)
         | Error::UnknownCompany
+        | Error::FormerCodeTaken { .. }
         | Error::Taken { .. }
         | Error::Forbidden(_)
         | Error::NoCredits => error.to_string(),

@@ -44,9 +44,17 @@ struct Returning {
 
 impl Links {
     /// Restores a deleted link, at another address if `address` has one. Fails with [`Error::NotFound`] once its
-    /// tombstone is gone, with [`Error::CodeTaken`] if another link has its code, and with [`Error::Rule`] if its domain
+    /// tombstone is gone, with [`Error::CodeTaken`] or [`Error::FormerCodeTaken`] if another link
+    /// has its code, and with [`Error::Rule`] if its domain
     /// or a rule of today prevents it.
     pub async fn restore(&self, context: &Context, id: Id, address: AddressPatch) -> Result<LinkView, Error> {
+        // The error of a code that the caller has chosen names its field.
+        let is_given = address.code.is_some();
+        let restored = self.restore_at(context, id, address).await;
+        restored.map_err(|error| if is_given { error } else { error.of_former_code(true) })
+    }
+
+    async fn restore_at(&self, context: &Context, id: Id, address: AddressPatch) -> Result<LinkView, Error> {
         for _ in 0..ATTEMPTS {
             let found = self.find_deleted(context, id).await?;
             let returning = self.check_returning(context, &found.record, &address).await?;

@@ -24,7 +24,7 @@ impl Links {
     /// Undoes the last change of a link, or gives it the state after the revision `to`. An undo is a change as well: a
     /// second one without a revision undoes the first. Fails like [`Links::update`], with [`Error::Changed`] if the
     /// client requires another state of the link, with [`Error::NotFound`] if the link has no such revision, and with
-    /// [`Error::CodeTaken`] if another link has a code that this one would get.
+    /// [`Error::FormerCodeTaken`] if another link has a code that this one would get.
     pub async fn undo(&self, context: &Context, id: Id, to: Option<Id>) -> Result<LinkView, Error> {
         for _ in 0..ATTEMPTS {
             // Before the reads: an entry up to here is in the table together with its link.
@@ -38,7 +38,8 @@ impl Links {
             // A copy, since the entries are read again for the next attempt.
             let target = state_after(&found.record, &entries, to)?.clone();
             let mut link = found.record.clone();
-            let address = self.shared.readdress_as(&mut link, &target)?;
+            let address = self.shared.readdress_as(&mut link, &target);
+            let address = address.map_err(|error| error.of_former_code(false))?;
             self.shared.revert(&mut link, target.options)?;
             let surplus = self.shared.surplus_of(link.workspace, entries.iter().map(|(id, _)| *id));
             let rewrite = LinkRewrite {
@@ -49,7 +50,8 @@ impl Links {
                 act: Some(AuditAct::Undo),
                 outcome: outcome_of_link,
             };
-            if let Some(link) = self.rewrite(context, rewrite, &Names::default()).await? {
+            let rewritten = self.rewrite(context, rewrite, &Names::default()).await;
+            if let Some(link) = rewritten.map_err(|error| error.of_former_code(false))? {
                 return self.view(link).await;
             }
         }
@@ -84,7 +86,7 @@ fn state_after<'a>(link: &Link, entries: &'a LinkEntries, to: Option<Id>) -> Res
     let Some(revision) = to else {
         // The states are the same before and after a change of nothing.
         let others = states().rev().find(|before| !is_same(before, link));
-        let none = || Invalid::new("revision", "there is no change of this link that can be undone");
+        let none = || Invalid::new("link", "there is no change of this link that can be undone");
         return Ok(others.ok_or_else(none)?);
     };
     if revision == link.id {
@@ -150,7 +152,8 @@ mod tests {
     fn entry(id: u64, before: Option<i64>) -> (Id, Found<AuditEntry>) {
         let before = before.map(|number| Box::new(link(number)));
         let subject = AuditSubject::link(Id::from_bits(0));
-        let record = AuditEntry { by: None, act: AuditAct::Edit, subject, name: None, before };
+        let record =
+            AuditEntry { by: None, act: AuditAct::Edit, subject, name: None, before, fields: Vec::new() };
         (Id::from_bits(id.into()), Found { revision: Position(id), record })
     }
 
@@ -180,7 +183,7 @@ mod tests {
             (&cut, Some(11), Err("revision not found")),
             (&cut, Some(12), Ok("2")),
             (&Vec::new(), Some(0), Err(present)),
-            (&Vec::new(), None, Err("revision: there is no change of this link that can be undone")),
+            (&Vec::new(), None, Err("link: there is no change of this link that can be undone")),
         ];
         for (entries, to, want) in rows {
             let got = state_after(&link(3), entries, to.map(Id::from_bits));

@@ -324,6 +324,7 @@ fn failure_of(error: &Error) -> ImportFailure {
         // Not the fault of the snapshot: the same import may succeed later.
         Error::AlreadyDeleted(_)
         | Error::Changed
+        | Error::FormerCodeTaken { .. }
         | Error::Taken { .. }
         | Error::UnknownCompany
         | Error::Busy

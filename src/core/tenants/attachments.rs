@@ -7,6 +7,7 @@ use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Tenants;
+use crate::core::history::fields;
 use crate::core::view::{DomainView, WorkspaceView};
 use crate::log::Put;
 use crate::model::attachment::{Attachment, AttachmentFormat, AttachmentUse};
@@ -65,7 +66,7 @@ impl Tenants {
             put(&mut effect, owner, used, file.as_ref(), has_file(&domain, used))?;
             set(&mut domain, used, file.as_ref().map(|file| file.format));
             effect.replace(keys::domain(domain.number), versioned.revision, domain.encode());
-            domains::note(&mut effect, &domain, AuditAct::Edit);
+            domains::note_change(&mut effect, &domain, &[fields::of_file(used)]);
             if let Committed::Done = self.commit(context, effect).await? {
                 return self.domain_view(context, domain.into()).await;
             }
@@ -89,7 +90,8 @@ impl Tenants {
             put(&mut effect, owner, AttachmentUse::Logo, file.as_ref(), workspace.qr.logo.is_some())?;
             workspace.qr.logo = file.as_ref().map(|file| file.format);
             effect.replace(keys::workspace(workspace.number), versioned.revision, workspace.encode());
-            effect.note(workspaces::note(&workspace, AuditAct::Edit));
+            let note = workspaces::note(&workspace, AuditAct::Edit);
+            effect.note(note.changing(&[fields::of_file(AttachmentUse::Logo)]));
             if let Committed::Done = self.commit(context, effect).await? {
                 return self.workspace_view(&workspace.into()).await;
             }

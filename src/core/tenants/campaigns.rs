@@ -12,6 +12,7 @@ use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Tenants;
+use crate::core::history::fields;
 use crate::core::history::notes::AuditNote;
 use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
@@ -122,7 +123,7 @@ impl Tenants {
         for _ in 0..ATTEMPTS {
             let found = self.find_campaign(context, named.clone()).await?;
             context.object.check(found.revision)?;
-            let mut campaign = found.record;
+            let mut campaign = found.record.clone();
             // Applied to a fresh record at each attempt.
             for edit in edits.clone() {
                 campaign.apply(edit)?;
@@ -131,7 +132,8 @@ impl Tenants {
             let mut effect = Effect::default();
             let key = keys::campaign(campaign.workspace, &campaign.id);
             effect.replace(key, found.revision, campaign.encode());
-            effect.note(note(&campaign, AuditAct::Edit));
+            let fields = fields::of_campaign(&found.record, &campaign);
+            effect.note(note(&campaign, AuditAct::Edit).changing(&fields));
             if let Committed::Done = self.commit(context, effect).await? {
                 return self.campaign_view(campaign);
             }

@@ -9,6 +9,7 @@ use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Tenants;
+use crate::core::history::fields;
 use crate::core::history::notes::AuditNote;
 use crate::core::view::DomainView;
 use crate::log::Put;
@@ -193,7 +194,8 @@ impl Tenants {
             let _growth = self.announce_domain(context, Some(&versioned.record), &domain)?;
             let mut effect = Effect::default();
             effect.replace(keys::domain(number), versioned.revision, domain.encode());
-            note(&mut effect, &domain, AuditAct::Edit);
+            let fields = fields::of_domain(&versioned.record, &domain);
+            note_change(&mut effect, &domain, &fields);
             if let Committed::Done = self.commit(context, effect).await? {
                 return Ok(Arc::new(domain));
             }
@@ -286,10 +288,22 @@ impl Tenants {
 }
 
 /// Adds an entry about a domain to the audit list of its workspace.
-pub(super) fn note(effect: &mut Effect, domain: &Domain, act: AuditAct) {
+fn note(effect: &mut Effect, domain: &Domain, act: AuditAct) {
+    note_with(effect, domain, act, &[]);
+}
+
+/// Adds an entry about changed fields of a domain.
+pub(super) fn note_change(effect: &mut Effect, domain: &Domain, fields: &[&str]) {
+    note_with(effect, domain, AuditAct::Edit, fields);
+}
+
+fn note_with(effect: &mut Effect, domain: &Domain, act: AuditAct, fields: &[&str]) {
     let name = domain.name.as_ref().map(HostName::as_str);
     match domain.workspace {
-        Some(owner) => effect.note(AuditNote::of(owner, act, SubjectKind::Domain, domain.id, name)),
+        Some(owner) => {
+            let note = AuditNote::of(owner, act, SubjectKind::Domain, domain.id, name);
+            effect.note(note.changing(fields));
+        }
         // All workspaces have the default domain, and only the operator changes it.
         None => effect.unlisted(),
     }

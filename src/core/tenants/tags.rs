@@ -8,6 +8,7 @@ use crate::core::commit::{ATTEMPTS, Committed, Effect};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Tenants;
+use crate::core::history::fields;
 use crate::core::history::notes::AuditNote;
 use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
@@ -91,7 +92,7 @@ impl Tenants {
             }
             let mut effect = Effect::default();
             effect.replace(keys::tag(workspace, id), found.revision, tag.encode());
-            effect.note(note(&tag, AuditAct::Edit));
+            effect.note(note(&tag, AuditAct::Edit).changing(&fields::of_tag(&found.record, &tag)));
             // The record by name moves in the same Change, so that names stay unique.
             let new_key = name_key(workspace, &tag.name);
             if tag.name != found.record.name && new_key != key {

@@ -10,6 +10,7 @@ use crate::core::commit::{ATTEMPTS, Committed, Effect, chance};
 use crate::core::context::Context;
 use crate::core::error::Error;
 use crate::core::handle::Tenants;
+use crate::core::history::fields;
 use crate::core::history::notes::AuditNote;
 use crate::core::shared::Shared;
 use crate::core::view::WorkspaceView;
@@ -162,7 +163,12 @@ impl Tenants {
             };
             let mut effect = Effect::default();
             effect.replace(keys::workspace(workspace.number), versioned.revision, workspace.encode());
-            effect.note(note(&workspace, AuditAct::Edit));
+            let mut changed = fields::of_workspace(&versioned.record, &workspace);
+            // The same number again fills the balance up.
+            if sets_credits && !changed.contains(&"credits") {
+                changed.push("credits");
+            }
+            effect.note(note(&workspace, AuditAct::Edit).changing(&changed));
             if sets_credits {
                 credits::set(&mut effect, &workspace);
             }

@@ -66,6 +66,9 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("company", &["companyId"]),
     ("title", &["name"]),
     ("colour", &["color"]),
+    ("to", &["revision"]),
+    ("version", &["revision"]),
+    ("historyid", &["revision"]),
 ];
 
 /// Fields of other objects that are looked for at a link, and these objects.
@@ -85,12 +88,12 @@ pub const CHANGED_LINK: KnownFields =
     &[draft::NAMES, &["aliases", "keepOldCode", "workspaceId"], &fields::TAG_CHANGES, &fields::OPTION_NAMES];
 
 /// Returns whether an object has a field of this name.
-pub fn is_known(name: &str, known: KnownFields) -> bool {
+pub fn is_known(name: &str, known: &[&'static [&'static str]]) -> bool {
     known.iter().any(|names| names.contains(&name))
 }
 
 /// Returns the field that an unknown name likely means.
-pub fn meant(name: &str, known: KnownFields) -> Option<&'static str> {
+pub fn meant(name: &str, known: &[&'static [&'static str]]) -> Option<&'static str> {
     // Not what only responses have: it cannot be set.
     let settable: Vec<_> = known.iter().copied().filter(|names| *names != link_json::READ_ONLY).collect();
     likely(name, &settable, SYNONYMS)

@@ -34,10 +34,10 @@ pub use crate::analytics::values::UtmName;
 pub use crate::core::{
     ANALYTICS_ROWS_MAX, About, AnalyticsQuery, AnalyticsView, AuditPage, AuditQuery, AuditView, Author, Bulk,
     BulkView, CampaignPage, CampaignView, ClickShareView, Created, Cursor, DeletedLink, DeletedPage,
-    DeletedQuery, DomainView, FailedRow, HistoryPage, HistoryRange, ImportView, KeyView, LIMIT_DEFAULT,
-    LIMIT_MAX, LinkQuery, LinkView, ListRange, LiveEvent, LiveLinks, NamedFilter, Page, Paging, Period,
-    ROWS_MAX, RankedPlace, Rendered, RevisionView, RulePage, RuleView, ShareView, SnapshotView, Sort,
-    VariantShare, WebhookSecretView, WorkspaceView, link_of_row,
+    DeletedQuery, DomainView, FailedRow, HistoryPage, HistoryRange, ImportView, KeyFilter, KeyView,
+    LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, ListRange, LiveEvent, LiveLinks, NamedFilter, Page,
+    Paging, Period, ROWS_MAX, RankedPlace, Rendered, RevisionView, RulePage, RuleView, ShareView,
+    SnapshotView, Sort, VariantShare, WebhookSecretView, WorkspaceView, link_of_row,
 };
 pub use crate::formats::waypost::rule_json::ConditionJson;
 pub use crate::formats::waypost::rules::read_conditions;

@@ -383,6 +383,7 @@ pub(super) fn api_error(error: Error, context: &Context) -> ApiError {
         Error::UnknownCompany => ApiError::UnknownCompany,
         Error::AlreadyDeleted(what) => ApiError::AlreadyDeleted(what),
         Error::CodeTaken { code } => ApiError::CodeTaken(code),
+        Error::FormerCodeTaken { code, is_restore } => ApiError::FormerCodeTaken { code, is_restore },
         Error::Taken { field } => ApiError::Taken(field),
         Error::Unauthorized => ApiError::BadKey,
         Error::Forbidden(why) => ApiError::Forbidden(why),

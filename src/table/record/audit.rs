@@ -19,6 +19,13 @@ struct AuditV1 {
     before: Option<LinkCopy>,
 }
 
+/// Version 2, of a change of an object that is no link: with the names of its changed fields.
+#[derive(Serialize, Deserialize)]
+struct AuditV2 {
+    entry: AuditV1,
+    fields: Vec<Box<str>>,
+}
+
 #[derive(Serialize, Deserialize)]
 enum SubjectIdV1 {
     // bincode writes the index of a variant: the order never changes, and later variants are last.
@@ -29,7 +36,7 @@ enum SubjectIdV1 {
 impl Stored for AuditEntry {
     fn encode(&self) -> Vec<u8> {
         // Every field is named, so that a new one does not compile until it is stored.
-        let AuditEntry { by, act, subject: AuditSubject { kind, id }, name, before } = self;
+        let AuditEntry { by, act, subject: AuditSubject { kind, id }, name, before, fields } = self;
         let record = AuditV1 {
             by: by.map(Id::bits),
             act: act.number(),
@@ -41,14 +48,24 @@ impl Stored for AuditEntry {
             name: name.clone(),
             before: before.as_deref().map(LinkCopy::of),
         };
-        write(1, &record)
+        // Most entries have none, and stay readable for earlier versions.
+        if fields.is_empty() {
+            return write(1, &record);
+        }
+        write(2, &AuditV2 { entry: record, fields: fields.clone() })
     }
 
     fn decode(bytes: &[u8]) -> Result<AuditEntry, Corrupt> {
-        let AuditV1 { by, act, kind, subject, name, before } = match version(bytes)? {
-            (1, rest) => read(rest)?,
+        let (entry, fields) = match version(bytes)? {
+            // Also of every entry without fields.
+            (1, rest) => (read(rest)?, Vec::new()),
+            (2, rest) => {
+                let AuditV2 { entry, fields } = read(rest)?;
+                (entry, fields)
+            }
             (other, _) => return unknown("an entry of the audit list", other),
         };
+        let AuditV1 { by, act, kind, subject, name, before } = entry;
         let act = AuditAct::of_number(act).ok_or_else(|| Corrupt(format!("act {act}")))?;
         let kind = SubjectKind::of_number(kind).ok_or_else(|| Corrupt(format!("kind of object {kind}")))?;
         let id = match subject {
@@ -64,6 +81,7 @@ impl Stored for AuditEntry {
             subject: AuditSubject { kind, id },
             name,
             before: before.map(LinkCopy::into_model).transpose()?.map(Box::new),
+            fields,
         })
     }
 }
@@ -108,7 +126,14 @@ mod tests {
 
     fn tag(by: Option<Id>) -> AuditEntry {
         let subject = AuditSubject { kind: SubjectKind::Tag, id: Id::from_bits(7).into() };
-        AuditEntry { by, act: AuditAct::Create, subject, name: Some("ab".into()), before: None }
+        AuditEntry {
+            by,
+            act: AuditAct::Create,
+            subject,
+            name: Some("ab".into()),
+            before: None,
+            fields: Vec::new(),
+        }
     }
 
     /// These bytes are on users' disks: if this test fails, add a version instead of editing it.
@@ -116,8 +141,9 @@ mod tests {
     fn version_1_is_read_for_ever() {
         let link = sample::link(77, "a", sample::plain());
         let subject = AuditSubject::link(link.id);
+        let before = Some(Box::new(link));
         let edit =
-            AuditEntry { by: None, act: AuditAct::Edit, subject, name: None, before: Some(Box::new(link)) };
+            AuditEntry { by: None, act: AuditAct::Edit, subject, name: None, before, fields: Vec::new() };
         let campaign = ForeignId::parse("id", "c1").expect("an id");
         let subject = AuditSubject { kind: SubjectKind::Campaign, id: (&campaign).into() };
         let renamed = AuditEntry { act: AuditAct::Rename, subject, ..tag(Some(Id::from_bits(9))) };
@@ -144,9 +170,20 @@ mod tests {
         }
     }
 
+    /// These bytes are on users' disks as well.
+    #[test]
+    fn version_2_is_read_for_ever() {
+        let entry = AuditEntry { act: AuditAct::Edit, fields: vec!["ab".into(), "c".into()], ..tag(None) };
+        let bytes = [2, 0, 1, 1, 0, 7, 1, 2, b'a', b'b', 0, 2, 2, b'a', b'b', 1, b'c'];
+        assert_eq!(entry.encode(), bytes);
+        assert_eq!(format!("{:?}", AuditEntry::decode(&bytes).expect("an entry")), format!("{entry:?}"));
+    }
+
     proptest! {
         #[test]
         fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 1..300)) {
+            bytes[0] = 2;
+            let _ = AuditEntry::decode(&bytes);
             bytes[0] = 1;
             let _ = AuditEntry::decode(&bytes);
             let _ = RetiredKey::decode(&bytes);

@@ -35,6 +35,13 @@ pub enum ApiError {
     UnknownCompany,
     /// The short code is in use.
     CodeTaken(Box<str>),
+    /// Another link has the code that an undo or a restore would give back.
+    FormerCodeTaken {
+        /// The code.
+        code: Box<str>,
+        /// Whether the request may choose another one.
+        is_restore: bool,
+    },
     /// The value of this field is in use.
     Taken(&'static str),
     /// The workspace has no credits left.
@@ -103,6 +110,7 @@ impl ApiError {
             | ApiError::Gone(_)
             | ApiError::UnknownCompany
             | ApiError::CodeTaken(_)
+            | ApiError::FormerCodeTaken { .. }
             | ApiError::Taken(_)
             | ApiError::NoCredits
             | ApiError::OtherBody

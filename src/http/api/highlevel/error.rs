@@ -92,7 +92,9 @@ fn words(error: &ApiError) -> Words<'_> {
         ApiError::Changed => fixed(StatusCode::PRECONDITION_FAILED, CHANGED),
         ApiError::Gone(why) => fixed(StatusCode::GONE, why),
         // This API generates codes and names nothing else, so no request gets these two.
-        ApiError::CodeTaken(_) => fixed(StatusCode::CONFLICT, "the short code is already in use"),
+        ApiError::CodeTaken(_) | ApiError::FormerCodeTaken { .. } => {
+            fixed(StatusCode::CONFLICT, "the short code is already in use")
+        }
         ApiError::Taken(_) => fixed(StatusCode::CONFLICT, "the value is already in use"),
         ApiError::NoCredits => fixed(StatusCode::PAYMENT_REQUIRED, "the location has no credits left"),
         ApiError::OtherBody => {

@@ -245,7 +245,9 @@ fn words(error: &ApiError) -> (StatusCode, String) {
         // Objects of this dialect have no ETag, so no request gets this error.
         ApiError::Changed => fixed(StatusCode::PRECONDITION_FAILED, CHANGED),
         ApiError::Gone(why) => fixed(StatusCode::GONE, why),
-        ApiError::CodeTaken(_) | ApiError::Taken(_) => fixed(StatusCode::CONFLICT, "Already in use"),
+        ApiError::CodeTaken(_) | ApiError::FormerCodeTaken { .. } | ApiError::Taken(_) => {
+            fixed(StatusCode::CONFLICT, "Already in use")
+        }
         ApiError::NoCredits => fixed(StatusCode::PAYMENT_REQUIRED, "The location has no credits left"),
         ApiError::OtherBody => {
             fixed(StatusCode::BAD_REQUEST, "Idempotency-Key was used before with another request body")

@@ -63,7 +63,7 @@ fn words(error: &ApiError) -> (StatusCode, &'static str, String) {
         // Objects of this dialect have no ETag, so no request gets this error.
         ApiError::Changed => fixed(StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED", CHANGED),
         ApiError::Gone(why) => (StatusCode::GONE, "GONE", capitalised(why)),
-        ApiError::CodeTaken(_) => {
+        ApiError::CodeTaken(_) | ApiError::FormerCodeTaken { .. } => {
             fixed(StatusCode::CONFLICT, "SHORT_CODE_EXISTS", "This short code is already in use")
         }
         ApiError::Taken(field) => {

@@ -11,7 +11,10 @@ use crate::model::campaign::{CampaignDraft, CampaignEdit};
 pub(super) const NEW: &[&[&str]] = &[&["name", "id", "workspaceId"]];
 
 /// The fields of a changed campaign: a client may send back a whole campaign.
-pub(super) const CHANGE: &[&[&str]] = &[NEW[0], &["createdAt", "updatedAt"]];
+pub(super) const CHANGE: &[&[&str]] = &[&["name", "workspaceId"], READ_ONLY];
+
+/// The fields of a whole campaign that no change sets.
+pub(super) const READ_ONLY: &[&str] = &["id", "createdAt", "updatedAt"];
 
 /// Parses `POST /campaigns {name, id?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {

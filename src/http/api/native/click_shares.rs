@@ -18,10 +18,10 @@ pub(super) const NEW: &[&[&str]] =
     &[&["linkId", "tagId", "password", "expiresAt", "timezone", "workspaceId"]];
 
 /// The fields of a changed share: a client may send back a whole share.
-pub(super) const CHANGE: &[&[&str]] = &[
-    &["password", "expiresAt", "timezone"],
-    &["id", "linkId", "tagId", "shareLink", "createdAt", "workspaceId"],
-];
+pub(super) const CHANGE: &[&[&str]] = &[&["password", "expiresAt", "timezone", "workspaceId"], READ_ONLY];
+
+/// The fields of a whole share that no change sets.
+pub(super) const READ_ONLY: &[&str] = &["id", "linkId", "tagId", "shareLink", "createdAt"];
 
 /// Parses `POST /analytics/shares {linkId | tagId, password?, expiresAt?, timezone?, workspaceId?}`.
 pub(super) fn create(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {

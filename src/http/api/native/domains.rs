@@ -29,26 +29,41 @@ pub(super) const NEW: &[&[&str]] = &[&[
     "workspaceId",
 ]];
 
-/// The fields of a changed domain: a client may send back a whole domain.
+/// The fields that a change of a domain sets, and those that a client may send back.
 pub(super) const CHANGE: &[&[&str]] = &[
-    NEW[0],
     &[
-        "id",
-        "verified",
-        "verifiedAt",
-        "createdAt",
-        "status",
-        "lastCheckedAt",
-        "failedChecks",
-        "activeLinks",
-        "ownershipVerified",
-        "verificationToken",
-        "dnsProvider",
-        "https",
-        "qrLogo",
-        "appleAppSiteAssociation",
-        "assetLinks",
+        "caseSensitive",
+        "showDestination",
+        "publicQr",
+        "qrForeground",
+        "qrBackground",
+        "baseUrl",
+        "notFoundUrl",
+        "expiredUrl",
+        "rootUrl",
+        "workspaceId",
     ],
+    READ_ONLY,
+];
+
+/// The fields of a whole domain that no change sets.
+pub(super) const READ_ONLY: &[&str] = &[
+    "id",
+    "domain",
+    "verified",
+    "verifiedAt",
+    "createdAt",
+    "status",
+    "lastCheckedAt",
+    "failedChecks",
+    "activeLinks",
+    "ownershipVerified",
+    "verificationToken",
+    "dnsProvider",
+    "https",
+    "qrLogo",
+    "appleAppSiteAssociation",
+    "assetLinks",
 ];
 
 /// Parses `POST /domains {domain, caseSensitive?, showDestination?, publicQr?, qrForeground?, qrBackground?, baseUrl?,

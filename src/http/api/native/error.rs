@@ -32,6 +32,11 @@ fn words(error: &ApiError) -> (StatusCode, String) {
         ApiError::NoEndpoint | ApiError::BadRequest(BadRequest::NotFound("endpoint")) => {
             fixed(StatusCode::NOT_FOUND, NO_ENDPOINT)
         }
+        // The revisions of a link are in one place only.
+        ApiError::BadRequest(BadRequest::NotFound("revision")) | ApiError::NotFound("revision") => fixed(
+            StatusCode::NOT_FOUND,
+            "revision not found: `GET .../history` has the revisions of the link",
+        ),
         ApiError::BadRequest(BadRequest::NotFound(what))
         | ApiError::NotFound(what)
         // This dialect has one error for every object that does not exist.
@@ -53,6 +58,10 @@ fn words(error: &ApiError) -> (StatusCode, String) {
         ApiError::Gone(why) => fixed(StatusCode::GONE, why),
         ApiError::CodeTaken(code) => {
             (StatusCode::CONFLICT, format!("customSlug: {code:?} is already in use on this domain"))
+        }
+        ApiError::FormerCodeTaken { code, is_restore } => {
+            let hint = if *is_restore { ": `customSlug` gives it another one" } else { "" };
+            (StatusCode::CONFLICT, format!("link: its code {code:?} is in use by another link now{hint}"))
         }
         ApiError::Taken(field) => (StatusCode::CONFLICT, format!("{field}: is already in use")),
         ApiError::NoCredits => fixed(StatusCode::PAYMENT_REQUIRED, "the workspace has no credits left"),

@@ -3,13 +3,14 @@
 use serde::Serialize;
 
 use super::links;
+use super::unknown::{NEW_LINK, UnknownFields, noted};
 use crate::clock::Timestamp;
 use crate::formats::waypost::draft;
 use crate::http::api::dialect::{
     BadRequest, Command, ExplainRequest, ExplainedRule, Explanation, LinkAct, RequestParts, ScopedCommand,
     object, read, write,
 };
-use crate::json::{AsText, Field, FieldError, Json, Mistyped, Object, whole};
+use crate::json::{self, AsText, Field, FieldError, Json, Mistyped, Object, whole};
 use crate::model::Invalid;
 use crate::model::id::Id;
 use crate::model::link::DomainChoice;
@@ -42,8 +43,20 @@ fn question(request: &RequestParts<'_>) -> Result<Box<ExplainRequest>, BadReques
     Ok(Box::new(question))
 }
 
-/// Parses `POST /explain {link | id, visitor}`.
-pub(super) fn parse_draft(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+/// Parses `POST /explain {link | id, visitor}`, and names the unknown fields of the link as the creation of it would.
+pub(super) fn parse_noted_draft(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
+    let mut scoped = noted(request, parse_draft, EXPLAIN)?;
+    // Parsed again, as in `noted`: the parsing above has rejected every other body.
+    let body = json::object(request.body).unwrap_or_default();
+    if let Field::Value(Json::Object(link)) = body.get("link") {
+        let mut unknown = UnknownFields::default();
+        unknown.note("link.", link, NEW_LINK);
+        scoped.warnings.extend(unknown.warnings());
+    }
+    Ok(scoped)
+}
+
+fn parse_draft(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let body = object(request)?;
     let question = match body.get("visitor") {
         Field::Absent | Field::Null => Box::default(),

@@ -25,6 +25,7 @@ pub(super) fn filters(query: &Query<'_>) -> Result<(Vec<FacetFilter>, Vec<NamedF
             if values.is_empty() {
                 continue;
             }
+            // Names are those of one link, which is looked up behind the parsing.
             let by_name = matches!(facet, Facet::Rule | Facet::Variant)
                 && values.iter().any(|value| !value.is_none() && facet.key(&value.text).is_err());
             if facet.is_of_link() || by_name {

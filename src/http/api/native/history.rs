@@ -4,13 +4,14 @@ use jiff::tz::TimeZone;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::links;
+use super::{links, unknown};
 use crate::clock::Timestamp;
 use crate::formats::waypost::changes::{FieldChange, changed_fields, changes};
+use crate::formats::waypost::known::KnownFields;
 use crate::http::api::dialect::{
     AuditPage, AuditQuery, AuditView, Author, BadRequest, Command, DeletedLink, DeletedPage, DeletedQuery,
-    HistoryPage, HistoryRange, LIMIT_DEFAULT, LIMIT_MAX, LinkAct, RequestParts, RevisionView, ScopedCommand,
-    instant_in, object, read, write,
+    HistoryPage, HistoryRange, KeyFilter, LIMIT_DEFAULT, LIMIT_MAX, LinkAct, RequestParts, RevisionView,
+    ScopedCommand, instant_in, object, only_known, read, write,
 };
 use crate::http::api::query::Query;
 use crate::json::{AsText, Field, Mistyped, Object};
@@ -18,11 +19,14 @@ use crate::model::Invalid;
 use crate::model::id::Id;
 use crate::model::short_code::ShortCode;
 
+/// Where the id of a deleted link is found by its code.
+const DELETED_BY_CODE: &str = "GET /api/v1/links/deleted?code=CODE, which has the id";
+
 /// The fields of an undo.
-pub(super) const UNDO: &[&[&str]] = &[&["revision", "workspaceId"]];
+pub(super) const UNDO: KnownFields = &[&["revision", "workspaceId"]];
 
 /// The fields of a restore.
-pub(super) const RESTORE: &[&[&str]] = &[&["customSlug", "alias", "domain", "workspaceId"]];
+pub(super) const RESTORE: KnownFields = &[&["customSlug", "alias", "domain", "workspaceId"]];
 
 /// Parses `GET /links/{id}/history?cursor=&limit=`.
 pub(super) fn of_link(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
@@ -38,23 +42,42 @@ pub(super) fn of_code(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRe
 /// Parses `POST /links/{id}/undo {revision?}`.
 pub(super) fn undo(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let id = links::id(request)?;
-    let body = object(request)?;
-    write(request, &body, Command::UndoLink(id, revision(&body)?))
+    let body = acting(request, UNDO)?;
+    all_known(request, write(request, &body, Command::UndoLink(id, revision(&body)?))?)
 }
 
 /// Parses `POST /links/by-code/{code}/undo?domain= {revision?}`.
 pub(super) fn undo_by_code(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let body = object(request)?;
+    let body = acting(request, UNDO)?;
     // The code is checked before the workspace of the body is added.
     let scoped = links::by_code(request, LinkAct::Undo(revision(&body)?))?;
-    write(request, &body, scoped.command)
+    all_known(request, write(request, &body, scoped.command)?)
 }
 
 /// Parses `POST /links/{id}/restore {customSlug?, domain?}`.
 pub(super) fn restore(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
-    let id = links::id(request)?;
-    let body = object(request)?;
-    write(request, &body, Command::RestoreLink(id, links::address(&body)?))
+    let id = links::id(request).map_err(|error| match error {
+        BadRequest::CodeForId(_) => BadRequest::CodeForId(DELETED_BY_CODE),
+        other => other,
+    })?;
+    let body = acting(request, RESTORE)?;
+    all_known(request, write(request, &body, Command::RestoreLink(id, links::address(&body)?))?)
+}
+
+/// Returns the body of an undo or a restore, which needs no field, so that an empty body does as well. An unknown field is an
+/// error and no warning: the command would act, and on something else than was meant.
+fn acting(request: &RequestParts<'_>, known: KnownFields) -> Result<Object, BadRequest> {
+    // As `curl -X POST` sends it.
+    let is_empty = request.body.trim_ascii().is_empty();
+    let body = if is_empty { Object::default() } else { object(request)? };
+    unknown::only_fields(&body, known)?;
+    Ok(body)
+}
+
+/// Returns a parsed request unless its query has an unknown parameter, for the same reason.
+fn all_known(request: &RequestParts<'_>, scoped: ScopedCommand) -> Result<ScopedCommand, BadRequest> {
+    only_known(&request.query)?;
+    Ok(scoped)
 }
 
 /// Parses `GET /links/deleted?code=&cursor=&limit=`.
@@ -66,21 +89,17 @@ pub(super) fn deleted(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRe
     read(request, Command::DeletedLinks(DeletedQuery { after, limit, code }))
 }
 
-/// Parses `GET /audit?key=&kind=&operation=&from=&to=&cursor=&limit=`.
+/// Parses `GET /audit?key=&kind=&operation=&link=&from=&to=&cursor=&limit=`.
 pub(super) fn audit(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequest> {
     let query = &request.query;
     let HistoryRange { after, limit } = range(query)?;
     let rule = |name, why: String| BadRequest::Rule(Invalid::new(name, why));
-    let key = match query.text("key")? {
-        None => None,
+    let key = query.text("key")?.map(|text| match text {
         // No id: the key in the environment has none.
-        Some("operator") => Some(None),
-        Some(id) => {
-            let id =
-                id.parse().map_err(|_| rule("key", "must be the id of a key, or operator".to_owned()))?;
-            Some(Some(id))
-        }
-    };
+        "operator" => KeyFilter::Operator,
+        text => KeyFilter::Key(text.into()),
+    });
+    let link = query.text("link")?.map(Box::from);
     let kind =
         query.text("kind")?.map(str::parse).transpose().map_err(|why| rule("kind", format!("{why}")))?;
     let act = query.text("operation")?.map(str::parse).transpose();
@@ -93,7 +112,11 @@ pub(super) fn audit(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequ
     {
         return Err(rule("from", "must be before to".to_owned()));
     }
-    read(request, Command::Audit(AuditQuery { after, limit, key, kind, act, from, to }))
+    // As an answer to another question: whoever looks for a culprit must not get the changes of everyone.
+    all_known(
+        request,
+        read(request, Command::Audit(AuditQuery { after, limit, key, kind, act, link, from, to }))?,
+    )
 }
 
 fn range(query: &Query<'_>) -> Result<HistoryRange, BadRequest> {
@@ -207,7 +230,7 @@ struct AuditEntryJson<'a> {
     operation: &'static str,
     kind: &'static str,
     subject: SubjectJson<'a>,
-    fields: Vec<&'static str>,
+    fields: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -227,7 +250,11 @@ pub(super) fn audit_entries(page: &AuditPage) -> impl Serialize {
             kind: view.subject.kind.name(),
             subject: SubjectJson { id: view.subject.id.to_string(), name: view.name.as_deref() },
             // Names only: a page of values may have megabytes, and the history of the link has them.
-            fields: view.states.as_ref().map_or_else(Vec::new, |states| changed_fields(&states.0, &states.1)),
+            fields: match &view.states {
+                Some(states) => changed_fields(&states.0, &states.1),
+                // The stored names are those of the API.
+                None => view.fields.iter().map(|name| &**name).collect(),
+            },
         }
     }
     ListPage { plural: "audit", items: page.entries.iter().map(entry).collect(), next: page.next }
@@ -245,6 +272,7 @@ mod tests {
         check_parse(undo, r#"{"revision":null}"#, Ok(&format!("UndoLink({id}, None)")));
         check_parse(undo, &format!(r#"{{"revision":"{id}"}}"#), Ok(&format!("UndoLink({id}, Some({id}))")));
         check_parse(undo, r#"{"revision":"x"}"#, Err(BadRequest::NotFound("revision")));
+        check_parse(undo, "", Ok(&format!("UndoLink({id}, None)")));
         let number = Mistyped(Invalid::new("revision", "must be a string"));
         check_parse(undo, r#"{"revision":1}"#, Err(number.into()));
     }
@@ -255,15 +283,18 @@ mod tests {
             let query = Query::parse(Some(query));
             audit(&RequestParts { id: "", query, body: &[] }).map(|scoped| format!("{:?}", scoped.command))
         };
-        let all = "Audit(AuditQuery { after: None, limit: 20, key: None, kind: None, act: None, from: None, to: None })";
+        let all = "Audit(AuditQuery { after: None, limit: 20, key: None, kind: None, act: None, link: None, from: None, to: None })";
         assert_eq!(parsed("").ok().as_deref(), Some(all));
         let some = parsed("key=operator&kind=tag&operation=delete&from=2026-01-01&to=2026-01-02&limit=5");
         let some = some.expect("filters");
-        for part in ["limit: 5", "key: Some(None)", "kind: Some(Tag)", "act: Some(Delete)", "from: Some("] {
+        for part in ["limit: 5", "key: Some(Operator)", "kind: Some(Tag)", "act: Some(Delete)", "from: Some("]
+        {
             assert!(some.contains(part), "{part}: {some}");
         }
         let rows = [
-            ("key=x", "key: must be the id of a key, or operator"),
+            ("keys=x", "keys: is no parameter of this request; did you mean key?"),
+            ("code=x", "code: is no parameter of this request; did you mean link?"),
+            ("zzz=x", "zzz: is no parameter of this request"),
             (
                 "kind=x",
                 "kind: must be one of link, tag, campaign, domain, key, workspace, webhookSecret, statisticsShare, snapshot, snapshotShare",

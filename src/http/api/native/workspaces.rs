@@ -30,8 +30,24 @@ pub(super) const NEW: &[&[&str]] = &[&[
     "checkLinks",
 ]];
 
-/// The fields of a changed workspace: a client may send back a whole workspace.
-pub(super) const CHANGE: &[&[&str]] = &[NEW[0], &["createdAt", "qrLogo"]];
+/// The fields that a change of a workspace sets, and those that a client may send back.
+pub(super) const CHANGE: &[&[&str]] = &[
+    &[
+        "name",
+        "credits",
+        "defaultDomain",
+        "customValues",
+        "statistics",
+        "timezone",
+        "qrForeground",
+        "qrBackground",
+        "checkLinks",
+    ],
+    READ_ONLY,
+];
+
+/// The fields of a whole workspace that no change sets.
+pub(super) const READ_ONLY: &[&str] = &["id", "companyId", "createdAt", "qrLogo"];
 
 /// The fields of a new company.
 pub(super) const NEW_COMPANY: &[&[&str]] = &[&["name", "id", "relationshipNumber"]];
