@@ -185,6 +185,17 @@ fn guarantees_name_tests_that_exist() {
 }
 
 /// Each metric has a place in the table of operating.md, and the table names no other.
+/// Comments and pages name a decision by its number.
+#[test]
+fn each_decision_has_a_number_of_its_own() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/decisions.md");
+    let text = fs::read_to_string(path).expect("the decisions");
+    let numbers = text.lines().filter_map(|line| line.split_once(". **")?.0.parse::<u32>().ok());
+    let mut seen = BTreeSet::new();
+    let twice: Vec<_> = numbers.filter(|number| !seen.insert(*number)).collect();
+    assert!(seen.len() > 250 && twice.is_empty(), "{} decisions; twice: {twice:?}", seen.len());
+}
+
 #[test]
 fn the_table_of_metrics_is_complete() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operating.md");

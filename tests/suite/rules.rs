@@ -628,7 +628,7 @@ fn an_import_and_doctor_name_rules_about_unknown_places() {
         noted.contains("warning: 2 lines, from line 2 on, have rules that need the place of a visitor"),
         "{noted}"
     );
-    let found = String::from_utf8_lossy(&run(&["doctor"]).stdout).replace("\n", " ");
+    let found = String::from_utf8_lossy(&run(&["doctor"]).stdout).replace('\n', " ");
     let found = found.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(found.contains("the rules of 2 of 4 links need the place of a visitor, such as "), "{found}");
 }
