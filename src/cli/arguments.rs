@@ -8,6 +8,7 @@ use clap::Args;
 use rustix::process::{getegid, geteuid};
 
 use super::error::CommandError;
+use crate::app::data_folder;
 use crate::app::data_folder::{quoted, shown_user};
 use crate::config::{Config, unquoted};
 
@@ -104,7 +105,10 @@ impl ConfigFile {
     /// Fails if the data folder of the configuration does not exist: for a command that reads it, another configuration was
     /// most likely meant.
     pub(super) fn check_data_folder(&self, config: &Config) -> Result<(), CommandError> {
-        if std::fs::metadata(&config.data_dir).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        let dir = &config.data_dir;
+        let is_missing = std::fs::metadata(dir).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        // An unfinished backup to this folder is beside it: the command says how it is completed.
+        if is_missing && matches!(data_folder::unfinished(dir), Ok(None)) {
             return Err(CommandError::Failed(format!(
                 "the data folder {} does not exist. Name the configuration of the server with --config FILE, or its data folder \
                  with --data-dir FOLDER.{}",

@@ -2,7 +2,7 @@
 //! in the queues of the sockets. The id of the process stays, so supervisors, containers and shells notice nothing.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,9 @@ use crate::settings::listen::Listen;
 
 /// How long the file to be started may take to check the configuration.
 const CHECK_WAIT: Duration = Duration::from_secs(10);
+
+/// How long the file may still be open for writing.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
 
 /// The interval at which the check is looked at.
 const CHECK_POLL: Duration = Duration::from_millis(10);
@@ -64,16 +67,9 @@ impl ProgramFile {
     /// run, if the configuration is not valid for it, or if it is another program.
     pub(super) async fn check(&self, data_dir: &Path) -> Result<Vec<Listen>, String> {
         let shown = self.0.display();
-        let started = Command::new(&self.0)
-            .args(arguments().skip(1))
-            .arg("--check")
-            .env(ASKS, data_dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
         // Such as a file that is gone, or no program.
-        let child = started.map_err(|error| format!("cannot run {shown}: {error}"))?;
+        let child =
+            self.start_check(data_dir).await.map_err(|error| format!("cannot run {shown}: {error}"))?;
         let child = ended(child).await.map_err(|error| format!("{shown} --check: {error}"))?;
         // Of a process that has ended: nothing blocks.
         let output = child.wait_with_output().map_err(|error| format!("{shown} --check: {error}"))?;
@@ -91,6 +87,29 @@ impl ProgramFile {
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
         Err(format!("{shown} --check: {}: {said}", output.status))
+    }
+
+    async fn start_check(&self, data_dir: &Path) -> io::Result<Child> {
+        let begun = Instant::now();
+        loop {
+            let started = Command::new(&self.0)
+                .args(arguments().skip(1))
+                .arg("--check")
+                .env(ASKS, data_dir)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn();
+            match started {
+                // An installation still has the file open for writing.
+                Err(error)
+                    if error.kind() == ErrorKind::ExecutableFileBusy && begun.elapsed() < BUSY_WAIT =>
+                {
+                    tokio::time::sleep(CHECK_POLL).await;
+                }
+                started => return started,
+            }
+        }
     }
 
     /// Executes the file in this process. Returns only if the system refuses it, and the running program as well.

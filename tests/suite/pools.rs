@@ -92,6 +92,7 @@ const OTHERS: &[(&str, &str)] = &[
         "src/analytics/aggregate.rs",
         "details of all tenants' clicks on their way to the log, bounded in bytes; totals do not depend on them",
     ),
+    ("src/analytics/part/merge.rs", "no requests: the parts of one merge, at most as many as its plan names"),
     ("src/cli/", "no requests: commands of the operator"),
 ];
 

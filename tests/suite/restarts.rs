@@ -260,6 +260,26 @@ fn a_broken_upgrade_stops_nothing() {
     server.stop();
 }
 
+/// An installation may still have the file open when the signal comes.
+#[test]
+fn a_program_that_is_still_written_is_waited_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = copied(&folder);
+    let server = Plan::on(&folder.path().join("data")).of(&program).start();
+    spring(&server);
+    replace(&program, |path| {
+        fs::copy(binary(), path).expect("room for a copy");
+    });
+    let writing = File::options().append(true).open(&program).expect("no process runs it yet");
+    server.signal(Signal::USR2);
+    // Longer than the check takes to fail, and much shorter than the wait.
+    std::thread::sleep(Duration::from_millis(300));
+    drop(writing);
+    await_start(&server, 2);
+    assert_eq!(visit(server.address()), Ok(302));
+    server.stop();
+}
+
 /// Sends SIGUSR2 to a server that must refuse to start again, with this reason.
 #[track_caller]
 fn refused(server: &mut Process, want: &str) {

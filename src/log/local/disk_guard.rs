@@ -75,6 +75,18 @@ struct GuardState {
     ballast: Ballast,
 }
 
+impl GuardState {
+    /// Logs that the disk is full, once until it has room.
+    fn note_full(&mut self) {
+        if !std::mem::replace(&mut self.is_reported, true) {
+            tracing::warn!(
+                free = self.free,
+                "the disk is full: links cannot be changed until there is space; redirects continue"
+            );
+        }
+    }
+}
+
 /// The state of the ballast.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Ballast {
@@ -175,6 +187,8 @@ impl DiskGuard {
         let enough = if state.refused { wanted.saturating_add(state.margin / 4) } else { wanted };
         state.refused = state.low || state.free < enough;
         if state.refused {
+            // Here as well as in `report`, which may come after a short incident.
+            state.note_full();
             return false;
         }
         // Until the next check, admitted writes are subtracted instead of measured.
@@ -229,18 +243,15 @@ impl DiskGuard {
         // As `admits` decides after a rejection.
         let enough = state.margin.saturating_add(state.margin / 4).saturating_add(state.ahead);
         let is_full = state.low || (state.refused && state.free < enough);
-        let (was_full, free) = (std::mem::replace(&mut state.is_reported, is_full), state.free);
-        match (was_full, is_full) {
-            (false, true) => {
-                tracing::warn!(
-                    free,
-                    "the disk is full: links cannot be changed until there is space; redirects continue"
-                );
-            }
-            (true, false) => tracing::info!(free, "the disk has room again: links can be changed"),
-            _ => {}
+        if is_full {
+            state.note_full();
+            return false;
         }
-        was_full && !is_full
+        let was_full = std::mem::take(&mut state.is_reported);
+        if was_full {
+            tracing::info!(free = state.free, "the disk has room again: links can be changed");
+        }
+        was_full
     }
 
     /// Stops writes after one found the disk full, until a check finds room again.
