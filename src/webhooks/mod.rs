@@ -5,7 +5,7 @@
 //!    runs. A full queue drops the oldest event of the tenant with the most events, and counts the drop.
 //! 2. One task, the [`worker`], attempts deliveries in the order of the [`scheduler`], which divides the
 //!    attempts fairly between companies, workspaces and hosts.
-//! 3. Each attempt uses a connection of its own to an address that was checked ([`connect`](crate::outbound::connect)), takes at
+//! 3. Each attempt uses a connection of its own to an address that was checked ([`connect`]), takes at
 //!    most five seconds ([`send`]), and is signed with the workspace's secret ([`sign`]).
 //!
 //! What receivers may rely on: an event is delivered at least once if it was queued during a run or over

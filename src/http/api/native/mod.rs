@@ -3,7 +3,7 @@
 //!
 //! 400 is a request that cannot be parsed: JSON, query, a field that is missing or mistyped. 422 is a request
 //! that breaks a rule. Every error is `{"error": "field: rule"}`. Unknown fields and parameters are ignored, and
-//! the answer names them ([`unknown`], [`parameters`]).
+//! the answer names them ([`unknown`]).
 
 mod analytics;
 mod analytics_csv;
