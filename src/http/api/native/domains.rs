@@ -14,9 +14,8 @@ use crate::model::domain::{DomainDraft, DomainEdit, HostName};
 use crate::model::id::Id;
 use crate::model::qr_style::QrEdit;
 
-/// The fields of a new domain.
-pub(super) const NEW: &[&[&str]] = &[&[
-    "domain",
+/// The fields that a creation and a change of a domain set.
+const SET: &[&str] = &[
     "caseSensitive",
     "showDestination",
     "publicQr",
@@ -27,24 +26,13 @@ pub(super) const NEW: &[&[&str]] = &[&[
     "expiredUrl",
     "rootUrl",
     "workspaceId",
-]];
+];
+
+/// The fields of a new domain.
+pub(super) const NEW: &[&[&str]] = &[&["domain"], SET];
 
 /// The fields that a change of a domain sets, and those that a client may send back.
-pub(super) const CHANGE: &[&[&str]] = &[
-    &[
-        "caseSensitive",
-        "showDestination",
-        "publicQr",
-        "qrForeground",
-        "qrBackground",
-        "baseUrl",
-        "notFoundUrl",
-        "expiredUrl",
-        "rootUrl",
-        "workspaceId",
-    ],
-    READ_ONLY,
-];
+pub(super) const CHANGE: &[&[&str]] = &[SET, READ_ONLY];
 
 /// The fields of a whole domain that no change sets.
 pub(super) const READ_ONLY: &[&str] = &[

@@ -112,7 +112,7 @@ pub(super) fn audit(request: &RequestParts<'_>) -> Result<ScopedCommand, BadRequ
     {
         return Err(rule("from", "must be before to".to_owned()));
     }
-    // As an answer to another question: whoever looks for a culprit must not get the changes of everyone.
+    // A filter that is ignored would answer with the changes of all keys and links.
     all_known(
         request,
         read(request, Command::Audit(AuditQuery { after, limit, key, kind, act, link, from, to }))?,

@@ -15,11 +15,8 @@ use crate::model::Invalid;
 use crate::model::attachment::AttachmentFormat;
 use crate::model::workspace::{Company, CompanyDraft, WorkspaceDraft, WorkspaceEdit};
 
-/// The fields of a new workspace.
-pub(super) const NEW: &[&[&str]] = &[&[
-    "name",
-    "id",
-    "companyId",
+/// The fields that a creation and a change of a workspace set, beside the name.
+const SET: &[&str] = &[
     "credits",
     "defaultDomain",
     "customValues",
@@ -28,23 +25,13 @@ pub(super) const NEW: &[&[&str]] = &[&[
     "qrForeground",
     "qrBackground",
     "checkLinks",
-]];
+];
+
+/// The fields of a new workspace.
+pub(super) const NEW: &[&[&str]] = &[&["name", "id", "companyId"], SET];
 
 /// The fields that a change of a workspace sets, and those that a client may send back.
-pub(super) const CHANGE: &[&[&str]] = &[
-    &[
-        "name",
-        "credits",
-        "defaultDomain",
-        "customValues",
-        "statistics",
-        "timezone",
-        "qrForeground",
-        "qrBackground",
-        "checkLinks",
-    ],
-    READ_ONLY,
-];
+pub(super) const CHANGE: &[&[&str]] = &[&["name"], SET, READ_ONLY];
 
 /// The fields of a whole workspace that no change sets.
 pub(super) const READ_ONLY: &[&str] = &["id", "companyId", "createdAt", "qrLogo"];
