@@ -14,6 +14,7 @@ use crate::agents::{Agent, Agents, UserAgent};
 use crate::analytics::country::{self, CountryCode, Place, ProxyCountry};
 use crate::clock::GivenTime;
 use crate::model::Invalid;
+use crate::model::link::CLICKS_MAX;
 
 /// Longest text of a described visitor, in bytes: that of a long query.
 const TEXT_MAX: usize = 8 * 1024;
@@ -96,9 +97,9 @@ impl ExplainRequest {
             "host" => self.host = Some(text.to_lowercase().into()),
             "path" => self.path = Some(text.strip_prefix('/').unwrap_or(text).into()),
             "clicks" => {
-                let rule = || reject("must be a whole number, 0 or more".to_owned());
+                let rule = || reject(format!("must be a whole number from 0 to {CLICKS_MAX}"));
                 let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-                let clicks = text.parse().ok().filter(|_| is_number);
+                let clicks = text.parse().ok().filter(|clicks| is_number && *clicks <= CLICKS_MAX);
                 self.clicks = Some(clicks.ok_or_else(rule)?);
             }
             other => return Err(reject(format!("{other} is no property of a visitor"))),

@@ -709,6 +709,11 @@ fn an_explanation_says_what_each_rule_does() {
         (json!({"link": link, "visitor": {"shoe": "9"}}), 422, "visitor.shoe: is no property of a visitor"),
         (json!({"link": link, "visitor": {"at": "soon"}}), 422, "visitor.at: must be a date such as"),
         (json!({"link": link, "visitor": {"clicks": 1.5}}), 400, "visitor.clicks: must be a whole number"),
+        (
+            json!({"link": link, "visitor": {"clicks": 9_007_199_254_740_992_u64}}),
+            422,
+            "visitor.clicks: must be a whole number from 0 to 9007199254740991",
+        ),
     ] {
         let refused = admin.post("/api/v1/explain", &body);
         let got = refused.json()["error"].as_str().unwrap_or_default().to_owned();
