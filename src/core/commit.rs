@@ -13,6 +13,7 @@ use super::handle::Core;
 use super::history::notes::{AuditNote, is_audited};
 use super::shared::Shared;
 use super::tenants::caller::Credential;
+use super::tenants::directory::{Directory, Versioned};
 use crate::clicks::counter::Counter;
 use crate::clock::Timestamp;
 use crate::log::{CommitError, Position, Precondition, Proposal, Put};
@@ -98,10 +99,14 @@ impl Effect {
         }
     }
 
-    /// Removes an API key. Entries of audit lists and links name the key: its name stays for them.
-    pub(super) fn remove_key(&mut self, key: &ApiKey, revision: Position, now: Timestamp) {
-        self.remove(keys::api_key(key.id), revision);
-        self.put(keys::retired_key(key.id), RetiredKey { name: key.name.clone(), at: now }.encode());
+    /// Removes an API key and its sessions. Entries of audit lists and links name the key: its name stays for them.
+    pub(super) fn remove_key(&mut self, directory: &Directory, key: &Versioned<ApiKey>, now: Timestamp) {
+        let Versioned { revision, record } = key;
+        self.remove(keys::api_key(record.id), *revision);
+        self.put(keys::retired_key(record.id), RetiredKey { name: record.name.clone(), at: now }.encode());
+        // A session that is signed in at this moment opens nothing without its key. The sweep removes it.
+        let sessions = directory.sessions().of_key(Some(record.id));
+        self.forget(sessions.map(|session| keys::session(&session.record.hash)).collect());
     }
 
     /// Adds an entry to the audit list of a workspace.
@@ -123,7 +128,7 @@ impl Effect {
         self.is_unlisted = true;
     }
 
-    /// Removes records that nothing relies on, such as old entries of an audit list.
+    /// Removes records that nothing relies on, such as old entries of an audit list and sessions.
     pub(super) fn forget(&mut self, keys: Vec<Bytes>) {
         self.puts.extend(keys.into_iter().map(|key| Put { key, value: None }));
     }

@@ -65,8 +65,8 @@ impl fmt::Debug for Core {
 #[derive(Clone, Debug)]
 pub struct Links(Core);
 
-/// Manages what companies and workspaces have beside links: domains, keys, tags, campaigns, contacts and the
-/// secrets of webhooks.
+/// Manages what companies and workspaces have beside links: domains, keys, sessions, tags, campaigns, contacts and
+/// the secrets of webhooks.
 #[derive(Clone, Debug)]
 pub struct Tenants(Core);
 

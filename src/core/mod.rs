@@ -72,6 +72,7 @@ pub use self::start::{Bootstrap, BootstrapError, KEY_FILE, KeyFile};
 pub use self::tenants::caller::{Caller, Credential};
 pub use self::tenants::campaigns::{CAMPAIGNS_MAX, Paging};
 pub use self::tenants::contacts::{CONTACT_PATH, Rendered};
+pub use self::tenants::sessions::{SESSIONS_MAX, SignedIn};
 pub use self::tenants::tags::TAGS_MAX;
 pub use self::view::{
     AliasView, BulkView, CampaignPage, CampaignView, DomainView, FailedRow, HealthView, KeyView, LinkView,

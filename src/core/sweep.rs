@@ -1,6 +1,6 @@
 //! The sweep: removes what nothing needs any more. These are the remains of unfinished imports and snapshots,
-//! stored outcomes older than a day, shares of statistics that will show nothing any more, tombstones and expired keys past
-//! `links.tombstone_days`, and entries of audit lists past `history.max_age`.
+//! stored outcomes older than a day, sessions that are over, shares of statistics that will show nothing any more,
+//! tombstones and expired keys past `links.tombstone_days`, and entries of audit lists past `history.max_age`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -74,7 +74,7 @@ impl Core {
         }
     }
 
-    /// Removes the stored outcomes, tombstones, shares of statistics, keys and entries of audit lists that have expired
+    /// Removes the stored outcomes, sessions, tombstones, shares of statistics, keys and entries of audit lists that have expired
     /// at `now`. Returns how many records were removed. A record that changes during the sweep stays.
     pub async fn sweep_expired(&self, now: Timestamp) -> Result<usize, Error> {
         self.sweep(now, true).await
@@ -103,7 +103,7 @@ impl Core {
         // One by one: a key that is revoked at this moment must not keep the others.
         for key in keys {
             let mut effect = Effect::default();
-            effect.remove_key(&key.record, key.revision, now);
+            effect.remove_key(&self.directory(), &key, now);
             // A conflict means that a request has revoked the key.
             removed += usize::from(matches!(self.commit_unasked(effect).await?, Committed::Done));
         }
@@ -160,7 +160,7 @@ impl Core {
 /// What a sweep removes.
 #[derive(Default)]
 struct Expired {
-    /// Keys and revisions of outcomes, shares and entries of audit lists.
+    /// Keys and revisions of outcomes, sessions, shares and entries of audit lists.
     records: Vec<(Bytes, Position)>,
     /// The same of tombstones.
     tombstones: Vec<(Bytes, Position)>,
@@ -211,6 +211,7 @@ impl Shared {
             }
         }
         found.records.extend(expired);
+        found.records.extend(self.sessions_over(&directory, now));
         // The content of a deleted link may be as old as entries are kept. A Change writes each key once.
         found.records.sort_unstable();
         found.records.dedup();

@@ -8,6 +8,7 @@ use crate::model::campaign::Campaign;
 use crate::model::contact::ContactKey;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::key::ApiKey;
+use crate::model::session::Session;
 use crate::model::snapshot::{Import, Snapshot};
 use crate::model::tag::Tag;
 use crate::model::webhook::WebhookSecret;
@@ -48,6 +49,7 @@ static KINDS: &[fn(&[u8])] = &[
     stored::<AuditEntry>,
     stored::<RetiredKey>,
     stored::<Attachment>,
+    stored::<Session>,
 ];
 
 /// Takes a kind and its bytes. Asserts that a record that decodes is encoded to one that decodes to the same.

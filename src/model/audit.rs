@@ -111,6 +111,7 @@ named! {
         ClickShare = 7 "statisticsShare",
         Snapshot = 8 "snapshot",
         SnapshotShare = 9 "snapshotShare",
+        Session = 10 "session",
     }
 }
 

@@ -23,6 +23,7 @@ pub mod link;
 pub mod network;
 pub mod node;
 pub mod qr_style;
+pub mod session;
 pub mod short_code;
 pub mod snapshot;
 pub mod tag;

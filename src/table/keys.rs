@@ -11,6 +11,7 @@ use crate::log::CLICKS_PREFIX;
 use crate::model::attachment::AttachmentUse;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
+use crate::model::key::SecretHash;
 use crate::model::node::NodeNumber;
 use crate::model::short_code::ShortCode;
 use crate::model::workspace::WorkspaceNumber;
@@ -41,6 +42,8 @@ kinds! {
     /// Owner, use: file of a domain or workspace.
     // A digit, since every small letter is taken.
     Attachment = b'2',
+    /// SHA-256 of the secret: session of the dashboard.
+    Session = b'3',
     /// Scope: outcome of a request with an `Idempotency-Key`.
     Outcome = b'a',
     /// Workspace: credits left.
@@ -365,6 +368,12 @@ pub fn api_key(id: Id) -> Bytes {
     key(Kind::ApiKey, &[&id.bits().to_be_bytes()])
 }
 
+/// Returns the key of a session of the dashboard.
+pub fn session(hash: &SecretHash) -> Bytes {
+    // The hash and not the id: a request has the secret alone, and two sessions can never have one hash.
+    key(Kind::Session, &[&hash.0])
+}
+
 /// Returns the key of a tag.
 pub fn tag(workspace: WorkspaceNumber, id: Id) -> Bytes {
     key(Kind::Tag, &[&workspace.0.to_be_bytes(), &id.bits().to_be_bytes()])
@@ -398,14 +407,23 @@ pub enum DirectoryKey {
     Workspace(WorkspaceNumber),
     Company(ForeignId),
     ApiKey(Id),
+    /// The SHA-256 of the secret.
+    Session([u8; 32]),
     WebhookSecret(WorkspaceNumber),
     ContactKey,
 }
 
 impl DirectoryKey {
     /// Kinds of these keys, in the order in which records may refer to each other.
-    pub const KINDS: [Kind; 6] =
-        [Kind::Workspace, Kind::Domain, Kind::Company, Kind::ApiKey, Kind::WebhookSecret, Kind::ContactKey];
+    pub const KINDS: [Kind; 7] = [
+        Kind::Workspace,
+        Kind::Domain,
+        Kind::Company,
+        Kind::ApiKey,
+        Kind::Session,
+        Kind::WebhookSecret,
+        Kind::ContactKey,
+    ];
 
     /// Returns `None` for the keys of all other records.
     pub fn parse(key: &[u8]) -> Option<DirectoryKey> {
@@ -422,6 +440,7 @@ impl DirectoryKey {
                 let id = u128::from_be_bytes(rest.try_into().ok()?);
                 Some(DirectoryKey::ApiKey(Id::from_bits(id)))
             }
+            Kind::Session => rest.try_into().ok().map(DirectoryKey::Session),
             Kind::WebhookSecret => {
                 number().map(|number| DirectoryKey::WebhookSecret(WorkspaceNumber(number)))
             }
@@ -813,11 +832,13 @@ mod tests {
             (workspace(WorkspaceNumber(8)), Some(DirectoryKey::Workspace(WorkspaceNumber(8)))),
             (company(&id), Some(DirectoryKey::Company(id.clone()))),
             (api_key(Id::from_bits(9)), Some(DirectoryKey::ApiKey(Id::from_bits(9)))),
+            (session(&SecretHash([7; 32])), Some(DirectoryKey::Session([7; 32]))),
             (webhook_secret(WorkspaceNumber(3)), Some(DirectoryKey::WebhookSecret(WorkspaceNumber(3)))),
             (Bytes::from_static(CONTACT_KEY), Some(DirectoryKey::ContactKey)),
-            // Not in memory, and a number that is too short.
+            // Not in memory, and a number and a hash that are too short.
             (workspace_id(&id), None),
             (Bytes::from_static(b"d\0"), None),
+            (Bytes::from_static(b"3\0"), None),
         ];
         for (key, want) in rows {
             assert_eq!(DirectoryKey::parse(&key), want, "{key:?}");
@@ -828,13 +849,13 @@ mod tests {
     #[test]
     fn kinds_have_their_bytes() {
         let bytes: Vec<u8> = Kind::ALL.iter().map(|kind| kind.byte()).collect();
-        assert_eq!(bytes, b"012abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNPQSTVW");
+        assert_eq!(bytes, b"0123abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNPQSTVW");
         let records: Vec<Kind> = Kind::records().collect();
-        assert_eq!((records.len(), records.is_sorted()), (29, true));
+        assert_eq!((records.len(), records.is_sorted()), (30, true));
         for kind in Kind::ALL {
             assert_eq!(Kind::of(&kind.prefix()), Some(*kind));
         }
-        assert_eq!((Kind::of(b""), Kind::of(b"3"), Kind::of(b"R")), (None, None, None));
+        assert_eq!((Kind::of(b""), Kind::of(b"4"), Kind::of(b"R")), (None, None, None));
     }
 
     /// The keys are on disks.

@@ -167,6 +167,8 @@ mod rules;
 mod scans;
 /// Secrets occur in no log, error or metric.
 mod secrets;
+/// Sessions of the dashboard, and their ends.
+mod sessions;
 /// Snapshots, shares, imports.
 mod snapshots;
 /// Starting and operating the server.

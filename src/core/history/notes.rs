@@ -121,6 +121,7 @@ pub(in crate::core) fn is_audited(kind: Kind) -> bool {
         Kind::Domain
         | Kind::Share
         | Kind::ApiKey
+        | Kind::Session
         | Kind::Campaign
         | Kind::Snapshot
         | Kind::Tag

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::core::error::Error;
-use crate::model::id::ForeignId;
+use crate::model::id::{ForeignId, Id};
 use crate::model::key::Reach;
 use crate::model::tenant::Tenant;
 use crate::model::workspace::WorkspaceNumber;
@@ -20,6 +20,8 @@ use crate::model::workspace::WorkspaceNumber;
 pub(in crate::core) enum Capped {
     Workspaces(ForeignId),
     Keys(Reach),
+    /// Sessions of a key, or of the key in the environment for `None`.
+    Sessions(Option<Id>),
     Tags(WorkspaceNumber),
     Campaigns(WorkspaceNumber),
     Snapshots(WorkspaceNumber),
@@ -62,6 +64,12 @@ impl Creating {
         }
         Ok(())
     }
+
+    /// Returns how many of the existing objects must end, so that the others and all announced creations are at
+    /// most `most`. `there` must be counted after the announcement.
+    pub(in crate::core) fn surplus(&self, there: usize, most: usize) -> usize {
+        there.saturating_add(self.announced).saturating_sub(most)
+    }
 }
 
 impl Drop for Creating {
@@ -94,6 +102,8 @@ mod tests {
         // Another workspace has a count of its own.
         assert!(caps.announce(Capped::Tags(WorkspaceNumber(2)), 1).check(9, 10, "full").is_ok());
         assert!(tags(0).check(11, 10, "full").is_ok(), "nothing is created");
+        // Nine are too many: the two sets that were announced before take the room of three.
+        assert_eq!([first.surplus(8, 10), second.surplus(7, 10), second.surplus(9, 10)], [0, 0, 2]);
         drop(first);
         // Eight exist, `second` is still announced, and itself: ten.
         assert!(tags(1).check(8, 10, "full").is_ok());

@@ -1,4 +1,4 @@
-//! The records that nearly every request needs: domains, workspaces, companies, keys, and what signs
+//! The records that nearly every request needs: domains, workspaces, companies, keys, sessions, and what signs
 //! webhooks. All of them are in memory and read without a lock.
 //!
 //! The directory is loaded from the table, and the apply thread keeps it up to date, so it is never ahead of
@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
+use super::key_owner::KeyOwner;
+use super::session_index::{IndexedSession, SessionIndex};
 use super::weights::{self, Weights};
 use crate::clock::Timestamp;
 use crate::log::{Position, Put};
@@ -18,6 +20,7 @@ use crate::model::contact::ContactKey;
 use crate::model::domain::{Domain, DomainNumber, HostName};
 use crate::model::id::{ForeignId, Id};
 use crate::model::key::{ApiKey, Reach, Scopes};
+use crate::model::session::Session;
 use crate::model::tenant::Tenant;
 use crate::model::webhook::WebhookSecret;
 use crate::model::workspace::{Company, Workspace, WorkspaceNumber};
@@ -47,28 +50,6 @@ type Ordered<K, V> = RedBlackTreeMapSync<K, V>;
 /// A map without an order.
 type Hashed<K, V> = HashTrieMapSync<K, V, ahash::RandomState>;
 
-/// An index of keys by their owner.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum KeyOwner {
-    /// The keys of a company and of its workspaces.
-    Company(ForeignId),
-    /// The keys of the company alone.
-    CompanyItself(ForeignId),
-    Workspace(WorkspaceNumber),
-    Instance,
-}
-
-impl KeyOwner {
-    /// Returns the owner of the keys of exactly this reach.
-    fn exact(reach: &Reach) -> KeyOwner {
-        match reach {
-            Reach::Instance => KeyOwner::Instance,
-            Reach::Company(company) => KeyOwner::CompanyItself(company.clone()),
-            Reach::Workspace(number) => KeyOwner::Workspace(*number),
-        }
-    }
-}
-
 /// The records at one position of the log.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
@@ -97,6 +78,7 @@ pub struct Directory {
     /// Ids of the keys for which [`is_master`] is true.
     masters: Ordered<Id, ()>,
     secrets: Hashed<[u8; 32], Id>,
+    sessions: SessionIndex,
     webhook_secrets: Ordered<WorkspaceNumber, Versioned<WebhookSecret>>,
     contact_key: Option<Arc<ContactKey>>,
     /// The memory of the records, which has bounds: see [`super::growth`].
@@ -130,7 +112,8 @@ impl Directory {
     /// Loads all records from the table.
     pub(in crate::core) fn read(table: &Table) -> Result<Directory, Error> {
         let mut directory = Directory::default();
-        // Workspaces come first: domains and keys are also counted under the company of their workspace.
+        // Workspaces come first: domains and keys are also counted under the company of their workspace, and sessions
+        // like their keys.
         for kind in DirectoryKey::KINDS {
             table.each_raw(&kind.prefix(), &mut |key, revision, value| {
                 let put = Put { key: key.to_vec().into(), value: Some(value.to_vec().into()) };
@@ -173,6 +156,7 @@ impl Directory {
             Some(DirectoryKey::ApiKey(_)) => {
                 self.put_key(Versioned { revision, record: Arc::new(ApiKey::decode(value)?) });
             }
+            Some(DirectoryKey::Session(_)) => self.put_session(Session::decode(value)?, revision),
             Some(DirectoryKey::WebhookSecret(number)) => {
                 let record = Arc::new(WebhookSecret::decode(value)?);
                 self.webhook_secrets.insert_mut(number, Versioned { revision, record });
@@ -241,6 +225,16 @@ impl Directory {
         self.keys.insert_mut(record.id, versioned);
     }
 
+    fn put_session(&mut self, session: Session, revision: Position) {
+        // First, so that a renewal is not counted twice.
+        self.remove_session(&session.hash.0);
+        let key = session.key.id().and_then(|id| self.key(id));
+        // The key in the environment is the operator's. A stored key that is gone has no session that opens anything.
+        let tenant = key.map_or(Tenant::Operator, |key| self.tenant_of_reach(&key.record.reach));
+        self.memory.add(&tenant, weights::of_named(&session.device));
+        self.sessions.insert(IndexedSession { revision, record: Arc::new(session), tenant });
+    }
+
     /// Returns the owners under which a key of this reach is indexed. A workspace's record is older than its
     /// keys, and a workspace never changes its company.
     fn owners_of(&self, reach: &Reach) -> Vec<KeyOwner> {
@@ -263,6 +257,7 @@ impl Directory {
             Some(DirectoryKey::Workspace(number)) => self.remove_workspace(number),
             Some(DirectoryKey::Company(id)) => self.remove_company(&id),
             Some(DirectoryKey::ApiKey(id)) => self.remove_key(id),
+            Some(DirectoryKey::Session(hash)) => self.remove_session(&hash),
             Some(DirectoryKey::WebhookSecret(number)) => _ = self.webhook_secrets.remove_mut(&number),
             // The contact key is never removed.
             Some(DirectoryKey::ContactKey) | None => {}
@@ -319,6 +314,11 @@ impl Directory {
         self.memory.subtract(&self.tenant_of_reach(&record.reach), weights::of_named(&record.name));
         self.secrets.remove_mut(&record.hash.0);
         self.keys.remove_mut(&id);
+    }
+
+    fn remove_session(&mut self, hash: &[u8; 32]) {
+        let Some(session) = self.sessions.remove(hash) else { return };
+        self.memory.subtract(&session.tenant, weights::of_named(&session.record.device));
     }
 
     /// Returns the tenant of the records of a workspace, or of all workspaces for `None`.
@@ -523,6 +523,11 @@ impl Directory {
         self.keys_of.get(&(owner, id)).and_then(|()| self.key(id))
     }
 
+    /// Returns the sessions of the dashboard, also those that are over and not removed yet.
+    pub(in crate::core) fn sessions(&self) -> &SessionIndex {
+        &self.sessions
+    }
+
     /// Returns the key whose secret has this SHA-256. Timing shows nothing useful: nobody can choose the hash
     /// that is compared.
     pub(in crate::core) fn key_of_secret(&self, hash: &[u8; 32]) -> Option<&Versioned<ApiKey>> {
@@ -534,6 +539,7 @@ impl Directory {
 mod tests {
     use super::*;
     use crate::model::key::{Scope, SecretHash};
+    use crate::model::session::SessionKey;
     use crate::table::keys;
 
     fn id(text: &str) -> ForeignId {
@@ -571,6 +577,19 @@ mod tests {
             created_at: Timestamp::from_millis(1),
         };
         Put { key: keys::api_key(key.id), value: Some(key.encode().into()) }
+    }
+
+    fn session(number: u8, key: SessionKey, device: &str) -> Put {
+        let session = Session {
+            id: Id::from_bits(number.into()),
+            hash: SecretHash([number; 32]),
+            token: [0; 16],
+            key,
+            device: device.into(),
+            created_at: Timestamp::from_millis(1),
+            seen_at: Timestamp::from_millis(1),
+        };
+        Put { key: keys::session(&session.hash), value: Some(session.encode().into()) }
     }
 
     fn removal(put: &Put) -> Put {
@@ -666,5 +685,31 @@ mod tests {
         // The index of secrets must forget a revoked key, or it could still be used.
         assert!(directory.key_of_secret(&[1; 32]).is_none() && directory.key_of_secret(&[2; 32]).is_some());
         assert!(directory.workspace_named("w2").is_none());
+    }
+
+    #[test]
+    fn sessions_count_for_the_tenant_of_their_key() {
+        let own = key(1, Reach::Workspace(WorkspaceNumber(1)));
+        let of_own = SessionKey::Key(Id::from_bits(1));
+        let environment = SessionKey::Environment(SecretHash([9; 32]));
+        let mut directory = directory(&[workspace(1, "a"), own.clone()]);
+        let tenant = directory.tenant_of_reach(&Reach::Workspace(WorkspaceNumber(1)));
+        let bytes = |directory: &Directory| [&tenant, &Tenant::Operator].map(|of| directory.memory_of(of));
+        let before = bytes(&directory);
+        let sessions = [session(5, of_own, "one"), session(6, of_own, "two"), session(7, environment, "")];
+        // Each one twice: a renewal is not counted again.
+        for put in sessions.iter().chain(&sessions) {
+            directory.apply(put, Position(2)).expect("a record");
+        }
+        let (of_key, of_all) = (2 * weights::of_named("one"), weights::of_named(""));
+        assert_eq!(bytes(&directory), [before[0] + of_key, before[1] + of_key + of_all]);
+        assert_eq!(directory.sessions().of_key(Some(Id::from_bits(1))).count(), 2);
+        // The key first, as the Change of a revocation may have it: the workspace is still known for its sessions.
+        let without_key = [before[0] - weights::of_named("a key"), before[1] - weights::of_named("a key")];
+        for put in [&own, &sessions[0], &sessions[1], &sessions[2]] {
+            directory.apply(&removal(put), Position(3)).expect("a removal");
+        }
+        assert_eq!(bytes(&directory), without_key);
+        assert_eq!(directory.sessions().iter().count(), 0);
     }
 }

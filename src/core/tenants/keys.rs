@@ -151,7 +151,7 @@ impl Tenants {
                 key.expires_at = draft.expires_at;
                 let mut effect = Effect::default();
                 effect.create(keys::api_key(key.id), key.encode());
-                note(&mut effect, &key, AuditAct::Create);
+                note(&mut effect, AuditAct::Create, SubjectKind::Key, key.id, &key);
                 effect.store_outcome(context.claim, context.now, || StoredOutcome::Key(key.id));
                 made = Some(key);
                 effect
@@ -171,7 +171,7 @@ impl Tenants {
         let directory = self.directory();
         if directory.key_count(reach) >= KEYS_MAX {
             for expired in directory.expired_keys(reach, now).take(EXPIRED_AT_ONCE) {
-                effect.remove_key(&expired.record, expired.revision, now);
+                effect.remove_key(&directory, expired, now);
             }
         }
         // Not held during the wait.
@@ -191,8 +191,8 @@ impl Tenants {
             let versioned = self.directory().key_within(&context.reach, id).cloned();
             let versioned = versioned.ok_or(Error::NotFound("key"))?;
             let mut effect = Effect::default();
-            effect.remove_key(&versioned.record, versioned.revision, context.now);
-            note(&mut effect, &versioned.record, AuditAct::Delete);
+            effect.remove_key(&self.directory(), &versioned, context.now);
+            note(&mut effect, AuditAct::Delete, SubjectKind::Key, id, &versioned.record);
             // Only such a key can create another one like it, so the last one must stay.
             if self.shared.environment_key.is_none() && is_master(&versioned.record) {
                 let Some(other) = self.directory().master_besides(id).cloned() else {
@@ -279,12 +279,10 @@ impl Shared {
     }
 }
 
-/// Adds an entry about a key to the audit list of its workspace.
-fn note(effect: &mut Effect, key: &ApiKey, act: AuditAct) {
+/// Adds an entry about a key, or about a session of it, to the audit list of its workspace.
+pub(super) fn note(effect: &mut Effect, act: AuditAct, kind: SubjectKind, id: Id, key: &ApiKey) {
     match key.reach {
-        Reach::Workspace(owner) => {
-            effect.note(AuditNote::of(owner, act, SubjectKind::Key, key.id, Some(&key.name)));
-        }
+        Reach::Workspace(owner) => effect.note(AuditNote::of(owner, act, kind, id, Some(&key.name))),
         // A workspace must not learn of keys that reach further than itself.
         Reach::Instance | Reach::Company(_) => effect.unlisted(),
     }

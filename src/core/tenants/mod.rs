@@ -1,4 +1,4 @@
-//! What companies and workspaces have beside links: domains, keys, tags, campaigns, contacts, secrets,
+//! What companies and workspaces have beside links: domains, keys, sessions, tags, campaigns, contacts, secrets,
 //! credits and caps. The [`directory`] has the records that every request reads.
 
 mod attachments;
@@ -11,8 +11,11 @@ pub mod directory;
 pub(super) mod domains;
 pub(super) mod folded_tags;
 mod growth;
+mod key_owner;
 pub(super) mod keys;
 pub(super) mod secrets;
+mod session_index;
+pub(super) mod sessions;
 pub(super) mod sizes;
 pub(super) mod tag_names;
 pub(super) mod tags;

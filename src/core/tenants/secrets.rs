@@ -1,8 +1,10 @@
-//! Secrets of API keys: 256 random bits that are shown once. The store has only their SHA-256. A look-up by
-//! this hash shows nothing through its timing, since nobody can choose the hash that is compared.
+//! Secrets of API keys and of sessions: 256 random bits that are shown once. The store has only their SHA-256. A
+//! look-up by this hash shows nothing through its timing, since nobody can choose the hash that is compared.
 
 use std::fmt;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -40,6 +42,18 @@ impl EnvironmentKey {
     pub(super) fn is(&self, hash: &[u8; 32]) -> bool {
         self.0.ct_eq(hash).into()
     }
+
+    /// Returns the hash of this key and of a session's secret together.
+    pub(super) fn bind(&self, secret: &str) -> SecretHash {
+        // The text in front keeps this hash apart from every other SHA-256 of the store.
+        let hash = Sha256::new().chain_update("session of the environment key").chain_update(self.0);
+        SecretHash(hash.chain_update(secret).finalize().into())
+    }
+
+    /// Returns whether a hash is of this key and of a session's secret.
+    pub(super) fn is_bound(&self, secret: &str, bound: &SecretHash) -> bool {
+        self.bind(secret).0.ct_eq(&bound.0).into()
+    }
 }
 
 pub(super) fn hash(secret: &str) -> [u8; 32] {
@@ -50,6 +64,13 @@ pub(super) fn hash(secret: &str) -> [u8; 32] {
 /// Returns a new random secret.
 pub(in crate::core) fn generate_secret() -> String {
     format!("{SECRET_PREFIX}{}", nanoid::nanoid!(SECRET_LENGTH, &DIGITS))
+}
+
+/// Returns a new random secret of a session, 43 characters that a cookie can have unquoted.
+pub(super) fn generate_session_secret() -> String {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).expect("the system's random generator works");
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Returns the record of a key with this secret.
@@ -86,6 +107,23 @@ mod tests {
         assert_eq!(one.len(), 46);
         assert!(one.starts_with("wp_") && one[3..].bytes().all(|b| b.is_ascii_alphanumeric()));
         assert_ne!(one, two);
+    }
+
+    #[test]
+    fn secrets_of_sessions_are_long_and_differ() {
+        let (one, two) = (generate_session_secret(), generate_session_secret());
+        assert_eq!(one.len(), 43);
+        assert!(one.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)), "{one}");
+        assert_ne!(one, two);
+    }
+
+    #[test]
+    fn a_session_is_bound_to_the_environment_key_and_its_own_secret() {
+        let (key, other) = (EnvironmentKey::new("s3cret"), EnvironmentKey::new("S3cret"));
+        let bound = key.bind("a");
+        assert!(key.is_bound("a", &bound));
+        assert!(!key.is_bound("b", &bound) && !other.is_bound("a", &bound));
+        assert_ne!(bound.0, hash("s3cret"), "a reader of the store could test guesses of the key");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod health;
 mod link;
 mod outcome;
 mod owner;
+mod session;
 mod share;
 mod snapshot;
 mod webhook;

@@ -297,7 +297,7 @@ mod tests {
             ("zzz=x", "zzz: is no parameter of this request"),
             (
                 "kind=x",
-                "kind: must be one of link, tag, campaign, domain, key, workspace, webhookSecret, statisticsShare, snapshot, snapshotShare",
+                "kind: must be one of link, tag, campaign, domain, key, workspace, webhookSecret, statisticsShare, snapshot, snapshotShare, session",
             ),
             (
                 "operation=x",
