@@ -1,9 +1,9 @@
-//! HTTP: connections ([`conn`]), the service of redirects ([`service`]) and the JSON APIs ([`api`]). Clicks
-//! belong to `crate::visit`, commands to `crate::core`.
+//! HTTP: connections ([`conn`]), the service of redirects ([`service`]), the JSON APIs ([`api`]) and the dashboard
+//! ([`admin`]). Clicks belong to `crate::visit`, commands to `crate::core`.
 //!
-//! Absent on purpose: HTTP/2 and TLS (a reverse proxy has them), CORS headers (keys do not belong in
-//! browsers), a `Server` header.
+//! Absent on purpose: CORS headers (keys do not belong on pages of others), a `Server` header.
 
+pub mod admin;
 pub mod api;
 pub mod body;
 pub mod conn;

@@ -30,6 +30,8 @@ pub enum Route {
     Robots,
     /// `/favicon.ico`.
     Icon,
+    /// The dashboard: `/admin`, and what is below it.
+    Admin,
     /// A reserved word without an endpoint.
     Unknown,
 }
@@ -58,6 +60,7 @@ impl Route {
             ".well-known" if behind == "assetlinks.json" => Route::AndroidApps,
             "robots.txt" if behind.is_empty() => Route::Robots,
             "favicon.ico" if behind.is_empty() => Route::Icon,
+            "admin" => Route::Admin,
             _ if is_reserved(first) => Route::Unknown,
             _ => Route::Visit,
         }
@@ -97,7 +100,10 @@ mod tests {
             ("/.well-known/assetlinks.json/", Route::Unknown),
             ("/.Well-Known/assetlinks.json", Route::Unknown),
             ("/assets/../../etc/passwd", Route::Unknown),
-            ("/admin", Route::Unknown),
+            ("/admin", Route::Admin),
+            ("/admin/links", Route::Admin),
+            ("/Admin", Route::Unknown),
+            ("/administrator", Route::Visit),
             ("/healthz", Route::Health),
             ("/healthz/", Route::Health),
             ("/healthz/x", Route::Unknown),

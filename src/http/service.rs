@@ -53,6 +53,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use self::future::panicked;
 pub use self::future::{Later, ResponseFuture};
 pub use self::https::HttpsPolicy;
+use super::admin::Admin;
 use super::api::openapi::Description;
 use super::conn::listener::Scheme;
 use super::conn::server::Settings;
@@ -106,6 +107,7 @@ pub struct Connection {
 struct Shared {
     visitor: Visitor,
     api: Api,
+    admin: Admin,
     ops: Ops,
     description: Description,
     counts: Arc<HttpCounts>,
@@ -135,6 +137,7 @@ impl Service {
         let (description, misses, probes) = (api.describe(), MissLimit::new(misses), MissLimit::new(misses));
         Service(Arc::new(Shared {
             visitor,
+            admin: Admin::new(api.clone(), settings),
             api,
             ops,
             description,
@@ -190,6 +193,7 @@ where
             }
             Some(Routed::Answered(response)) => Some(response),
             Some(Routed::Api) => service.caught(|| service.api(request, self.peer)),
+            Some(Routed::Admin { host }) => service.caught(|| service.admin(request, host, self.peer)),
             Some(Routed::Submit { host }) => service.caught(|| service.submit(&host, request, self.peer)),
             None => None,
         };
@@ -237,6 +241,10 @@ enum Routed {
     /// A response that needs no body.
     Answered(ResponseFuture),
     Api,
+    /// A request for the dashboard, at this host.
+    Admin {
+        host: String,
+    },
     /// Another method than GET and HEAD for a link, at this host.
     Submit {
         host: String,
@@ -282,6 +290,9 @@ impl Service {
         if route == Route::Api {
             return Routed::Api;
         }
+        if route == Route::Admin {
+            return Routed::Admin { host: host.into_owned() };
+        }
         if !matches!(*method, Method::GET | Method::HEAD) {
             return match route {
                 // The only requests of visitors that may have a body.
@@ -326,9 +337,9 @@ impl Service {
             }
             Route::Robots => fixed("text/plain; charset=utf-8", ROBOTS),
             Route::Icon => fixed("image/svg+xml", ICON),
-            // Scanners request these paths, so they count like unknown codes. `Route::Api` was returned
+            // Scanners request these paths, so they count like unknown codes. The other two were returned
             // above.
-            Route::Unknown | Route::Api => self.unknown(request.headers(), peer),
+            Route::Unknown | Route::Api | Route::Admin => self.unknown(request.headers(), peer),
         };
         response.into()
     }
@@ -452,6 +463,14 @@ impl Service {
         let dialect = dialect_of(request.uri().path());
         let peer = peer::of(peer, request.headers(), &self.0.proxies.networks);
         self.later(Box::pin(self.0.api.clone().respond(request, peer)), Some(dialect))
+    }
+
+    fn admin<B>(&self, request: Request<B>, host: String, peer: IpAddr) -> ResponseFuture
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let peer = peer::of(peer, request.headers(), &self.0.proxies.networks);
+        self.later(Box::pin(self.0.admin.clone().respond(request, host, peer)), None)
     }
 
     fn later(

@@ -44,6 +44,8 @@ mod crash;
 mod credits;
 /// Damaged files.
 mod damage;
+/// The dashboard.
+mod dashboard;
 /// The deny list of destination hosts.
 mod denied;
 /// Open files do not grow with the data.

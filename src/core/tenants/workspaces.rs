@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::caller::Caller;
 use super::caps::{Capped, Creating};
 use super::credits;
 use super::directory::{Versioned, tenant_of_workspace};
@@ -35,6 +36,13 @@ const WORKSPACES_MAX: usize = 1_000;
 const NUMBERS_TRIED_MAX: usize = 32;
 
 impl Tenants {
+    /// Returns ids and names of the workspaces within the caller's reach, the oldest first, at most `limit`.
+    pub fn workspace_names(&self, caller: &Caller, limit: usize) -> Vec<(String, String)> {
+        let directory = self.directory();
+        let within = directory.workspaces(&caller.reach()).take(limit);
+        within.map(|versioned| (versioned.record.id.to_string(), versioned.record.name.to_string())).collect()
+    }
+
     /// Returns all workspaces within reach, the newest first.
     pub async fn workspaces(&self, context: &Context) -> Result<Vec<WorkspaceView>, Error> {
         let reach = context.reach.clone();

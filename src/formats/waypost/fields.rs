@@ -240,7 +240,7 @@ pub fn link_type(text: &str) -> Result<LinkType, Invalid> {
 }
 
 /// Returns the name of a link's type.
-pub(super) fn show_link_type(kind: LinkType) -> &'static str {
+pub fn show_link_type(kind: LinkType) -> &'static str {
     match kind {
         LinkType::Url => "URL",
         LinkType::Mailto => "MAILTO",

@@ -99,7 +99,7 @@ pub(super) async fn execute(
     context: &Context,
     command: Command,
 ) -> Result<Answered, ApiError> {
-    run(backend, context, command).await.map_err(|error| api_error(error, context))
+    run(backend, context, command).await.map_err(|error| api_error(error, context.request))
 }
 
 /// Adds the clicks of the last days, and what checks have found, to the links of a reply, if its dialect shows them.
@@ -373,8 +373,8 @@ fn default_domain(
 }
 
 /// Maps an error of the core to the error that the response shows, and logs it if it is the server's.
-pub(super) fn api_error(error: Error, context: &Context) -> ApiError {
-    let request = format_args!("{:016x}", context.request).to_string();
+pub(super) fn api_error(error: Error, request: u64) -> ApiError {
+    let request = format_args!("{request:016x}").to_string();
     match error {
         Error::Rule(invalid) => ApiError::BadRequest(BadRequest::Rule(invalid)),
         Error::NotFound(what) => ApiError::NotFound(what),

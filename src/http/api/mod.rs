@@ -13,6 +13,7 @@ pub mod dialect;
 pub(crate) mod execute;
 mod highlevel;
 mod idempotency;
+pub(in crate::http) mod in_process;
 mod linquid;
 mod live_stream;
 pub mod native;
@@ -143,8 +144,7 @@ impl Api {
         B: Body<Data = Bytes> + Send,
     {
         let started = Instant::now();
-        // 0 means "no request" in the log.
-        let number = self.0.requests.fetch_add(1, Ordering::Relaxed).max(1);
+        let number = self.next_request();
         let (mut parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
         let dialect = dialect_of(parts.uri.path());
@@ -203,6 +203,17 @@ impl Api {
             "API request"
         );
         response
+    }
+
+    /// Returns the parts that commands run on.
+    pub(in crate::http) fn backend(&self) -> &Backend {
+        &self.0.backend
+    }
+
+    /// Returns the number of a new request.
+    fn next_request(&self) -> u64 {
+        // 0 means "no request" in the log.
+        self.0.requests.fetch_add(1, Ordering::Relaxed).max(1)
     }
 
     /// Returns the description of the APIs, for machines and for people.

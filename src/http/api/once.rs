@@ -40,7 +40,7 @@ impl Idempotent {
         // Under the lock: a request with the same key must not look before the first one has written.
         let previous = self.backend.links.previous(context).await;
         self.check(context.key)?;
-        match previous.map_err(|error| execute::api_error(error, context))? {
+        match previous.map_err(|error| execute::api_error(error, context.request))? {
             Previous::New => execute::execute(&self.backend, context, command).await,
             // Without the secret of a key: only the first response shows it.
             Previous::Same(outcome) => Ok(Answered::Reply(Reply::Made(outcome, None))),

@@ -36,3 +36,4 @@ pub use self::preview::preview;
 pub use self::share::share;
 pub use self::shown::{Shown, shown};
 pub use self::statistics::{ShownPeriod, statistics};
+pub(crate) use self::statistics::{heading, name_of};

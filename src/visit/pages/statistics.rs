@@ -103,7 +103,8 @@ impl ShownTable {
     }
 }
 
-fn heading(facet: Facet, granularity: Granularity) -> &'static str {
+/// Returns the words for what the rows of a facet are.
+pub(crate) fn heading(facet: Facet, granularity: Granularity) -> &'static str {
     match facet {
         Facet::Time => match granularity {
             Granularity::Quarter => "15 minutes from",
@@ -127,7 +128,8 @@ fn heading(facet: Facet, granularity: Granularity) -> &'static str {
     }
 }
 
-fn name_of(view: &AnalyticsView, facet: Facet, key: &FacetKey) -> String {
+/// Returns the words for a row of an answer by this facet.
+pub(crate) fn name_of(view: &AnalyticsView, facet: Facet, key: &FacetKey) -> String {
     match key {
         FacetKey::None => match facet {
             // Apps send no referrer, and neither do many sites.

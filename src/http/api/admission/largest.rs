@@ -126,7 +126,7 @@ pub(in crate::http::api) async fn largest(
             // exist.
             let fits = most / SNAPSHOT_BYTES;
             let count = backend.snapshots.count(context, company.as_deref(), fits + 1).await;
-            return listed(SNAPSHOT_BYTES * count.map_err(|error| api_error(error, context))?, most);
+            return listed(SNAPSHOT_BYTES * count.map_err(|error| api_error(error, context.request))?, most);
         }
         Command::OfSnapshots(SnapshotCommand::Imports(_, _, ImportQuery::Page { limit, .. })) => {
             SNAPSHOT_BYTES * limit

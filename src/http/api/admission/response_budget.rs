@@ -59,6 +59,11 @@ impl ResponseBudget {
         self.units.acquire(tenant, units(bytes), self.patience).await.ok_or(ServerError::Busy.into())
     }
 
+    /// Acquires room for a response that was produced, if it is free.
+    pub(in crate::http::api) fn try_acquire(&self, tenant: &Tenant, bytes: usize) -> Option<FairPermit> {
+        self.units.try_acquire(tenant, units(bytes))
+    }
+
     /// Renders a response for this version of HTTP. The response holds its room until it is sent. If there is
     /// no room, a response that `may_fail` is replaced by 503.
     pub(in crate::http::api) async fn respond(

@@ -20,7 +20,8 @@ pub(super) fn render(error: &ApiError) -> Body {
     Body::json(status, &ErrorJson { error: &error })
 }
 
-fn words(error: &ApiError) -> (StatusCode, String) {
+/// Returns the status and the sentence of an error.
+pub(super) fn words(error: &ApiError) -> (StatusCode, String) {
     let fixed = |status, text: &str| (status, text.to_owned());
     match error {
         ApiError::BadRequest(BadRequest::Malformed(why)) => (StatusCode::BAD_REQUEST, why.clone()),

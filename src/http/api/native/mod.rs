@@ -31,8 +31,8 @@ mod workspaces;
 
 use self::unknown::{LINK_CHANGE, NEW_LINK, noted};
 use crate::http::api::dialect::{
-    self, ApiError, BadRequest, Body, BodyKind, Command, Dialect, Endpoint, LinkAct, QueryWarnings,
-    RequestParts, ScopedCommand, read,
+    self, ApiError, BadRequest, Body, BodyKind, Command, Cursor, Dialect, Endpoint, LinkAct, QueryWarnings,
+    RequestParts, ScopedCommand, Sort, read,
 };
 use crate::model::attachment::AttachmentUse;
 
@@ -68,6 +68,21 @@ impl Dialect for Native {
     fn query_warnings(&self) -> QueryWarnings {
         QueryWarnings::InBody
     }
+}
+
+/// Returns the text of a cursor, as the `nextCursor` of a list.
+pub(in crate::http) fn cursor_text(cursor: &Cursor, sort: Sort) -> Option<String> {
+    cursors::text(cursor, sort)
+}
+
+/// Returns the status and the sentence of an error.
+pub(super) fn words(error: &ApiError) -> (hyper::StatusCode, String) {
+    error::words(error)
+}
+
+/// Renders a reply.
+pub(super) fn render(reply: &dialect::Reply) -> Body {
+    render::reply(reply)
 }
 
 /// Returns an endpoint whose replies [`render::reply`] renders.

@@ -203,6 +203,11 @@ impl Operator {
         OPERATORS.iter().find(|(_, known)| *known == name).map(|(operator, _)| *operator)
     }
 
+    /// Returns all operators.
+    pub fn all() -> impl Iterator<Item = Operator> {
+        OPERATORS.iter().map(|(operator, _)| *operator)
+    }
+
     /// Returns the name in the APIs.
     pub fn name(self) -> &'static str {
         let row = OPERATORS.iter().find(|(operator, _)| *operator == self);

@@ -1,0 +1,122 @@
+//! [`PageRequest`]: a request of a person who is signed in, and how its page asks the API.
+
+use hyper::Method;
+use hyper::http::request::Parts;
+use serde_json::Value;
+
+use super::form::Form;
+use super::frame::Frame;
+use super::page_error::PageError;
+use crate::clock::Timestamp;
+use crate::core::SignedIn;
+use crate::http::api::Api;
+use crate::http::api::dialect::Reply;
+use crate::http::api::in_process::{Answer, AnswerContent, Ask, json_of};
+use crate::http::api::query::Query;
+use crate::http::body::HttpResponse;
+
+/// A request of a person who is signed in.
+#[derive(Debug)]
+pub(super) struct PageRequest<'a> {
+    pub(super) api: &'a Api,
+    pub(super) who: &'a SignedIn,
+    pub(super) frame: &'a Frame,
+    pub(super) parts: &'a Parts,
+    /// Empty unless the method is POST.
+    pub(super) form: Form,
+}
+
+impl PageRequest<'_> {
+    /// Returns whether the request is a form.
+    pub(super) fn is_post(&self) -> bool {
+        self.parts.method == Method::POST
+    }
+
+    /// Returns the time of the request.
+    pub(super) fn now(&self) -> Timestamp {
+        self.api.backend().tenants.clock().now()
+    }
+
+    /// Returns the query of the address.
+    pub(super) fn query(&self) -> Query<'_> {
+        Query::parse(self.parts.uri.query())
+    }
+
+    /// Returns the first value of a name in the query, if it is not empty.
+    pub(super) fn param(&self, name: &'static str) -> Option<String> {
+        self.query().all(name).first().map(|value| (*value).to_owned())
+    }
+
+    /// Asks the API to read.
+    pub(super) async fn get(&self, path: &str, query: &str) -> Result<Reply, PageError> {
+        self.ask(&Method::GET, path, query, &[], None).await.and_then(reply_of)
+    }
+
+    /// Asks the API to read, and returns what it would answer.
+    pub(super) async fn json(&self, path: &str, query: &str) -> Result<Value, PageError> {
+        Ok(json_of(&self.get(path, query).await?))
+    }
+
+    /// Asks the API to read, and returns the answer with its tag and warnings.
+    pub(super) async fn read(&self, path: &str, query: &str) -> Result<Answer, PageError> {
+        self.ask(&Method::GET, path, query, &[], None).await
+    }
+
+    /// Asks the API to act.
+    pub(super) async fn send(&self, method: &Method, path: &str, body: &Value) -> Result<Answer, PageError> {
+        let body = if body.is_null() { Vec::new() } else { crate::json::to_bytes(body) };
+        self.ask(method, path, "", &body, None).await
+    }
+
+    /// Asks the API to act on an object that still has the tag with which its page was rendered.
+    pub(super) async fn send_if(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &Value,
+        tag: Option<&str>,
+    ) -> Result<Answer, PageError> {
+        let body = if body.is_null() { Vec::new() } else { crate::json::to_bytes(body) };
+        self.ask(method, path, "", &body, tag).await
+    }
+
+    /// Asks the API for a list of any length, or a file.
+    pub(super) async fn stream(&self, path: &str, query: &str) -> Result<HttpResponse, PageError> {
+        let answer = self.read(path, query).await?;
+        let AnswerContent::Stream(mut response) = answer.content else { return Err(PageError::Internal) };
+        if let Some(room) = answer.room {
+            response.body_mut().hold(room);
+        }
+        self.frame.protect(response.headers_mut());
+        Ok(response)
+    }
+
+    /// Asks the API.
+    pub(super) async fn ask(
+        &self,
+        method: &Method,
+        path: &str,
+        query: &str,
+        body: &[u8],
+        if_match: Option<&str>,
+    ) -> Result<Answer, PageError> {
+        let workspace = self.frame.person.as_ref().and_then(|person| person.workspace.as_deref());
+        let ask = Ask { method, path, query, body, workspace, if_match };
+        Ok(self.api.ask(&self.who.caller, ask).await?)
+    }
+}
+
+/// Returns the reply of an answer. The room of the reply is released: the page that shows it is bounded.
+pub(super) fn reply_of(answer: Answer) -> Result<Reply, PageError> {
+    match answer.content {
+        AnswerContent::Reply(reply) => Ok(*reply),
+        AnswerContent::Stream(_) => Err(PageError::Internal),
+    }
+}
+
+/// Returns a query of these names and values, encoded. Empty values are left out.
+pub(super) fn query_of(pairs: &[(&str, &str)]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(pairs.iter().filter(|(_, value)| !value.is_empty()));
+    query.finish()
+}

@@ -1,0 +1,41 @@
+//! The pages of the dashboard by path.
+
+use hyper::Method;
+
+use super::page_error::PageError;
+use super::page_request::PageRequest;
+use super::screens::{choices, links, overview, sign_in};
+use crate::http::body::HttpResponse;
+
+/// Returns whether a path is that of the form for signing in.
+pub(super) fn is_sign_in(path: &str) -> bool {
+    path == "/admin/sign-in"
+}
+
+/// Responds to a request of a person who is signed in.
+pub(super) async fn respond(request: &PageRequest<'_>) -> Result<HttpResponse, PageError> {
+    let path = request.parts.uri.path();
+    let path = path.strip_prefix("/admin").unwrap_or(path).trim_matches('/');
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let is_post = request.parts.method == Method::POST;
+    match (is_post, segments.as_slice()) {
+        (false, []) => overview::show(request).await,
+        (true, ["choice"]) => choices::keep(request),
+        (true, ["sign-out"]) => sign_in::sign_out(request).await,
+        (false, ["links"]) => links::list::show(request).await,
+        (_, ["links", "new"]) => links::edit::new(request).await,
+        // What a bookmark calls: it has the address of a page.
+        (false, ["new"]) => links::edit::new(request).await,
+        (false, ["links", "deleted"]) => links::deleted::show(request).await,
+        (false, ["links", id]) => links::one::show(request, id).await,
+        (_, ["links", id, "edit"]) => links::edit::change(request, id).await,
+        (true, ["links", id, "delete"]) => links::one::delete(request, id).await,
+        (true, ["links", id, "undo"]) => links::one::undo(request, id).await,
+        (true, ["links", id, "unlock"]) => links::one::unlock(request, id).await,
+        (true, ["links", id, "restore"]) => links::deleted::restore(request, id).await,
+        (false, ["links", id, "qr"]) => links::qr::show(request, id).await,
+        (false, ["links", id, "qr.svg"]) => links::qr::file(request, id, "svg").await,
+        (false, ["links", id, "qr.png"]) => links::qr::file(request, id, "png").await,
+        _ => Err(PageError::NoPage),
+    }
+}

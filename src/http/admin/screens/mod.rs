@@ -1,0 +1,8 @@
+//! The screens of the dashboard, one file for each.
+
+pub(super) mod choices;
+pub(super) mod elsewhere;
+pub(super) mod failed;
+pub(super) mod links;
+pub(super) mod overview;
+pub(super) mod sign_in;
