@@ -5,6 +5,9 @@ use serde_json::json;
 use crate::support::app::{KEY, TestApp};
 use crate::support::http::{Answer, Client, text};
 
+/// The type of forms.
+const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
+
 /// A browser that is signed in.
 pub(crate) struct Person {
     client: Client,
@@ -18,7 +21,7 @@ impl Person {
         let mut client = app.visitor();
         let form = form(&[("key", key)]);
         let answer =
-            client.send_form("/admin/sign-in", &[("Sec-Fetch-Site", "same-origin")], form.as_bytes());
+            client.send_form("/admin/sign-in", &[FORM, ("Sec-Fetch-Site", "same-origin")], form.as_bytes());
         assert_eq!(answer.status, 303, "{answer:?}");
         let cookie =
             answer.header("set-cookie").expect("a cookie").split(';').next().expect("a pair").to_owned();
@@ -41,7 +44,7 @@ impl Person {
     }
 
     fn send(&mut self, path: &str, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
-        let headers = [&[("Cookie", self.cookie.as_str())], headers].concat();
+        let headers = [&[("Cookie", self.cookie.as_str()), FORM], headers].concat();
         self.client.send_form(path, &headers, form(fields).as_bytes())
     }
 }
@@ -64,7 +67,7 @@ fn a_session_begins_with_a_key_and_ends_with_it() {
     // Without a session, every page leads to the form, which leads back.
     let asked = visitor.get("/admin/links?search=a");
     assert_eq!(led(&asked), "/admin/sign-in?next=%2Fadmin%2Flinks%3Fsearch%3Da");
-    let refused = visitor.send_form("/admin/sign-in", &[], b"key=wp_wrong&next=/admin/links");
+    let refused = visitor.send_form("/admin/sign-in", &[FORM], b"key=wp_wrong&next=/admin/links");
     assert_eq!(refused.status, 401);
     assert!(refused.text().contains("This key is unknown, revoked or expired."));
     assert!(refused.header("set-cookie").is_none());

@@ -11,7 +11,7 @@ const CHOICE_SECONDS: u32 = 365 * 24 * 60 * 60;
 
 /// A choice of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Choice {
+pub(super) enum KeptChoice {
     /// `light` or `dark`.
     Theme,
     /// The id of the workspace in which pages act.
@@ -20,12 +20,12 @@ pub(super) enum Choice {
     Keys,
 }
 
-impl Choice {
+impl KeptChoice {
     fn name(self) -> &'static str {
         match self {
-            Choice::Theme => "waypost-theme",
-            Choice::Workspace => "waypost-workspace",
-            Choice::Keys => "waypost-keys",
+            KeptChoice::Theme => "waypost-theme",
+            KeptChoice::Workspace => "waypost-workspace",
+            KeptChoice::Keys => "waypost-keys",
         }
     }
 
@@ -106,10 +106,10 @@ mod tests {
         let want = "__Host-waypost=abc; Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure";
         assert_eq!(secure, want);
         assert_eq!(keep_session("", false), "waypost=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
-        let theme = Choice::Theme.keep("dark").expect("plain");
+        let theme = KeptChoice::Theme.keep("dark").expect("plain");
         assert!(
             theme.to_str().expect("ASCII").starts_with("waypost-theme=dark; Path=/admin; Max-Age=31536000;")
         );
-        assert_eq!(Choice::Theme.keep("a; Domain=evil.test"), None);
+        assert_eq!(KeptChoice::Theme.keep("a; Domain=evil.test"), None);
     }
 }

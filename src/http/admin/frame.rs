@@ -9,7 +9,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Response, StatusCode};
 
-use super::cookies::Choice;
+use super::cookies::KeptChoice;
 use super::{assets, form};
 use crate::core::{Caller, SignedIn};
 use crate::http::api::Api;
@@ -76,7 +76,7 @@ impl May {
 
 /// A page of the navigation.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct NavigationEntry {
     pub(super) path: &'static str,
     pub(super) name: &'static str,
     /// Whether the shown page belongs to it.
@@ -87,12 +87,12 @@ impl Frame {
     /// Creates the frame of a page at this origin, for nobody.
     pub(super) fn of(parts: &Parts, origin: String) -> Frame {
         let here = parts.uri.path_and_query().map_or("/admin", |here| here.as_str());
-        let theme = match Choice::Theme.of(&parts.headers) {
+        let theme = match KeptChoice::Theme.of(&parts.headers) {
             Some("light") => "light",
             Some("dark") => "dark",
             _ => "",
         };
-        let has_keys = Choice::Keys.of(&parts.headers) != Some("off");
+        let has_keys = KeptChoice::Keys.of(&parts.headers) != Some("off");
         let notice = parts.uri.query().and_then(notice);
         Frame { origin, here: here.to_owned(), theme, has_keys, person: None, notice }
     }
@@ -114,7 +114,7 @@ impl Frame {
             Caller::Environment => "WAYPOST_ADMIN_KEY".to_owned(),
             Caller::Key { record, .. } => record.name.to_string(),
         };
-        let chosen = Choice::Workspace.of(headers);
+        let chosen = KeptChoice::Workspace.of(headers);
         // One that is no longer within reach is forgotten.
         let acting = tenants.acting(&who.caller, chosen).or_else(|| tenants.acting(&who.caller, None));
         self.person = Some(Person {
@@ -144,12 +144,12 @@ impl Frame {
     }
 
     /// Returns the pages of the navigation that the key may open, in groups.
-    pub(super) fn navigation(&self) -> Vec<Vec<Entry>> {
+    pub(super) fn navigation(&self) -> Vec<Vec<NavigationEntry>> {
         let path = self.here.split('?').next().unwrap_or("");
         let entry = |path_of: &'static str, name, is_shown: bool| {
             let below = path.strip_prefix(path_of).filter(|rest| rest.is_empty() || rest.starts_with('/'));
             let is_here = if path_of == "/admin" { path == path_of } else { below.is_some() };
-            is_shown.then_some(Entry { path: path_of, name, is_here })
+            is_shown.then_some(NavigationEntry { path: path_of, name, is_here })
         };
         let groups = [vec![entry("/admin", "Overview", true), entry("/admin/links", "Links", true)]];
         groups.into_iter().map(|group| group.into_iter().flatten().collect()).collect()

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::core::SignedIn;
 use crate::http::api::Api;
 use crate::http::api::dialect::Reply;
-use crate::http::api::in_process::{Answer, AnswerContent, Ask, json_of};
+use crate::http::api::in_process::{Ask, PageAnswer, PageContent, json_of};
 use crate::http::api::query::Query;
 use crate::http::body::HttpResponse;
 
@@ -58,12 +58,17 @@ impl PageRequest<'_> {
     }
 
     /// Asks the API to read, and returns the answer with its tag and warnings.
-    pub(super) async fn read(&self, path: &str, query: &str) -> Result<Answer, PageError> {
+    pub(super) async fn read(&self, path: &str, query: &str) -> Result<PageAnswer, PageError> {
         self.ask(&Method::GET, path, query, &[], None).await
     }
 
     /// Asks the API to act.
-    pub(super) async fn send(&self, method: &Method, path: &str, body: &Value) -> Result<Answer, PageError> {
+    pub(super) async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<PageAnswer, PageError> {
         let body = if body.is_null() { Vec::new() } else { crate::json::to_bytes(body) };
         self.ask(method, path, "", &body, None).await
     }
@@ -75,7 +80,7 @@ impl PageRequest<'_> {
         path: &str,
         body: &Value,
         tag: Option<&str>,
-    ) -> Result<Answer, PageError> {
+    ) -> Result<PageAnswer, PageError> {
         let body = if body.is_null() { Vec::new() } else { crate::json::to_bytes(body) };
         self.ask(method, path, "", &body, tag).await
     }
@@ -83,7 +88,7 @@ impl PageRequest<'_> {
     /// Asks the API for a list of any length, or a file.
     pub(super) async fn stream(&self, path: &str, query: &str) -> Result<HttpResponse, PageError> {
         let answer = self.read(path, query).await?;
-        let AnswerContent::Stream(mut response) = answer.content else { return Err(PageError::Internal) };
+        let PageContent::Stream(mut response) = answer.content else { return Err(PageError::Internal) };
         if let Some(room) = answer.room {
             response.body_mut().hold(room);
         }
@@ -99,7 +104,7 @@ impl PageRequest<'_> {
         query: &str,
         body: &[u8],
         if_match: Option<&str>,
-    ) -> Result<Answer, PageError> {
+    ) -> Result<PageAnswer, PageError> {
         let workspace = self.frame.person.as_ref().and_then(|person| person.workspace.as_deref());
         let ask = Ask { method, path, query, body, workspace, if_match };
         Ok(self.api.ask(&self.who.caller, ask).await?)
@@ -107,10 +112,10 @@ impl PageRequest<'_> {
 }
 
 /// Returns the reply of an answer. The room of the reply is released: the page that shows it is bounded.
-pub(super) fn reply_of(answer: Answer) -> Result<Reply, PageError> {
+pub(super) fn reply_of(answer: PageAnswer) -> Result<Reply, PageError> {
     match answer.content {
-        AnswerContent::Reply(reply) => Ok(*reply),
-        AnswerContent::Stream(_) => Err(PageError::Internal),
+        PageContent::Reply(reply) => Ok(*reply),
+        PageContent::Stream(_) => Err(PageError::Internal),
     }
 }
 

@@ -38,9 +38,9 @@ pub(in crate::http) struct Ask<'a> {
 
 /// The answer to a request of a page.
 #[derive(Debug)]
-pub(in crate::http) struct Answer {
+pub(in crate::http) struct PageAnswer {
     /// What the core returned.
-    pub(in crate::http) content: AnswerContent,
+    pub(in crate::http) content: PageContent,
     /// What the API would name in `warnings`.
     pub(in crate::http) warnings: Vec<String>,
     /// The `ETag` of the object in the reply.
@@ -51,7 +51,7 @@ pub(in crate::http) struct Answer {
 
 /// What the core returned for a command.
 #[derive(Debug)]
-pub(in crate::http) enum AnswerContent {
+pub(in crate::http) enum PageContent {
     /// An object, or a page of objects.
     Reply(Box<Reply>),
     /// A list of any length, or a file.
@@ -71,7 +71,7 @@ impl Api {
     }
 
     /// Runs a request of the native API for this caller, with the checks, places and room of a request over HTTP.
-    pub(in crate::http) async fn ask(&self, caller: &Caller, ask: Ask<'_>) -> Result<Answer, ApiError> {
+    pub(in crate::http) async fn ask(&self, caller: &Caller, ask: Ask<'_>) -> Result<PageAnswer, ApiError> {
         let tenants = &self.0.backend.tenants;
         let tenant = tenants.tenant_of(&caller.reach());
         let found = dialect::find(NATIVE.endpoints(), ask.method, ask.path);
@@ -116,13 +116,13 @@ impl Api {
             Answered::Reply(reply) => {
                 warnings.extend(reply.warnings());
                 warnings.extend(reply.idle_rules(now));
-                AnswerContent::Reply(Box::new(reply))
+                PageContent::Reply(Box::new(reply))
             }
             Answered::List(payload) => {
-                AnswerContent::Stream(response::render(&NATIVE, Ok(payload), None, None, false))
+                PageContent::Stream(response::render(&NATIVE, Ok(payload), None, None, false))
             }
         };
-        Ok(Answer { content, warnings, tag, room })
+        Ok(PageAnswer { content, warnings, tag, room })
     }
 
     /// Returns an error of the core as the API words it. One of the server is logged.

@@ -1,6 +1,6 @@
 //! What a person chooses for all pages: colors, the workspace, single keys.
 
-use crate::http::admin::cookies::Choice;
+use crate::http::admin::cookies::KeptChoice;
 use crate::http::admin::frame::Frame;
 use crate::http::admin::page_error::PageError;
 use crate::http::admin::page_request::PageRequest;
@@ -12,11 +12,11 @@ pub(in crate::http::admin) fn keep(request: &PageRequest<'_>) -> Result<HttpResp
     let form = &request.form;
     let back = own_path(form.text("back").unwrap_or("/admin"));
     let cookie = if let Some(theme) = form.text("theme") {
-        Choice::Theme.keep(if matches!(theme, "light" | "dark") { theme } else { "" })
+        KeptChoice::Theme.keep(if matches!(theme, "light" | "dark") { theme } else { "" })
     } else if let Some(workspace) = form.text("workspace") {
-        Choice::Workspace.keep(workspace)
+        KeptChoice::Workspace.keep(workspace)
     } else {
-        form.text("keys").and_then(|keys| Choice::Keys.keep(if keys == "off" { keys } else { "" }))
+        form.text("keys").and_then(|keys| KeptChoice::Keys.keep(if keys == "off" { keys } else { "" }))
     };
     // A page of an object of the former workspace would be an error.
     let back = if form.has("workspace") { "/admin" } else { back };

@@ -23,7 +23,7 @@ const LISTS: [&str; 4] = ["link", "referrer", "country", "device"];
 #[template(path = "overview.html")]
 struct OverviewPage<'a> {
     frame: &'a Frame,
-    clicks: Option<Clicks>,
+    clicks: Option<OverviewClicks>,
     /// Why there are no statistics, if the key could read them.
     why: Option<String>,
     newest: Vec<ListedRow>,
@@ -31,7 +31,7 @@ struct OverviewPage<'a> {
 }
 
 /// The clicks of the last 30 days.
-struct Clicks {
+struct OverviewClicks {
     clicks: String,
     visitors: String,
     change: Option<String>,
@@ -55,7 +55,7 @@ pub(in crate::http::admin) async fn show(request: &PageRequest<'_>) -> Result<Ht
     Ok(request.frame.page(StatusCode::OK, &shown))
 }
 
-async fn clicks(request: &PageRequest<'_>) -> Result<Option<Clicks>, PageError> {
+async fn clicks(request: &PageRequest<'_>) -> Result<Option<OverviewClicks>, PageError> {
     if !request.frame.may().read_statistics {
         return Ok(None);
     }
@@ -69,7 +69,7 @@ async fn clicks(request: &PageRequest<'_>) -> Result<Option<Clicks>, PageError> 
         }
     }
     let totals = over_time.rows.total;
-    Ok(Some(Clicks {
+    Ok(Some(OverviewClicks {
         clicks: grouped(totals.clicks),
         visitors: grouped(totals.visitors),
         change: over_time.rows.previous.and_then(|previous| change(totals.clicks, previous.clicks)),

@@ -14,13 +14,13 @@ use crate::http::body::HttpResponse;
 
 #[derive(Template)]
 #[template(path = "deleted.html")]
-struct DeletedPage<'a> {
+struct DeletedLinksPage<'a> {
     frame: &'a Frame,
-    rows: Vec<Row>,
+    rows: Vec<DeletedRow>,
     next: Option<String>,
 }
 
-struct Row {
+struct DeletedRow {
     id: String,
     code: String,
     domain: String,
@@ -37,7 +37,7 @@ pub(in crate::http::admin) async fn show(request: &PageRequest<'_>) -> Result<Ht
     let Reply::DeletedLinks(page) = request.get("/api/v1/links/deleted", &query).await? else {
         return Err(PageError::Internal);
     };
-    let rows = page.links.iter().map(|left| Row {
+    let rows = page.links.iter().map(|left| DeletedRow {
         id: left.link.id.to_string(),
         code: left.link.shown_code().as_str().to_owned(),
         domain: left.domain.as_deref().unwrap_or("a deleted domain").to_owned(),
@@ -48,7 +48,9 @@ pub(in crate::http::admin) async fn show(request: &PageRequest<'_>) -> Result<Ht
     });
     let next =
         page.next.map(|next| format!("/admin/links/deleted?{}", query_of(&[("cursor", &next.to_string())])));
-    Ok(request.frame.page(StatusCode::OK, &DeletedPage { frame: request.frame, rows: rows.collect(), next }))
+    Ok(request
+        .frame
+        .page(StatusCode::OK, &DeletedLinksPage { frame: request.frame, rows: rows.collect(), next }))
 }
 
 /// Restores a link. Its code may be in use by now: then the form has another one.

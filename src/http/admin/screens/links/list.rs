@@ -40,12 +40,12 @@ const FILTERS: [&str; 6] = ["search", "tag", "campaign", "domain", "isActive", "
 
 #[derive(Template)]
 #[template(path = "links.html")]
-struct ListPage<'a> {
+struct LinksPage<'a> {
     frame: &'a Frame,
     search: String,
-    chips: Vec<Chip>,
-    sorts: Vec<Choice>,
-    states: Vec<Choice>,
+    chips: Vec<FilterChip>,
+    sorts: Vec<MenuEntry>,
+    states: Vec<MenuEntry>,
     /// The parameters that the forms of the page keep.
     kept: Vec<(&'static str, String)>,
     total: String,
@@ -59,14 +59,14 @@ struct ListPage<'a> {
 }
 
 /// A filter that is set.
-struct Chip {
+struct FilterChip {
     text: String,
     /// The list without it.
     without: String,
 }
 
 /// An entry of a menu.
-struct Choice {
+struct MenuEntry {
     value: &'static str,
     name: &'static str,
     is_chosen: bool,
@@ -82,14 +82,14 @@ pub(in crate::http::admin) struct ListedRow {
     pub(in crate::http::admin) title: Option<String>,
     /// Names, and the lists of links with them.
     pub(in crate::http::admin) tags: Vec<(String, String)>,
-    pub(in crate::http::admin) badges: Vec<Badge>,
+    pub(in crate::http::admin) badges: Vec<LinkBadge>,
     pub(in crate::http::admin) clicks: String,
     pub(in crate::http::admin) created: String,
     pub(in crate::http::admin) sparkline: Option<String>,
 }
 
 /// What a list says about a link at a glance.
-pub(in crate::http::admin) struct Badge {
+pub(in crate::http::admin) struct LinkBadge {
     pub(in crate::http::admin) text: &'static str,
     /// `wrong`, `quiet` or empty.
     pub(in crate::http::admin) kind: &'static str,
@@ -112,7 +112,7 @@ pub(in crate::http::admin) async fn show(request: &PageRequest<'_>) -> Result<Ht
     let next = next.map(|next| path_of(&[&pairs[..pairs.len() - 1], &[("cursor", next.as_str())]].concat()));
     let rows = listed(request, &page).await;
     let export = format!("/admin/links.csv?{first}");
-    let shown = ListPage {
+    let shown = LinksPage {
         frame: request.frame,
         search: given("search"),
         chips: chips(&pairs[..pairs.len() - 1]),
@@ -142,7 +142,7 @@ pub(in crate::http::admin) fn path_of(pairs: &[(&str, &str)]) -> String {
     if query.is_empty() { "/admin/links".to_owned() } else { format!("/admin/links?{query}") }
 }
 
-fn chips(pairs: &[(&str, &str)]) -> Vec<Chip> {
+fn chips(pairs: &[(&str, &str)]) -> Vec<FilterChip> {
     let is_filter = |name: &str| FILTERS.contains(&name);
     let set = pairs.iter().filter(|(name, value)| is_filter(name) && !value.is_empty());
     set.map(|(name, value)| {
@@ -154,13 +154,13 @@ fn chips(pairs: &[(&str, &str)]) -> Vec<Chip> {
             ("health", _) => "destination does not work".to_owned(),
             (name, value) => format!("{name}: {value}"),
         };
-        Chip { text, without: path_of(&others) }
+        FilterChip { text, without: path_of(&others) }
     })
     .collect()
 }
 
-fn choices(all: &[(&'static str, &'static str)], chosen: &str) -> Vec<Choice> {
-    all.iter().map(|(value, name)| Choice { value, name, is_chosen: *value == chosen }).collect()
+fn choices(all: &[(&'static str, &'static str)], chosen: &str) -> Vec<MenuEntry> {
+    all.iter().map(|(value, name)| MenuEntry { value, name, is_chosen: *value == chosen }).collect()
 }
 
 fn name_of(sort: Sort) -> &'static str {
@@ -234,7 +234,7 @@ fn tag_path(name: &str) -> String {
 }
 
 /// Returns what is special about a link.
-pub(in crate::http::admin) fn badges(view: &LinkView, now: Timestamp) -> Vec<Badge> {
+pub(in crate::http::admin) fn badges(view: &LinkView, now: Timestamp) -> Vec<LinkBadge> {
     let options = &view.link.options;
     let broken = view.health.as_ref().and_then(|health| health.health);
     let all = [
@@ -247,5 +247,5 @@ pub(in crate::http::admin) fn badges(view: &LinkView, now: Timestamp) -> Vec<Bad
         (!options.branches().is_empty(), "rules", "quiet"),
         (options.cloaked, "frame", "quiet"),
     ];
-    all.into_iter().filter(|(holds, ..)| *holds).map(|(_, text, kind)| Badge { text, kind }).collect()
+    all.into_iter().filter(|(holds, ..)| *holds).map(|(_, text, kind)| LinkBadge { text, kind }).collect()
 }

@@ -4,7 +4,7 @@ use askama::Template;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::list::{Badge, badges, without_scheme};
+use super::list::{LinkBadge, badges, without_scheme};
 use crate::http::admin::answers::{ranked_chart, time_chart};
 use crate::http::admin::chart::grouped;
 use crate::http::admin::format::minute;
@@ -30,20 +30,20 @@ struct LinkPage<'a> {
     title: Option<String>,
     destination: String,
     facts: Vec<(&'static str, String)>,
-    badges: Vec<Badge>,
+    badges: Vec<LinkBadge>,
     tags: Vec<(String, String)>,
     aliases: Vec<String>,
     clicks: String,
     visitors: Option<String>,
     chart: Option<String>,
     lists: Vec<String>,
-    history: Vec<Change>,
+    history: Vec<ShownRevision>,
     deliveries: Vec<(String, String, String)>,
     has_password: bool,
 }
 
 /// A change of the link.
-struct Change {
+struct ShownRevision {
     revision: String,
     at: String,
     by: String,
@@ -153,7 +153,7 @@ fn facts(view: &LinkView) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn changes(history: &Value) -> Vec<Change> {
+fn changes(history: &Value) -> Vec<ShownRevision> {
     let text = |value: &Value| match value {
         Value::Null => "nothing".to_owned(),
         Value::String(text) if text.is_empty() => "nothing".to_owned(),
@@ -163,7 +163,7 @@ fn changes(history: &Value) -> Vec<Change> {
     let list = history.as_array().into_iter().flatten().enumerate();
     list.map(|(at, change)| {
         let fields = change["changes"].as_array().into_iter().flatten();
-        Change {
+        ShownRevision {
             revision: text(&change["revision"]),
             at: when(&change["at"]),
             by: change["by"]["name"].as_str().unwrap_or("the operator").to_owned(),

@@ -3,7 +3,7 @@
 
 /// How a field is entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum InputKind {
     /// One line.
     Text,
     /// One line that is not shown.
@@ -28,9 +28,9 @@ pub(super) enum Kind {
     Tags,
 }
 
-/// When a field is in the form.
+/// FieldPresence a field is in the form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum When {
+pub(super) enum FieldPresence {
     Always,
     /// Only for a link that does not exist yet.
     New,
@@ -40,27 +40,27 @@ pub(super) enum When {
 
 /// A field of the form.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Field {
+pub(super) struct FormField {
     pub(super) name: &'static str,
     pub(super) label: &'static str,
     pub(super) hint: &'static str,
-    pub(super) kind: Kind,
-    pub(super) when: When,
+    pub(super) kind: InputKind,
+    pub(super) when: FieldPresence,
 }
 
 /// A part of the form under a heading.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Section {
+pub(super) struct FormSection {
     pub(super) heading: &'static str,
-    pub(super) fields: &'static [Field],
+    pub(super) fields: &'static [FormField],
 }
 
-const fn field(name: &'static str, label: &'static str, kind: Kind, hint: &'static str) -> Field {
-    Field { name, label, hint, kind, when: When::Always }
+const fn field(name: &'static str, label: &'static str, kind: InputKind, hint: &'static str) -> FormField {
+    FormField { name, label, hint, kind, when: FieldPresence::Always }
 }
 
-const fn only(when: When, field: Field) -> Field {
-    Field { when, ..field }
+const fn only(when: FieldPresence, field: FormField) -> FormField {
+    FormField { when, ..field }
 }
 
 const TYPES: &[(&str, &str)] =
@@ -74,137 +74,145 @@ const REDIRECTS: &[(&str, &str)] = &[
 ];
 
 /// The fields at the top, without a heading.
-pub(super) const FIRST: &[Field] = &[
-    field("url", "Destination", Kind::Text, "Where the short link leads."),
-    only(When::New, field("linkType", "Kind", Kind::Choice(TYPES), "")),
-    field("domain", "Domain", Kind::Domain, ""),
+pub(super) const FIRST: &[FormField] = &[
+    field("url", "Destination", InputKind::Text, "Where the short link leads."),
+    only(FieldPresence::New, field("linkType", "Kind", InputKind::Choice(TYPES), "")),
+    field("domain", "Domain", InputKind::Domain, ""),
     field(
         "customSlug",
         "Code",
-        Kind::Text,
+        InputKind::Text,
         "Letters, digits, emoji and - _ . ~. Empty: a short code is generated.",
     ),
     only(
-        When::Change,
-        field("keepOldCode", "Keep the former address", Kind::Flag(false), "It leads to the link as well."),
+        FieldPresence::Change,
+        field(
+            "keepOldCode",
+            "Keep the former address",
+            InputKind::Flag(false),
+            "It leads to the link as well.",
+        ),
     ),
-    field("title", "Title", Kind::Text, "For lists and previews."),
-    field("tags", "Tags", Kind::Tags, "Names with commas between them. New ones are created."),
-    field("isActive", "On", Kind::Flag(true), "A link that is off answers 404."),
+    field("title", "Title", InputKind::Text, "For lists and previews."),
+    field("tags", "Tags", InputKind::Tags, "Names with commas between them. New ones are created."),
+    field("isActive", "On", InputKind::Flag(true), "A link that is off answers 404."),
 ];
 
 /// The sections below, all closed in a new link.
-pub(super) const SECTIONS: &[Section] = &[
-    Section {
+pub(super) const SECTIONS: &[FormSection] = &[
+    FormSection {
         heading: "Limits and password",
         fields: &[
-            field("validSince", "Valid from", Kind::Time, "UTC. Before, the link answers 404."),
-            field("expiresAt", "Expires", Kind::Time, "UTC. From then on, the link answers 410."),
-            field("maxClicks", "Most clicks", Kind::Number, "Afterwards the link answers 410."),
+            field("validSince", "Valid from", InputKind::Time, "UTC. Before, the link answers 404."),
+            field("expiresAt", "Expires", InputKind::Time, "UTC. From then on, the link answers 410."),
+            field("maxClicks", "Most clicks", InputKind::Number, "Afterwards the link answers 410."),
             field(
                 "expiredUrl",
                 "Destination afterwards",
-                Kind::Text,
+                InputKind::Text,
                 "Instead of 410, for a link that has expired or is used up.",
             ),
-            field("password", "Password", Kind::Password, "Visitors must enter it. Stored as a hash."),
-            only(When::Change, field("removePassword", "Remove the password", Kind::Flag(false), "")),
+            field("password", "Password", InputKind::Password, "Visitors must enter it. Stored as a hash."),
+            only(
+                FieldPresence::Change,
+                field("removePassword", "Remove the password", InputKind::Flag(false), ""),
+            ),
         ],
     },
-    Section {
+    FormSection {
         heading: "Campaign and UTM",
         fields: &[
-            field("campaignId", "Campaign", Kind::Campaign, ""),
-            field("utmSource", "Source", Kind::Text, "utm_source, such as newsletter"),
-            field("utmMedium", "Medium", Kind::Text, "utm_medium, such as email"),
-            field("utmCampaign", "Campaign name", Kind::Text, "utm_campaign"),
-            field("utmTerm", "Term", Kind::Text, "utm_term"),
-            field("utmContent", "Content", Kind::Text, "utm_content"),
+            field("campaignId", "Campaign", InputKind::Campaign, ""),
+            field("utmSource", "Source", InputKind::Text, "utm_source, such as newsletter"),
+            field("utmMedium", "Medium", InputKind::Text, "utm_medium, such as email"),
+            field("utmCampaign", "Campaign name", InputKind::Text, "utm_campaign"),
+            field("utmTerm", "Term", InputKind::Text, "utm_term"),
+            field("utmContent", "Content", InputKind::Text, "utm_content"),
         ],
     },
-    Section {
+    FormSection {
         heading: "Redirect",
         fields: &[
-            field("redirectType", "Status", Kind::Choice(REDIRECTS), ""),
+            field("redirectType", "Status", InputKind::Choice(REDIRECTS), ""),
             field(
                 "forwardParameters",
                 "Pass on the query",
-                Kind::Flag(false),
+                InputKind::Flag(false),
                 "Adds the visitor's parameters to the destination.",
             ),
             field(
                 "forwardPath",
                 "Pass on the path",
-                Kind::Flag(false),
+                InputKind::Flag(false),
                 "Adds what follows the code to the destination.",
             ),
-            field("hideReferrer", "Hide the referrer", Kind::Flag(false), "From the destination."),
-            field("cloaked", "Show in a frame", Kind::Flag(false), "Under the short address."),
+            field("hideReferrer", "Hide the referrer", InputKind::Flag(false), "From the destination."),
+            field("cloaked", "Show in a frame", InputKind::Flag(false), "Under the short address."),
             field(
                 "confirm",
                 "Ask first",
-                Kind::Flag(false),
+                InputKind::Flag(false),
                 "Shows a page with a button. The button is the click.",
             ),
         ],
     },
-    Section {
+    FormSection {
         heading: "Preview card",
         fields: &[
-            field("description", "Description", Kind::Lines, "For previews in chats and networks."),
-            field("image", "Image", Kind::Text, "The address of a picture."),
+            field("description", "Description", InputKind::Lines, "For previews in chats and networks."),
+            field("image", "Image", InputKind::Text, "The address of a picture."),
         ],
     },
-    Section {
+    FormSection {
         heading: "Counting and bots",
         fields: &[
             field(
                 "statistics",
                 "Keep details of clicks",
-                Kind::Flag(true),
+                InputKind::Flag(true),
                 "Otherwise clicks are only counted.",
             ),
-            field("blockBots", "Refuse known bots", Kind::Flag(false), "They get 403."),
-            field("countBots", "Count known bots", Kind::Flag(false), ""),
+            field("blockBots", "Refuse known bots", InputKind::Flag(false), "They get 403."),
+            field("countBots", "Count known bots", InputKind::Flag(false), ""),
             field(
                 "skipSocialCrawlerTracking",
                 "Never count previews",
-                Kind::Flag(false),
+                InputKind::Flag(false),
                 "Also if bots are counted.",
             ),
             field(
                 "countPixel",
                 "Count the image",
-                Kind::Flag(false),
+                InputKind::Flag(false),
                 "Requests of ADDRESS+pixel.gif are clicks, for mails.",
             ),
         ],
     },
-    Section {
+    FormSection {
         heading: "Pixels and tags of pages",
         fields: &[
-            field("metaPixelId", "Meta pixel", Kind::Text, "Digits"),
-            field("googleTagId", "Google tag", Kind::Text, "Such as G-ABCDEF1234"),
-            field("gtmContainerId", "Google Tag Manager", Kind::Text, "Such as GTM-ABC123"),
-            field("headTags", "Elements of the head", Kind::Lines, "meta and link elements."),
-            field("bodyTags", "Elements of the body", Kind::Lines, "Text, lists, links and images."),
+            field("metaPixelId", "Meta pixel", InputKind::Text, "Digits"),
+            field("googleTagId", "Google tag", InputKind::Text, "Such as G-ABCDEF1234"),
+            field("gtmContainerId", "Google Tag Manager", InputKind::Text, "Such as GTM-ABC123"),
+            field("headTags", "Elements of the head", InputKind::Lines, "meta and link elements."),
+            field("bodyTags", "Elements of the body", InputKind::Lines, "Text, lists, links and images."),
         ],
     },
-    Section {
+    FormSection {
         heading: "Webhooks and notes",
         fields: &[
             field(
                 "webhookUrls",
                 "Webhooks",
-                Kind::List,
+                InputKind::List,
                 "Up to 5 addresses, one in a line. Each gets every counted click.",
             ),
-            field("notes", "Notes", Kind::Lines, "For yourself."),
+            field("notes", "Notes", InputKind::Lines, "For yourself."),
         ],
     },
 ];
 
 /// Returns all fields.
-pub(super) fn all() -> impl Iterator<Item = &'static Field> {
+pub(super) fn all() -> impl Iterator<Item = &'static FormField> {
     FIRST.iter().chain(SECTIONS.iter().flat_map(|section| section.fields))
 }

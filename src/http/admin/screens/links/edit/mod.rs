@@ -18,7 +18,7 @@ use crate::http::admin::frame::Frame;
 use crate::http::admin::page_error::PageError;
 use crate::http::admin::page_request::{PageRequest, reply_of};
 use crate::http::api::dialect::{ApiError, Created, LinkView, Reply};
-use crate::http::api::in_process::AnswerContent;
+use crate::http::api::in_process::PageContent;
 use crate::http::body::HttpResponse;
 
 #[derive(Template)]
@@ -59,7 +59,7 @@ pub(in crate::http::admin) async fn new(request: &PageRequest<'_>) -> Result<Htt
             rule.variants.iter_mut().for_each(|variant| variant.id.clear());
         }
     }
-    shown(request, None, &values, Outcome::default()).await
+    shown(request, None, &values, FormState::default()).await
 }
 
 /// The form of a link that exists.
@@ -71,7 +71,7 @@ pub(in crate::http::admin) async fn change(
     if request.is_post() {
         return posted(request, Some(&view)).await;
     }
-    shown(request, Some(&view), &Values::of(&view), Outcome { tag, ..Outcome::default() }).await
+    shown(request, Some(&view), &Values::of(&view), FormState { tag, ..FormState::default() }).await
 }
 
 /// Returns a link and its tag.
@@ -86,7 +86,7 @@ async fn link(request: &PageRequest<'_>, id: &str) -> Result<(LinkView, String),
 
 /// What a form shows beside its values.
 #[derive(Default)]
-struct Outcome {
+struct FormState {
     tag: String,
     error: Option<PageError>,
     explained: Option<Explained>,
@@ -104,16 +104,16 @@ async fn posted(request: &PageRequest<'_>, view: Option<&LinkView>) -> Result<Ht
             Ok(explained) => (Some(explained), None),
             Err(error) => (None, Some(error)),
         };
-        return shown(request, view, &values, Outcome { tag, error, explained }).await;
+        return shown(request, view, &values, FormState { tag, error, explained }).await;
     }
     if acts::apply(act, &mut values.rules) {
-        return shown(request, view, &values, Outcome { tag, ..Outcome::default() }).await;
+        return shown(request, view, &values, FormState { tag, ..FormState::default() }).await;
     }
     match save(request, view, &values, &tag).await {
         Ok(path) => Ok(request.frame.redirect(&path)),
         Err(error @ (PageError::Api(ApiError::Server(_)) | PageError::Internal)) => Err(error),
         Err(error) => {
-            shown(request, view, &values, Outcome { tag, error: Some(error), explained: None }).await
+            shown(request, view, &values, FormState { tag, error: Some(error), explained: None }).await
         }
     }
 }
@@ -133,7 +133,7 @@ async fn save(
     };
     let condition = Some(tag).filter(|tag| view.is_some() && !tag.is_empty());
     let answer = request.send_if(&method, &path, &body, condition).await?;
-    let AnswerContent::Reply(reply) = answer.content else { return Err(PageError::Internal) };
+    let PageContent::Reply(reply) = answer.content else { return Err(PageError::Internal) };
     match *reply {
         Reply::Made(Created::Link(view), _) => Ok(format!("/admin/links/{}?done=created", view.link.id)),
         Reply::Changed(view) | Reply::Link(view) => Ok(format!("/admin/links/{}?done=saved", view.link.id)),
@@ -204,7 +204,7 @@ async fn shown(
     request: &PageRequest<'_>,
     view: Option<&LinkView>,
     values: &Values,
-    Outcome { tag, error, explained }: Outcome,
+    FormState { tag, error, explained }: FormState,
 ) -> Result<HttpResponse, PageError> {
     let menus = Menus::read(request, values).await?;
     let is_new = view.is_none();

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::values::{moment, with_zone};
 use crate::formats::waypost::rule_json::RuleJson;
 use crate::http::admin::form::Form;
+use crate::http::admin::format::{moment, with_zone};
 use crate::model::link::branch::{Branch, WEEKDAYS};
 
 /// Most rules that a form is read for: more than a link may have, so that the API names its bound.
@@ -15,24 +15,24 @@ const PARTS_MAX: usize = 50;
 
 /// What decides the destination of a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum RuleOutcome {
     #[default]
     Url,
     Variants,
     NotFound,
 }
 
-impl Outcome {
+impl RuleOutcome {
     /// All, by their names in the form and for people.
-    pub(super) const ALL: [(Outcome, &'static str, &'static str); 3] = [
-        (Outcome::Url, "url", "leads to"),
-        (Outcome::Variants, "variants", "divides visitors between"),
-        (Outcome::NotFound, "404", "answers 404"),
+    pub(super) const ALL: [(RuleOutcome, &'static str, &'static str); 3] = [
+        (RuleOutcome::Url, "url", "leads to"),
+        (RuleOutcome::Variants, "variants", "divides visitors between"),
+        (RuleOutcome::NotFound, "404", "answers 404"),
     ];
 
-    fn of_name(name: &str) -> Outcome {
-        let found = Outcome::ALL.into_iter().find(|(_, known, _)| *known == name);
-        found.map_or(Outcome::Url, |(outcome, ..)| outcome)
+    fn of_name(name: &str) -> RuleOutcome {
+        let found = RuleOutcome::ALL.into_iter().find(|(_, known, _)| *known == name);
+        found.map_or(RuleOutcome::Url, |(outcome, ..)| outcome)
     }
 }
 
@@ -44,7 +44,7 @@ pub(super) struct RuleForm {
     pub(super) enabled: bool,
     pub(super) matches_any: bool,
     pub(super) conditions: Vec<ConditionForm>,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: RuleOutcome,
     pub(super) url: String,
     pub(super) variants: Vec<VariantForm>,
     pub(super) sticky: String,
@@ -91,9 +91,9 @@ impl RuleForm {
         let conditions = list("conditions");
         let variants = list("variants");
         let outcome = match (variants.is_empty(), json["status"].is_null()) {
-            (false, _) => Outcome::Variants,
-            (true, false) => Outcome::NotFound,
-            (true, true) => Outcome::Url,
+            (false, _) => RuleOutcome::Variants,
+            (true, false) => RuleOutcome::NotFound,
+            (true, true) => RuleOutcome::Url,
         };
         RuleForm {
             id: text(&json, "id"),
@@ -156,7 +156,7 @@ impl RuleForm {
             enabled: form.has(&format!("r{at}-enabled")),
             matches_any: text("match") == "any",
             conditions: (0..PARTS_MAX).map_while(condition).collect(),
-            outcome: Outcome::of_name(&text("outcome")),
+            outcome: RuleOutcome::of_name(&text("outcome")),
             url: text("url"),
             variants: (0..PARTS_MAX).map_while(variant).collect(),
             sticky: text("sticky"),
@@ -178,13 +178,13 @@ impl RuleForm {
         let conditions = self.conditions.iter().filter(|condition| !condition.field.is_empty());
         body.insert("conditions".to_owned(), conditions.map(ConditionForm::body).collect());
         match self.outcome {
-            Outcome::Url => {
+            RuleOutcome::Url => {
                 body.insert("url".to_owned(), json!(self.url));
             }
-            Outcome::NotFound => {
+            RuleOutcome::NotFound => {
                 body.insert("status".to_owned(), json!(404));
             }
-            Outcome::Variants => {
+            RuleOutcome::Variants => {
                 let variant = |variant: &VariantForm| {
                     json!({
                         "id": number(&variant.id),

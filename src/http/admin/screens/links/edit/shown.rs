@@ -1,7 +1,7 @@
 //! What the template of the form shows: fields with their values, rules, and the explanation of a visit.
 
-use super::fields::{Field, Kind, When};
-use super::rules::{Outcome, RuleForm};
+use super::fields::{FieldPresence, FormField, InputKind};
+use super::rules::{RuleForm, RuleOutcome};
 use super::values::Values;
 use crate::http::admin::page_error::PageError;
 use crate::http::admin::page_request::PageRequest;
@@ -82,18 +82,18 @@ impl ShownSection {
     /// Returns a section of the form. `failed` is the field that a request failed for, and why.
     pub(super) fn of(
         heading: &'static str,
-        fields: &'static [Field],
+        fields: &'static [FormField],
         values: &Values,
         menus: &Menus,
         is_new: bool,
         failed: Option<&(String, String)>,
     ) -> ShownSection {
-        let is_here = |field: &&Field| match field.when {
-            When::Always => true,
-            When::New => is_new,
-            When::Change => !is_new,
+        let is_here = |field: &&FormField| match field.when {
+            FieldPresence::Always => true,
+            FieldPresence::New => is_new,
+            FieldPresence::Change => !is_new,
         };
-        let here: Vec<&Field> = fields.iter().filter(is_here).collect();
+        let here: Vec<&FormField> = fields.iter().filter(is_here).collect();
         let fields: Vec<_> = here.iter().map(|field| shown(field, values, menus, failed)).collect();
         let is_open =
             here.iter().any(|field| values.is_set(field)) || fields.iter().any(|field| field.error.is_some());
@@ -101,23 +101,23 @@ impl ShownSection {
     }
 }
 
-fn shown(field: &Field, values: &Values, menus: &Menus, failed: Option<&(String, String)>) -> ShownField {
+fn shown(field: &FormField, values: &Values, menus: &Menus, failed: Option<&(String, String)>) -> ShownField {
     let value = values.get(field.name).to_owned();
     let entries = |entries: &[(String, String)]| {
         entries.iter().map(|(value, name)| (value.clone(), name.clone())).collect()
     };
     let (input, entries): (_, Vec<(String, String)>) = match field.kind {
-        Kind::Text | Kind::Tags => ("text", Vec::new()),
-        Kind::Password => ("password", Vec::new()),
-        Kind::Lines | Kind::List => ("lines", Vec::new()),
-        Kind::Number => ("number", Vec::new()),
-        Kind::Time => ("datetime-local", Vec::new()),
-        Kind::Flag(_) => ("checkbox", Vec::new()),
-        Kind::Choice(all) => {
+        InputKind::Text | InputKind::Tags => ("text", Vec::new()),
+        InputKind::Password => ("password", Vec::new()),
+        InputKind::Lines | InputKind::List => ("lines", Vec::new()),
+        InputKind::Number => ("number", Vec::new()),
+        InputKind::Time => ("datetime-local", Vec::new()),
+        InputKind::Flag(_) => ("checkbox", Vec::new()),
+        InputKind::Choice(all) => {
             ("select", all.iter().map(|(value, name)| ((*value).to_owned(), (*name).to_owned())).collect())
         }
-        Kind::Domain => ("select", entries(&menus.domains)),
-        Kind::Campaign => ("select", entries(&menus.campaigns)),
+        InputKind::Domain => ("select", entries(&menus.domains)),
+        InputKind::Campaign => ("select", entries(&menus.campaigns)),
     };
     let option =
         |(entry, name): (String, String)| ShownOption { is_chosen: entry == value, value: entry, name };
@@ -134,7 +134,8 @@ fn shown(field: &Field, values: &Values, menus: &Menus, failed: Option<&(String,
         input,
         options: entries.into_iter().map(option).collect(),
         error,
-        is_wide: matches!(field.kind, Kind::Lines | Kind::List | Kind::Flag(_)) || field.name == "url",
+        is_wide: matches!(field.kind, InputKind::Lines | InputKind::List | InputKind::Flag(_))
+            || field.name == "url",
         value,
     }
 }
@@ -178,7 +179,7 @@ impl ShownRule {
     }
 
     fn of(at: usize, is_last: bool, rule: &RuleForm, error: Option<String>) -> ShownRule {
-        let outcome = |(outcome, value, name): (Outcome, &str, &str)| ShownOption {
+        let outcome = |(outcome, value, name): (RuleOutcome, &str, &str)| ShownOption {
             value: value.to_owned(),
             name: name.to_owned(),
             is_chosen: outcome == rule.outcome,
@@ -201,7 +202,7 @@ impl ShownRule {
             at,
             is_first: at == 0,
             is_last,
-            outcomes: Outcome::ALL.into_iter().map(outcome).collect(),
+            outcomes: RuleOutcome::ALL.into_iter().map(outcome).collect(),
             stickies: stickies
                 .into_iter()
                 .map(|(value, name)| ShownOption {
@@ -211,7 +212,7 @@ impl ShownRule {
                 })
                 .collect(),
             conditions: conditions.collect(),
-            has_variants: rule.outcome == Outcome::Variants,
+            has_variants: rule.outcome == RuleOutcome::Variants,
             error,
             rule: rule.clone(),
         }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{Field, Kind, When, all};
+use super::fields::{FieldPresence, FormField, InputKind, all};
 use super::rules::RuleForm;
-use crate::clock::Timestamp;
 use crate::http::admin::form::Form;
+use crate::http::admin::format::{moment, with_zone};
 use crate::http::api::dialect::LinkView;
 use crate::model::destination::LinkType;
 
@@ -24,8 +24,8 @@ impl Values {
         let mut values = Values::default();
         for field in all() {
             match field.kind {
-                Kind::Flag(true) => values.set(field.name, "on"),
-                Kind::Choice([(first, _), ..]) => values.set(field.name, first),
+                InputKind::Flag(true) => values.set(field.name, "on"),
+                InputKind::Choice([(first, _), ..]) => values.set(field.name, first),
                 _ => {}
             }
         }
@@ -94,7 +94,7 @@ impl Values {
         let mut values = Values::default();
         for field in all() {
             let text = match field.kind {
-                Kind::Flag(_) => {
+                InputKind::Flag(_) => {
                     if form.has(field.name) {
                         "on"
                     } else {
@@ -102,7 +102,7 @@ impl Values {
                     }
                 }
                 // A password may begin with white space.
-                Kind::Password => form.raw(field.name).unwrap_or(""),
+                InputKind::Password => form.raw(field.name).unwrap_or(""),
                 _ => form.text(field.name).unwrap_or(""),
             };
             // Browsers send lines with both characters.
@@ -123,12 +123,12 @@ impl Values {
     }
 
     /// Returns whether a field has another value than in a new link.
-    pub(super) fn is_set(&self, field: &Field) -> bool {
+    pub(super) fn is_set(&self, field: &FormField) -> bool {
         let text = self.get(field.name);
         match field.kind {
-            Kind::Flag(is_on) => (text == "on") != is_on,
-            Kind::Choice([(first, _), ..]) => text != *first && !text.is_empty(),
-            Kind::Domain => false,
+            InputKind::Flag(is_on) => (text == "on") != is_on,
+            InputKind::Choice([(first, _), ..]) => text != *first && !text.is_empty(),
+            InputKind::Domain => false,
             _ => !text.is_empty(),
         }
     }
@@ -138,18 +138,18 @@ impl Values {
         let mut body = Map::new();
         for field in all() {
             let is_here = match field.when {
-                When::Always => true,
-                When::New => is_new,
-                When::Change => !is_new,
+                FieldPresence::Always => true,
+                FieldPresence::New => is_new,
+                FieldPresence::Change => !is_new,
             };
             if !is_here {
                 continue;
             }
             let text = self.get(field.name);
-            let name = if field.kind == Kind::Tags { "tagIds" } else { field.name };
+            let name = if field.kind == InputKind::Tags { "tagIds" } else { field.name };
             let value = match field.kind {
-                Kind::Flag(_) => Value::Bool(text == "on"),
-                Kind::Tags => json!(tags),
+                InputKind::Flag(_) => Value::Bool(text == "on"),
+                InputKind::Tags => json!(tags),
                 // A new link has what it is not given.
                 _ if text.is_empty() && is_new => continue,
                 // The API names what is missing; these two cannot be cleared.
@@ -157,9 +157,9 @@ impl Values {
                     continue;
                 }
                 _ if text.is_empty() => Value::Null,
-                Kind::Time => json!(with_zone(text)),
-                Kind::Number => text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number)),
-                Kind::List => {
+                InputKind::Time => json!(with_zone(text)),
+                InputKind::Number => text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number)),
+                InputKind::List => {
                     json!(text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>())
                 }
                 _ => json!(text),
@@ -180,23 +180,6 @@ impl Values {
     /// Returns the names of the tags.
     pub(super) fn tag_names(&self) -> Vec<&str> {
         self.get("tags").split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
-    }
-}
-
-/// Returns a moment as browsers enter it, in UTC.
-pub(super) fn moment(at: Timestamp) -> String {
-    let instant = jiff::Timestamp::from_millisecond(at.as_millis());
-    // Seconds only where there are some: most people enter minutes.
-    let format = if at.as_millis() % 60_000 == 0 { "%Y-%m-%dT%H:%M" } else { "%Y-%m-%dT%H:%M:%S" };
-    instant.map_or_else(|_| String::new(), |instant| instant.strftime(format).to_string())
-}
-
-/// Returns a moment that a browser has entered as the API takes it. Any other text is for the API to refuse.
-pub(super) fn with_zone(text: &str) -> String {
-    match text.len() {
-        16 if text.contains('T') => format!("{text}:00Z"),
-        19 if text.contains('T') => format!("{text}Z"),
-        _ => text.to_owned(),
     }
 }
 
