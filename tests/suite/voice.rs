@@ -114,7 +114,7 @@ fn no_file_has_a_voice_of_its_own() {
 fn reasons_stand_at_the_line_they_explain() {
     let (mut reasons, mut code) = (0_u32, 0_u32);
     // A screen of the dashboard is words for people, with a line of code for each, and has few reasons.
-    for (_, text) in sources().filter(|(file, _)| !file.starts_with("http/admin/screens")) {
+    for (_, text) in sources().into_iter().filter(|(file, _)| !file.starts_with("http/admin/screens")) {
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             if line.starts_with("// ") {
                 reasons += 1;
