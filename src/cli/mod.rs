@@ -13,6 +13,7 @@ mod banner;
 mod click_reader;
 mod client_arguments;
 mod columns;
+mod demo;
 mod doctor;
 mod domain;
 mod error;
@@ -68,6 +69,8 @@ struct Cli {
 enum CliCommand {
     /// Serve redirects and the API. This is the default command.
     Serve(serve::ServeArguments),
+    /// Serve a demo: links and a month of visits in a folder that is removed at the end.
+    Demo(demo::DemoArguments),
     /// Create, list, show, change, delete and open links on a running server.
     Link(link::LinkArguments),
     /// Create, list and revoke API keys on a running server.
@@ -114,6 +117,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         None => serve::run(&cli.serve),
         Some(CliCommand::Serve(arguments)) => serve::run(&arguments),
+        Some(CliCommand::Demo(arguments)) => demo::run(&arguments),
         Some(CliCommand::Export(arguments)) => export::run(&arguments),
         Some(CliCommand::Import(arguments)) => import::run(&arguments),
         Some(CliCommand::Verify(arguments)) => verify::run(&arguments),

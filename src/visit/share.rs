@@ -41,7 +41,7 @@ const PERIOD_DEFAULT: usize = 1;
 const ZONE_MAX: usize = 64;
 
 /// What a visit to a page of statistics asks for.
-struct PageRequest {
+struct ShareRequest {
     id: Id,
     /// The domain of the address.
     domain: DomainNumber,
@@ -55,8 +55,8 @@ struct PageRequest {
     address: IpAddr,
 }
 
-impl PageRequest {
-    fn of(id: Id, domain: DomainNumber, visit: &Visit<'_>) -> PageRequest {
+impl ShareRequest {
+    fn of(id: Id, domain: DomainNumber, visit: &Visit<'_>) -> ShareRequest {
         let query = visit.query.unwrap_or_default().as_bytes();
         let value = |name: &str| url::form_urlencoded::parse(query).find(|(key, _)| key == name);
         let period =
@@ -64,7 +64,7 @@ impl PageRequest {
         // A page and no error for what is wrong: a person may have shortened the address.
         let named = value("timezone").map(|(_, name)| name).filter(|name| !name.is_empty());
         let zone = named.as_deref().and_then(zone);
-        PageRequest {
+        ShareRequest {
             id,
             domain,
             cookies: visit.headers.get_all(COOKIE).iter().cloned().collect(),
@@ -125,7 +125,7 @@ impl Visitor {
         otherwise: impl FnOnce() -> VisitResponse,
     ) -> VisitResponse {
         let NamedShare::Id(id) = named else { return VisitResponse::Now(pages::no_share()) };
-        let (visitor, request) = (self.clone(), PageRequest::of(id, domain, visit));
+        let (visitor, request) = (self.clone(), ShareRequest::of(id, domain, visit));
         if domain != DomainNumber::DEFAULT {
             let otherwise = otherwise();
             return VisitResponse::Later(Box::pin(async move {
@@ -162,7 +162,7 @@ impl Visitor {
         F: Future<Output = Result<Bytes, StatusCode>> + Send + 'static,
     {
         let NamedShare::Id(id) = named else { return VisitResponse::Now(pages::no_share()) };
-        let (visitor, request) = (self.clone(), PageRequest::of(id, domain, visit));
+        let (visitor, request) = (self.clone(), ShareRequest::of(id, domain, visit));
         let rejection = rejection(visit.headers, visit.host);
         VisitResponse::Later(Box::pin(async move {
             match visitor.links.click_share(id, domain).await {
@@ -178,7 +178,7 @@ impl Visitor {
     }
 
     /// Returns the page of a share, or the form for its password.
-    async fn show_statistics(&self, request: &PageRequest, share: &ClickShare) -> Response<Full<Bytes>> {
+    async fn show_statistics(&self, request: &ShareRequest, share: &ClickShare) -> Response<Full<Bytes>> {
         let now = self.links.clock().now();
         let is_open = |hash| password::has_proof(&request.cookie(), share.id, hash, &request.cookies, now);
         if share.password.as_ref().is_none_or(is_open) {
@@ -189,7 +189,7 @@ impl Visitor {
 
     async fn unlock_statistics<F>(
         &self,
-        request: PageRequest,
+        request: ShareRequest,
         share: &ClickShare,
         rejection: Option<FormRejection>,
         form: F,
@@ -218,14 +218,14 @@ impl Visitor {
         response
     }
 
-    fn ask_for_password(&self, request: &PageRequest, why: PasswordPrompt) -> Response<Full<Bytes>> {
+    fn ask_for_password(&self, request: &ShareRequest, why: PasswordPrompt) -> Response<Full<Bytes>> {
         let directory = self.links.directory();
         // It was there when the visit came.
         let Some(domain) = directory.domain(request.domain) else { return pages::unavailable() };
         pages::password(Protected::Statistics, why, self.links.schemes(), &home_of(domain, &self.links))
     }
 
-    async fn statistics(&self, request: &PageRequest, share: &ClickShare) -> Response<Full<Bytes>> {
+    async fn statistics(&self, request: &ShareRequest, share: &ClickShare) -> Response<Full<Bytes>> {
         let (_, _, period) = &PERIODS[request.period];
         let of_share = || share.timezone.as_deref().and_then(zone);
         let zone = request.zone.clone().or_else(of_share).unwrap_or(TimeZone::UTC);

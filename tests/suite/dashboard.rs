@@ -73,11 +73,14 @@ fn a_session_begins_with_a_key_and_ends_with_it() {
     assert!(refused.header("set-cookie").is_none());
 
     let key = app.admin().post("/api/v1/keys", &json!({"name": "Ada", "scopes": ["links.readonly"]})).json();
-    let mut person = Person::sign_in(&app, text(&key, "secret"));
+    let mut person = Person::sign_in(&app, text(&key["key"], "secret"));
     let page = person.get("/admin/links");
     assert_eq!(page.status, 200);
     // The secret of the key is in no cookie and on no page.
-    assert!(!person.cookie.contains(text(&key, "secret")) && !page.text().contains(text(&key, "secret")));
+    assert!(
+        !person.cookie.contains(text(&key["key"], "secret"))
+            && !page.text().contains(text(&key["key"], "secret"))
+    );
     assert!(page.text().contains("Signed in with Ada"));
     // A key that may not write has no buttons, and its forms are refused by the API.
     assert!(!page.text().contains("/admin/links/new"));
@@ -197,7 +200,7 @@ fn links_are_created_changed_undone_deleted_and_restored() {
     let path = led(&person.post("/admin/links/new", &form));
     let path = path.split('?').next().expect("a path").to_owned();
     let id = path.rsplit('/').next().expect("an id").to_owned();
-    let link = app.admin().get(&format!("/api/v1/links/{id}")).json();
+    let link = app.admin().get(&format!("/api/v1/links/{id}")).json()["link"].clone();
     assert_eq!((&link["title"], &link["maxClicks"]), (&json!("Spring"), &json!(100)));
     assert_eq!(link["expiresAt"], "2035-01-01T10:00:00.000Z");
     assert_eq!(link["url"], "https://e.test/a?utm_source=mail");
@@ -221,7 +224,7 @@ fn links_are_created_changed_undone_deleted_and_restored() {
     stale.pop();
     stale.retain(|(name, _)| !name.starts_with("r0-"));
     assert!(led(&person.post(&format!("{path}/edit"), &stale)).ends_with("?done=saved"));
-    let link = app.admin().get(&format!("/api/v1/links/{id}")).json();
+    let link = app.admin().get(&format!("/api/v1/links/{id}")).json()["link"].clone();
     assert_eq!(
         (&link["title"], &link["rules"], &link["notes"]),
         (&json!("Summer"), &json!([]), &json!(null))
@@ -236,7 +239,7 @@ fn links_are_created_changed_undone_deleted_and_restored() {
     assert_eq!(app.admin().get("/api/v1/links").json()["total"], 1);
 
     assert!(led(&person.post(&format!("{path}/undo"), &[])).ends_with("?done=undone"));
-    assert_eq!(app.admin().get(&format!("/api/v1/links/{id}")).json()["title"], "Spring");
+    assert_eq!(app.admin().get(&format!("/api/v1/links/{id}")).json()["link"]["title"], "Spring");
     assert_eq!(led(&person.post(&format!("{path}/delete"), &[])), "/admin/links?done=deleted");
     assert_eq!(app.visitor().get("/spring").status, 404);
     assert!(person.get("/admin/links/deleted").text().contains("/spring"));

@@ -46,6 +46,8 @@ mod credits;
 mod damage;
 /// The dashboard.
 mod dashboard;
+/// The demo.
+mod demo;
 /// The deny list of destination hosts.
 mod denied;
 /// Open files do not grow with the data.

@@ -70,7 +70,7 @@ enum Conflict {
 /// Runs the command.
 pub(super) fn run(arguments: &ImportArguments) -> Result<(), CommandError> {
     let mut config = arguments.config_file.load()?;
-    let target = Target::of(&config);
+    let target = ImportTarget::of(&config);
     // A dry run without a data folder must not create one.
     let mut scratch = None;
     if arguments.dry_run && !config.data_dir.join(LOG_FOLDER).is_dir() {
@@ -89,19 +89,19 @@ pub(super) fn run(arguments: &ImportArguments) -> Result<(), CommandError> {
 }
 
 /// The data folder of an import.
-struct Target {
+struct ImportTarget {
     /// The absolute path, for messages: a forgotten `--config` means another folder.
     dir: PathBuf,
     /// Whether the folder contains no log, so that the import creates an instance.
     is_new: bool,
 }
 
-impl Target {
-    fn of(config: &Config) -> Target {
+impl ImportTarget {
+    fn of(config: &Config) -> ImportTarget {
         // An unreadable folder is not new: `Store::open` reports the error.
         let has_log = archive::holds_log(&config.data_dir.join(LOG_FOLDER)).unwrap_or(true);
         let dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
-        Target { dir, is_new: !has_log }
+        ImportTarget { dir, is_new: !has_log }
     }
 
     fn shown(&self) -> String {
@@ -110,7 +110,7 @@ impl Target {
     }
 }
 
-fn on_store(arguments: &ImportArguments, config: &Config, target: &Target) -> Result<(), CommandError> {
+fn on_store(arguments: &ImportArguments, config: &Config, target: &ImportTarget) -> Result<(), CommandError> {
     let runtime = runtime::build(tokio::runtime::Builder::new_multi_thread().enable_all())?;
     runtime.block_on(import(arguments, config, target))
 }
@@ -120,7 +120,7 @@ fn on_store(arguments: &ImportArguments, config: &Config, target: &Target) -> Re
 fn check_before_creation(
     arguments: &ImportArguments,
     config: &Config,
-    target: &Target,
+    target: &ImportTarget,
     start: &[u8],
 ) -> Result<(), CommandError> {
     let fail = |why: String| {
@@ -166,7 +166,11 @@ fn check_options(arguments: &ImportArguments, core: &Core) -> Result<(), Command
     Ok(())
 }
 
-async fn import(arguments: &ImportArguments, config: &Config, target: &Target) -> Result<(), CommandError> {
+async fn import(
+    arguments: &ImportArguments,
+    config: &Config,
+    target: &ImportTarget,
+) -> Result<(), CommandError> {
     let (mut reader, length) = input::open(&arguments.file)?;
     if let Some(what) = input::foreign_format(reader.buffer(), &shown_file(arguments)) {
         let file = shown_file(arguments);
@@ -226,7 +230,7 @@ async fn import(arguments: &ImportArguments, config: &Config, target: &Target) -
 async fn lines(
     arguments: &ImportArguments,
     (config, core): (&Config, &Core),
-    target: &Target,
+    target: &ImportTarget,
     mut reader: BufReader<Box<dyn Read>>,
     bar: &ProgressBar,
 ) -> Result<(u64, u64), CommandError> {

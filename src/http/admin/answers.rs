@@ -19,6 +19,7 @@ pub(super) fn time_chart(view: &AnalyticsView, heading: &str, unit: &'static str
         Granularity::Week => ("%-d %b", "the week from %-d %B %Y"),
         Granularity::Month => ("%b %Y", "%B %Y"),
     };
+    // Clicks may still come into the last slot: its bar shows that it is not over.
     let last = view.rows.rows.len().saturating_sub(1);
     let slot = |(at, row): (usize, &AnswerRow)| {
         let Some(FacetKey::Time(millis)) = row.keys.first() else { return None };
@@ -38,6 +39,7 @@ pub(super) fn time_chart(view: &AnalyticsView, heading: &str, unit: &'static str
 /// Returns the ranked bars of an answer by one property. `here` is the path and the query that each row adds a filter
 /// to, and `None` if rows are no links.
 pub(super) fn ranked_chart(view: &AnalyticsView, here: Option<(&str, &[(&str, &str)])>) -> RankedChart {
+    // A question with one property has one facet, and this function is called with no other.
     let facet = view.by.first().copied().unwrap_or(Facet::Time);
     let row = |row: &AnswerRow| {
         let key = row.keys.first()?;
@@ -46,6 +48,7 @@ pub(super) fn ranked_chart(view: &AnalyticsView, here: Option<(&str, &[(&str, &s
             let query = query_of(&[pairs, &[(facet.name(), value.as_str())]].concat());
             format!("{path}?{query}")
         });
+        // Visits of bots and misses have no visitors.
         let (clicks, visitors) = (row.totals.clicks, row.totals.visitors);
         Some(RankedRow {
             label: without_scheme(&name_of(view, facet, key)).to_owned(),

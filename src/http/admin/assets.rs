@@ -49,9 +49,11 @@ impl Asset {
 pub(super) fn respond(parts: &Parts) -> Option<HttpResponse> {
     let is_read = matches!(parts.method, Method::GET | Method::HEAD);
     let asset = [&*STYLE, &*SCRIPT].into_iter().find(|asset| asset.path == parts.uri.path())?;
+    // The pages below answer other methods.
     if !is_read {
         return None;
     }
+    // Without a copy: the file is a part of the program.
     let mut response = Response::new(Content::from(Bytes::from_static(asset.content)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.kind));

@@ -36,6 +36,7 @@ impl KeptChoice {
 
     /// Returns the `Set-Cookie` that keeps a value. `None` for a text that no cookie can have.
     pub(super) fn keep(self, value: &str) -> Option<HeaderValue> {
+        // A value from a form may have anything: `;` would begin an attribute.
         let is_plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         let age = if value.is_empty() { 0 } else { CHOICE_SECONDS };
         let name = self.name();
@@ -57,6 +58,7 @@ pub(super) fn session(headers: &HeaderMap, is_https: bool) -> Option<&str> {
 /// Returns the `Set-Cookie` that keeps the secret of a session. An empty one removes the cookie.
 pub(super) fn keep_session(secret: &str, is_https: bool) -> HeaderValue {
     let age = if secret.is_empty() { 0 } else { SESSION_SECONDS };
+    // Browsers refuse `Secure` without HTTPS, but for a trial on the own machine.
     let secure = if is_https { "; Secure" } else { "" };
     let name = session_name(is_https);
     // Strict: a page of another site cannot open a page of the dashboard as its reader.

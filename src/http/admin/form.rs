@@ -39,11 +39,13 @@ impl Form {
             return is_form.then(|| Form { fields: fields(), files: Vec::new() });
         }
         let boundary = multer::parse_boundary(headers.get(CONTENT_TYPE)?.to_str().ok()?).ok()?;
+        // Read before, within its limits of length and time.
         let whole = futures_util::stream::once(async { Ok::<_, Infallible>(body) });
         let mut parts = multer::Multipart::new(whole, boundary);
         let mut form = Form::default();
         while let Some(part) = parts.next_field().await.ok()? {
             let name = part.name()?.to_owned();
+            // Also if no file was chosen: then its name and its content are empty.
             let is_file = part.file_name().is_some();
             let content = part.bytes().await.ok()?;
             if is_file {

@@ -15,8 +15,12 @@ pub(super) fn minute(at: Timestamp) -> String {
 /// Returns a moment as browsers enter it, in UTC.
 pub(super) fn moment(at: Timestamp) -> String {
     let instant = jiff::Timestamp::from_millisecond(at.as_millis());
-    // Seconds only where there are some: most people enter minutes.
-    let format = if at.as_millis() % 60_000 == 0 { "%Y-%m-%dT%H:%M" } else { "%Y-%m-%dT%H:%M:%S" };
+    // As exact as the moment is: a form that is saved without an edit must not change it.
+    let format = match at.as_millis() {
+        millis if millis % 60_000 == 0 => "%Y-%m-%dT%H:%M",
+        millis if millis % 1_000 == 0 => "%Y-%m-%dT%H:%M:%S",
+        _ => "%Y-%m-%dT%H:%M:%S%.3f",
+    };
     instant.map_or_else(|_| String::new(), |instant| instant.strftime(format).to_string())
 }
 
@@ -24,7 +28,7 @@ pub(super) fn moment(at: Timestamp) -> String {
 pub(super) fn with_zone(text: &str) -> String {
     match text.len() {
         16 if text.contains('T') => format!("{text}:00Z"),
-        19 if text.contains('T') => format!("{text}Z"),
+        19.. if text.contains('T') && !text.ends_with('Z') => format!("{text}Z"),
         _ => text.to_owned(),
     }
 }
@@ -38,6 +42,22 @@ fn shown(at: Timestamp, format: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_entered_as_they_are_shown() {
+        let rows = [
+            (1_796_015_220_000, "2026-11-30T05:07", "2026-11-30T05:07:00Z"),
+            (1_796_015_221_000, "2026-11-30T05:07:01", "2026-11-30T05:07:01Z"),
+            (1_796_015_221_999, "2026-11-30T05:07:01.999", "2026-11-30T05:07:01.999Z"),
+        ];
+        for (millis, entered, sent) in rows {
+            assert_eq!(moment(Timestamp::from_millis(millis)), entered);
+            assert_eq!(with_zone(entered), sent);
+        }
+        // Of programs, and for the API to refuse.
+        assert_eq!(with_zone("2026-11-30T05:07:01Z"), "2026-11-30T05:07:01Z");
+        assert_eq!(with_zone("soon"), "soon");
+    }
 
     #[test]
     fn times_name_their_zone() {

@@ -90,8 +90,10 @@ impl Frame {
         let theme = match KeptChoice::Theme.of(&parts.headers) {
             Some("light") => "light",
             Some("dark") => "dark",
+            // That of the system, also for the value of another version.
             _ => "",
         };
+        // On unless a person has switched them off (WCAG 2.1.4).
         let has_keys = KeptChoice::Keys.of(&parts.headers) != Some("off");
         let notice = parts.uri.query().and_then(notice);
         Frame { origin, here: here.to_owned(), theme, has_keys, person: None, notice }
@@ -111,6 +113,7 @@ impl Frame {
     pub(super) fn sign_in(&mut self, api: &Api, who: &SignedIn, headers: &HeaderMap) {
         let tenants = &api.backend().tenants;
         let name = match &who.caller {
+            // It has no record, and so no name of its own.
             Caller::Environment => "WAYPOST_ADMIN_KEY".to_owned(),
             Caller::Key { record, .. } => record.name.to_string(),
         };
@@ -147,6 +150,7 @@ impl Frame {
     pub(super) fn navigation(&self) -> Vec<Vec<NavigationEntry>> {
         let path = self.here.split('?').next().unwrap_or("");
         let entry = |path_of: &'static str, name, is_shown: bool| {
+            // A whole segment: `/admin/linksx` is no page of the list.
             let below = path.strip_prefix(path_of).filter(|rest| rest.is_empty() || rest.starts_with('/'));
             let is_here = if path_of == "/admin" { path == path_of } else { below.is_some() };
             is_shown.then_some(NavigationEntry { path: path_of, name, is_here })
@@ -178,6 +182,7 @@ impl Frame {
     /// Returns a response that leads to another page behind a form (303). `path` is an own one, in ASCII.
     pub(super) fn redirect(&self, path: &str) -> HttpResponse {
         let mut response = Response::new(Content::default());
+        // The browser asks with GET, and a reload repeats no form.
         *response.status_mut() = StatusCode::SEE_OTHER;
         // A path comes from a form, and may have anything: then it is that of the overview.
         let location = HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/admin"));
@@ -210,6 +215,7 @@ impl Frame {
     /// Returns the policy: one style sheet and one script by their addresses, own pictures, own forms.
     fn policy(&self) -> HeaderValue {
         let Frame { origin, .. } = self;
+        // By their whole addresses: nothing else of this origin can run, such as a picture that was uploaded.
         let (script, style) = (self.script(), self.style());
         let policy = format!(
             "default-src 'none'; script-src {origin}{script}; style-src {origin}{style}; img-src 'self' data: blob:; \

@@ -68,6 +68,7 @@ impl Admin {
     {
         let (parts, body) = request.into_parts();
         let site = self.0.api.backend().links.site();
+        // First: on any other domain not even the form for signing in exists.
         if host != site.host() {
             return screens::elsewhere::page(site, &host);
         }
@@ -111,6 +112,7 @@ impl Admin {
             return Err(PageError::WrongMethod);
         }
         let is_post = parts.method == Method::POST;
+        // Before the body is read and before the session is looked up: a page of another site learns nothing.
         if is_post && !origin::is_own(&parts.headers) {
             return Err(PageError::Foreign);
         }
@@ -118,6 +120,7 @@ impl Admin {
             return Err(PageError::NotReady);
         }
         let path = parts.uri.path();
+        // A GET has no body here, whatever its headers say.
         let form = if is_post { self.form(parts, body).await? } else { Form::default() };
         if routes::is_sign_in(path) {
             return screens::sign_in::respond(api, frame, parts, &form, peer).await;
@@ -127,10 +130,12 @@ impl Admin {
         let Some(who) = secret.and_then(|secret| tenants.session_of(secret, now)) else {
             return screens::sign_in::needed(api, frame, parts, peer);
         };
+        // Before the checks below, so that their errors have the navigation.
         frame.sign_in(api, &who, &parts.headers);
         if is_post && !form.has_token(&who.session.token) {
             return Err(PageError::NoToken);
         }
+        // Once for a page, however often it asks the API.
         api.count_page(&who.caller)?;
         // A conflict with another request that renews the session is no failure of this page.
         tenants.renew_session(&who.session).await.ok();
@@ -149,6 +154,7 @@ impl Admin {
         B: Body<Data = Bytes>,
     {
         let is_upload = form::is_upload(&parts.headers);
+        // The type decides: a form without a file has no use for the longer limit.
         let max = if is_upload { self.0.max_file } else { FORM_MAX };
         let bytes = body::read(&parts.headers, body, max, self.0.body_timeout).await;
         let bytes = bytes.map_err(|error| match error {

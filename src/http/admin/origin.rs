@@ -8,6 +8,7 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Returns whether a request that changes something comes from a page of this origin, or from no browser.
 pub(super) fn is_own(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get(FETCH_SITE) {
+        // `same-site` is another host of the same owner, which may be a domain of links.
         return site == "same-origin";
     }
     let Some(origin) = headers.get(ORIGIN) else {

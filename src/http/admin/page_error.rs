@@ -72,6 +72,7 @@ impl PageError {
         let (_, sentence) = self.words();
         // Each rule of the API is `field: rule` (docs/api.md).
         let (field, rule) = sentence.split_once(": ")?;
+        // Another sentence may have a colon as well.
         let is_name = field.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"[]._-".contains(&byte));
         is_name.then(|| (field.to_owned(), rule.to_owned()))
     }

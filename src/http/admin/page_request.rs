@@ -89,6 +89,7 @@ impl PageRequest<'_> {
     pub(super) async fn stream(&self, path: &str, query: &str) -> Result<HttpResponse, PageError> {
         let answer = self.read(path, query).await?;
         let PageContent::Stream(mut response) = answer.content else { return Err(PageError::Internal) };
+        // Batches are produced until the stream ends.
         if let Some(room) = answer.room {
             response.body_mut().hold(room);
         }

@@ -23,6 +23,7 @@ pub(super) async fn respond(request: &PageRequest<'_>) -> Result<HttpResponse, P
         (true, ["choice"]) => choices::keep(request),
         (true, ["sign-out"]) => sign_in::sign_out(request).await,
         (false, ["links"]) => links::list::show(request).await,
+        // Before `id`, which is any word.
         (_, ["links", "new"]) => links::edit::new(request).await,
         // What a bookmark calls: it has the address of a page.
         (false, ["new"]) => links::edit::new(request).await,

@@ -76,10 +76,12 @@ impl Api {
         let tenant = tenants.tenant_of(&caller.reach());
         let found = dialect::find(NATIVE.endpoints(), ask.method, ask.path);
         let PathMatch::Endpoint(endpoint, id) = found else { return Err(ApiError::NoEndpoint) };
+        // As over HTTP: an import through a page must not take the places of others.
         let bulk: Option<Slot> = match endpoint.body {
             BodyKind::Bulk => Some(Box::pin(self.0.concurrency.bulk(&tenant)).await?),
             BodyKind::None | BodyKind::Plain => None,
         };
+        // As behind the body of a request: the key may have been revoked while the form arrived.
         self.0.commands.check(caller.credential())?;
         let slot = self.0.concurrency.slot(&tenant)?;
         let request = RequestParts { id, query: Query::parse(Some(ask.query)), body: ask.body };
@@ -87,6 +89,7 @@ impl Api {
         authorize::permit(caller, &scoped.command)?;
         let workspace =
             authorize::workspace(tenants, caller, &scoped, ask.workspace, NATIVE.workspace_rule())?;
+        // A client that hangs up cancels a read and no write, as over HTTP.
         let is_get = endpoint.method == "GET";
         let object = conditions::parse(&condition(ask.if_match)?, is_get)?;
         let (seen, now) = (object.clone(), self.0.backend.links.clock().now());
@@ -98,6 +101,7 @@ impl Api {
             workspace,
             request: self.next_request(),
             now,
+            // A form has the tag of its object in place of an `Idempotency-Key`.
             claim: None,
             client: Client::default(),
             object,
@@ -105,11 +109,13 @@ impl Api {
         let in_flight = InFlight {
             slot,
             bulk,
+            // Any that can stream: the answer goes into a page.
             version: Version::HTTP_11,
             body: ask.body.len(),
             shows_recent: NATIVE.shows_recent_clicks(),
         };
         let (answered, room) = Box::pin(self.run(context, scoped.command, is_get, in_flight)).await?;
+        // Of a list it would be the tag of whatever was read last.
         let tag = seen.seen().filter(|_| answered.has_revision()).map(conditions::tag);
         let mut warnings = scoped.warnings;
         let content = match answered {
@@ -159,6 +165,7 @@ fn failed(allowance: Allowance) -> Result<(), ApiError> {
 /// Returns the headers of a condition on the tag of an object.
 fn condition(tag: Option<&str>) -> Result<HeaderMap, ApiError> {
     let mut headers = HeaderMap::new();
+    // Rendered into the page by this server, and sent back by its form.
     if let Some(tag) = tag {
         let tag = HeaderValue::from_str(tag).map_err(|_| ApiError::Changed)?;
         headers.insert(IF_MATCH, tag);

@@ -75,7 +75,7 @@ const START: i64 = 1_774_742_400_000;
 
 /// A visitor as texts.
 #[derive(Debug)]
-struct Person {
+struct Guest {
     country: Option<&'static str>,
     region: &'static str,
     city: &'static str,
@@ -93,13 +93,13 @@ struct Person {
     clicks: u64,
 }
 
-impl Person {
-    fn random(random: &mut RuleDice) -> Person {
+impl Guest {
+    fn random(random: &mut RuleDice) -> Guest {
         let languages =
             (0..random.below(4)).map(|_| (random.of(&LANGUAGES), random.of(&[1_000, 900, 500, 0])));
         let languages = languages.collect();
         let pairs = (0..random.below(4)).map(|_| (random.of(&KEYS), random.of(&VALUES))).collect();
-        Person {
+        Guest {
             country: random.some(&COUNTRIES).map(|(country, _)| country),
             region: random.some(&PLACES).unwrap_or(""),
             city: random.some(&PLACES).unwrap_or(""),
@@ -358,7 +358,7 @@ fn branch(random: &mut RuleDice, number: u16) -> Branch {
 }
 
 /// Returns the index of the rule that decides, by the texts alone.
-fn reference(branches: &[Branch], person: &Person) -> Option<usize> {
+fn reference(branches: &[Branch], person: &Guest) -> Option<usize> {
     branches.iter().position(|branch| {
         let is_won = matches!(&branch.outcome, BranchOutcome::Split(split) if split.winner.is_some());
         let begins = branch.from.is_none_or(|from| person.now >= from.as_millis());
@@ -389,7 +389,7 @@ fn random_rules_and_visitors_agree_with_the_reference_and_the_explanation() {
         let targets = Targets::new(own, targets.into_iter().skip(1));
         let conditional = Conditional::compile(sample::link(7, "a", options), targets, Guards::default());
         for _ in 0..VISITORS {
-            let person = Person::random(&mut random);
+            let person = Guest::random(&mut random);
             let request = person.request();
             let facts = request.facts(&agents, "go.test");
             let evaluation = Evaluation {

@@ -58,7 +58,7 @@ pub enum Protected {
 
 #[derive(Template)]
 #[template(path = "password.html")]
-struct Form<'a> {
+struct PasswordForm<'a> {
     what: Protected,
     prompt: PasswordPrompt,
     home: &'a DomainHome,
@@ -80,7 +80,7 @@ pub fn password(
         }
         PasswordPrompt::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_SECONDS)),
     };
-    let mut response = page(status, &Form { what, prompt, home }, policy(&form_action(schemes)));
+    let mut response = page(status, &PasswordForm { what, prompt, home }, policy(&form_action(schemes)));
     let headers = response.headers_mut();
     // Replaces `no-referrer`, which every other page has; see the head of this file.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));

@@ -83,6 +83,28 @@
     if (form && event.target.tagName === "SELECT") form.requestSubmit();
   });
 
+  // The outcome of a visit follows the form while it is edited. Nothing is saved.
+  let waiting;
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest("form");
+    const panel = form && form.querySelector("[data-explain]");
+    if (!panel || !form.elements.url.value) return;
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      const fields = new URLSearchParams(new FormData(form));
+      fields.set("act", "explain");
+      const request = new XMLHttpRequest();
+      request.open("POST", form.getAttribute("action"));
+      request.responseType = "document";
+      request.onload = () => {
+        const next = request.response && request.response.querySelector("[data-explain] .outcome");
+        panel.querySelector(".outcome")?.remove();
+        if (next) panel.append(document.adoptNode(next));
+      };
+      request.send(fields);
+    }, 400);
+  });
+
   addEventListener("popstate", () => load(location.href, false));
 
   // Single keys can be switched off (WCAG 2.1.4) in the settings.

@@ -4,9 +4,11 @@ use askama::Template;
 use hyper::StatusCode;
 
 use super::links::list::{ListedRow, listed};
+use crate::analytics::query::answer::AnswerRow;
+use crate::analytics::query::facet::FacetKey;
 use crate::core::AnalyticsView;
 use crate::http::admin::answers::{ranked_chart, time_chart};
-use crate::http::admin::chart::grouped;
+use crate::http::admin::chart::{RankedChart, RankedRow, grouped};
 use crate::http::admin::frame::Frame;
 use crate::http::admin::page_error::PageError;
 use crate::http::admin::page_request::{PageRequest, query_of};
@@ -68,6 +70,9 @@ async fn clicks(request: &PageRequest<'_>) -> Result<Option<OverviewClicks>, Pag
             lists.push(chart.html());
         }
     }
+    if let Some(misses) = misses(request).await? {
+        lists.push(misses);
+    }
     let totals = over_time.rows.total;
     Ok(Some(OverviewClicks {
         clicks: grouped(totals.clicks),
@@ -76,6 +81,23 @@ async fn clicks(request: &PageRequest<'_>) -> Result<Option<OverviewClicks>, Pag
         chart: time_chart(&over_time, "Clicks in the last 30 days", "clicks").html(),
         lists,
     }))
+}
+
+/// Returns the paths that had visits and no link. Each leads to the form of a link with this code.
+async fn misses(request: &PageRequest<'_>) -> Result<Option<String>, PageError> {
+    let view = ask(request, &[("visits", "misses"), ("groupBy", "path"), ("limit", ROWS)]).await?;
+    let row = |row: &AnswerRow| {
+        let Some(FacetKey::Text(path)) = row.keys.first() else { return None };
+        let code = path.trim_start_matches('/');
+        // A link has one segment.
+        let is_code = request.frame.may().write && !code.is_empty() && !code.contains('/');
+        let href = is_code.then(|| format!("/admin/links/new?{}", query_of(&[("customSlug", code)])));
+        Some(RankedRow { label: path.to_string(), href, clicks: row.totals.clicks, visitors: 0 })
+    };
+    let rows: Vec<_> = view.rows.rows.iter().filter_map(row).collect();
+    let total = view.rows.total.clicks;
+    let chart = RankedChart { heading: "Addresses without a link".to_owned(), rows, total, more: None };
+    Ok((!chart.rows.is_empty()).then(|| chart.html_of("visits")))
 }
 
 async fn ask(request: &PageRequest<'_>, pairs: &[(&str, &str)]) -> Result<AnalyticsView, PageError> {

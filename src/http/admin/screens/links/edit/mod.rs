@@ -13,7 +13,7 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use self::shown::{Explained, Menus, ShownRule, ShownSection, TEST_FIELDS};
-use self::values::Values;
+use self::values::LinkValues;
 use crate::http::admin::frame::Frame;
 use crate::http::admin::page_error::PageError;
 use crate::http::admin::page_request::{PageRequest, reply_of};
@@ -44,14 +44,14 @@ pub(in crate::http::admin) async fn new(request: &PageRequest<'_>) -> Result<Htt
     if request.is_post() {
         return posted(request, None).await;
     }
-    let mut values = Values::new();
+    let mut values = LinkValues::new();
     for name in ["url", "title", "domain", "customSlug", "tags", "notes"] {
         if let Some(text) = request.param(name) {
             values.set(name, &text);
         }
     }
     if let Some(id) = request.param("copy") {
-        values = Values::of(&link(request, &id).await?.0);
+        values = LinkValues::of(&link(request, &id).await?.0);
         values.set("customSlug", "");
         // Rules of a copy get numbers of their own.
         for rule in &mut values.rules {
@@ -71,7 +71,7 @@ pub(in crate::http::admin) async fn change(
     if request.is_post() {
         return posted(request, Some(&view)).await;
     }
-    shown(request, Some(&view), &Values::of(&view), FormState { tag, ..FormState::default() }).await
+    shown(request, Some(&view), &LinkValues::of(&view), FormState { tag, ..FormState::default() }).await
 }
 
 /// Returns a link and its tag.
@@ -95,7 +95,7 @@ struct FormState {
 /// Does what the pressed button says.
 async fn posted(request: &PageRequest<'_>, view: Option<&LinkView>) -> Result<HttpResponse, PageError> {
     let form = &request.form;
-    let mut values = Values::read(form);
+    let mut values = LinkValues::read(form);
     let tag = form.text("tag").unwrap_or("").to_owned();
     let act = form.text("act").unwrap_or("save");
     if act == "explain" {
@@ -122,7 +122,7 @@ async fn posted(request: &PageRequest<'_>, view: Option<&LinkView>) -> Result<Ht
 async fn save(
     request: &PageRequest<'_>,
     view: Option<&LinkView>,
-    values: &Values,
+    values: &LinkValues,
     tag: &str,
 ) -> Result<String, PageError> {
     let tags = tag_ids(request, &values.tag_names()).await?;
@@ -167,7 +167,7 @@ async fn tag_ids(request: &PageRequest<'_>, names: &[&str]) -> Result<Vec<String
 async fn explain(
     request: &PageRequest<'_>,
     view: Option<&LinkView>,
-    values: &Values,
+    values: &LinkValues,
 ) -> Result<Explained, PageError> {
     let mut link = values.body(true, &[]);
     if let Value::Object(body) = &mut link {
@@ -203,7 +203,7 @@ fn forget_ids(rule: &mut Value) {
 async fn shown(
     request: &PageRequest<'_>,
     view: Option<&LinkView>,
-    values: &Values,
+    values: &LinkValues,
     FormState { tag, error, explained }: FormState,
 ) -> Result<HttpResponse, PageError> {
     let menus = Menus::read(request, values).await?;

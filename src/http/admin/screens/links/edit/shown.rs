@@ -2,7 +2,7 @@
 
 use super::fields::{FieldPresence, FormField, InputKind};
 use super::rules::{RuleForm, RuleOutcome};
-use super::values::Values;
+use super::values::LinkValues;
 use crate::http::admin::page_error::PageError;
 use crate::http::admin::page_request::PageRequest;
 use crate::http::api::dialect::{Explanation, Reply};
@@ -59,7 +59,7 @@ pub(super) struct Menus {
 
 impl Menus {
     /// Reads the entries. What the form has is among them.
-    pub(super) async fn read(request: &PageRequest<'_>, values: &Values) -> Result<Menus, PageError> {
+    pub(super) async fn read(request: &PageRequest<'_>, values: &LinkValues) -> Result<Menus, PageError> {
         let Reply::Domains(domains) = request.get("/api/v1/domains", "").await? else {
             return Err(PageError::Internal);
         };
@@ -83,7 +83,7 @@ impl ShownSection {
     pub(super) fn of(
         heading: &'static str,
         fields: &'static [FormField],
-        values: &Values,
+        values: &LinkValues,
         menus: &Menus,
         is_new: bool,
         failed: Option<&(String, String)>,
@@ -101,7 +101,12 @@ impl ShownSection {
     }
 }
 
-fn shown(field: &FormField, values: &Values, menus: &Menus, failed: Option<&(String, String)>) -> ShownField {
+fn shown(
+    field: &FormField,
+    values: &LinkValues,
+    menus: &Menus,
+    failed: Option<&(String, String)>,
+) -> ShownField {
     let value = values.get(field.name).to_owned();
     let entries = |entries: &[(String, String)]| {
         entries.iter().map(|(value, name)| (value.clone(), name.clone())).collect()

@@ -1,4 +1,4 @@
-//! [`Values`]: what the form of a link contains, from a link, from a form, or empty; and its JSON for the API.
+//! [`LinkValues`]: what the form of a link contains, from a link, from a form, or empty; and its JSON for the API.
 
 use std::collections::BTreeMap;
 
@@ -13,15 +13,15 @@ use crate::model::destination::LinkType;
 
 /// The texts of a form's fields. A box that is checked has `on`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Values {
+pub(super) struct LinkValues {
     texts: BTreeMap<&'static str, String>,
     pub(super) rules: Vec<RuleForm>,
 }
 
-impl Values {
+impl LinkValues {
     /// Creates the values of a new link.
-    pub(super) fn new() -> Values {
-        let mut values = Values::default();
+    pub(super) fn new() -> LinkValues {
+        let mut values = LinkValues::default();
         for field in all() {
             match field.kind {
                 InputKind::Flag(true) => values.set(field.name, "on"),
@@ -33,9 +33,9 @@ impl Values {
     }
 
     /// Returns the values of a link.
-    pub(super) fn of(view: &LinkView) -> Values {
+    pub(super) fn of(view: &LinkView) -> LinkValues {
         let options = &view.link.options;
-        let mut values = Values::default();
+        let mut values = LinkValues::default();
         let tags: Vec<&str> = view.tags.iter().map(|tag| &*tag.name).collect();
         let webhooks: Vec<&str> = options.webhook_urls.iter().map(|url| url.as_str()).collect();
         let texts: [(&'static str, Option<&str>); 17] = [
@@ -90,8 +90,8 @@ impl Values {
     }
 
     /// Reads the values of a form.
-    pub(super) fn read(form: &Form) -> Values {
-        let mut values = Values::default();
+    pub(super) fn read(form: &Form) -> LinkValues {
+        let mut values = LinkValues::default();
         for field in all() {
             let text = match field.kind {
                 InputKind::Flag(_) => {
@@ -152,10 +152,9 @@ impl Values {
                 InputKind::Tags => json!(tags),
                 // A new link has what it is not given.
                 _ if text.is_empty() && is_new => continue,
-                // The API names what is missing; these two cannot be cleared.
-                _ if text.is_empty() && matches!(field.name, "customSlug" | "domain" | "password") => {
-                    continue;
-                }
+                // A link has one of each, and a box removes a password.
+                InputKind::Choice(_) | InputKind::Domain | InputKind::Password if text.is_empty() => continue,
+                _ if text.is_empty() && field.name == "customSlug" => continue,
                 _ if text.is_empty() => Value::Null,
                 InputKind::Time => json!(with_zone(text)),
                 InputKind::Number => text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number)),
