@@ -13,7 +13,7 @@ use crate::support::http::Client;
 fn the_demo_has_links_and_a_month_of_visits_and_leaves_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut demo = Command::new(env!("CARGO_BIN_EXE_waypost"))
-        .args(["demo", "--visits", "400"])
+        .args(["demo", "--visits", "2500"])
         .env("TMPDIR", folder.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -25,6 +25,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::{AdminKey, Config};
 use crate::settings::listen::Listen;
 
+const HOUR_MILLIS: i64 = 60 * 60 * 1_000;
+
 /// Arguments of `demo`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct DemoArguments {
@@ -97,9 +99,10 @@ fn config_of(port: u16, folder: &Path, key: &str) -> Config {
     config.data_dir = folder.to_owned();
     config.admin_key = Some(AdminKey(key.to_owned()));
     // The visits say where they come from, as a proxy would.
+    config.http.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
     config.clicks.country_header = Some(visits::COUNTRY.to_owned());
-    // The clock of the visits runs faster than that of the machine.
-    config.clicks.flush_interval = Duration::from_millis(50);
+    // The command writes the clicks of each hour itself.
+    config.clicks.flush_interval = Duration::from_secs(60);
     config
 }
 
@@ -130,9 +133,14 @@ async fn fill(
         if at > now {
             break;
         }
+        if at.as_millis() / HOUR_MILLIS != clock.now().as_millis() / HOUR_MILLIS {
+            // Clicks have the time at which their details are written.
+            app.core().click_log().flush().await.map_err(CommandError::from)?;
+        }
         clock.set(at);
         client.visit(&visit).await?;
     }
+    app.core().click_log().flush().await.map_err(CommandError::from)?;
     // The counters are written at the time of the next start.
     clock.set(now);
     Ok(())

@@ -139,6 +139,7 @@ fn chosen(roll: u64, shares: impl Iterator<Item = u64> + Clone) -> usize {
 
 /// A connection to the server of the demo.
 pub(super) struct DemoClient {
+    address: SocketAddr,
     sender: SendRequest<Full<Bytes>>,
     host: String,
     key: String,
@@ -147,11 +148,13 @@ pub(super) struct DemoClient {
 impl DemoClient {
     /// Connects.
     pub(super) async fn connect(address: SocketAddr, key: &str) -> Result<DemoClient, CommandError> {
-        let stream = TcpStream::connect(address).await.map_err(CommandError::from)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-        // Ends with the server.
-        tokio::spawn(connection);
-        Ok(DemoClient { sender, host: format!("localhost:{}", address.port()), key: format!("Bearer {key}") })
+        let sender = connected(address).await?;
+        Ok(DemoClient {
+            address,
+            sender,
+            host: format!("localhost:{}", address.port()),
+            key: format!("Bearer {key}"),
+        })
     }
 
     /// Sends a request to the API.
@@ -202,9 +205,20 @@ impl DemoClient {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<hyper::body::Incoming>, CommandError> {
         // One request at a time: the order of visits is that of their times.
-        self.sender.ready().await.map_err(failed)?;
+        if self.sender.ready().await.is_err() {
+            // The server ends a connection after some thousand requests.
+            self.sender = connected(self.address).await?;
+        }
         self.sender.send_request(request).await.map_err(failed)
     }
+}
+
+async fn connected(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, CommandError> {
+    let stream = TcpStream::connect(address).await.map_err(CommandError::from)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    // Ends with the server.
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 fn failed(error: hyper::Error) -> CommandError {
