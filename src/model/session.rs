@@ -22,6 +22,12 @@ pub const RENEW_AFTER: Duration = Duration::from_mins(15);
 /// Most characters of the description of a browser: a list shows it in one line.
 pub const DEVICE_MAX: usize = 100;
 
+/// The name of the cookie with the secret of a session, on a server without HTTPS.
+pub const COOKIE: &str = "waypost";
+
+/// The name of the cookie with HTTPS. The prefix makes browsers keep it for its host alone.
+pub const HTTPS_COOKIE: &str = "__Host-waypost";
+
 /// A sign-in to the dashboard.
 #[derive(Clone)]
 pub struct Session {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
-use hyper::header::USER_AGENT;
+use hyper::header::{HeaderValue, USER_AGENT};
 
 use super::home::home_of;
 use super::intent::Intent;
@@ -24,6 +24,7 @@ use crate::cache::entry::{Action, Entry};
 use crate::clock::Timestamp;
 use crate::core::tenants::directory::Directory;
 use crate::model::domain::Domain;
+use crate::model::session::{COOKIE, HTTPS_COOKIE};
 use crate::model::short_code::{ShortCode, before_plus, earlier_spellings, first_segment, is_punctuation};
 
 /// Returns the code of the link whose destination the path asks for, if the domain allows it.
@@ -79,7 +80,9 @@ impl Visitor {
     ) -> Response<Full<Bytes>> {
         let (short_url, path) = (self.links.site().short_url(domain, code), self.links.site().path(code));
         let home = home_of(domain, &self.links);
-        let page = |what| pages::shown(&short_url, &path, what, &home);
+        // By the cookie alone: the dashboard checks the session.
+        let dashboard = facts.cookies.iter().any(has_session).then(|| format!("/admin/code{path}"));
+        let page = |what| pages::shown(&short_url, &path, what, dashboard.as_deref(), &home);
         let conditional = match &entry.action {
             Action::Redirect { location, .. } => {
                 return page(Shown::Destination(location.to_str().unwrap_or_default()));
@@ -114,6 +117,14 @@ impl Visitor {
             verdict => self.render(verdict, &evaluation, domain),
         }
     }
+}
+
+/// Returns whether a line of cookies has a session of the dashboard, which is on the default domain.
+fn has_session(cookies: &HeaderValue) -> bool {
+    let names = [COOKIE, HTTPS_COOKIE];
+    let name = |pair: &[u8]| pair.trim_ascii().split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
+    let mut given = cookies.as_bytes().split(|byte| *byte == b';').filter_map(name);
+    given.any(|given| names.iter().any(|name| name.as_bytes() == given))
 }
 
 /// Returns the targets of a rule.

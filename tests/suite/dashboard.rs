@@ -245,6 +245,14 @@ fn links_are_created_changed_undone_deleted_and_restored() {
     assert!(person.get("/admin/links/deleted").text().contains("/spring"));
     assert!(led(&person.post(&format!("{path}/restore"), &[])).ends_with("?done=restored"));
     assert_eq!(app.visitor().get("/spring").status, 302);
+    // From the page that shows where the link leads.
+    let domains = app.admin().get("/api/v1/domains").json();
+    let domain = format!("/api/v1/domains/{}", text(&domains["domains"][0], "id"));
+    app.admin().patch(&domain, &json!({"showDestination": true})).expect(200, "a change");
+    let shown = person.get("/spring+").text();
+    assert!(shown.contains("href=\"/admin/code/spring\""), "{shown}");
+    assert!(!app.visitor().get("/spring+").text().contains("/admin"));
+    assert_eq!(led(&person.get("/admin/code/spring")), path);
     // Pictures of the code.
     for (file, kind) in [("qr.svg", "image/svg+xml"), ("qr.png", "image/png")] {
         let picture = person.get(&format!("{path}/{file}?size=256"));

@@ -44,8 +44,10 @@ mod crash;
 mod credits;
 /// Damaged files.
 mod damage;
-/// The dashboard.
+/// The dashboard over HTTP.
 mod dashboard;
+/// The dashboard in a browser.
+mod dashboard_browser;
 /// The demo.
 mod demo;
 /// The deny list of destination hosts.

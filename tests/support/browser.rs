@@ -67,7 +67,7 @@ impl Browser {
             "--disable-sync",
             "--disable-default-apps",
             "--window-size=1000,800",
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
             &proxy,
         ];
         let javascript = if scripts == Scripts::On { 1 } else { 2 };
@@ -181,14 +181,48 @@ impl Browser {
         hosts.filter(|host| host != "127.0.0.1").collect()
     }
 
+    /// Shows pages in a window of this size, and tells them whether the system is dark.
+    pub(crate) fn shows(&self, width: u32, height: u32, is_dark: bool) {
+        let scheme = if is_dark { "dark" } else { "light" };
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
+        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.tell("Emulation.setDeviceMetricsOverride", size);
+        self.tell("Emulation.setEmulatedMedia", media);
+    }
+
+    /// Lets scripts of the test run on pages whose policy allows none. Takes effect with the next page.
+    pub(crate) fn bypasses_policies(&self, bypasses: bool) {
+        self.tell("Page.setBypassCSP", json!({"enabled": bypasses}));
+    }
+
+    /// Runs a script that calls its last argument with its result.
+    #[track_caller]
+    pub(crate) fn eval_async(&self, script: &str) -> Value {
+        self.runtime.block_on(self.client().execute_async(script, Vec::new())).expect("a result")
+    }
+
+    /// Returns a picture of the window as PNG.
+    pub(crate) fn picture(&self) -> Vec<u8> {
+        self.runtime.block_on(self.client().screenshot()).expect("a picture")
+    }
+
+    /// Goes back to the page before.
+    pub(crate) fn back(&self) {
+        self.runtime.block_on(self.client().back()).expect("a page before");
+    }
+
+    fn tell(&self, command: &'static str, parameters: Value) {
+        let told = self.client().issue_cmd(DevTools(command, parameters));
+        self.runtime.block_on(told).expect(command);
+    }
+
     /// Sends this header with every later request, instead of the one set before.
     pub(crate) fn sends(&self, name: &str, value: &str) {
         for (command, parameters) in [
             ("Network.enable", json!({})),
             ("Network.setExtraHTTPHeaders", json!({"headers": {name: value}})),
         ] {
-            let told = self.client().issue_cmd(DevTools(command, parameters));
-            self.runtime.block_on(told).expect(command);
+            self.tell(command, parameters);
         }
     }
 

@@ -1,7 +1,9 @@
 //! The cookies of the dashboard: the secret of the session, and what a person has chosen for all pages.
 
 use hyper::HeaderMap;
-use hyper::header::{COOKIE, HeaderValue};
+use hyper::header::{self, HeaderValue};
+
+use crate::model::session::{COOKIE, HTTPS_COOKIE};
 
 /// Seconds for which a browser keeps the session: 30 days, as the server.
 const SESSION_SECONDS: u32 = 30 * 24 * 60 * 60;
@@ -45,9 +47,8 @@ impl KeptChoice {
     }
 }
 
-/// The name of the session's cookie. With HTTPS the prefix makes browsers keep it for this host alone.
 fn session_name(is_https: bool) -> &'static str {
-    if is_https { "__Host-waypost" } else { "waypost" }
+    if is_https { HTTPS_COOKIE } else { COOKIE }
 }
 
 /// Returns the secret of the session in the cookies of a request.
@@ -68,7 +69,7 @@ pub(super) fn keep_session(secret: &str, is_https: bool) -> HeaderValue {
 
 /// Returns the value of a cookie that is sent once.
 fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
     let first = values.next();
@@ -95,7 +96,7 @@ mod tests {
         for (lines, want) in rows {
             let mut headers = HeaderMap::new();
             for line in lines {
-                headers.append(COOKIE, HeaderValue::from_static(line));
+                headers.append(header::COOKIE, HeaderValue::from_static(line));
             }
             assert_eq!(session(&headers, false), want, "{lines:?}");
             assert_eq!(session(&headers, true), None, "{lines:?}");

@@ -28,6 +28,7 @@ pub(super) async fn respond(request: &PageRequest<'_>) -> Result<HttpResponse, P
         // What a bookmark calls: it has the address of a page.
         (false, ["new"]) => links::edit::new(request).await,
         (false, ["links", "deleted"]) => links::deleted::show(request).await,
+        (false, ["code", code]) => links::one::by_code(request, code).await,
         (false, ["links", id]) => links::one::show(request, id).await,
         (_, ["links", id, "edit"]) => links::edit::change(request, id).await,
         (true, ["links", id, "delete"]) => links::one::delete(request, id).await,

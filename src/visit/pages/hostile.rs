@@ -194,7 +194,7 @@ fn of_nothing() -> Vec<(StatusCode, Response<Full<Bytes>>)> {
     let others = [to.to_owned()];
     let chosen = Shown::Chosen(to, &others);
     for what in [Shown::Destination(to), chosen, Shown::Expired(to), Shown::Limited, Shown::Protected] {
-        pages.push((status(200), shown(SHORT, "/s", what, &home)));
+        pages.push((status(200), shown(SHORT, "/s", what, Some("/admin/code/s"), &home)));
     }
     pages.push((status(503), unavailable()));
     for (code, prompt) in [

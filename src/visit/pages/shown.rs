@@ -30,10 +30,18 @@ struct ShownPage<'a> {
     /// The path of the link, for a click.
     path: &'a str,
     shown: Shown<'a>,
+    /// The page of the link in the dashboard, for visitors who have been there.
+    dashboard: Option<&'a str>,
     home: &'a DomainHome,
 }
 
 /// Returns the page of the link at `short_url`.
-pub fn shown(short_url: &str, path: &str, shown: Shown<'_>, home: &DomainHome) -> Response<Full<Bytes>> {
-    page(StatusCode::OK, &ShownPage { short_url, path, shown, home }, POLICY.clone())
+pub fn shown(
+    short_url: &str,
+    path: &str,
+    shown: Shown<'_>,
+    dashboard: Option<&str>,
+    home: &DomainHome,
+) -> Response<Full<Bytes>> {
+    page(StatusCode::OK, &ShownPage { short_url, path, shown, dashboard, home }, POLICY.clone())
 }

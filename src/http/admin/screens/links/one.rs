@@ -95,6 +95,19 @@ pub(in crate::http::admin) async fn show(
     Ok(request.frame.page(StatusCode::OK, &page))
 }
 
+/// Leads to the link of a code on the default domain.
+pub(in crate::http::admin) async fn by_code(
+    request: &PageRequest<'_>,
+    code: &str,
+) -> Result<HttpResponse, PageError> {
+    // Its name, since a workspace may have another default domain.
+    let domain = query_of(&[("domain", request.api.backend().links.site().host())]);
+    match request.get(&format!("/api/v1/links/by-code/{code}"), &domain).await? {
+        Reply::Link(view) => Ok(request.frame.redirect(&format!("/admin/links/{}", view.link.id))),
+        _ => Err(PageError::Internal),
+    }
+}
+
 type Statistics = (Option<String>, Option<String>, Vec<String>);
 
 /// Returns the visitors and the charts of the last 30 days. Empty for a key that may not read them.
