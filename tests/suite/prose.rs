@@ -12,10 +12,11 @@ use crate::support::app::TestApp;
 use crate::support::https_app::HttpsApp;
 
 /// Names in prose that are spelt like names of the code.
-const PROPER_NAMES: [&str; 20] = [
+const PROPER_NAMES: [&str; 21] = [
     "CloudFront",
     "CycloneDX",
     "GitHub",
+    "GoatCounter",
     "HighLevel",
     "JavaScript",
     "KiB",

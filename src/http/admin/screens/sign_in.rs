@@ -84,7 +84,7 @@ pub(in crate::http::admin) fn needed(
     peer: IpAddr,
 ) -> Result<HttpResponse, PageError> {
     let secret = session(&parts.headers, frame.is_https());
-    // A session that ended is no attempt; any other secret is a guess.
+    // It may be of a session that has ended, and it may be a guess: both count like a wrong key.
     if secret.is_some() {
         api.count_attempt(peer)?;
     }
@@ -95,7 +95,9 @@ pub(in crate::http::admin) fn needed(
     }
     let next = if is_read { frame.here.as_str() } else { "/admin" };
     let path = format!("/admin/sign-in?{}", query_of(&[("next", next)]));
-    Ok(frame.redirect(&path))
+    // The browser forgets it, so that its next pages are no attempts.
+    let forgotten = secret.is_some().then(|| keep_session("", frame.is_https()));
+    Ok(Frame::with_cookie(frame.redirect(&path), forgotten))
 }
 
 /// Returns a path of the dashboard as it is, and that of the overview for anything else.

@@ -225,7 +225,7 @@ impl ConditionForm {
 /// of a week as `mon tue 09:00-17:00 Europe/Berlin`.
 fn shown_value(value: &Value) -> String {
     match value {
-        Value::Array(texts) => texts.iter().map(text_of).collect::<Vec<_>>().join(", "),
+        Value::Array(texts) => texts.iter().map(text_of).map(quoted).collect::<Vec<_>>().join(", "),
         Value::Object(span) if span.contains_key("days") => {
             let days = span["days"].as_array().map(|days| days.iter().map(text_of).collect::<Vec<_>>());
             let (from, to) = (text_of(&span["from"]), text_of(&span["to"]));
@@ -236,8 +236,50 @@ fn shown_value(value: &Value) -> String {
             format!("{}..{}", end("from"), end("to"))
         }
         Value::Bool(exists) => if *exists { "yes" } else { "no" }.to_owned(),
-        other => text_of(other),
+        other => quoted(text_of(other)),
     }
+}
+
+/// Returns a text of a list as it is entered: in quotes if it has a comma, a quote, or white space at an end.
+fn quoted(text: String) -> String {
+    if text.contains([',', '"']) || text.trim() != text {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
+}
+
+/// Returns the texts of a list that was entered.
+fn entered_list(text: &str) -> Vec<String> {
+    let (mut all, mut one, mut is_quoted) = (Vec::new(), String::new(), false);
+    let mut letters = text.chars().peekable();
+    let mut keep = |one: &mut String, was_quoted: &mut bool| {
+        let whole = std::mem::take(one);
+        let text = if std::mem::take(was_quoted) { whole } else { whole.trim().to_owned() };
+        // Two commas, or one at the end, stand for nothing.
+        all.extend((!text.is_empty()).then_some(text));
+    };
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if one.trim().is_empty() && !is_quoted => {
+                (one, is_quoted) = (String::new(), true);
+                while let Some(letter) = letters.next() {
+                    match letter {
+                        // Two quotes are one of the text.
+                        '"' if letters.peek() == Some(&'"') => one.extend(letters.next()),
+                        '"' => break,
+                        letter => one.push(letter),
+                    }
+                }
+            }
+            ',' => keep(&mut one, &mut is_quoted),
+            // White space between the closing quote and the comma.
+            letter if is_quoted && letter.is_whitespace() => {}
+            letter => one.push(letter),
+        }
+    }
+    keep(&mut one, &mut is_quoted);
+    all
 }
 
 /// Returns the value that a text means for a field and an operator. What has no meaning is passed on, and the API names
@@ -258,10 +300,10 @@ fn entered_value(field: &str, operator: &str, text: &str) -> Value {
         "visits" => text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number)),
         "time" => week_times(text),
         "date" => json!(text),
-        _ if matches!(operator, "in" | "notIn") => {
-            json!(text.split(',').map(str::trim).filter(|one| !one.is_empty()).collect::<Vec<_>>())
-        }
-        _ => json!(text),
+        _ => match entered_list(text).as_slice() {
+            [one] if !matches!(operator, "in" | "notIn") => json!(one),
+            all => json!(all),
+        },
     }
 }
 
@@ -303,6 +345,9 @@ mod tests {
         let rows = [
             ("country", "in", "DE, AT", json!(["DE", "AT"])),
             ("language", "equals", "de", json!("de")),
+            ("referrer", "contains", "news, blog", json!(["news", "blog"])),
+            ("referrer", "contains", "\"a,b\", c", json!(["a,b", "c"])),
+            ("query", "equals", "\"say \"\"hi\"\" \"", json!("say \"hi\" ")),
             ("query", "exists", "no", json!(false)),
             ("query", "exists", "yes", json!(true)),
             ("visits", "within", "3..", json!({"from": 3, "to": null})),
