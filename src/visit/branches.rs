@@ -25,32 +25,92 @@ pub(super) const BRANCHES: Rule = Rule {
     },
 };
 
+/// Longest fact of a visit in an explanation, in characters. A link may compare the longest query 200 times.
+const FACT_MAX: usize = 200;
+
 /// A rule of a link in an explanation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ExplainedBranch {
-    /// Its place in the list.
-    pub(super) at: usize,
-    /// Whether it decides about the visit.
-    pub(super) decides: bool,
+#[allow(missing_docs)] // The other fields speak.
+pub struct ExplainedBranch {
+    /// From 1, once in a link. The APIs call it `id`.
+    pub number: u16,
+    pub name: Option<Box<str>>,
+    /// Whether the rule holds for the visit: `true` of the one that decides, `None` of those that are not reached.
+    pub holds: Option<bool>,
+    /// One for each condition.
+    pub conditions: Vec<ExplainedCondition>,
+    /// The sentence, empty for a rule that is not reached.
     pub(super) why: String,
 }
 
-/// Returns a sentence for each rule up to the one that decides.
+/// A condition of a rule in an explanation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The other field speaks.
+pub struct ExplainedCondition {
+    pub field: ConditionField,
+    /// `None` if the condition is not compared: its rule is not reached, switched off, or not in force at the time.
+    pub holds: Option<bool>,
+    /// What the visit has, as it was compared. `None` if the visit has no value or nothing was compared.
+    pub actual: Option<String>,
+}
+
+/// Returns all rules of the link, with a sentence for each up to the one that decides.
 pub(super) fn explained(evaluation: &Evaluation<'_>) -> Vec<ExplainedBranch> {
     let facts = evaluation.branch_facts();
     let conditional = evaluation.conditional;
-    let branches = conditional.link.options.branches().iter().zip(conditional.branches.list()).enumerate();
+    let branches = conditional.link.options.branches().iter().zip(conditional.branches.list());
     let mut all = Vec::new();
-    for (at, (branch, compiled)) in branches {
-        // Evaluated again, and not taken from the choice: a sentence must not hide a difference.
-        let decides = facts.holds(compiled);
-        let why = sentence(branch, compiled, (&facts, evaluation.choice), decides);
-        all.push(ExplainedBranch { at, decides, why });
-        if decides {
-            break;
+    let mut decided = false;
+    for (branch, compiled) in branches {
+        if decided {
+            all.push(not_reached(branch));
+            continue;
         }
+        // Evaluated again, and not taken from the choice: a sentence must not hide a difference.
+        decided = facts.holds(compiled);
+        all.push(of_branch(branch, compiled, (&facts, evaluation.choice), decided));
     }
     all
+}
+
+/// Returns a rule that is not evaluated.
+pub(super) fn not_reached(branch: &Branch) -> ExplainedBranch {
+    let conditions = branch.conditions.iter();
+    let of = |condition: &Condition| ExplainedCondition { field: condition.field, holds: None, actual: None };
+    ExplainedBranch {
+        number: branch.number,
+        name: branch.name.clone(),
+        holds: None,
+        conditions: conditions.map(of).collect(),
+        why: String::new(),
+    }
+}
+
+fn of_branch(
+    branch: &Branch,
+    compiled: &CompiledBranch,
+    (facts, choice): (&BranchFacts<'_>, Choice),
+    decides: bool,
+) -> ExplainedBranch {
+    let why = sentence(branch, compiled, (facts, choice), decides);
+    let mut explained = ExplainedBranch { holds: Some(decides), why, ..not_reached(branch) };
+    // Of a rule that is off nothing is compared.
+    if compiled.is_in_force(facts.now) {
+        let conditions = branch.conditions.iter().zip(&compiled.conditions);
+        for (explained, (condition, compiled)) in explained.conditions.iter_mut().zip(conditions) {
+            explained.holds = Some(facts.passes(&compiled.check) != compiled.is_negated);
+            explained.actual = fact(condition, facts).ok().map(shortened);
+        }
+    }
+    explained
+}
+
+/// Returns a fact in at most [`FACT_MAX`] characters.
+fn shortened(fact: String) -> String {
+    match fact.char_indices().nth(FACT_MAX) {
+        Some((end, _)) => format!("{}...", &fact[..end]),
+        None => fact,
+    }
 }
 
 fn sentence(
@@ -137,7 +197,7 @@ fn explained_condition(
         let _ = write!(text, " {key}");
     }
     let answer = if holds { "yes" } else { "no" };
-    let fact = fact(condition, facts);
+    let fact = fact(condition, facts).map_or_else(str::to_owned, shortened);
     let operator = condition.operator.name();
     format!("{text} {operator} {}: {answer} ({fact})", value(condition))
 }
@@ -162,30 +222,27 @@ fn value(condition: &Condition) -> String {
     }
 }
 
-/// Returns the fact of the visit that a condition compares.
-fn fact(condition: &Condition, facts: &BranchFacts<'_>) -> String {
-    let or_none = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
-    let class = |field: ClassField| field.name_of(facts.class(field)).unwrap_or("unknown").to_owned();
+/// Returns the fact of the visit that a condition compares. The error is the word for a visit without it.
+fn fact(condition: &Condition, facts: &BranchFacts<'_>) -> Result<String, &'static str> {
+    const UNKNOWN: &str = "unknown";
+    let or_none = |text: &str| if text.is_empty() { Err("none") } else { Ok(text.to_owned()) };
+    let class = |field: ClassField| field.name_of(facts.class(field)).map(str::to_owned).ok_or(UNKNOWN);
     let parameter = |name: &str| or_none(&facts.values(name).collect::<Vec<_>>().join(", "));
     match condition.field {
-        ConditionField::Country | ConditionField::Continent => match facts.country() {
-            Some(country) => String::from_utf8_lossy(&country).into_owned(),
-            None => "unknown".to_owned(),
-        },
-        ConditionField::Region => {
-            facts.place().map_or_else(|| "unknown".to_owned(), |place| or_none(&place.region))
+        ConditionField::Country | ConditionField::Continent => {
+            let country = facts.country().ok_or(UNKNOWN)?;
+            Ok(String::from_utf8_lossy(&country).into_owned())
         }
-        ConditionField::City => {
-            facts.place().map_or_else(|| "unknown".to_owned(), |place| or_none(&place.city))
-        }
+        ConditionField::Region => or_none(&facts.place().ok_or(UNKNOWN)?.region),
+        ConditionField::City => or_none(&facts.place().ok_or(UNKNOWN)?.city),
         ConditionField::Language => or_none(&facts.languages().join(", ")),
         ConditionField::Device => class(ClassField::Device),
         ConditionField::Os => class(ClassField::Os),
         ConditionField::Browser => class(ClassField::Browser),
         ConditionField::Referrer => match (facts.referrer(), condition.operator) {
-            (Some(url), Operator::Contains | Operator::StartsWith) => url.to_owned(),
-            (Some(url), _) => host_of(url).to_owned(),
-            (None, _) => "none".to_owned(),
+            (Some(url), Operator::Contains | Operator::StartsWith) => Ok(url.to_owned()),
+            (Some(url), _) => Ok(host_of(url).to_owned()),
+            (None, _) => Err("none"),
         },
         ConditionField::Query => parameter(condition.key.as_deref().unwrap_or_default()),
         ConditionField::UtmSource => parameter("utm_source"),
@@ -194,13 +251,13 @@ fn fact(condition: &Condition, facts: &BranchFacts<'_>) -> String {
         ConditionField::UtmTerm => parameter("utm_term"),
         ConditionField::UtmContent => parameter("utm_content"),
         ConditionField::Path => or_none(&facts.path()),
-        ConditionField::Trigger => if facts.is_of_qr_code() { "qr" } else { "link" }.to_owned(),
-        ConditionField::Ip => facts.visit.address.to_string(),
-        ConditionField::Date | ConditionField::Time => facts.now.to_string(),
-        ConditionField::Visits => facts.clicks.to_string(),
-        ConditionField::Host => facts.visit.host.to_string(),
+        ConditionField::Trigger => Ok(if facts.is_of_qr_code() { "qr" } else { "link" }.to_owned()),
+        ConditionField::Ip => Ok(facts.visit.address.to_string()),
+        ConditionField::Date | ConditionField::Time => Ok(facts.now.to_string()),
+        ConditionField::Visits => Ok(facts.clicks.to_string()),
+        ConditionField::Host => Ok(facts.visit.host.to_string()),
         // No rule has this field: it is rejected when it is written.
-        ConditionField::Visitor => "unknown".to_owned(),
+        ConditionField::Visitor => Err(UNKNOWN),
     }
 }
 

@@ -1,11 +1,12 @@
 //! [`ExplainRequest`]: the visitor of an explanation, described by texts.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
 use hyper::header::{ACCEPT_LANGUAGE, COOKIE, HeaderName, HeaderValue, REFERER, USER_AGENT};
 use hyper::{HeaderMap, Method};
 
-use super::intent::Intent;
+use super::intent::{Intent, is_of_qr_code};
 use super::peer::TrustedProxies;
 use super::request::Visit;
 use super::visit_facts::VisitFacts;
@@ -26,6 +27,8 @@ pub struct ExplainRequest {
     pub user_agent: Option<Box<str>>,
     /// The visitor's query.
     pub query: Option<Box<str>>,
+    /// Whether the visit is by the QR code of the link, whatever the query has.
+    pub is_of_qr_code: Option<bool>,
     /// The time of the click; the default is now. A date alone is the beginning of a day of the link's workspace.
     pub at: Option<GivenTime>,
     /// Device, system and browser in place of those of the `User-Agent`, in the order of [`ClassField::ALL`].
@@ -54,9 +57,9 @@ pub struct ExplainRequest {
 
 impl ExplainRequest {
     /// The names of all properties of a visitor.
-    pub const NAMES: [&str; 16] = [
-        "ua", "query", "at", "device", "os", "browser", "country", "region", "city", "language", "referrer",
-        "cookie", "address", "host", "path", "clicks",
+    pub const NAMES: [&str; 17] = [
+        "ua", "query", "trigger", "at", "device", "os", "browser", "country", "region", "city", "language",
+        "referrer", "cookie", "address", "host", "path", "clicks",
     ];
 
     /// Sets the property of a name in [`ExplainRequest::NAMES`]. Fails if the text is no value of it.
@@ -75,6 +78,14 @@ impl ExplainRequest {
             "ua" => self.user_agent = header()?,
             // Browsers show the query with a question mark, and people copy it from there.
             "query" => self.query = Some(text.strip_prefix('?').unwrap_or(text).into()),
+            "trigger" => {
+                let is_of_qr_code = match text {
+                    "link" => false,
+                    "qr" => true,
+                    _ => return Err(reject("must be link or qr".to_owned())),
+                };
+                self.is_of_qr_code = Some(is_of_qr_code);
+            }
             "at" => {
                 self.at = Some(GivenTime::parse_start(text).map_err(|error| reject(error.to_string()))?);
             }
@@ -122,11 +133,12 @@ impl ExplainRequest {
         let rest = self.path.as_deref().unwrap_or_default();
         // Without an address, nothing is known of the visitor's place.
         let peer = self.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let query = self.visited_query();
         let visit = Visit {
             method: &Method::GET,
             host: self.host.as_deref().unwrap_or(host),
             path: rest,
-            query: self.query.as_deref(),
+            query: query.as_deref(),
             headers: &headers,
             peer,
             proxies: &TrustedProxies::default(),
@@ -140,6 +152,23 @@ impl ExplainRequest {
             facts.place = Some(Box::new(Place { region: text(&self.region), city: text(&self.city) }));
         }
         facts
+    }
+
+    /// Returns the query of the visit, with or without the mark of a QR code as the trigger says.
+    fn visited_query(&self) -> Option<Cow<'_, str>> {
+        let query = self.query.as_deref();
+        let is_marked = is_of_qr_code(query.unwrap_or_default());
+        match self.is_of_qr_code {
+            Some(true) if !is_marked => {
+                let pairs = query.into_iter().filter(|query| !query.is_empty()).chain(["qr=1"]);
+                Some(pairs.collect::<Vec<_>>().join("&").into())
+            }
+            Some(false) if is_marked => {
+                let others = query.unwrap_or_default().split('&').filter(|pair| !is_of_qr_code(pair));
+                Some(others.collect::<Vec<_>>().join("&").into())
+            }
+            _ => query.map(Cow::Borrowed),
+        }
     }
 
     /// Returns whether the described device, system or browser has no effect on a visit by this agent: bots have none.
@@ -166,4 +195,34 @@ impl ExplainRequest {
 /// Returns the number of a name of a class. The error is a rule.
 fn class(field: ClassField, text: &str) -> Result<u16, String> {
     field.number_of(text).ok_or_else(|| format!("must be one of: {}", field.names().join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trigger_is_the_mark_in_the_query() {
+        let rows = [
+            (None, None, None),
+            (Some("a=1"), None, Some("a=1")),
+            (None, Some("qr"), Some("qr=1")),
+            (Some("?"), Some("qr"), Some("qr=1")),
+            (Some("?a=1"), Some("qr"), Some("a=1&qr=1")),
+            (Some("qr&a=1"), Some("qr"), Some("qr&a=1")),
+            (Some("qr=0&a=1"), Some("qr"), Some("qr=0&a=1&qr=1")),
+            (Some("qr=1&a=1&qr=true"), Some("link"), Some("a=1")),
+            (Some("a=1&qr=0"), Some("link"), Some("a=1&qr=0")),
+            (None, Some("link"), None),
+        ];
+        for (query, trigger, want) in rows {
+            let mut request = ExplainRequest::default();
+            for (name, text) in [("query", query), ("trigger", trigger)] {
+                text.map_or(Ok(()), |text| request.set(name, text)).expect("a value");
+            }
+            assert_eq!(request.visited_query().as_deref(), want, "{query:?} {trigger:?}");
+        }
+        let error = ExplainRequest::default().set("trigger", "nfc").expect_err("no trigger");
+        assert_eq!(error.to_string(), "trigger: must be link or qr");
+    }
 }

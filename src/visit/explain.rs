@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use hyper::header::LOCATION;
 
 use super::attempts::Locked;
+pub use super::branches::{ExplainedBranch, ExplainedCondition};
 pub use super::described::ExplainRequest;
 use super::rule::{Evaluation, Presentation, Rule, Verdict, VisitFacts};
 use super::rules::{RULES, judge};
@@ -38,6 +39,8 @@ pub struct Explanation {
     pub locked_until: Option<Timestamp>,
     /// The evaluated rules in their order. The last one ended the visit.
     pub steps: Vec<ExplainedRule>,
+    /// All rules of the link, in their order.
+    pub branches: Vec<ExplainedBranch>,
     /// Reasons why a visitor may get another answer than the caller expects.
     pub warnings: Vec<String>,
 }
@@ -121,6 +124,7 @@ impl Visitor {
             Some(to) => self.leads_in_a_loop(to, None).await.unwrap_or(false),
             None => false,
         };
+        let (steps, branches) = steps(&evaluation);
         if loops {
             return Ok(Explanation {
                 at: now,
@@ -130,14 +134,22 @@ impl Visitor {
                 is_counted: false,
                 // The present time, also with another `at`: locks are in memory and exist only now.
                 locked_until: self.locked_until(&conditional.link, context.now),
-                steps: looping(steps(&evaluation)),
+                steps: looping(steps),
+                branches,
                 warnings: Vec::new(),
             });
         }
-        if let Some(denied) = self.denied_explanation(&verdict, &evaluation, domain) {
+        if let Some(steps) = self.denied_steps(&verdict, &evaluation, domain, &steps) {
             return Ok(Explanation {
+                at: now,
+                outcome: "denied",
+                status: StatusCode::FORBIDDEN.as_u16(),
+                location: None,
+                is_counted: false,
                 locked_until: self.locked_until(&conditional.link, context.now),
-                ..denied
+                steps,
+                branches,
+                warnings: Vec::new(),
             });
         }
         let (outcome, is_counted) = (outcome(&verdict), evaluation.counts(&verdict));
@@ -152,20 +164,22 @@ impl Visitor {
             location: header.map(str::to_owned).or(leads),
             is_counted,
             locked_until: self.locked_until(&conditional.link, context.now),
-            steps: steps(&evaluation),
+            steps,
+            branches,
             warnings: Vec::new(),
         })
     }
 
-    /// Returns the explanation of a visit that ends at the warning page. The page itself is not rendered, since that
+    /// Returns the steps of a visit that ends at the warning page. The page itself is not rendered, since that
     /// counts a refused visit.
-    fn denied_explanation(
+    fn denied_steps(
         &self,
         verdict: &Verdict,
         evaluation: &Evaluation<'_>,
         domain: &Domain,
-    ) -> Option<Explanation> {
-        let mut steps = steps(evaluation);
+        steps: &[ExplainedRule],
+    ) -> Option<Vec<ExplainedRule>> {
+        let mut steps = steps.to_vec();
         match verdict {
             Verdict::Denied { .. } => {}
             Verdict::Gone => {
@@ -178,16 +192,7 @@ impl Visitor {
             }
             _ => return None,
         }
-        Some(Explanation {
-            at: evaluation.now,
-            outcome: "denied",
-            status: StatusCode::FORBIDDEN.as_u16(),
-            location: None,
-            is_counted: false,
-            locked_until: None,
-            steps,
-            warnings: Vec::new(),
-        })
+        Some(steps)
     }
 
     /// Returns the end of the lock for all addresses, if there is one.
@@ -236,8 +241,12 @@ fn outcome(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn steps(evaluation: &Evaluation<'_>) -> Vec<ExplainedRule> {
+/// Returns the steps of a visit, and all rules of its link.
+fn steps(evaluation: &Evaluation<'_>) -> (Vec<ExplainedRule>, Vec<ExplainedBranch>) {
     let mut steps = Vec::new();
+    // A visit that ends before the rules of the link reaches none of them.
+    let mut all: Vec<_> =
+        evaluation.conditional.link.options.branches().iter().map(branches::not_reached).collect();
     let has_list = evaluation.deny_list.is_in_use();
     let has_branches = !evaluation.conditional.branches.list().is_empty();
     let is_named = |rule: &&Rule| {
@@ -246,10 +255,12 @@ fn steps(evaluation: &Evaluation<'_>) -> Vec<ExplainedRule> {
     for rule in RULES.iter().filter(is_named) {
         let verdict = (rule.verdict)(evaluation);
         if rule.name == branches::NAME {
-            steps.extend(branches::explained(evaluation).into_iter().map(|branch| ExplainedRule {
-                rule: format!("{}[{}]", rule.name, branch.at).into(),
-                passes: !branch.decides || verdict.is_none(),
-                why: branch.why,
+            all = branches::explained(evaluation);
+            let reached = all.iter().enumerate().filter_map(|(at, branch)| Some((at, branch.holds?, branch)));
+            steps.extend(reached.map(|(at, decides, branch)| ExplainedRule {
+                rule: format!("{}[{at}]", rule.name).into(),
+                passes: !decides || verdict.is_none(),
+                why: branch.why.clone(),
             }));
             if verdict.is_some() {
                 break;
@@ -263,5 +274,5 @@ fn steps(evaluation: &Evaluation<'_>) -> Vec<ExplainedRule> {
             break;
         }
     }
-    steps
+    (steps, all)
 }

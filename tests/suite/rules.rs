@@ -689,6 +689,36 @@ fn an_explanation_says_what_each_rule_does() {
     let why = "holds for every visitor; the test is over, and all visitors get its winner \"a\", which counts for the rule \
         and for no variant";
     assert_eq!(step("rules[1]"), json!({"rule": "rules[1]", "passes": true, "why": why}));
+    // The same for programs: nothing of a rule behind the one that decides, or of one that is off, is compared.
+    let os = |id: u64, holds: Value, compared: Value, actual: Value| {
+        json!({"id": id, "name": "iOS", "holds": holds,
+            "conditions": [{"field": "os", "holds": compared, "actual": actual}]})
+    };
+    let split = |holds: Value| json!({"id": 2, "name": null, "holds": holds, "conditions": []});
+    assert_eq!(
+        explained["rules"],
+        json!([os(1, json!(false), json!(false), json!("Android")), split(json!(true))])
+    );
+    let mut of = |change: &dyn Fn(&mut Value)| {
+        let mut question = question.clone();
+        change(&mut question);
+        admin.post("/api/v1/explain", &question).expect(200, "a draft")["explain"]["rules"].clone()
+    };
+    let decides = of(&|question| question["visitor"]["os"] = json!("iOS"));
+    assert_eq!(decides, json!([os(1, json!(true), json!(true), json!("iOS")), split(Value::Null)]));
+    let none = of(&|question| question["visitor"] = json!({}));
+    assert_eq!(none, json!([os(1, json!(false), json!(false), Value::Null), split(json!(true))]));
+    let off = of(&|question| question["link"]["rules"][0]["enabled"] = json!(false));
+    assert_eq!(off, json!([os(1, json!(false), Value::Null, Value::Null), split(json!(true))]));
+    // The visit ends before the rules.
+    let expired = of(&|question| question["link"]["isActive"] = json!(false));
+    assert_eq!(expired, json!([os(1, Value::Null, Value::Null, Value::Null), split(Value::Null)]));
+    let long = of(&|question| {
+        question["link"]["rules"][0]["conditions"] =
+            json!([{"field": "query", "key": "a", "operator": "contains", "value": "b"}]);
+        question["visitor"]["query"] = json!(format!("a={}", "b".repeat(8_000)));
+    });
+    assert_eq!(long[0]["conditions"][0]["actual"], format!("{}...", "b".repeat(200)));
     // By id and by code, with the same names in the query.
     let made = admin.create(&link);
     let by_id = admin.post("/api/v1/explain", &json!({"id": made["id"], "visitor": {"os": "iOS"}}));
@@ -707,6 +737,7 @@ fn an_explanation_says_what_each_rule_does() {
         ),
         (json!({"link": link, "visitor": {"os": "BeOS"}}), 422, "visitor.os: must be one of: "),
         (json!({"link": link, "visitor": {"shoe": "9"}}), 422, "visitor.shoe: is no property of a visitor"),
+        (json!({"link": link, "visitor": {"trigger": "nfc"}}), 422, "visitor.trigger: must be link or qr"),
         (json!({"link": link, "visitor": {"at": "soon"}}), 422, "visitor.at: must be a date such as"),
         (json!({"link": link, "visitor": {"clicks": 1.5}}), 400, "visitor.clicks: must be a whole number"),
         (
@@ -733,6 +764,40 @@ fn an_explanation_says_what_each_rule_does() {
     // Nothing was counted or created.
     assert_eq!(admin.clicks(text(&made, "id")), 0);
     assert_eq!(admin.get(LINKS).expect(200, "the list")["total"], 1);
+}
+
+/// How a visitor found the link can be asked without the mark that a QR code has.
+#[test]
+fn an_explanation_takes_the_trigger() {
+    let app = start();
+    let mut admin = app.admin();
+    let rule = json!({"conditions": [{"field": "trigger", "operator": "equals", "value": "qr"}], "url": "https://e.test/qr"});
+    let made = admin.create(
+        &json!({"url": "https://e.test/", "customSlug": "t", "forwardParameters": true, "rules": [rule]}),
+    );
+    let rows = [
+        ("", "https://e.test/"),
+        ("trigger=qr", "https://e.test/qr"),
+        ("trigger=link", "https://e.test/"),
+        ("trigger=qr&query=a=1", "https://e.test/qr?a=1"),
+        ("trigger=link&query=qr=1%26a=1", "https://e.test/?a=1"),
+        ("query=qr=1", "https://e.test/qr"),
+    ];
+    for (query, want) in rows {
+        for path in [path_of(&made), "/api/v1/links/by-code/t".to_owned()] {
+            let explained = admin.get(&format!("{path}/explain?{query}")).expect(200, query);
+            assert_eq!(explained["explain"]["location"], want, "{path} {query}");
+            assert_eq!(explained["warnings"], Value::Null, "{path} {query}");
+        }
+    }
+    let question = json!({"id": made["id"], "visitor": {"trigger": "qr"}});
+    let explained = admin.post("/api/v1/explain", &question).expect(200, "by id");
+    assert_eq!(explained["explain"]["location"], "https://e.test/qr");
+    admin.get(&format!("{}/explain?trigger=nfc", path_of(&made))).refuses(
+        422,
+        "trigger: must be link or qr",
+        "nfc",
+    );
 }
 
 /// What the explanation of a described visitor says is what the click of that visitor does, over real requests.

@@ -1,6 +1,6 @@
 //! `waypost link explain`: what a click would do, and why. It counts nothing.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use hyper::Method;
 use serde_json::Value;
 use url::form_urlencoded::Serializer;
@@ -26,9 +26,9 @@ pub(super) struct ExplainArguments {
     /// The query of the visitor, such as a=1&b=2. Default: that of a short URL in place of CODE.
     #[arg(long, value_name = "QUERY")]
     query: Option<String>,
-    /// How the visitor found the link. A QR code adds qr=1 to the query.
-    #[arg(long, value_enum)]
-    trigger: Option<VisitTrigger>,
+    /// How the visitor found the link, whatever the query has.
+    #[arg(long, value_parser = ["link", "qr"])]
+    trigger: Option<String>,
     /// The time of the click, such as 2027-12-31T18:00:00Z. Default: now.
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
@@ -75,17 +75,11 @@ pub(super) struct ExplainArguments {
     client: ClientArguments,
 }
 
-/// The value of `--trigger`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum VisitTrigger {
-    Qr,
-    Link,
-}
-
 /// The properties of a visitor, with their options.
 const OPTIONS: &[(&str, &str)] = &[
     ("ua", "--ua"),
     ("query", "--query"),
+    ("trigger", "--trigger"),
     ("at", "--at"),
     ("device", "--device"),
     ("os", "--os"),
@@ -109,10 +103,9 @@ impl ExplainArguments {
         let ExplainArguments {
             link: _,
             client: _,
-            // A part of the query.
-            trigger: _,
             ua,
             query,
+            trigger,
             at,
             device,
             os,
@@ -129,8 +122,8 @@ impl ExplainArguments {
             clicks,
         } = self;
         let values = [
-            ua, query, at, device, os, browser, country, region, city, language, referrer, cookie, address,
-            host, path, clicks,
+            ua, query, trigger, at, device, os, browser, country, region, city, language, referrer, cookie,
+            address, host, path, clicks,
         ];
         OPTIONS.iter().map(|(name, _)| *name).zip(values)
     }
@@ -158,8 +151,7 @@ pub(super) fn run(arguments: &ExplainArguments) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Returns the arguments with the path and the query of a short URL in place of the code, and with the mark of a QR code.
-/// Fails if an option sets the same.
+/// Returns the arguments with the path and the query of a short URL in place of the code. Fails if an option sets the same.
 fn visited(arguments: &ExplainArguments) -> Result<ExplainArguments, CommandError> {
     let PastedLink { link, path, query } = arguments.link.pasted();
     let one = |option: &str, given: Option<&String>, pasted: Option<String>| match (given, pasted) {
@@ -170,17 +162,7 @@ fn visited(arguments: &ExplainArguments) -> Result<ExplainArguments, CommandErro
     };
     let path = one("--path", arguments.path.as_ref(), path)?;
     let query = one("--query", arguments.query.as_ref(), query)?;
-    Ok(ExplainArguments { link, path, query: triggered(query, arguments.trigger), ..arguments.clone() })
-}
-
-/// Returns the query of a visit with this trigger.
-fn triggered(query: Option<String>, trigger: Option<VisitTrigger>) -> Option<String> {
-    let Some(trigger) = trigger else { return query };
-    let is_mark = |pair: &&str| *pair == "qr" || pair.starts_with("qr=");
-    let query = query.unwrap_or_default();
-    let others = query.trim_start_matches('?').split('&').filter(|pair| !pair.is_empty() && !is_mark(pair));
-    let mark = (trigger == VisitTrigger::Qr).then_some("qr=1");
-    Some(others.chain(mark).collect::<Vec<_>>().join("&"))
+    Ok(ExplainArguments { link, path, query, ..arguments.clone() })
 }
 
 fn words(link: &Value, explain: &Value, width: usize) -> String {
@@ -197,11 +179,12 @@ fn words(link: &Value, explain: &Value, width: usize) -> String {
     let pairs: Vec<_> = set.map(|(name, value)| (name.to_owned(), value)).collect();
     let steps = explain["steps"].as_array().map_or(&[][..], Vec::as_slice);
     let rules = link["rules"].as_array().map_or(&[][..], Vec::as_slice);
-    format!("{}\n\n{}", list(&pairs), wrapped_table(&step_rows(steps, rules), width))
+    let decides = explain["rules"].as_array().into_iter().flatten().position(|rule| rule["holds"] == true);
+    format!("{}\n\n{}", list(&pairs), wrapped_table(&step_rows(steps, rules, decides), width))
 }
 
-/// Returns rule, result and reason of each step, and of the rules of the link behind the one that holds.
-fn step_rows(steps: &[Value], rules: &[Value]) -> Vec<[String; 3]> {
+/// Returns rule, result and reason of each step, and of the rules of the link behind the one that decides.
+fn step_rows(steps: &[Value], rules: &[Value], decides: Option<usize>) -> Vec<[String; 3]> {
     let mut rows = Vec::new();
     for step in steps {
         let at = place(step);
@@ -210,9 +193,10 @@ fn step_rows(steps: &[Value], rules: &[Value]) -> Vec<[String; 3]> {
             rows.push([text(&step["rule"]), passes.to_owned(), text(&step["why"])]);
             continue;
         };
-        let (result, why) = result(rule, step);
+        let holds = at == decides;
+        let (result, why) = result(rule, step, holds);
         rows.push([rules::title(rule), result.to_owned(), why]);
-        if result == HOLDS {
+        if holds {
             let behind = rules.iter().skip(at.map_or(usize::MAX, |at| at + 1));
             rows.extend(behind.map(|rule| {
                 [rules::title(rule), "skipped".to_owned(), "the first rule that holds decides".to_owned()]
@@ -222,27 +206,25 @@ fn step_rows(steps: &[Value], rules: &[Value]) -> Vec<[String; 3]> {
     rows
 }
 
-/// The result of the rule that decides.
-const HOLDS: &str = "holds";
-
 /// Returns the place in the list of the rule that a step is about.
 fn place(step: &Value) -> Option<usize> {
     step["rule"].as_str()?.strip_prefix("rules[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// Returns the result of a rule, and the rest of its reason.
-fn result(rule: &Value, step: &Value) -> (&'static str, String) {
+fn result(rule: &Value, step: &Value, holds: bool) -> (&'static str, String) {
     let whole = text(&step["why"]);
     let name = rule["name"].as_str().map(|name| format!("{name:?} ")).unwrap_or_default();
     let why = whole.strip_prefix(&name).unwrap_or(&whole);
     let rest = |rest: &str| rest.trim_start_matches([':', ';', ' ']).to_owned();
-    if let Some(reason) = why.strip_prefix(HOLDS) {
+    if holds {
+        let reason = why.strip_prefix("holds").unwrap_or(why);
         // The window is a reason as well.
         let ends = [("from", "since"), ("until", "until")].into_iter().filter_map(|(field, word)| {
             let at = rule[field].as_str().filter(|at| !reason.contains(at))?;
             Some(format!("; {word} {at}"))
         });
-        return (HOLDS, rest(reason) + &ends.collect::<String>());
+        return ("holds", rest(reason) + &ends.collect::<String>());
     }
     match why.strip_prefix("does not hold") {
         Some(reason) => ("does not hold", rest(reason)),
@@ -302,7 +284,8 @@ mod tests {
             {"rule": "rules[0]", "passes": true, "why": "\"iPhone\" does not hold: os in iOS: no (Windows)"},
             {"rule": "rules[1]", "passes": true, "why": "is switched off"},
             {"rule": "rules[2]", "passes": true, "why": "\"test\" holds for every visitor; the visitor gets variant \"new\" (30 of 100)"},
-            {"rule": "destination", "passes": true, "why": "the visitor is redirected"}]});
+            {"rule": "destination", "passes": true, "why": "the visitor is redirected"}],
+            "rules": [{"holds": false}, {"holds": false}, {"holds": true}, {"holds": null}]});
         let shown = words(&link, &explain, 60);
         let rows: Vec<String> =
             shown.lines().skip(6).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
@@ -323,24 +306,5 @@ mod tests {
         assert!(shown.lines().all(|line| line.chars().count() <= 60), "{shown}");
         // A pipe has no width.
         assert_eq!(words(&link, &explain, usize::MAX).lines().count(), 13);
-    }
-
-    #[test]
-    fn a_trigger_is_a_part_of_the_query() {
-        let rows = [
-            (None, None, None),
-            (Some("a=1"), None, Some("a=1")),
-            (None, Some(VisitTrigger::Qr), Some("qr=1")),
-            (Some("?a=1"), Some(VisitTrigger::Qr), Some("a=1&qr=1")),
-            (Some("qr=1&a=1"), Some(VisitTrigger::Qr), Some("a=1&qr=1")),
-            (Some("qr=1&a=1"), Some(VisitTrigger::Link), Some("a=1")),
-        ];
-        for (query, trigger, want) in rows {
-            assert_eq!(
-                triggered(query.map(str::to_owned), trigger).as_deref(),
-                want,
-                "{query:?} {trigger:?}"
-            );
-        }
     }
 }

@@ -44,7 +44,7 @@ pub use crate::formats::waypost::rules::read_conditions;
 pub use crate::qr::logo::QrLogo;
 pub use crate::qr::picture::{QrFormat, QrPicture, QrRequest};
 pub use crate::qr::symbol::ErrorLevel;
-pub use crate::visit::explain::{ExplainRequest, ExplainedRule, Explanation};
+pub use crate::visit::explain::{ExplainRequest, ExplainedBranch, ExplainedRule, Explanation};
 
 pub use super::bad_request::BadRequest;
 pub use super::parameters::{QueryWarnings, only_known};

@@ -190,6 +190,14 @@ impl Guest {
         }
     }
 
+    /// Returns whether a rule is switched on and in force.
+    fn is_in_force(&self, branch: &Branch) -> bool {
+        let is_won = matches!(&branch.outcome, BranchOutcome::Split(split) if split.winner.is_some());
+        let begins = branch.from.is_none_or(|from| self.now >= from.as_millis());
+        let ends = !is_won && branch.until.is_some_and(|until| self.now >= until.as_millis());
+        branch.enabled && begins && !ends
+    }
+
     fn holds(&self, condition: &Condition) -> bool {
         match &condition.value {
             ConditionValue::Exists(exists) => {
@@ -360,16 +368,13 @@ fn branch(random: &mut RuleDice, number: u16) -> Branch {
 /// Returns the index of the rule that decides, by the texts alone.
 fn reference(branches: &[Branch], person: &Guest) -> Option<usize> {
     branches.iter().position(|branch| {
-        let is_won = matches!(&branch.outcome, BranchOutcome::Split(split) if split.winner.is_some());
-        let begins = branch.from.is_none_or(|from| person.now >= from.as_millis());
-        let ends = !is_won && branch.until.is_some_and(|until| person.now >= until.as_millis());
         let mut conditions = branch.conditions.iter();
         let holds = if branch.matches_any && !branch.conditions.is_empty() {
             conditions.any(|condition| person.holds(condition))
         } else {
             conditions.all(|condition| person.holds(condition))
         };
-        branch.enabled && begins && !ends && holds
+        person.is_in_force(branch) && holds
     })
 }
 
@@ -434,15 +439,20 @@ fn random_rules_and_visitors_agree_with_the_reference_and_the_explanation() {
                 }
                 other => panic!("{other:?}"),
             }
-            // The explanation has a sentence for each rule up to the one that decides, and names no other.
+            // The explanation has a sentence for each rule up to the one that decides, and none for those behind it.
             let explained = explained(&evaluation);
-            let decides = explained.iter().position(|branch| branch.decides);
-            assert_eq!(
-                (decides, explained.len()),
-                (want, want.map_or(list.len(), |at| at + 1)),
-                "{explained:?}"
-            );
-            assert!(explained.iter().all(|branch| !branch.why.is_empty()));
+            let wanted: Vec<_> = (0..list.len())
+                .map(|at| want.map_or(Some(false), |want| (at <= want).then_some(at == want)))
+                .collect();
+            assert_eq!(explained.iter().map(|one| one.holds).collect::<Vec<_>>(), wanted, "{explained:?}");
+            for (explained, branch) in explained.iter().zip(&list) {
+                assert_eq!(explained.why.is_empty(), explained.holds.is_none(), "{explained:?}");
+                let is_compared = explained.holds.is_some() && person.is_in_force(branch);
+                for (condition, of) in explained.conditions.iter().zip(&branch.conditions) {
+                    let holds = is_compared.then(|| person.holds(of));
+                    assert_eq!(condition.holds, holds, "{person:?} {of:?} {explained:?}");
+                }
+            }
         }
     }
     // Each place in the list decides often enough, so that the comparison is of substance.

@@ -7,8 +7,8 @@ use super::unknown::{NEW_LINK, UnknownFields, noted};
 use crate::clock::Timestamp;
 use crate::formats::waypost::draft;
 use crate::http::api::dialect::{
-    BadRequest, Command, ExplainRequest, ExplainedRule, Explanation, LinkAct, RequestParts, ScopedCommand,
-    object, read, write,
+    BadRequest, Command, ExplainRequest, ExplainedBranch, ExplainedRule, Explanation, LinkAct, RequestParts,
+    ScopedCommand, object, read, write,
 };
 use crate::json::{self, AsText, Field, FieldError, Json, Mistyped, Object, whole};
 use crate::model::Invalid;
@@ -140,6 +140,7 @@ pub(super) struct ExplanationJson<'a> {
     counted: bool,
     password_locked_until: Option<AsText<Timestamp>>,
     steps: Vec<StepJson<'a>>,
+    rules: Vec<ExplainedRuleJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -147,6 +148,38 @@ struct StepJson<'a> {
     rule: &'a str,
     passes: bool,
     why: &'a str,
+}
+
+/// A rule of the link, for programs: `why` of its step is for people.
+#[derive(Serialize)]
+struct ExplainedRuleJson<'a> {
+    id: u16,
+    name: Option<&'a str>,
+    holds: Option<bool>,
+    conditions: Vec<ExplainedConditionJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ExplainedConditionJson<'a> {
+    field: &'static str,
+    holds: Option<bool>,
+    actual: Option<&'a str>,
+}
+
+impl<'a> ExplainedRuleJson<'a> {
+    fn of(branch: &'a ExplainedBranch) -> ExplainedRuleJson<'a> {
+        let conditions = branch.conditions.iter().map(|condition| ExplainedConditionJson {
+            field: condition.field.name(),
+            holds: condition.holds,
+            actual: condition.actual.as_deref(),
+        });
+        ExplainedRuleJson {
+            id: branch.number,
+            name: branch.name.as_deref(),
+            holds: branch.holds,
+            conditions: conditions.collect(),
+        }
+    }
 }
 
 impl<'a> ExplanationJson<'a> {
@@ -164,6 +197,7 @@ impl<'a> ExplanationJson<'a> {
             counted: explanation.is_counted,
             password_locked_until: explanation.locked_until.map(AsText),
             steps: explanation.steps.iter().map(step).collect(),
+            rules: explanation.branches.iter().map(ExplainedRuleJson::of).collect(),
         }
     }
 }
