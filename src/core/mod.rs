@@ -53,7 +53,7 @@ pub use self::idempotency::{Created, Previous};
 pub use self::link_facets::{FacetNames, NamedFilter};
 pub use self::links::bulk::{Bulk, ROWS_MAX};
 pub use self::links::health::LinkToCheck;
-pub use self::links::import::{Import, Imported, OnConflict};
+pub use self::links::import::{Import, Imported, ImportedNotes, OnConflict};
 pub use self::links::list::LINK_BYTES_MAX;
 pub use self::links::query::{Cursor, LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, Page, RankedPlace, Sort};
 pub use self::links::rule_edits::{RulePage, RuleView};

@@ -63,6 +63,7 @@ pub(super) fn explained(evaluation: &Evaluation<'_>) -> Vec<ExplainedBranch> {
     let mut decided = false;
     for (branch, compiled) in branches {
         if decided {
+            // It may hold as well, and has no effect.
             all.push(not_reached(branch));
             continue;
         }
@@ -107,6 +108,7 @@ fn of_branch(
 
 /// Returns a fact in at most [`FACT_MAX`] characters.
 fn shortened(fact: String) -> String {
+    // By characters: a cut within one would end the program.
     match fact.char_indices().nth(FACT_MAX) {
         Some((end, _)) => format!("{}...", &fact[..end]),
         None => fact,

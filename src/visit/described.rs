@@ -159,6 +159,7 @@ impl ExplainRequest {
         let query = self.query.as_deref();
         let is_marked = is_of_qr_code(query.unwrap_or_default());
         match self.is_of_qr_code {
+            // Behind the others, where a code has its mark.
             Some(true) if !is_marked => {
                 let pairs = query.into_iter().filter(|query| !query.is_empty()).chain(["qr=1"]);
                 Some(pairs.collect::<Vec<_>>().join("&").into())

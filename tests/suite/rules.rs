@@ -550,6 +550,60 @@ fn rules_that_hold_for_nobody_at_present_are_named() {
     assert_eq!(admin.post(LINKS, &body).expect(201, "with a path")["warnings"], Value::Null);
 }
 
+/// Links of a bulk have the warnings of a single creation, within a bound.
+#[test]
+fn rules_of_a_bulk_that_hold_for_nobody_are_named_at_their_links() {
+    const ENDED: &str = "rules[0].until: is in the past, so the rule holds for no visitor";
+    let app = start();
+    let mut admin = app.admin();
+    let date = |to: &str| json!({"field": "date", "operator": "before", "value": to});
+    let ended = json!({"url": "https://e.test/x", "until": "2025-01-01"});
+    let row =
+        |code: &str, rules: Value| json!({"url": "https://e.test/", "customSlug": code, "rules": rules});
+    for atomic in [false, true] {
+        let code = |name: &str| format!("{name}{atomic}");
+        let mut rows = vec![
+            row(&code("a"), json!([ended])),
+            row(&code("b"), json!([])),
+            row(&code("c"), json!([{"conditions": [date("2025-01-01")], "url": "https://e.test/x"}])),
+        ];
+        if !atomic {
+            rows.insert(1, json!({"url": "nope", "rules": [ended]}));
+        }
+        let made = admin.post("/api/v1/links/bulk", &json!({"atomic": atomic, "links": rows}));
+        let made = made.expect(201, "a bulk");
+        let warnings = |at: usize| made["links"][at]["warnings"].clone();
+        assert_eq!(warnings(0), json!([ENDED]), "{made}");
+        assert_eq!(warnings(1), Value::Null);
+        assert_eq!(
+            warnings(2),
+            json!(["rules[0].conditions[0]: holds for no visitor: its time is in the past"])
+        );
+        assert_eq!(made["warnings"], Value::Null);
+    }
+    // As many as a person reads, and not 200,000.
+    let conditions = vec![date("2025-01-01"); 7];
+    let rules = json!([{"match": "any", "conditions": conditions, "url": "https://e.test/x"}]);
+    let rows: Vec<_> = ["d", "e", "f", "g"].iter().map(|code| row(code, rules.clone())).collect();
+    let body = json!({"links": rows});
+    let mut post = || {
+        let headers = [("Idempotency-Key", "idle")];
+        let body = body.to_string();
+        admin.send("POST", "/api/v1/links/bulk", &headers, Some(body.as_bytes())).expect(201, "many rules")
+    };
+    let made = post();
+    let counts = |made: &Value| {
+        let links = made["links"].as_array().expect("links").iter();
+        links.map(|link| link["warnings"].as_array().map_or(0, Vec::len)).collect::<Vec<_>>()
+    };
+    assert_eq!(counts(&made), [7, 7, 6, 0], "{made}");
+    let more =
+        "links: 8 more rules or conditions hold for no visitor at present; explain of a link names its own";
+    assert_eq!(made["warnings"], json!([more]));
+    // A repetition has them again.
+    assert_eq!(post(), made);
+}
+
 /// The page is about trust: it names where this visitor would be led, and where others may be.
 #[test]
 fn a_plus_shows_where_rules_lead() {
@@ -594,6 +648,31 @@ fn a_plus_shows_where_rules_lead() {
     }
     admin.patch(&path_of(&made), &json!({"rules": split(json!("b"))})).expect(200, "a winner");
     assert_eq!(shown("s", &[("user-agent", FIREFOX)]), ["b"]);
+}
+
+/// An import keeps rules that hold for nobody at present, and reports them as a creation does.
+#[test]
+fn an_import_counts_lines_whose_rules_hold_for_nobody() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, file) = (folder.path().join("data"), folder.path().join("links"));
+    let link = |code: &str, until: &str| {
+        let rule = json!({"url": "https://e.test/x", "until": until});
+        json!({"url": "https://e.test/", "customSlug": code, "rules": [rule]}).to_string() + "\n"
+    };
+    let lines =
+        [link("a", "2100-01-01"), link("b", "2025-01-01"), link("b", "2025-01-01"), link("c", "2025-01-01")];
+    std::fs::write(&file, lines.concat()).expect("a file");
+    for more in [&["--dry-run"][..], &[]] {
+        let mut run = command();
+        run.args(["import", "--on-conflict", "skip", &file.display().to_string()]).args(more);
+        run.env("WAYPOST_DATA_DIR", &data).env("WAYPOST_PUBLIC_URL", "http://localhost:8080");
+        let imported = run.output().expect("the program runs");
+        let noted = String::from_utf8_lossy(&imported.stderr).into_owned();
+        assert!(imported.status.success(), "{noted}");
+        let warning = "warning: 2 lines have rules that hold for nobody at present. The first one is line 2: rules[0].until: is in \
+            the past, so the rule holds for no visitor";
+        assert!(noted.contains(warning), "{more:?}: {noted}");
+    }
 }
 
 /// An import keeps rules that need a source of places, and reports them. So does `doctor`.

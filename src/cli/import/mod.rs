@@ -2,6 +2,7 @@
 //! `POST /api/v1/links`. It works on the data folder, so the server must be stopped. A running server accepts up to
 //! 1,000 links per request at `POST /api/v1/links/bulk`.
 
+mod idle;
 mod input;
 mod placeless;
 mod unknown;
@@ -14,6 +15,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
+use self::idle::IdleRules;
 use self::input::LINE_MAX;
 use self::placeless::PlacelessRules;
 use self::unknown::IgnoredFields;
@@ -247,6 +249,7 @@ async fn lines(
         contexts: HashMap::new(),
         unknown: IgnoredFields::default(),
         places: PlacelessRules::new(config),
+        idle: IdleRules::default(),
     };
     let mut bytes = Vec::new();
     let mut number = 0_u64;
@@ -284,7 +287,7 @@ async fn lines(
     };
     let finished = run.import.finish().await;
     let created = run.import.created();
-    for summary in [run.unknown.summary(), run.places.summary()].into_iter().flatten() {
+    for summary in [run.unknown.summary(), run.places.summary(), run.idle.summary()].into_iter().flatten() {
         bar.suspend(|| print_note(&summary));
     }
     let failure = failure.or_else(|| finished.as_ref().err().map(ToString::to_string));
@@ -363,6 +366,7 @@ struct ImportLines<'a> {
     contexts: HashMap<String, Context>,
     unknown: IgnoredFields,
     places: PlacelessRules,
+    idle: IdleRules,
 }
 
 impl ImportLines<'_> {
@@ -384,16 +388,17 @@ impl ImportLines<'_> {
         let context = &self.contexts[named];
         self.import.set_line(number);
         self.places.note(number, &line.link.draft.edits);
-        let left_out = self.import.add(context, line.link).await.map_err(|error| {
+        let added = self.import.add(context, line.link).await.map_err(|error| {
             let text = error.to_string();
             match error {
                 Error::CodeTaken { .. } => format!("{text}; to leave out such lines, add --on-conflict skip"),
                 _ => text,
             }
         })?;
-        if !left_out.is_empty() {
+        self.idle.note(number, &added.idle);
+        if !added.left_out.is_empty() {
             let codes: Vec<_> =
-                left_out.iter().map(|alias| format!("{:?}", alias.shown_code().as_str())).collect();
+                added.left_out.iter().map(|alias| format!("{:?}", alias.shown_code().as_str())).collect();
             let are = form(codes.len() as u64, "is", "are");
             let note =
                 format!("line {number}: aliases: {} {are} already in use, and left out", codes.join(", "));

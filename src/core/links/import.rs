@@ -63,6 +63,15 @@ pub struct Imported {
     pub aliases: Vec<AliasName>,
 }
 
+/// What became of a link from a file, beside the link.
+#[derive(Debug, Default)]
+pub struct ImportedNotes {
+    /// The aliases that were left out, since their codes are in use.
+    pub left_out: Vec<Alias>,
+    /// The rules that hold for no visitor at present.
+    pub idle: Vec<Invalid>,
+}
+
 /// What happens to a line whose short code is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnConflict {
@@ -187,9 +196,9 @@ impl Links {
 }
 
 impl Import<'_> {
-    /// Adds one link to the acting workspace. Returns the aliases that were left out, since their codes are in use. An
-    /// error concerns this link alone, unless lines are lost ([`lost_from`](Import::lost_from)).
-    pub async fn add(&mut self, context: &Context, mut imported: Imported) -> Result<Vec<Alias>, Error> {
+    /// Adds one link to the acting workspace. An error concerns this link alone, unless lines are lost
+    /// ([`lost_from`](Import::lost_from)).
+    pub async fn add(&mut self, context: &Context, mut imported: Imported) -> Result<ImportedNotes, Error> {
         // A hash from the file needs no work. A dry run writes nothing, so it hashes nothing.
         let hash = match imported.hash.take() {
             Some(hash) => Some(hash),
@@ -211,8 +220,10 @@ impl Import<'_> {
         let named = self.named_aliases(context, std::mem::take(&mut imported.aliases))?;
         let Some(code) = self.free_code(&prepared)? else {
             self.skipped += 1;
-            return Ok(Vec::new());
+            return Ok(ImportedNotes::default());
         };
+        // Before the options move into the link.
+        let idle = prepared.options.idle_rules(context.now);
         let (aliases, left_out) = self.free_aliases((prepared.domain.record.number, &code), named)?;
         let workspace = context.workspace.number;
         self.remember_aliases(&aliases, (prepared.domain.record.number, &code));
@@ -233,7 +244,7 @@ impl Import<'_> {
         }
         if self.dry_run {
             self.made += 1;
-            return Ok(left_out);
+            return Ok(ImportedNotes { left_out, idle });
         }
         let id = self.id(context, imported.id)?;
         // A link that was deleted lately continues: an older export has fewer clicks than there are details.
@@ -258,7 +269,7 @@ impl Import<'_> {
         if self.bytes >= CHANGE_BYTES {
             self.propose().await?;
         }
-        Ok(left_out)
+        Ok(ImportedNotes { left_out, idle })
     }
 
     /// Commits the rest. Returns the numbers of created links and of skipped lines once the log has

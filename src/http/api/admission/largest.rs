@@ -131,8 +131,8 @@ pub(in crate::http::api) async fn largest(
         Command::OfSnapshots(SnapshotCommand::Imports(_, _, ImportQuery::Page { limit, .. })) => {
             SNAPSHOT_BYTES * limit
         }
-        // The URLs of the body as views, and again as text.
-        Command::CreateBulk(bulk) => 2 * body + ROW_BYTES * bulk.rows.len(),
+        // The URLs of the body as views, and again as text; and a few warnings.
+        Command::CreateBulk(bulk) => 2 * body + ROW_BYTES * bulk.rows.len() + SHORT,
         // 60 numbers, and events that are sent one by one.
         Command::LiveMinutes
         | Command::Listen(..)

@@ -112,9 +112,17 @@ impl Reply {
         }
     }
 
-    /// Returns the rules of a written link that hold for no visitor from `now` on.
+    /// Returns the rules of a written link that hold for no visitor from `now` on. Those of a bulk are beside its links; here
+    /// is the number of those that have no room there.
     pub(crate) fn idle_rules(&self, now: Timestamp) -> Vec<String> {
         match self {
+            Reply::Made(Created::Bulk(bulk), _) => {
+                let (_, more) = bulk.idle_rules();
+                let text = format!(
+                    "links: {more} more rules or conditions hold for no visitor at present; explain of a link names its own"
+                );
+                (more > 0).then_some(text).into_iter().collect()
+            }
             Reply::Made(Created::Link(view), _) | Reply::Changed(view) => {
                 view.link.options.idle_rules(now).iter().map(ToString::to_string).collect()
             }

@@ -168,6 +168,7 @@ struct ExplainedConditionJson<'a> {
 
 impl<'a> ExplainedRuleJson<'a> {
     fn of(branch: &'a ExplainedBranch) -> ExplainedRuleJson<'a> {
+        // In the places of the link's own list: the field is repeated for readers only.
         let conditions = branch.conditions.iter().map(|condition| ExplainedConditionJson {
             field: condition.field.name(),
             holds: condition.holds,

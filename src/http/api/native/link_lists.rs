@@ -86,14 +86,20 @@ struct BulkLink<'a> {
     url: String,
     domain: &'a str,
     pending_verification: bool,
+    /// As beside the link of a single creation.
+    // Not a key of the vendor, so it is absent where it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl<'a> BulkJson<'a> {
     pub(super) fn of(bulk: &'a BulkView) -> BulkJson<'a> {
+        let (idle, _) = bulk.idle_rules();
         let links: Vec<_> = bulk
             .links
             .iter()
-            .map(|view| BulkLink {
+            .zip(idle)
+            .map(|(view, warnings)| BulkLink {
                 id: AsText(view.link.id),
                 short_code: view.link.shown_code().as_str(),
                 short_url: &view.short_url,
@@ -101,6 +107,7 @@ impl<'a> BulkJson<'a> {
                 domain: &view.domain_name,
                 // A domain that exists can be used at once. The vendor's clients read the key.
                 pending_verification: false,
+                warnings,
             })
             .collect();
         BulkJson {
