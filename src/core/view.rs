@@ -166,7 +166,7 @@ pub struct BulkView {
 }
 
 /// Most rules and conditions that hold for nobody and that a bulk names. The rest is counted: 1,000 links may have 200,000.
-pub const IDLE_NAMED_MAX: usize = 20;
+const IDLE_NAMED_MAX: usize = 20;
 
 impl BulkView {
     /// Returns the rules of each link that hold for no visitor at present, [`IDLE_NAMED_MAX`] in all, and the number of the others.

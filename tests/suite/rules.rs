@@ -550,6 +550,31 @@ fn rules_that_hold_for_nobody_at_present_are_named() {
     assert_eq!(admin.post(LINKS, &body).expect(201, "with a path")["warnings"], Value::Null);
 }
 
+/// A link whose client has chosen the highest id gets further rules, and an undo gives none of their ids again.
+#[test]
+fn a_link_does_not_run_out_of_ids() {
+    let app = start();
+    let mut admin = app.admin();
+    let rule = |id: Value, os: &str| json!({"id": id, "conditions": [{"field": "os", "operator": "equals", "value": os}], "url": "https://e.test/x"});
+    let first = json!([rule(json!(65_535), "iOS")]);
+    let made = admin.create(&json!({"url": "https://e.test/", "rules": first}));
+    let path = path_of(&made);
+    let ids = |admin: &mut Client, rules: Value| {
+        let changed = admin.patch(&path, &json!({"rules": rules})).expect(200, "a change");
+        let rules = changed["link"]["rules"].as_array().expect("rules").clone();
+        rules.iter().map(|rule| rule["id"].as_u64().expect("an id")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        ids(&mut admin, json!([rule(json!(65_535), "iOS"), rule(Value::Null, "Android")])),
+        [65_535, 1]
+    );
+    assert_eq!(ids(&mut admin, json!([])), [0_u64; 0]);
+    assert_eq!(ids(&mut admin, json!([rule(Value::Null, "Windows")])), [2]);
+    // The earlier state comes back, and 2 is in old clicks.
+    admin.post(&format!("{path}/undo"), &json!({})).expect(201, "no rule again");
+    assert_eq!(ids(&mut admin, json!([rule(Value::Null, "macOS")])), [3]);
+}
+
 /// Links of a bulk have the warnings of a single creation, within a bound.
 #[test]
 fn rules_of_a_bulk_that_hold_for_nobody_are_named_at_their_links() {

@@ -162,7 +162,7 @@ fn visited(arguments: &ExplainArguments) -> Result<ExplainArguments, CommandErro
     };
     let path = one("--path", arguments.path.as_ref(), path)?;
     let query = one("--query", arguments.query.as_ref(), query)?;
-    Ok(ExplainArguments { link, path, query, ..arguments.clone() })
+    Ok(ExplainArguments { link, query, path, ..arguments.clone() })
 }
 
 fn words(link: &Value, explain: &Value, width: usize) -> String {

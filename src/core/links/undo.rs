@@ -128,9 +128,9 @@ impl Shared {
 fn keep_numbers(options: &mut Options, before: &Options) {
     let Some(given) = before.rules.as_deref() else { return };
     let mut rules = options.rules.as_deref().cloned().unwrap_or_default();
-    // The greater ones: the earlier state knows less numbers, unless it was itself undone.
-    rules.last_branch = rules.last_branch.max(given.last_branch);
-    rules.last_variant = rules.last_variant.max(given.last_variant);
+    // Not the greater ones: behind the highest possible number they begin again at 1.
+    rules.last_branch = given.last_branch;
+    rules.last_variant = given.last_variant;
     options.rules = Some(Arc::new(rules));
 }
 

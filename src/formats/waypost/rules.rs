@@ -336,15 +336,44 @@ mod tests {
             {"variants":[{"url":"https://e.test/b"},{"url":"https://e.test/f"}]}]"#;
         let second = renewed(Some(&first), text).expect("valid");
         assert_eq!(numbers(&second), [(1, vec![2, 1, 3, 4]), (2, vec![5, 6])]);
-        let last = Branches { last_branch: u16::MAX, ..first };
-        let error = renewed(Some(&last), r#"[{"status":404}]"#);
-        assert_eq!(
-            error,
-            Err("rules: have used all 65535 ids of a rule: send each rule with its id or its name".into())
+    }
+
+    /// An id is a number of 16 bits. One that a client has chosen, or a program that replaces unnamed rules for years, must not
+    /// leave a link without ids.
+    #[test]
+    fn numbers_begin_again_behind_the_highest_one() {
+        let os = |more: &str, value: &str| {
+            format!(
+                r#"{{{more}"conditions":[{{"field":"os","operator":"equals","value":"{value}"}}],"status":404}}"#
+            )
+        };
+        let (ios, android, windows) = (os("", "iOS"), os("", "Android"), os("", "Windows"));
+        let only =
+            |branches: &Branches| numbers(branches).iter().map(|(number, _)| *number).collect::<Vec<_>>();
+        // The ids of the drafts are given to no other rule, also in front of them.
+        let first = renewed(
+            None,
+            &format!("[{ios},{},{}]", os(r#""id":65535,"#, "Android"), os(r#""id":1,"#, "Windows")),
         );
-        // The way out that the error names.
-        let kept = renewed(Some(&last), r#"[{"name":"t","status":404}]"#).expect("valid");
-        assert_eq!(numbers(&kept), [(1, vec![])]);
+        let first = first.expect("valid");
+        assert_eq!((only(&first), first.last_branch), (vec![2, 65_535, 1], 2));
+        // A rule that goes in this change is as recent as those that stay.
+        let macos = os("", "macOS");
+        let second = renewed(Some(&first), &format!("[{macos},{android}]")).expect("valid");
+        assert_eq!((only(&second), second.last_branch), (vec![3, 65_535], 3));
+        // The highest one stays, and the numbers go on behind the last one that was given.
+        let third = renewed(Some(&second), &format!("[{android},{windows}]")).expect("valid");
+        assert_eq!((only(&third), third.last_branch), (vec![65_535, 4], 4));
+        let none = renewed(Some(&third), "[]").expect("valid");
+        assert_eq!(only(&renewed(Some(&none), &format!("[{ios}]")).expect("valid")), [5]);
+        let last = Branches { last_branch: u16::MAX, ..none };
+        assert_eq!(only(&renewed(Some(&last), &format!("[{ios},{windows}]")).expect("valid")), [1, 2]);
+        let split = r#"[{"name":"t","variants":[{"id":65535,"url":"https://e.test/a"},{"url":"https://e.test/b"},{"id":2,"url":"https://e.test/c"}]}]"#;
+        let split = renewed(None, split).expect("valid");
+        assert_eq!(numbers(&split), [(1, vec![65_535, 1, 2])]);
+        let more = r#"[{"name":"t","variants":[{"url":"https://e.test/a"},{"url":"https://e.test/d"}]}]"#;
+        let more = renewed(Some(&split), more).expect("valid");
+        assert_eq!((numbers(&more), more.last_variant), (vec![(1, vec![65_535, 3])], 3));
     }
 
     /// What a person pastes has ends that nobody sees, and `""` is null.

@@ -245,7 +245,10 @@ impl WinnerRef {
 
 /// Gives numbers to rules, or to variants.
 struct NumberGiver {
+    /// The number that was given last.
     last: u16,
+    /// The numbers of the objects before the change, and the ids of the drafts.
+    in_use: HashSet<u16>,
     /// Whether ids may be those of another link: this one had none so far.
     accepts_any: bool,
     taken: HashSet<u16>,
@@ -253,6 +256,16 @@ struct NumberGiver {
 }
 
 impl NumberGiver {
+    /// Returns the number of a new object: the one behind the last, or behind the highest possible number one from 1 on.
+    fn next(&self) -> u16 {
+        // In a circle, and not the lowest free one: old clicks have the numbers of deleted objects, so that a number must
+        // return as late as possible.
+        let behind = (self.last..=u16::MAX).skip(1);
+        let mut all = behind.chain(1..=u16::MAX);
+        all.find(|number| !self.in_use.contains(number))
+            .expect("a link has at most 20 rules and 200 variants")
+    }
+
     /// Returns the number of an object with this id, which `known` has if the object exists.
     fn number(&mut self, id: Option<u16>, known: Option<u16>, at: &str) -> Result<u16, Invalid> {
         let number = match (id, known) {
@@ -266,19 +279,10 @@ impl NumberGiver {
                 return Err(Invalid::new("rules", why).below(&format!("{at}.id")));
             }
             (None, None) => {
-                // Never one that was in use: old clicks have it.
-                let next = self.last.checked_add(1);
-                next.ok_or_else(|| {
-                    let what = self.what;
-                    let why = format!(
-                        "have used all 65535 ids of a {what}: send each {what} with its id or its name"
-                    );
-                    Invalid::new("rules", why)
-                })?
+                self.last = self.next();
+                self.last
             }
         };
-        // An import brings its own numbers, and later rules must not get them again.
-        self.last = self.last.max(number);
         if !self.taken.insert(number) {
             let why = format!("is the id of two {}s", self.what);
             return Err(Invalid::new("rules", why).below(&format!("{at}.id")));
@@ -335,17 +339,21 @@ fn numbered(
     let mut rules = NumberGiver {
         // Past all ids of the drafts, so that an object without one gets none of them.
         last: last(|before| before.last_branch).max(highest.unwrap_or(0)),
+        in_use: old.iter().map(|branch| branch.number).chain((0..drafts.len()).filter_map(id)).collect(),
         accepts_any: before.is_none(),
         taken: HashSet::new(),
         what: "rule",
     };
-    let ids = drafts.iter().flat_map(|draft| match &draft.outcome {
+    let given = drafts.iter().flat_map(|draft| match &draft.outcome {
         OutcomeDraft::Split(split) => &split.variants[..],
         OutcomeDraft::Url(_) | OutcomeDraft::NotFound => &[],
     });
-    let highest = ids.filter_map(|variant| variant.number).max().filter(|_| before.is_none());
+    let given: Vec<_> = given.filter_map(|variant| variant.number).collect();
+    let highest = given.iter().copied().max().filter(|_| before.is_none());
+    let variants_before = old.iter().flat_map(Branch::variants).map(|variant| variant.number);
     let mut variants = NumberGiver {
         last: last(|before| before.last_variant).max(highest.unwrap_or(0)),
+        in_use: variants_before.chain(given).collect(),
         accepts_any: before.is_none(),
         taken: HashSet::new(),
         what: "variant",
