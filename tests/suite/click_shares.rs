@@ -8,7 +8,7 @@ use crate::support::app::TestApp;
 use crate::support::browser::{Browser, Scripts};
 use crate::support::http::{Answer, Client, text};
 use crate::support::native::new_key;
-use crate::support::process::poll;
+use crate::support::process::{command, poll};
 
 const SHARES: &str = "/api/v1/analytics/shares";
 
@@ -214,6 +214,47 @@ fn a_share_ends() {
     app.advance(Duration::from_hours(24 * 31));
     sweep(&app);
     assert_eq!((sweep(&app), sweep(&app)), (1, 0), "the share of a deleted link");
+}
+
+/// A link of a file is a new link, also with the id of a deleted one. Only a restore continues the shares.
+#[test]
+fn an_import_revives_no_share_of_a_deleted_link() {
+    let app = start();
+    let [gone, back, stays] = ["gone", "back", "stays"].map(|code| link(&app, code, &json!({})));
+    let [of_gone, of_back, of_stays] =
+        [&gone, &back, &stays].map(|link| share(&mut app.admin(), &json!({"linkId": link["id"]})));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("links.jsonl");
+    let line = |link: &Value| {
+        json!({"id": link["id"], "url": "https://e.test/", "customSlug": link["shortCode"]}).to_string()
+            + "\n"
+    };
+    std::fs::write(&file, [line(&gone), line(&stays)].concat()).expect("a file");
+    for link in [&gone, &back] {
+        app.admin().delete(&format!("/api/v1/links/{}", text(link, "id"))).expect(200, "deleted");
+    }
+    let restored = format!("/api/v1/links/{}/restore", text(&back, "id"));
+    app.admin().post(&restored, &json!({})).expect(201, "restored");
+    let data = app.data_dir().to_owned();
+    let app = app.restart_between(|| {
+        let mut import = command();
+        import.args(["import", "--on-conflict", "skip", &file.display().to_string()]);
+        import.env("WAYPOST_DATA_DIR", data).env("WAYPOST_PUBLIC_URL", "http://go.test");
+        let done = import.output().expect("the binary runs");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    });
+    let again = app.admin().get(&format!("/api/v1/links/{}", text(&gone, "id"))).expect(200, "imported");
+    assert_eq!(again["link"]["shortCode"], "gone");
+    let status = |share: &Value| app.visitor().get(&page_of(share)).status;
+    assert_eq!([&of_gone, &of_back, &of_stays].map(status), [404, 200, 200]);
+    let listed = app.admin().get(SHARES).expect(200, "all")["shares"].clone();
+    let listed: Vec<_> = listed.as_array().expect("shares").iter().map(|share| share["id"].clone()).collect();
+    assert_eq!(listed, [of_stays["id"].clone(), of_back["id"].clone()]);
+    // Nothing is left that a later deletion and restore could revive.
+    let path = format!("/api/v1/links/{}", text(&gone, "id"));
+    app.admin().delete(&path).expect(200, "deleted again");
+    app.admin().post(&format!("{path}/restore"), &json!({})).expect(201, "restored");
+    assert_eq!(status(&of_gone), 404);
 }
 
 /// The page of a link is on the domain of the link, whose root is otherwise its owner's.

@@ -18,6 +18,7 @@ use crate::log::key_hash::{KeyHash, KeyHasher};
 use crate::log::{Pending, Position, Proposal};
 use crate::model::Invalid;
 use crate::model::campaign::{CampaignDraft, CampaignRef};
+use crate::model::click_share::SharedClicks;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::{
@@ -26,6 +27,7 @@ use crate::model::link::{
 use crate::model::short_code::ShortCode;
 use crate::model::tag::TagEdit;
 use crate::model::workspace::WorkspaceNumber;
+use crate::table::record::ShareRecord;
 use crate::table::{Table, keys};
 
 /// Bytes of records after which a Change is proposed: half the size limit of a Change, so that the last
@@ -141,6 +143,8 @@ pub struct Import<'a> {
     dry_run: bool,
     /// Tags by workspace and name.
     tags: HashMap<WorkspaceNumber, KnownTags>,
+    /// The shares of statistics by workspace and link, as they were before the import: at most 1,000 of a workspace.
+    shares: HashMap<WorkspaceNumber, HashMap<Id, Vec<Id>>>,
     /// Codes and ids of this import that the table may lack.
     codes: Recent,
     ids: Recent,
@@ -179,6 +183,7 @@ impl Links {
             on_conflict,
             dry_run,
             tags: HashMap::new(),
+            shares: HashMap::new(),
             codes: Recent::new(),
             ids: Recent::new(),
             leading_here: Siblings::default(),
@@ -258,6 +263,7 @@ impl Import<'_> {
         link.aliases = aliases;
         (self.gathered, self.added) = (self.gathered + 1, self.line);
         let before = self.effect.puts.len();
+        self.end_shares(workspace, id)?;
         prepared.add(&mut self.effect, &link);
         for alias in &link.aliases {
             self.effect.put_alias(&link, alias);
@@ -435,6 +441,29 @@ impl Import<'_> {
         }
         // Generated ids are never used twice, so they need not be remembered.
         Ok(generated())
+    }
+
+    /// Removes the shares of statistics that a deleted link with this id had. A link of a file is a new link, and only a
+    /// restore continues the shares of the old one.
+    fn end_shares(&mut self, workspace: WorkspaceNumber, id: Id) -> Result<(), Error> {
+        let links = self.links;
+        // Read once for each workspace: nothing else writes to the store.
+        if !self.shares.contains_key(&workspace) {
+            let mut all: HashMap<Id, Vec<Id>> = HashMap::new();
+            for share in links.shared.table.click_shares_of(workspace)? {
+                if let SharedClicks::Link(link) = share.of {
+                    all.entry(link).or_default().push(share.id);
+                }
+            }
+            self.shares.insert(workspace, all);
+        }
+        for share in self.shares.get_mut(&workspace).and_then(|all| all.remove(&id)).unwrap_or_default() {
+            let key = keys::share(share);
+            if let Some(found) = links.shared.table.get::<ShareRecord>(&key)? {
+                self.effect.remove(key, found.revision);
+            }
+        }
+        Ok(())
     }
 
     /// Creates the campaign of a line if the workspace does not have it. Without a name in the line, its id
