@@ -145,7 +145,7 @@ fn create(arguments: &NewShareArguments) -> Result<(), CommandError> {
         body.insert("linkId".to_owned(), named.find(&client)?.value["link"]["id"].clone());
     }
     if let Some(tag) = &arguments.tag {
-        body.insert("tagId".to_owned(), json!(tag_id(&client, tag, false)?));
+        body.insert("tagId".to_owned(), json!(tag_id(&client, tag)?));
     }
     let created = client.send(&Method::POST, SHARES, Some(&Value::Object(body)));
     show(&client, &created.map_err(|error| error.with_options(&[OPTIONS]))?);

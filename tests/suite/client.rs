@@ -351,6 +351,41 @@ fn n14_errors_name_the_remedy() {
     served.server.stop();
 }
 
+/// A tag needs a request of its own. If the server refuses the link, the command deletes the tag again.
+#[test]
+fn a_refused_link_leaves_no_new_tag() {
+    let served = Served::start();
+    assert_eq!(served.run(&["link", "create", "https://e.test/", "a", "--tag", "old"]).code, Some(0));
+    let never = ["--tag", "old", "--tag", "never"];
+    let rules = served.folder.path().join("rules.json");
+    fs::write(&rules, "[{}]").expect("a file");
+    let rules = format!("rules=@{}", rules.display());
+    let long = "x".repeat(300);
+    let rows: &[(&[&str], &str)] = &[
+        (&["link", "create", "https://e.test/", "b", "--set", &rules], "rules[0]: must have one of"),
+        (&["link", "create", "https://e.test/", "a"], "already in use"),
+        (&["link", "create", "nope"], "URL: must be an absolute URL"),
+        (&["link", "create", "https://e.test/", "b", "--tag", &long], "must be at most"),
+        (&["link", "edit", "a", "--url", "nope"], "--url: must be an absolute URL"),
+        (&["link", "edit", "none", "--url", "https://e.test/2"], "link not found"),
+    ];
+    for (arguments, part) in rows {
+        served.run(&[*arguments, &never].concat()).fails(1, part);
+        served.run(&["link", "list", "--tag", "never"]).fails(1, "all tags: old\n");
+    }
+    // Without credits.
+    let key = fs::read_to_string(served.folder.path().join("admin.key")).expect("the key");
+    let mut admin = served.server.visitor().with_key(key.trim());
+    let path = "/api/v1/workspaces";
+    let workspace = admin.get(path).expect(200, "workspaces")["workspaces"][0]["id"].clone();
+    let path = format!("{path}/{}", workspace.as_str().expect("an id"));
+    admin.patch(&path, &json!({"credits": 0})).expect(200, "none left");
+    let create = ["link", "create", "https://e.test/", "b"];
+    served.run(&[&create[..], &never].concat()).fails(1, "the workspace has no credits left");
+    served.run(&["link", "list", "--tag", "never"]).fails(1, "all tags: old\n");
+    served.server.stop();
+}
+
 /// What the server would ignore, with a warning, is refused before anything is created.
 #[test]
 fn fields_that_a_link_has_not_are_refused() {

@@ -63,6 +63,39 @@ fn ended(command: &mut Command) -> (Option<i32>, String) {
     (output.status.code(), printed.concat())
 }
 
+/// A line that is refused or skipped leaves neither a tag nor a campaign.
+#[test]
+fn a_line_without_a_link_leaves_no_tag_and_no_campaign() {
+    let line = |code: &str, url: &str, name: &str| {
+        let tag = json!({"tag": {"name": name}});
+        json!({"url": url, "customSlug": code, "tags": [tag], "campaignId": "new"}).to_string()
+    };
+    let rows = [
+        (line("taken", "https://e.test/", "new"), Some(0), "skipped 1 whose"),
+        (line("b", "nope", "new"), Some(1), "url: must be"),
+        (line("b", "http://localhost:8080/b", "new"), Some(1), "url: "),
+        (line("b", "https://e.test/", &"x".repeat(300)), Some(1), "must be at most"),
+    ];
+    for (second, code, part) in rows {
+        let place = Place::new();
+        let first =
+            json!({"url": "https://e.test/", "customSlug": "taken", "tags": [{"tag": {"name": "old"}}]});
+        let file = place.write("links.jsonl", &format!("{first}\n{second}\n"));
+        let (ended, printed) = place.run(&["import", "--on-conflict", "skip", &file]);
+        assert!(ended == code && printed.contains(part), "{second}: {printed}");
+        let server = Plan::on(&place.at("data")).start();
+        let mut admin = server.admin();
+        let names = |kind: &str, list: Value| {
+            let all = list[kind].as_array().expect("a list").clone();
+            all.iter().map(|one| one["name"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("tags", admin.get("/api/v1/tags").expect(200, "tags")), ["old"], "{second}");
+        let campaigns = names("campaigns", admin.get("/api/v1/campaigns").expect(200, "campaigns"));
+        assert!(campaigns.is_empty(), "{second}: {campaigns:?}");
+        server.stop();
+    }
+}
+
 /// A second import of the lines before a bad one created links without a code again, as the message advised.
 #[test]
 fn an_import_that_stopped_is_continued_without_duplicates() {

@@ -124,6 +124,47 @@ fn the_documented_request_gets_the_documented_response() {
     assert!(!tags.to_string().contains("unpaid"), "{tags}");
 }
 
+/// New tags are in the Change of their link, so a refusal of any kind leaves none.
+#[test]
+fn a_refused_link_leaves_no_new_tag() {
+    let app = TestApp::start();
+    let (mut client, mut admin) = (vendor(&app), app.admin());
+    make(&mut client, &json!({"destinationUrl": "https://e.test/", "shortCode": "mine", "tags": ["old"]}));
+    let other = make(&mut client, &json!({"destinationUrl": "https://e.test/", "shortCode": "other"}));
+    let rows = [
+        json!({"destinationUrl": "nope"}),
+        json!({"destinationUrl": "https://e.test/", "shortCode": "mine"}),
+        json!({"destinationUrl": "https://e.test/", "shortCode": "a b"}),
+        json!({"destinationUrl": "http://go.test/self", "shortCode": "self"}),
+        json!({"destinationUrl": "https://e.test/", "campaignId": "none"}),
+        json!({"destinationUrl": "https://e.test/", "tags": ["fine", "x".repeat(300)]}),
+    ];
+    let mut names = |row: &str| {
+        let tags = admin.get("/api/v1/tags").expect(200, "tags");
+        let tags = tags["tags"].as_array().expect("tags").clone();
+        assert_eq!(tags.iter().map(|tag| tag["name"].clone()).collect::<Vec<_>>(), ["old"], "{row}");
+    };
+    for mut row in rows {
+        if row["tags"].is_null() {
+            row["tags"] = json!(["new"]);
+        }
+        let refused = client.post(LINKS, &row);
+        assert!((400..500).contains(&refused.status), "{row}: {}", refused.text());
+        names(&row.to_string());
+    }
+    let path = format!("{LINKS}/{}", text(&other, "id"));
+    for row in [
+        json!({"destinationUrl": "nope", "tags": ["new"]}),
+        json!({"destinationUrl": "http://go.test/other", "tags": ["new"]}),
+        json!({"campaignId": "none", "tags": ["new"]}),
+        json!({"tags": ["new", "x".repeat(300)]}),
+    ] {
+        let refused = client.patch(&path, &row);
+        assert!((400..500).contains(&refused.status), "{row}: {}", refused.text());
+        names(&row.to_string());
+    }
+}
+
 #[test]
 fn every_field_is_set_shown_changed_and_cleared() {
     let mut app = TestApp::start();

@@ -211,34 +211,88 @@ fn field(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value))
 }
 
-/// Returns the id of a tag, whose name compares as the server compares it. Creates a missing tag if
-/// `may_create`, or else fails with the names of all tags.
-pub(in crate::cli) fn tag_id(
-    client: &ApiClient,
-    name: &str,
-    may_create: bool,
-) -> Result<String, CommandError> {
+/// Returns the id of a tag, whose name compares as the server compares it. Fails with the names of all tags if there is none.
+pub(in crate::cli) fn tag_id(client: &ApiClient, name: &str) -> Result<String, CommandError> {
+    find_tag(client, name)?.map_err(|names| {
+        let all = if names.is_empty() { "there is no tag".to_owned() } else { names.join(", ") };
+        CommandError::Failed(format!("there is no tag {name:?}; all tags: {all}"))
+    })
+}
+
+/// Returns the id of a tag, or the names of all tags.
+fn find_tag(client: &ApiClient, name: &str) -> Result<Result<String, Vec<String>>, CommandError> {
     let found = client.send(&Method::GET, TAGS, None)?;
     let tags: Vec<_> = found.value["tags"].as_array().into_iter().flatten().collect();
     // Its own spelling first: earlier versions have several tags of one name.
     let own = tags.iter().find(|tag| columns::text(&tag["name"]) == name);
     let wanted = folded_name(name);
     let folded = || tags.iter().rev().find(|tag| folded_name(&columns::text(&tag["name"])) == wanted);
-    if let Some(tag) = own.or_else(folded) {
-        return Ok(columns::text(&tag["id"]));
+    Ok(match own.or_else(folded) {
+        Some(tag) => Ok(columns::text(&tag["id"])),
+        None => Err(tags.iter().map(|tag| columns::text(&tag["name"])).collect()),
+    })
+}
+
+/// The tags that a command gives to a link.
+#[derive(Default)]
+pub(super) struct GivenTags {
+    /// Their ids.
+    pub(super) ids: Vec<String>,
+    /// Names and ids of those that the command has created.
+    created: Vec<(String, String)>,
+}
+
+impl GivenTags {
+    /// Returns the tags of these names, and creates those that are missing. If the server refuses one, none is left.
+    pub(super) fn new(client: &ApiClient, names: &[String]) -> Result<GivenTags, CommandError> {
+        let mut tags = GivenTags::default();
+        for name in names {
+            if let Err(error) = tags.add(client, name) {
+                return Err(tags.taken_back(client, error));
+            }
+        }
+        Ok(tags)
     }
-    if !may_create {
-        let names: Vec<_> = tags.iter().map(|tag| columns::text(&tag["name"])).collect();
-        let all = if names.is_empty() { "there is no tag".to_owned() } else { names.join(", ") };
-        return Err(CommandError::Failed(format!("there is no tag {name:?}; all tags: {all}")));
+
+    fn add(&mut self, client: &ApiClient, name: &str) -> Result<(), CommandError> {
+        if let Ok(id) = find_tag(client, name)? {
+            self.ids.push(id);
+            return Ok(());
+        }
+        let made = match client.send(&Method::POST, TAGS, Some(&json!({ "name": name }))) {
+            Ok(made) => columns::text(&made.value["tag"]["id"]),
+            Err(error) => {
+                // Another command may have created it in between.
+                self.ids.push(tag_id(client, name).map_err(|_| error)?);
+                return Ok(());
+            }
+        };
+        self.created.push((name.to_owned(), made.clone()));
+        self.ids.push(made);
+        Ok(())
     }
-    let made = match client.send(&Method::POST, TAGS, Some(&json!({ "name": name }))) {
-        Ok(made) => made,
-        // Another command may have created it in between.
-        Err(error) => return tag_id(client, name, false).map_err(|_| error),
-    };
-    print_note(&format!("created the tag {name:?}"));
-    Ok(columns::text(&made.value["tag"]["id"]))
+
+    /// Names the tags that the command has created.
+    pub(super) fn note(&self) {
+        for (name, _) in &self.created {
+            print_note(&format!("created the tag {name:?}"));
+        }
+    }
+
+    /// Deletes the tags that the command has created, since the server has refused their link. Returns the error of the link.
+    pub(super) fn taken_back(&self, client: &ApiClient, error: CommandError) -> CommandError {
+        // Without an answer, the link may exist, and have them.
+        if matches!(error, CommandError::Unreachable(_)) {
+            self.note();
+            return error;
+        }
+        for (name, id) in &self.created {
+            if client.send(&Method::DELETE, &format!("{TAGS}/{id}"), None).is_err() {
+                print_note(&format!("the tag {name:?} was created, and could not be deleted again"));
+            }
+        }
+        error
+    }
 }
 
 #[cfg(test)]

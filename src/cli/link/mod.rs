@@ -21,6 +21,7 @@ use url::form_urlencoded::Serializer;
 
 use self::deleted::{DeletedArguments, LinkRestoreArguments};
 use self::explain::ExplainArguments;
+use self::fields::GivenTags;
 pub(super) use self::fields::tag_id;
 use self::fields::{CREATE_ARGUMENTS, EDIT_OPTIONS, LINK_OPTIONS, LIST_OPTIONS, LinkFields};
 use self::history::{HistoryArguments, UndoArguments};
@@ -263,12 +264,16 @@ fn create(arguments: &NewLinkArguments) -> Result<(), CommandError> {
         body.insert("domain".to_owned(), json!(domain));
     }
     arguments.fields.add_others(&mut body)?;
-    if !arguments.fields.tags.is_empty() {
-        let ids = arguments.fields.tags.iter().map(|name| tag_id(&client, name, true));
-        body.insert("tagIds".to_owned(), json!(ids.collect::<Result<Vec<_>, _>>()?));
+    let tags = GivenTags::new(&client, &arguments.fields.tags)?;
+    if !tags.ids.is_empty() {
+        body.insert("tagIds".to_owned(), json!(tags.ids));
     }
     let created = client.send(&Method::POST, LINKS, Some(&Value::Object(body)));
-    let answer = created.map_err(|error| arguments.fields.explain(error, &tables))?;
+    let answer = created.map_err(|error| {
+        let error = tags.taken_back(&client, error);
+        arguments.fields.explain(error, &tables)
+    })?;
+    tags.note();
     if arguments.short {
         print_line(&columns::text(&answer.value["link"]["shortUrl"]));
     } else {
@@ -294,7 +299,7 @@ fn list(arguments: &LinkListArguments) -> Result<(), CommandError> {
         query.append_pair("health", "broken");
     }
     if let Some(name) = &arguments.tag {
-        query.append_pair("tagId", &tag_id(&client, name, false)?);
+        query.append_pair("tagId", &tag_id(&client, name)?);
     }
     let found = client.send(&Method::GET, &format!("{LINKS}?{}", query.finish()), None);
     let answer = found.map_err(|error| error.with_options(&[LIST_OPTIONS]))?;
@@ -329,17 +334,20 @@ fn edit(arguments: &EditArguments) -> Result<(), CommandError> {
     // Read before: the change does not return the code that it replaces.
     let renamed = arguments.new_code.is_some() && !arguments.keep_old_code;
     let before = if renamed { Some(arguments.link.find(&client)?) } else { None };
+    let mut tags = GivenTags::default();
     if has_tags {
         // Not the whole list, so that edits at the same time keep what each of them adds.
-        let ids = |names: &[String], may_create| {
-            names.iter().map(|name| tag_id(&client, name, may_create)).collect::<Result<Vec<_>, _>>()
-        };
-        body.insert("removeTagIds".to_owned(), json!(ids(&arguments.untag, false)?));
-        body.insert("addTagIds".to_owned(), json!(ids(&arguments.fields.tags, true)?));
+        let removed = arguments.untag.iter().map(|name| tag_id(&client, name)).collect::<Result<Vec<_>, _>>();
+        body.insert("removeTagIds".to_owned(), json!(removed?));
+        tags = GivenTags::new(&client, &arguments.fields.tags)?;
+        body.insert("addTagIds".to_owned(), json!(tags.ids));
     }
     let changed = change(arguments, &client, &path, body);
-    let answer =
-        changed.map_err(|error| arguments.link.missing(&client, arguments.fields.explain(error, &tables)))?;
+    let answer = changed.map_err(|error| {
+        let error = tags.taken_back(&client, error);
+        arguments.link.missing(&client, arguments.fields.explain(error, &tables))
+    })?;
+    tags.note();
     let link = &answer.value["link"];
     if let Some(code) = arguments.link.former_code(link).filter(|_| arguments.new_code.is_none()) {
         let short = columns::text(&link["shortUrl"]);

@@ -22,10 +22,11 @@ use crate::model::click_share::SharedClicks;
 use crate::model::domain::DomainNumber;
 use crate::model::id::{ForeignId, Id};
 use crate::model::link::{
-    ALIASES_MAX, Alias, AliasName, DomainChoice, Draft, Edit, Link, Names, PasswordHash,
+    ALIASES_MAX, Alias, AliasName, DomainChoice, Draft, Edit, Link, Names, PasswordHash, TAGS_MAX,
 };
 use crate::model::short_code::ShortCode;
-use crate::model::tag::TagEdit;
+use crate::model::tag::{TagEdit, check_name};
+use crate::model::text::folded_name;
 use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::ShareRecord;
 use crate::table::{Table, keys};
@@ -213,15 +214,8 @@ impl Import<'_> {
         let names = std::mem::take(&mut imported.draft.names);
         let campaign = self.links.named_campaign(context.workspace.number, &names).await?;
         imported.draft.edits.extend(campaign);
-        // Before `prepare`, which takes tags by id only.
-        let tags = self.tag_ids(context, &names).await?;
-        if !tags.is_empty() {
-            imported.draft.edits.push(Edit::Tags(tags));
-        }
-        let prepared = self.links.shared.prepare(context, imported.draft, hash)?;
-        if let Some(id) = &prepared.options.campaign {
-            self.ensure_campaign(context, id, names.campaign_name).await?;
-        }
+        check_tag_names(&names)?;
+        let mut prepared = self.links.shared.prepare(context, imported.draft, hash)?;
         let named = self.named_aliases(context, std::mem::take(&mut imported.aliases))?;
         let Some(code) = self.free_code(&prepared)? else {
             self.skipped += 1;
@@ -246,6 +240,14 @@ impl Import<'_> {
                 code.clone(),
                 self.links.shared.edges(workspace, &prepared.options),
             );
+        }
+        // Behind the checks: a line that is refused or skipped leaves neither a tag nor a campaign.
+        if let Some(id) = &prepared.options.campaign {
+            self.ensure_campaign(context, id, names.campaign_name.clone()).await?;
+        }
+        let tags = self.tag_ids(context, &names).await?;
+        if !tags.is_empty() {
+            prepared.options.apply(Edit::Tags(tags))?;
         }
         if self.dry_run {
             self.made += 1;
@@ -507,7 +509,6 @@ impl Import<'_> {
                 ids.push(id);
                 continue;
             }
-            crate::model::tag::check_name(name).map_err(|invalid| Invalid { field: "tags", ..invalid })?;
             let id = if self.dry_run {
                 // Never stored: a dry run writes nothing.
                 Id::from_bits(0)
@@ -522,4 +523,18 @@ impl Import<'_> {
         }
         Ok(ids)
     }
+}
+
+/// Fails if a line names a tag that cannot be created, or too many tags.
+fn check_tag_names(names: &Names) -> Result<(), Invalid> {
+    let all = names.tags.as_deref().unwrap_or_default();
+    for name in all {
+        check_name(name).map_err(|invalid| Invalid { field: "tags", ..invalid })?;
+    }
+    // Two spellings of one name are one tag.
+    let each: HashSet<_> = all.iter().map(|name| folded_name(name)).collect();
+    if each.len() > TAGS_MAX {
+        return Err(Invalid::new("tags", format!("must be at most {TAGS_MAX} tags")));
+    }
+    Ok(())
 }
