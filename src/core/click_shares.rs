@@ -232,7 +232,7 @@ impl Links {
         self.shared.check_details()?;
         let (tenant, now) = (self.shared.tenant_of_workspace(share.workspace), self.clock().now());
         let (workspace, of) = (share.workspace, share.of);
-        self.computing(&tenant, move |shared, cancel| {
+        self.computing_for_visitor(&tenant, move |shared, cancel| {
             let end = Instant::now() + DEADLINE;
             // Again: the link may have been deleted while the page waited.
             let title = shared.title_of(workspace, of)?;

@@ -49,6 +49,9 @@ use crate::table::{Found, Table};
 /// may be retried.
 const SCANS_WAITING_MAX: u32 = 64;
 
+/// The same of public pictures and pages of statistics, for which visitors ask without a key.
+const PUBLIC_WAITING_MAX: u32 = 64;
+
 /// The core of an instance.
 #[derive(Clone)]
 pub struct Core {
@@ -131,6 +134,7 @@ impl Core {
     /// or if the system starts no thread that reads links.
     pub fn new(parts: Parts) -> Result<Core, BuildError> {
         let hash_memory = parts.settings.hash_memory;
+        let scan_threads = Threads::new();
         let shared = Shared {
             log: parts.log,
             table: parts.table,
@@ -161,7 +165,8 @@ impl Core {
             history: parts.history,
             environment_key: parts.environment_key.as_deref().map(EnvironmentKey::new),
             hashing: Hasher::new(hash_memory),
-            scans: CpuPool::new(&Threads::new(), SCANS_WAITING_MAX),
+            scans: CpuPool::new(&scan_threads, SCANS_WAITING_MAX),
+            public: CpuPool::new(&scan_threads, PUBLIC_WAITING_MAX),
             loader: LoadPool::start().map_err(BuildError::Thread)?,
             snapshots: AtWork::default(),
             filled_links: FilledLinks::default(),
@@ -253,7 +258,8 @@ impl Core {
     /// Returns the pools that requests of several tenants share, each with a tenant's share of it.
     pub fn pools(&self) -> Vec<(&'static str, Shares)> {
         let searches = ("searches that wait", self.shared.scans.shares());
-        std::iter::once(searches).chain(self.shared.snapshots.pools()).collect()
+        let public = ("public pictures and pages that wait", self.shared.public.shares());
+        [searches, public].into_iter().chain(self.shared.snapshots.pools()).collect()
     }
 
     /// Runs a read of many records on the scan pool. Fails with [`Error::Busy`] if too many scans wait.
@@ -275,6 +281,17 @@ impl Core {
     ) -> Result<T, Error> {
         let shared = Arc::clone(&self.shared);
         self.shared.scans.run_behind(tenant, move |cancel| work(&shared, cancel)).await?
+    }
+
+    /// Like [`Core::computing`], for a visitor without a key. It has a waiting room of its own, and takes turns with the
+    /// searches and lists of its workspace.
+    pub(in crate::core) async fn computing_for_visitor<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        work: impl FnOnce(&Shared, &Cancel) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.public.run_behind(tenant, move |cancel| work(&shared, cancel)).await?
     }
 
     /// Like [`Core::scanning`], for the next slice of a scan that was already admitted: it is never rejected

@@ -80,6 +80,9 @@ pub(in crate::core) struct Shared {
     pub(in crate::core) hashing: Hasher,
     /// The pool for reads that look at each link of a list.
     pub(in crate::core) scans: CpuPool,
+    /// The pool for what visitors may ask for without a key. It shares the threads with `scans` and not the waiting room: a flood
+    /// must not get the lists of its workspace rejected.
+    pub(in crate::core) public: CpuPool,
     pub(in crate::core) loader: LoadPool,
     pub(in crate::core) snapshots: AtWork,
     /// Counts changes of links with placeholders, so that a change of custom values notices them.

@@ -1,11 +1,15 @@
 //! QR codes are read back by a decoder that shares nothing with their encoder.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 use waypost::qr::picture::{QrFormat, QrPicture, QrRequest};
 use waypost::qr::symbol::ErrorLevel;
 
 use crate::support::app::TestApp;
 use crate::support::http::{Answer, text};
+use crate::support::native::new_key;
+use crate::support::process::{PATIENCE, poll};
 use crate::support::qr_pictures::{Pixels, QrCase, matrix, pixels};
 
 /// Returns the text of the code in a picture.
@@ -273,6 +277,44 @@ fn a_picture_is_public_where_the_domain_allows_it() {
     assert_eq!(visitor.get("/poster?qr=1").header("location"), Some("https://e.test/"), "the link itself");
     admin.patch(HOME, &json!({"publicQr": false})).expect(200, "not allowed any more");
     assert_eq!(visitor.get("/poster+qr.svg").status, 404);
+}
+
+/// Visitors from many addresses ask for more pictures of one workspace than may wait. Its searches have places of their own.
+#[test]
+fn a_flood_of_public_pictures_leaves_the_lists_of_its_workspace_alone() {
+    // More than all places of the waiting room, of which a workspace has a part.
+    const VISITORS: usize = 96;
+    let app = TestApp::start_with(|config| config.http.trusted_proxies = vec!["127.0.0.1".to_owned()]);
+    let mut admin = app.admin();
+    admin.patch(HOME, &json!({"publicQr": true})).expect(200, "allowed");
+    admin.create(&json!({"url": "https://e.test/", "customSlug": "poster"}));
+    let mut own = app.visitor().with_key(&new_key(&mut admin, &json!({})));
+    let (stops, refused) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let statuses = std::thread::scope(|scope| {
+        for n in 0..VISITORS {
+            let mut visitor = app.visitor().with("x-forwarded-for", &format!("198.51.100.{n}"));
+            let (stops, refused) = (&stops, &refused);
+            scope.spawn(move || {
+                while !stops.load(Ordering::Relaxed) {
+                    match visitor.get("/poster+qr.svg").status {
+                        200 => {}
+                        503 => _ = refused.fetch_add(1, Ordering::Relaxed),
+                        other => panic!("{other}"),
+                    }
+                }
+            });
+        }
+        let mut statuses = Vec::new();
+        for _ in 0..10 {
+            let before = refused.load(Ordering::Relaxed);
+            // The room of the pictures is full.
+            poll("a refused picture", PATIENCE, || (refused.load(Ordering::Relaxed) > before).then_some(()));
+            statuses.push(own.get("/api/v1/links?search=poster").status);
+        }
+        stops.store(true, Ordering::Relaxed);
+        statuses
+    });
+    assert_eq!(statuses, [200; 10]);
 }
 
 #[test]

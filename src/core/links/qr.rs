@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use crate::core::error::Error;
 use crate::core::handle::Links;
+use crate::core::pools::cpu_pool::Cancel;
+use crate::core::shared::Shared;
 use crate::core::view::LinkView;
 use crate::model::attachment::{Attachment, AttachmentUse};
 use crate::model::domain::Domain;
 use crate::model::qr_style::QrStyle;
 use crate::model::short_code::ShortCode;
+use crate::model::tenant::Tenant;
 use crate::model::workspace::{Workspace, WorkspaceNumber};
 use crate::qr::address::QrAddress;
 use crate::qr::logo::QrLogo;
@@ -18,7 +21,8 @@ use crate::table::keys::{self, AttachmentOwner};
 impl Links {
     /// Draws the QR code of a link.
     pub async fn qr(&self, view: &LinkView, request: QrRequest) -> Result<QrPicture, Error> {
-        self.draw(&view.domain, &view.workspace, &view.short_url, request).await
+        let (tenant, draw) = self.drawing(&view.domain, &view.workspace, &view.short_url, request)?;
+        self.computing(&tenant, draw).await
     }
 
     /// Draws the QR code of a link as everyone sees it, where its domain shows it.
@@ -33,16 +37,20 @@ impl Links {
         let owner = owner.ok_or(Error::NotFound("workspace"))?;
         // Without parameters of the visitor: caches keep one picture for each address.
         let request = QrRequest { format, ..QrRequest::default() };
-        self.draw(domain, &owner, &self.site().short_url(domain, code), request).await
+        let (tenant, draw) = self.drawing(domain, &owner, &self.site().short_url(domain, code), request)?;
+        self.computing_for_visitor(&tenant, draw).await
     }
 
-    async fn draw(
+    /// Returns the work of drawing a code, and the tenant on whose behalf it is done: in a pool of long reads, which is fair
+    /// between tenants and bounded, and behind redirects.
+    fn drawing(
         &self,
         domain: &Arc<Domain>,
         workspace: &Arc<Workspace>,
         short_url: &str,
         request: QrRequest,
-    ) -> Result<QrPicture, Error> {
+    ) -> Result<(Tenant, impl FnOnce(&Shared, &Cancel) -> Result<QrPicture, Error> + Send + use<>), Error>
+    {
         let address = QrAddress::new(short_url, !domain.case_sensitive);
         let styles = styles(domain, workspace);
         // Of one owner, so that their contrast was checked.
@@ -51,16 +59,15 @@ impl Links {
         // Without a read for a picture that has no logo.
         let owner = if request.wants_logo()? { owner } else { None };
         let tenant = self.shared.tenant_of_workspace(workspace.number);
-        // In the pool of long reads, which is fair between tenants and bounded, and behind redirects: a picture takes a
-        // millisecond, and visitors may ask for many.
-        self.computing(&tenant, move |shared, _| {
+        // A picture takes a millisecond, so it needs no look at the flag.
+        let draw = move |shared: &Shared, _: &Cancel| {
             let key = owner.map(|owner| keys::attachment(owner, AttachmentUse::Logo));
             let file = key.map(|key| shared.table.get::<Attachment>(&key)).transpose()?.flatten();
             // Removed since the directory was read: the picture is without it.
             let logo = file.map(|found| QrLogo::from_stored(found.record));
             Ok(draw(&address, &request, inks, logo.as_ref())?)
-        })
-        .await
+        };
+        Ok((tenant, draw))
     }
 }
 
