@@ -8,8 +8,8 @@ use super::totals::ClickTotals;
 // 1,024 second keys are enough for all countries, and for the days of two years.
 const DENSE_BITS: u32 = 10;
 
-/// Places of the dense table of pairs: 4 MB.
-const DENSE_MAX: u64 = 256 << DENSE_BITS;
+/// Numbers of first keys that have a place in the dense table, which has 4 MB with all second keys.
+const FIRST_MAX: u32 = 256;
 
 /// Most pairs outside of the dense table: 50 MB. A workspace can have more pairs of links and referrers than
 /// memory.
@@ -21,6 +21,9 @@ pub(super) struct Sums {
     /// By the number of the key. Of two keys, the frequent pairs: numbers are given in the order of the first
     /// click.
     dense: Vec<ClickTotals>,
+    /// The bits of the second key in a place of a pair: as few as the keys so far need, and at most [`DENSE_BITS`].
+    // With all bits at once, 200 links by three devices would take 3 MB, and no cache would keep them.
+    second_bits: u32,
     /// The other pairs, the number of the first key in the upper half.
     sparse: AHashMap<u64, ClickTotals>,
 }
@@ -60,8 +63,9 @@ impl Sums {
 
     /// Adds cells to the rows of their pairs of keys.
     pub(super) fn add_pairs(&mut self, first: &[u32], second: &[u32], amounts: Amounts<'_>) {
+        self.widen(second);
         for ((first, second), more) in first.iter().zip(second).zip(amounts.iter()) {
-            let sum = match dense_place(*first, *second) {
+            let sum = match self.dense_place(*first, *second) {
                 Some(place) => {
                     self.grow(place + 1);
                     &mut self.dense[place]
@@ -85,6 +89,34 @@ impl Sums {
         self.dense.capacity() * size_of::<ClickTotals>() + sparse
     }
 
+    /// Gives the places of pairs room for these second keys.
+    fn widen(&mut self, second: &[u32]) {
+        if self.second_bits == DENSE_BITS {
+            return;
+        }
+        // Larger ones are in the sparse table.
+        let widest = second.iter().filter(|key| **key < 1 << DENSE_BITS).max().map_or(0, |key| *key);
+        let (before, bits) = (self.second_bits, u32::BITS - widest.leading_zeros());
+        if bits <= before {
+            return;
+        }
+        let narrow = std::mem::take(&mut self.dense);
+        self.second_bits = bits;
+        for (place, sum) in narrow.into_iter().enumerate().filter(|(_, sum)| *sum != ClickTotals::default()) {
+            let (first, second) = (place >> before, place & ((1 << before) - 1));
+            let place = first << bits | second;
+            self.grow(place + 1);
+            self.dense[place] = sum;
+        }
+    }
+
+    /// Returns the place of a pair in the dense table, which has room for all second keys that it may contain.
+    fn dense_place(&self, first: u32, second: u32) -> Option<usize> {
+        // Both bounds: a larger second key would have the place of the next first key.
+        let is_dense = second < 1 << DENSE_BITS && first < FIRST_MAX;
+        is_dense.then_some((first as usize) << self.second_bits | second as usize)
+    }
+
     fn grow(&mut self, places: usize) {
         if self.dense.len() < places {
             self.dense.resize(places, ClickTotals::default());
@@ -93,7 +125,11 @@ impl Sums {
 
     /// Returns the counts of a row.
     pub(super) fn get(&self, keys: [u32; 2], is_pair: bool) -> ClickTotals {
-        let place = if is_pair { dense_place(keys[0], keys[1]) } else { Some(keys[0] as usize) };
+        if is_pair && keys[1] < 1 << DENSE_BITS && keys[1] >> self.second_bits != 0 {
+            // No pair has this second key, which would have the place of another pair.
+            return ClickTotals::default();
+        }
+        let place = if is_pair { self.dense_place(keys[0], keys[1]) } else { Some(keys[0] as usize) };
         match place {
             Some(place) => self.dense.get(place).copied().unwrap_or_default(),
             None => self.sparse.get(&pair(keys[0], keys[1])).copied().unwrap_or_default(),
@@ -102,8 +138,9 @@ impl Sums {
 
     /// Iterates over all rows that have a count, in any order.
     pub(super) fn rows(&self, is_pair: bool) -> impl Iterator<Item = ([u32; 2], ClickTotals)> {
+        let bits = self.second_bits;
         let dense = (0_u32..).zip(&self.dense).map(move |(place, sum)| {
-            let keys = [place >> DENSE_BITS, place & ((1 << DENSE_BITS) - 1)];
+            let keys = [place >> bits, place & ((1 << bits) - 1)];
             (if is_pair { keys } else { [place, 0] }, *sum)
         });
         let sparse = self.sparse.iter().map(|(pair, sum)| (keys(*pair), *sum));
@@ -123,14 +160,6 @@ fn pair(first: u32, second: u32) -> u64 {
 
 fn keys(pair: u64) -> [u32; 2] {
     [pair >> 32, pair & u64::from(u32::MAX)].map(|half| u32::try_from(half).expect("32 bits"))
-}
-
-/// Returns the place of a pair in the dense table.
-fn dense_place(first: u32, second: u32) -> Option<usize> {
-    let place = u64::from(first) << DENSE_BITS | u64::from(second);
-    // Both bounds: a larger second key would have the place of the next first key.
-    (second < 1 << DENSE_BITS && place < DENSE_MAX)
-        .then(|| usize::try_from(place).expect("below the maximum"))
 }
 
 #[cfg(test)]
@@ -159,6 +188,32 @@ mod tests {
         }
         assert_eq!(sums.get([5, 5], true), ClickTotals::default());
         assert_eq!(sums.total(), ClickTotals { clicks: 255, visitors: 8 });
+        assert_eq!(sums.get([1, 1], true), ClickTotals::default());
+    }
+
+    /// The table grows with the second keys, in any order of their pairs, and is no larger than they need.
+    #[test]
+    fn few_second_keys_take_few_places() {
+        let mut pairs: Vec<_> =
+            (0..200).flat_map(|first| (0..3).map(move |second| (first, second))).collect();
+        for round in 0..3_u64 {
+            let mut sums = Sums::default();
+            for (first, second) in &pairs {
+                let clicks = [first * 3 + second + 1];
+                sums.add_pairs(&[*first], &[*second], Amounts { clicks: &clicks, visitors: &[1] });
+            }
+            let want =
+                pairs.iter().map(|(first, second)| ([*first, *second], u64::from(first * 3 + second + 1)));
+            let rows = sums.rows(true).map(|(keys, sum)| (keys, sum.clicks));
+            assert_eq!(rows.collect::<BTreeMap<_, _>>(), want.collect(), "{round}");
+            for second in 3..1_024 {
+                assert_eq!(sums.get([7, second], true), ClickTotals::default(), "{second}");
+            }
+            let bytes = sums.heap_bytes();
+            assert!(bytes < 64 << 10, "{bytes} bytes in round {round}");
+            // Wide keys first, then in the middle.
+            pairs.rotate_right(1);
+        }
     }
 
     #[test]
