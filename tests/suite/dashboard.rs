@@ -261,3 +261,21 @@ fn links_are_created_changed_undone_deleted_and_restored() {
     let refused = person.get(&format!("{path}/qr?fg=%23ffffff"));
     assert!(refused.status == 422 && refused.text().contains("role=\"alert\""), "{}", refused.text());
 }
+
+#[test]
+fn keys_cannot_be_tried_faster_than_over_the_api() {
+    let app = TestApp::start_with(|config| config.limits.refused_per_minute = 3);
+    let mut visitor = app.visitor();
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(visitor.send_form("/admin/sign-in", &[FORM], b"key=wp_wrong").status);
+    }
+    assert_eq!(statuses, [401, 401, 401, 429]);
+    // The API counts the same attempts, and so do cookies that open nothing.
+    assert_eq!(visitor.get("/api/v1/links").status, 429);
+    let guess = visitor.send("GET", "/admin", &[("Cookie", "__Host-waypost=guess")], None);
+    let plain = visitor.send("GET", "/admin", &[("Cookie", "waypost=guess")], None);
+    assert!(guess.status == 429 || plain.status == 429, "{guess:?} {plain:?}");
+    // Whoever has a session is not concerned.
+    assert_eq!(app.visitor().get("/admin/sign-in").status, 200);
+}

@@ -273,10 +273,10 @@ fn the_readme_has_pictures_of_both_themes() {
         .map(|(name, is_dark)| (folder.join(name), is_dark));
     if std::env::var_os("WAYPOST_WRITE_PICTURES").is_some() {
         let Some(browser) = Browser::start(Scripts::On) else { return };
-        let demo = Demo::start(5_000);
-        let (url, key) = (&demo.url, &demo.key);
+        let mut demo = Demo::start(5_000);
+        let (url, key) = (demo.url.clone(), demo.key.clone());
         browser.open(&format!("{url}/admin/sign-in"));
-        browser.fill("#key", key);
+        browser.fill("#key", &key);
         browser.click("button.primary");
         browser.arrives(&format!("{url}/admin"));
         for (file, is_dark) in &files {

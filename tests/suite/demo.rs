@@ -49,7 +49,7 @@ impl Demo {
     }
 
     /// Asks it to stop, and returns whether it succeeded and left nothing.
-    pub(super) fn stop(mut self) -> bool {
+    pub(super) fn stop(&mut self) -> bool {
         let pid = i32::try_from(self.child.id()).expect("a number of a process");
         kill(Pid::from_raw(pid), Signal::SIGTERM).expect("a signal");
         let is_done = self.child.wait().expect("an end").success();
@@ -57,9 +57,17 @@ impl Demo {
     }
 }
 
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // Of a test that failed: one that passed has stopped it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[test]
 fn the_demo_has_links_and_a_month_of_visits_and_leaves_nothing() {
-    let demo = Demo::start(2_500);
+    let mut demo = Demo::start(2_500);
     let mut admin = demo.admin();
     assert_eq!(admin.get("/api/v1/links").json()["total"], 13);
     let answer = admin.get("/api/v1/analytics?groupBy=time&interval=30d").json();
