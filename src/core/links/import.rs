@@ -3,6 +3,7 @@
 //! file of any length: by how far the log lets its table lag, by [`RECENT_MAX`] and by [`LEADING_HERE_MAX`].
 //! Nothing else may write to the store.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use super::create::Prepared;
@@ -449,17 +450,20 @@ impl Import<'_> {
     /// restore continues the shares of the old one.
     fn end_shares(&mut self, workspace: WorkspaceNumber, id: Id) -> Result<(), Error> {
         let links = self.links;
-        // Read once for each workspace: nothing else writes to the store.
-        if !self.shares.contains_key(&workspace) {
-            let mut all: HashMap<Id, Vec<Id>> = HashMap::new();
-            for share in links.shared.table.click_shares_of(workspace)? {
-                if let SharedClicks::Link(link) = share.of {
-                    all.entry(link).or_default().push(share.id);
+        let all = match self.shares.entry(workspace) {
+            Entry::Occupied(known) => known.into_mut(),
+            // Read once for each workspace: nothing else writes to the store.
+            Entry::Vacant(unread) => {
+                let mut all: HashMap<Id, Vec<Id>> = HashMap::new();
+                for share in links.shared.table.click_shares_of(workspace)? {
+                    if let SharedClicks::Link(link) = share.of {
+                        all.entry(link).or_default().push(share.id);
+                    }
                 }
+                unread.insert(all)
             }
-            self.shares.insert(workspace, all);
-        }
-        for share in self.shares.get_mut(&workspace).and_then(|all| all.remove(&id)).unwrap_or_default() {
+        };
+        for share in all.remove(&id).unwrap_or_default() {
             let key = keys::share(share);
             if let Some(found) = links.shared.table.get::<ShareRecord>(&key)? {
                 self.effect.remove(key, found.revision);
