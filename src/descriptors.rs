@@ -17,8 +17,8 @@ pub(crate) const OWN: u64 = 32;
 /// `accept` need theirs whatever the log does. With fewer, the log continues in its open segment.
 pub const KEPT: u64 = 64;
 
-/// Descriptors that connections never take: [`OWN`], [`KEPT`], 64 webhooks in flight, and the sockets of 32
-/// name look-ups with some reserve.
+/// Descriptors that connections never take: [`OWN`], [`KEPT`], 64 webhooks in flight, 24 indexes of links, and the
+/// sockets of 32 name look-ups with some reserve.
 pub const RESERVED: u64 = 256;
 
 /// The fewest descriptors for a start: [`OWN`], and as many for connections.

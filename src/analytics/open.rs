@@ -106,17 +106,17 @@ impl OpenCells {
         }
     }
 
-    /// Calls `each` with the link and the slot of each cell of a workspace whose clicks count.
-    pub fn each_of(&self, workspace: WorkspaceNumber, mut each: impl FnMut(Id, TimeSlot)) {
+    /// Calls `each` with the link, the slot and the clicks of each cell of a workspace whose clicks count.
+    pub fn each_of(&self, workspace: WorkspaceNumber, mut each: impl FnMut(Id, TimeSlot, u32)) {
         let links = self.links.of.iter().filter_map(|(row, number)| Some((*number, parse_link_row(row)?)));
         let own =
             links.filter(|(_, (owner, _))| *owner == workspace).map(|(number, (_, link))| (number, link));
         let own: HashMap<u32, Id, RandomState> = own.collect();
-        for (link, slot, values) in self.cells.keys() {
+        for ((link, slot, values), counts) in &self.cells {
             if values[Dimension::Trigger as usize] & COUNTED != 0
                 && let Some(link) = own.get(link)
             {
-                each(*link, *slot);
+                each(*link, *slot, counts.clicks);
             }
         }
     }

@@ -46,8 +46,11 @@ const DETACHED: u32 = u32::MAX;
 pub struct Counters {
     // 1. Lock order: `registry` before `reservations`. A total of another node changes both, and a tally reads
     //    both.
-    // 2. `dirty` is locked alone: a click takes it, and must not wait for a load or a drain.
+    // 2. `dirty` is locked alone or under `last_drained`: a click takes it, and must not wait for a load or a drain.
     dirty: Mutex<Vec<Arc<Counter>>>,
+    /// 3. The links of the last drain, whose totals may be on their way to the table. Locked over a drain, so that each
+    ///    click is in a total, in this list or in `dirty`.
+    last_drained: Mutex<Vec<Id>>,
     /// Notified when [`DIRTY_MAX`] counters are dirty.
     crowded: Notify,
     registry: Mutex<Registry>,
@@ -188,6 +191,8 @@ impl Counters {
     pub fn drain(&self, last: bool) -> Vec<Arc<Counter>> {
         // The list before the counters: the first click after a counter's drain then finds the next
         // list. In the other order, no drain would have that click.
+        // Before the list: see 3 at the field.
+        let mut drained = self.last_drained.lock();
         let mut dirty = std::mem::take(&mut *self.dirty.lock());
         dirty.extend(self.reservations.release_idle(last));
         dirty.retain(|counter| !self.drop_detached(counter));
@@ -199,7 +204,17 @@ impl Counters {
             // The deletion of the link removes its total: a total behind it would stay for ever.
             !counter.is_retired()
         });
+        *drained = dirty.iter().map(|counter| counter.id()).collect();
         dirty
+    }
+
+    /// Returns the links whose last clicks may not be in the table yet: those that were clicked since the drain before the
+    /// last one. Some are in the list twice.
+    pub fn clicked_lately(&self) -> Vec<Id> {
+        let drained = self.last_drained.lock();
+        // Cloned, so that a click waits for no look at each counter.
+        let dirty = self.dirty.lock().clone();
+        drained.iter().copied().chain(dirty.iter().map(|counter| counter.id())).collect()
     }
 
     fn drop_detached(&self, counter: &Counter) -> bool {

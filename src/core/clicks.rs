@@ -313,6 +313,8 @@ impl ClickLog {
                 () = self.shared.cache.counters().crowded() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
+            // Here, since no other task runs as often as memory should be freed.
+            self.drop_unused_indexes().await;
             match self.drain_clicks(false).await {
                 // The end of the incident, with which an operator stops looking.
                 Ok(_) if is_logged => {
@@ -326,6 +328,20 @@ impl ClickLog {
                 }
                 Ok(_) | Err(_) => {}
             }
+        }
+    }
+
+    /// Drops the indexes of links that no list has used for long.
+    async fn drop_unused_indexes(&self) {
+        let dropped = self.shared.indexes.take_unused();
+        if !dropped.is_empty() {
+            // The last owner of a file frees its blocks, which may take long.
+            let freed = self.blocking(move |_| {
+                drop(dropped);
+                Ok(())
+            });
+            let freed = freed.await;
+            tracing::debug!(?freed, "indexes of links that were not used are dropped");
         }
     }
 
@@ -418,15 +434,19 @@ impl Shared {
 
     /// Returns all counted clicks of a link, including those that are not in the log yet.
     pub(in crate::core) fn clicks_of(&self, link: &Link) -> Result<u64, Error> {
+        self.clicks_of_id(link.id)
+    }
+
+    pub(in crate::core) fn clicks_of_id(&self, id: Id) -> Result<u64, Error> {
         let counters = self.cache.counters();
         loop {
             // The counter first: its total includes clicks that the table does not have yet.
-            if let Some(counter) = counters.live(link.id) {
+            if let Some(counter) = counters.live(id) {
                 return Ok(counters.total(&counter));
             }
-            let total = self.table.clicks(link.id, self.node)?.total();
+            let total = self.table.clicks(id, self.node)?.total();
             // A counter that was loaded since the read may have newer clicks, so the loop reads it.
-            if counters.live(link.id).is_none() {
+            if counters.live(id).is_none() {
                 return Ok(total);
             }
         }

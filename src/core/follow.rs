@@ -36,8 +36,8 @@ impl Observer for Core {
         // After the directory: loads from now on use it, and none may join a read that used the old one.
         self.shared.loader.forget_all();
         self.shared.cache.invalidate_where(|_| true);
-        // Of a table that was rebuilt, the observer has seen no totals.
-        self.shared.rankings.clear();
+        // Of a table that was rebuilt, the observer has seen no Changes.
+        self.shared.indexes.clear();
         self.shared.link_changes.fetch_add(1, Ordering::Release);
         self.learn_codes(table);
         // Last: from here on, what is not found does not exist, so all of the above must be in place.
@@ -59,6 +59,10 @@ impl Observer for Core {
         drop(self.shared.cache.learn_all(0));
     }
 
+    fn links_gone(&self, links: &[(WorkspaceNumber, Id)]) {
+        self.shared.indexes.note_gone(links);
+    }
+
     fn applied(&self, change: &Change) {
         let mut directory: Option<Directory> = None;
         let mut workspaces = Vec::new();
@@ -74,18 +78,20 @@ impl Observer for Core {
                 self.shared.link_changes.fetch_add(1, Ordering::Release);
                 if keys::parse_link(&entry.put.key).is_some() {
                     self.shared.note_placeholders(domain, code, entry.put.value.as_deref());
+                    self.shared.indexes.note_link(&entry.put);
                 }
-            } else if entry.put.value.is_none() && keys::parse_staging(&entry.put.key).is_some() {
+            } else if let Some((workspace, import)) = keys::parse_staging(&entry.put.key) {
+                let is_over = entry.put.value.is_none();
+                self.shared.indexes.note_import(workspace, import, is_over);
+                if !is_over {
+                    continue;
+                }
                 // The import has ended: its links are visible, or its codes are free. Requests from now on
                 // must not join a load that found the links hidden, nor find the codes cached as absent.
                 self.shared.loader.forget_all();
                 // Matches no entry: the walk only drops the codes that were cached as absent.
                 self.shared.cache.invalidate_where(|_| false);
-                // Its links came with their totals, before they were visible.
-                self.shared.rankings.clear();
                 self.shared.link_changes.fetch_add(1, Ordering::Release);
-            } else if entry.put.is_clicks() {
-                self.shared.note_total(&entry.put);
             } else if Directory::concerns(&entry.put) {
                 // Copied once per Change: readers keep the old directory until the store below.
                 let directory = directory.get_or_insert_with(|| (**self.shared.directory.load()).clone());
@@ -98,6 +104,8 @@ impl Observer for Core {
                 }
             }
         }
+        // After the links: an imported link and its total are in one Change.
+        self.shared.note_totals(change);
         let Some(directory) = directory else { return };
         // All compare with the directory in use, so they run before it is replaced.
         let filled_anew = self.shared.differing(&workspaces, &directory, |of| &of.custom_values);

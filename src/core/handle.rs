@@ -16,9 +16,9 @@ use super::deny_list::list::DenyList;
 use super::error::{BuildError, Error};
 use super::exclusive::{ExclusiveLock, assert_released};
 use super::history;
+use super::link_index::registry::LinkIndexes;
 use super::links::codes::Generator;
 use super::links::loops::filled::FilledLinks;
-use super::links::rankings::Rankings;
 use super::pools::cpu_pool::{Cancel, CpuPool, Threads};
 use super::pools::hashing::Hasher;
 use super::pools::listeners;
@@ -172,7 +172,7 @@ impl Core {
             filled_links: FilledLinks::default(),
             link_changes: AtomicU64::new(0),
             folded_tags: FoldedWorkspaces::default(),
-            rankings: Rankings::default(),
+            indexes: LinkIndexes::default(),
             listeners: listeners::places(),
             analytics: parts.analytics,
             is_loaded: AtomicBool::new(false),

@@ -20,6 +20,11 @@ const RECORD_MEMORY: usize = 256 * 1024 * 1024;
 const SCAN_MAX_LEAST: u64 = 1_000;
 const SCAN_MAX_MOST: u64 = 1_000_000_000;
 
+/// A list of so many links takes some 10 ms to read from the table.
+fn index_from() -> u64 {
+    1_000
+}
+
 /// `[links]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -44,7 +49,10 @@ pub struct Settings {
     /// `hash_memory`. Past it, and past a tenant's share of it, these records cannot grow.
     #[serde(skip)]
     pub record_memory: usize,
-    /// Most links that one search, filter or sort reads before it ends `incomplete`. A link of several KB
+    /// Links of a workspace from which on its lists use an index in memory. Not a setting: a shorter list is read at once.
+    #[serde(skip, default = "index_from")]
+    pub index_from: u64,
+    /// Most links that one search, filter or sort reads from the table before it ends `incomplete`. A link of several KB
     /// counts as several.
     pub scan_max: u64,
 }
@@ -61,6 +69,7 @@ impl Default for Settings {
             tombstone_days: 30,
             hash_memory: HASH_MEMORY,
             record_memory: RECORD_MEMORY,
+            index_from: index_from(),
             scan_max: 200_000,
         }
     }

@@ -12,9 +12,9 @@ use super::deny_list::list::DenyList;
 use super::error::Error;
 use super::exclusive::ExclusiveLock;
 use super::history;
+use super::link_index::registry::LinkIndexes;
 use super::links::codes::Generator;
 use super::links::loops::filled::FilledLinks;
-use super::links::rankings::Rankings;
 use super::pools::cpu_pool::{Cancel, CpuPool};
 use super::pools::hashing::Hasher;
 use super::pools::loader::LoadPool;
@@ -90,8 +90,8 @@ pub(in crate::core) struct Shared {
     /// The number of changes of links, on which sums by their tags, campaigns, domains and UTM parameters depend.
     pub(in crate::core) link_changes: AtomicU64,
     pub(in crate::core) folded_tags: FoldedWorkspaces,
-    /// The links with the most clicks, of workspaces with many links.
-    pub(in crate::core) rankings: Rankings,
+    /// The links of workspaces with many of them, for searches, filters and sorts.
+    pub(in crate::core) indexes: LinkIndexes,
     /// The details of clicks. `None` if the operator keeps none.
     pub(in crate::core) analytics: Option<Arc<Analytics>>,
     /// The places of listeners to clicks.

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::log::{Change, Fingerprint, Follow, Follower, Log, LogError, Position, Put};
 use crate::model::id::Id;
 use crate::model::node::NodeNumber;
+use crate::model::workspace::WorkspaceNumber;
 use crate::readiness::{Latch, Readiness};
 
 /// Called with each applied Change, before the callbacks of tasks that wait for it.
@@ -28,6 +29,9 @@ pub trait Observer: Send + Sync {
     fn failed(&self);
     /// Called with one applied Change.
     fn applied(&self, change: &Change);
+    /// Called before `applied` with the links whose records the Change has removed, or replaced by another link. A renamed
+    /// link is among them, and in the Change under its new key.
+    fn links_gone(&self, _links: &[(WorkspaceNumber, Id)]) {}
     /// Returns the own node, whose click totals are not passed to `totals_applied`.
     fn node(&self) -> NodeNumber;
     /// Called with totals of other nodes that are in the table now: link, node and total.
@@ -290,19 +294,15 @@ impl Applier {
                 next = follower.next(Duration::ZERO)?;
             }
             last = Some((change.position, change.fingerprint));
-            unseen.push(change);
+            unseen.push((change, run.take_gone()));
             // After their records are written: a load that begins then must not find the old ones.
             if !run.holds_back() {
-                for change in unseen.drain(..) {
-                    self.observer.applied(&change);
-                }
+                self.show(unseen.drain(..));
             }
         }
         run.finish()?;
         // Before the callbacks: a task that they wake finds the caches up to date.
-        for change in &unseen {
-            self.observer.applied(change);
-        }
+        self.show(unseen.drain(..));
         // After `finish`, which writes the totals of the run.
         if !totals.is_empty() {
             self.observer.totals_applied(&totals);
@@ -313,6 +313,16 @@ impl Applier {
             shared.waiters.applied(position);
         }
         Ok(count)
+    }
+
+    /// Passes applied Changes and the links that they have removed to the observer.
+    fn show(&self, changes: impl Iterator<Item = (Arc<Change>, Vec<(WorkspaceNumber, Id)>)>) {
+        for (change, gone) in changes {
+            if !gone.is_empty() {
+                self.observer.links_gone(&gone);
+            }
+            self.observer.applied(&change);
+        }
     }
 
     /// Writes the results of checks that wait.

@@ -30,6 +30,7 @@ mod store;
 mod totals;
 mod waiters;
 mod walk;
+mod whole;
 mod write;
 
 pub use self::apply::{MayWrite, Observer};

@@ -46,6 +46,9 @@ pub(super) struct Run<'a> {
     totals: Totals,
     /// Pairs of applied Changes that are not written yet. Nothing of the run reads them before.
     added: Added,
+    /// The links whose records were removed, or replaced by those of another link, since the last
+    /// [`Run::take_gone`].
+    gone: Vec<(WorkspaceNumber, Id)>,
     /// Waits until sled may write. Returns false if the table stops first.
     may_go_on: &'a dyn Fn() -> bool,
 }
@@ -67,6 +70,7 @@ impl<'a> Run<'a> {
             counts: Counts::default(),
             totals: Totals::default(),
             added: Added::default(),
+            gone: Vec::new(),
             may_go_on,
         }
     }
@@ -114,7 +118,7 @@ impl<'a> Run<'a> {
             if entry.replaces.is_none() {
                 self.added.take(entry, position)?;
             } else {
-                write(store, entry, position)?;
+                self.gone.extend(write(store, entry, position)?);
             }
         }
         // Written before the counters of the run. A crash in between applies both again, and a counter skips
@@ -137,9 +141,14 @@ impl<'a> Run<'a> {
             store.remove(&key)?;
         }
         for entry in removed {
-            write(store, entry, position)?;
+            self.gone.extend(write(store, entry, position)?);
         }
         self.finish()
+    }
+
+    /// Removes and returns the links whose records are gone.
+    pub(super) fn take_gone(&mut self) -> Vec<(WorkspaceNumber, Id)> {
+        std::mem::take(&mut self.gone)
     }
 
     /// Applies a Change that only creates links. Its pairs are written later, with those of the next Changes: a
@@ -330,15 +339,22 @@ impl Added {
     }
 }
 
-/// Writes an entry that replaces or removes a record.
-fn write(store: &Store, entry: &log::Entry, revision: Position) -> Result<(), Error> {
+/// Writes an entry that replaces or removes a record. Returns the link whose record is gone.
+fn write(
+    store: &Store,
+    entry: &log::Entry,
+    revision: Position,
+) -> Result<Option<(WorkspaceNumber, Id)>, Error> {
     let key = &entry.put.key;
+    let mut gone = None;
     if let Some((domain, code)) = keys::parse_link(key) {
         let old = replaced_link(store, entry)?;
         let mut stale: Vec<_> = old.iter().flat_map(|old| index::entries(&old.link)).collect();
         let place = keys::index_value(domain, &ShortCode::from_stored(code));
+        gone = old.as_ref().map(|old| (old.link.workspace, old.link.id));
         if let Some(value) = &entry.put.value {
             let Staged { link, .. } = Staged::decode(domain, code, value)?;
+            gone = gone.filter(|gone| *gone != (link.workspace, link.id));
             for index in index::entries(&link) {
                 // An entry that stays is not removed and written again: a reader in between would miss the
                 // link.
@@ -372,7 +388,7 @@ fn write(store: &Store, entry: &log::Entry, revision: Position) -> Result<(), Er
         }
         None => store.remove(key)?,
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// Returns the derived pair of a record other than a link.

@@ -108,6 +108,7 @@ mod linquid;
 /// Linquid's rules from outside.
 mod linquid_rules;
 /// Lists of links, and creation in bulk.
+mod list_index;
 mod lists;
 /// Clicks of this moment as server-sent events.
 mod live;

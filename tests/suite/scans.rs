@@ -1,4 +1,5 @@
-//! Searches, filters and sorts: their limit of work, and how a client continues after it.
+//! Searches, filters and sorts of the table: their limit of work, and how a client continues after it. Lists from an index
+//! have no such limit: see `list_index.rs`.
 
 use std::time::Duration;
 
@@ -16,7 +17,10 @@ const SCAN_MAX: u64 = 1_000;
 const COUNT: usize = 2_500;
 
 fn app() -> TestApp {
-    TestApp::start_with(|config| config.links.scan_max = SCAN_MAX)
+    TestApp::start_with(|config| {
+        config.links.scan_max = SCAN_MAX;
+        config.links.index_from = u64::MAX;
+    })
 }
 
 /// Creates links titled `title 0` (the oldest) and so on. Every tenth is not active.

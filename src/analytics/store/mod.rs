@@ -16,6 +16,7 @@ mod mark;
 mod merges;
 mod plan;
 mod recent;
+mod recent_of;
 mod sealer;
 mod shared;
 mod small_file;
@@ -35,6 +36,7 @@ pub use self::follow::{FollowFailure, is_tick, key, tick_behind};
 pub use self::mark::ListedPart;
 pub use self::plan::Keep;
 pub use self::recent::RecentError;
+pub use self::recent_of::{KnownParts, RecentStep};
 pub use self::shared::{HasRoom, IsKept};
 use self::shared::{HeldCells, Shared};
 use self::steady::SteadyTime;
@@ -47,6 +49,7 @@ use super::top::TopLinks;
 use crate::clock::Clock;
 use crate::log::local::disk::Disk;
 use crate::log::{Log, Position};
+use crate::model::id::Id;
 use crate::model::workspace::WorkspaceNumber;
 
 /// A handle to the cells, cheap to clone.
@@ -247,6 +250,18 @@ impl ClickStore {
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<TopLinks, RecentError> {
         self.0.latest(workspace, keep, is_cancelled)
+    }
+
+    /// Reads one more part for the recent clicks of all links of a workspace: see [`RecentStep`]. Calls `each` with the sums
+    /// of the part, those of clicks from the slot `since` on. After an error it may have been called with a part of them.
+    pub fn recent_of(
+        &self,
+        workspace: WorkspaceNumber,
+        since: TimeSlot,
+        known: &mut KnownParts,
+        each: &mut dyn FnMut(Id, RecentClicks),
+    ) -> Result<RecentStep, RecentError> {
+        self.0.recent_of(workspace, since, known, each)
     }
 
     /// Removes the cells of deleted links from all parts. Blocks, as long as writing these parts again takes. Cells in

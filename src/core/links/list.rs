@@ -1,9 +1,10 @@
 //! Lists of links: filtered, sorted, by page or by cursor.
 //!
-//! In the order of creation, a page costs the links that it shows and skips. By clicks or by the latest click, the first
-//! links of a whole workspace are known: see [`super::ranked`]. Other orders and searches read
-//! the whole list, but keep only what the page needs. `links.scan_max` bounds their cost. A page that would
-//! cost more is marked `incomplete`, and in the order of creation its cursor continues where it ended.
+//! In the order of creation, a page costs the links that it shows and skips. By the latest click, the first
+//! links of a whole workspace are known: see [`super::ranked`]. Other orders and searches of a workspace with many links
+//! read its index: see [`super::indexed`]. Without one they read the whole list, but keep only what the page needs.
+//! `links.scan_max` bounds their cost. A page that would cost more is marked `incomplete`, and in the order of creation
+//! its cursor continues where it ended.
 //!
 //! A cursor of another order is the place of the last link: what it was sorted by, and its id. A link whose clicks
 //! or title change between two pages may be missed or shown twice; all others are shown once.
@@ -13,7 +14,7 @@
 
 use super::list_source::ListSource;
 use super::query::{Cursor, LinkQuery, Page, RankedPlace, Sort};
-use super::rankings::{FirstRows, KnownRows, SORTED_DEPTH_MAX};
+use super::ranked::FirstRows;
 use super::recent::RecentKey;
 use crate::core::context::Context;
 use crate::core::error::Error;
@@ -21,13 +22,14 @@ use crate::core::handle::Links;
 use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
 use crate::model::Invalid;
-use crate::model::id::{ForeignId, Id};
+use crate::model::id::Id;
 use crate::model::link::{Link, TITLE_MAX};
-use crate::model::workspace::{Workspace, WorkspaceNumber};
+use crate::model::workspace::WorkspaceNumber;
 use crate::table::{Found, List, Order, ReadView, Scanned};
 
-/// Most rows of a sorted list up to the end of a page.
+/// Most rows of a sorted list up to the end of a page. The sort keys of all of them are in memory.
 const SORTED_ROWS_MAX: usize = 10_000;
+const SORTED_DEPTH_MAX: u64 = SORTED_ROWS_MAX as u64;
 
 /// Rows that are collected beyond the depth of a sorted list before the surplus is dropped.
 const SORTED_SURPLUS: usize = 1_024;
@@ -43,6 +45,9 @@ const PENDING_BYTES: usize = 160;
 /// links have some 500 bytes. A page of longer links ends early and has a cursor for the rest. A request
 /// without a cursor is rejected with the limit that fits.
 const PAGE_BYTES: usize = 512 * 1024;
+
+/// Bytes of a scan of an index: a block of entries, and one bit for each of two million links.
+const SCAN_BYTES: usize = 512 * 1024;
 
 /// Most bytes of one link as record, view and text together, by the bounds of its fields.
 pub const LINK_BYTES_MAX: usize = 416 * 1024;
@@ -66,8 +71,13 @@ pub(in crate::core) const SLICE_STEPS: u64 = 10_000;
 impl Links {
     /// Returns a page of the acting workspace's links.
     pub async fn list(&self, context: &Context, query: LinkQuery) -> Result<Page, Error> {
+        if query.wants_index()
+            && let Some(page) = self.list_indexed(context, &query).await?
+        {
+            return Ok(page);
+        }
         let is_scan = query.is_scan();
-        let mut search = ListReader::new(&context.workspace, query, self.shared.settings.scan_max);
+        let mut search = ListReader::new(context.workspace.number, query, self.shared.settings.scan_max);
         // A page in the order of creation is read outside of the pool, unless it lies behind the many links
         // that an import has staged.
         if !is_scan {
@@ -110,25 +120,38 @@ impl LinkQuery {
             Cursor::Behind(_) => self.limit as u64,
         };
         let rows = usize::try_from(depth).unwrap_or(0) + SORTED_SURPLUS;
-        LINK_BYTES_MAX / 2 + page + row * rows
+        let scan = if self.wants_index() { SCAN_BYTES } else { 0 };
+        LINK_BYTES_MAX / 2 + page + row * rows + scan
     }
 
     /// Returns whether the query reads many links: those that it filters or sorts, or those of earlier pages.
-    fn is_scan(&self) -> bool {
+    pub(super) fn is_scan(&self) -> bool {
         // Links of earlier pages are skipped one by one, so a deep page is a long read.
         let is_deep = match self.at {
             Cursor::Page(page) => page.saturating_mul(self.limit as u64) > SORTED_DEPTH_MAX,
             Cursor::After(_) | Cursor::Behind(_) => false,
         };
-        let is_filtered = self.search.is_some()
+        let has_tag = self.tag.is_some() || self.tag_named.is_some();
+        // A tag or a campaign has a list of its own. With both, one of them is a filter.
+        let is_both = has_tag && self.campaign.is_some();
+        is_deep || self.is_filtered() || is_both || !self.sort.is_of_creation()
+    }
+
+    /// Returns whether the query has filters without a list of their own.
+    fn is_filtered(&self) -> bool {
+        self.search.is_some()
             || self.domain.is_some()
-            || self.is_active.is_some()
+            || !self.state.admits_all()
+            || self.unclicked_days.is_some()
             || self.only_broken
             // Several campaigns may have the name.
-            || self.campaign_named.is_some();
-        // A tag or a campaign has a list of its own. With both, one of them is a filter.
-        let is_both = (self.tag.is_some() || self.tag_named.is_some()) && self.campaign.is_some();
-        is_deep || is_filtered || is_both || !self.sort.is_of_creation()
+            || self.campaign_named.is_some()
+    }
+
+    /// Returns whether the query is about all links of the workspace.
+    pub(super) fn is_unfiltered(&self) -> bool {
+        let has_tag = self.tag.is_some() || self.tag_named.is_some();
+        !has_tag && self.campaign.is_none() && !self.is_filtered()
     }
 
     /// Removes the fields that the page does not show.
@@ -166,10 +189,6 @@ struct ListReader {
     /// Steps that are left.
     steps: u64,
     gathered: Gathered,
-    /// The company of the workspace.
-    company: ForeignId,
-    /// The ranking that is built from the links.
-    ranking: Option<u64>,
 }
 
 /// The part of the list that is being read.
@@ -185,7 +204,7 @@ enum ListPart {
 
 /// What was found so far.
 #[derive(Default)]
-struct Gathered {
+pub(super) struct Gathered {
     /// Matches on earlier pages that are still to be skipped.
     skip: u64,
     links: Vec<Link>,
@@ -196,13 +215,13 @@ struct Gathered {
     /// Whether the page ended at [`PAGE_BYTES`].
     is_cut: bool,
     /// The first rows of a sorted list, behind its cursor.
-    best: Vec<RankedPlace>,
+    pub(super) best: Vec<RankedPlace>,
     /// Number of matches.
-    total: u64,
+    pub(super) total: u64,
 }
 
 impl ListReader {
-    fn new(workspace: &Workspace, query: LinkQuery, steps: u64) -> Box<ListReader> {
+    fn new(workspace: WorkspaceNumber, query: LinkQuery, steps: u64) -> Box<ListReader> {
         let (after, skip) = match query.at {
             Cursor::After(id) => (Some(id), 0),
             Cursor::Behind(_) => (None, 0),
@@ -212,36 +231,20 @@ impl ListReader {
         let part = if query.sort.is_of_creation() { ListPart::Page } else { ListPart::Sorted };
         let gathered = Gathered { skip, ..Gathered::default() };
         let (source, view) = (None, ReadView::default());
-        let (company, workspace, ranking) = (workspace.company.clone(), workspace.number, None);
-        Box::new(ListReader {
-            workspace,
-            query,
-            source,
-            view,
-            part,
-            after,
-            steps,
-            gathered,
-            company,
-            ranking,
-        })
+        Box::new(ListReader { workspace, query, source, view, part, after, steps, gathered })
     }
 
     /// Reads one slice.
     fn slice(mut self: Box<ListReader>, shared: &Shared, cancel: &Cancel) -> Result<SliceResult, Error> {
         if self.source.is_none() {
-            if self.part == ListPart::Sorted {
-                // Before any read: a page that lies too deep costs nothing.
-                self.query.depth()?;
-            }
-            if self.query.sort.needs_details() && shared.analytics.is_none() {
-                let why =
-                    "must be newest, oldest, clicks or title here: this server keeps no details of clicks";
-                return Err(Invalid::new("sort", why).into());
-            }
+            // Before any read: a page that lies too deep costs nothing.
+            shared.check_sort(&self.query)?;
             // Fixed at the first slice, so that all slices show the same imports.
             self.view = shared.table.view(self.workspace)?;
             self.source = shared.source(self.workspace, &self.query)?;
+            if let (Some(source), Some(days)) = (&mut self.source, self.query.unclicked_days) {
+                source.filter.exclude(shared.clicked_in(self.workspace, days, cancel)?);
+            }
             let is_known = self.part == ListPart::Sorted
                 && self.source.as_ref().is_some_and(ListSource::is_workspace)
                 && self.take_first(shared, cancel)?;
@@ -282,28 +285,17 @@ impl ListReader {
 
     /// Takes the first links of the whole workspace from where they are known. Returns false if all links must be read.
     fn take_first(&mut self, shared: &Shared, cancel: &Cancel) -> Result<bool, Error> {
+        if self.query.sort != Sort::LastClick {
+            return Ok(false);
+        }
         let behind = match &self.query.at {
             Cursor::Behind(place) => Some((place.number, place.id)),
             Cursor::Page(_) | Cursor::After(_) => None,
         };
         // One more than the page shows, which tells whether another page follows.
         let want = FirstRows { workspace: self.workspace, behind, count: self.query.depth()? + 1 };
-        let first = match self.query.sort {
-            Sort::Clicks if shared.needs_ranking(self.workspace)? => shared.first_by_clicks(&want, cancel)?,
-            Sort::LastClick => shared.first_by_last_click(&want, cancel)?,
-            _ => return Ok(false),
-        };
-        let first = match first {
-            KnownRows::Known(first) => first,
-            // Behind what is kept in memory, each page reads all links.
-            KnownRows::TooDeep => return Ok(false),
-            KnownRows::Unbuilt => {
-                self.ranking = Some(shared.rankings.begin(self.workspace, &self.company));
-                // All of them, once: the next lists need not read them.
-                self.steps = u64::MAX;
-                return Ok(false);
-            }
-        };
+        // Behind what is kept in memory, each page reads all links.
+        let Some(first) = shared.first_by_last_click(&want, cancel)? else { return Ok(false) };
         let ranked = |(number, id)| RankedPlace { number, title: None, id };
         self.gathered.best = first.into_iter().map(ranked).collect();
         self.gathered.total = shared.table.count(self.workspace, &List::All)?;
@@ -317,12 +309,12 @@ impl ListReader {
         cancel: &Cancel,
         steps: &mut u64,
     ) -> Result<Scanned, Error> {
-        let ListReader { workspace, query, view, part, after, gathered, ranking, .. } = self;
+        let ListReader { workspace, query, view, part, after, gathered, .. } = self;
         let order = query.order();
         // The callback can only stop the scan, so its error is returned afterwards.
         let mut failure = None;
         // Ranked behind the slice, all at once: neighbours share the blocks of the details of their clicks.
-        let (mut pending, mut counted) = (Vec::new(), Vec::new());
+        let mut pending = Vec::new();
         let mut each = |found: Found<Link>| {
             let link = found.record;
             // From the cursor on, the first part has counted.
@@ -343,13 +335,7 @@ impl ListReader {
                     true
                 }
                 ListPart::Sorted => match shared.rank(query.sort, &link) {
-                    Ok(ranked) => {
-                        // Most links of a large workspace have no click, and a ranking needs none of them.
-                        if ranking.is_some() && ranked.number > 0 {
-                            counted.push((ranked.number, ranked.id));
-                        }
-                        gathered.rank(ranked, query)
-                    }
+                    Ok(ranked) => gathered.rank(ranked, query),
                     Err(error) => {
                         failure = Some(error);
                         false
@@ -361,13 +347,6 @@ impl ListReader {
         let scanned = shared.table.scan(view, *workspace, &source.list, order, *after, steps, &mut each)?;
         for ranked in shared.rank_recent(query.sort, &pending, cancel)? {
             gathered.rank(ranked, query);
-        }
-        if let Some(ranking) = ranking {
-            shared.rankings.add(*ranking, &counted);
-            // A read that was cancelled ends like one at the end of the list.
-            if scanned == Scanned::End && !cancel.is_set() {
-                shared.rankings.complete(*ranking);
-            }
         }
         failure.map_or(Ok(scanned), Err)
     }
@@ -401,6 +380,21 @@ impl ListReader {
     }
 }
 
+impl Shared {
+    /// Fails if the order needs details of clicks, and there are none, or if a page of a sorted list lies too deep.
+    pub(super) fn check_sort(&self, query: &LinkQuery) -> Result<(), Invalid> {
+        if query.sort.needs_details() && self.analytics.is_none() {
+            let why = "must be newest, oldest, clicks or title here: this server keeps no details of clicks";
+            return Err(Invalid::new("sort", why));
+        }
+        if query.unclicked_days.is_some() && self.analytics.is_none() {
+            let why = "needs details of clicks, and this server keeps none";
+            return Err(Invalid::new("noClicksDays", why));
+        }
+        if query.sort.is_of_creation() { Ok(()) } else { query.depth().map(drop) }
+    }
+}
+
 fn is_behind_cursor(at: &Cursor, order: Order, id: Id) -> bool {
     match (at, order) {
         (Cursor::After(cursor), Order::Newest) => id < *cursor,
@@ -410,8 +404,13 @@ fn is_behind_cursor(at: &Cursor, order: Order, id: Id) -> bool {
 }
 
 impl Gathered {
+    /// Creates what was found in a list with `total` matches.
+    pub(super) fn of(total: u64) -> Gathered {
+        Gathered { total, ..Gathered::default() }
+    }
+
     /// Adds a match in the order of creation. Returns whether the page may need another one.
-    fn show(&mut self, link: Link, query: &LinkQuery) -> bool {
+    pub(super) fn show(&mut self, link: Link, query: &LinkQuery) -> bool {
         if self.skip > 0 {
             self.skip -= 1;
         } else if self.more || self.links.len() == query.limit {
@@ -431,7 +430,7 @@ impl Gathered {
     }
 
     /// Adds a match of a sorted list.
-    fn rank(&mut self, ranked: RankedPlace, query: &LinkQuery) -> bool {
+    pub(super) fn rank(&mut self, ranked: RankedPlace, query: &LinkQuery) -> bool {
         if ranked.is_behind(&query.at) {
             self.best.push(ranked);
         }
@@ -444,6 +443,26 @@ impl Gathered {
         }
         // A sort must read every match.
         true
+    }
+
+    /// Returns the page of a list that was read whole.
+    pub(super) fn into_page(
+        mut self,
+        shared: &Shared,
+        workspace: WorkspaceNumber,
+        query: &LinkQuery,
+    ) -> Result<Page, Error> {
+        let next = if query.sort.is_of_creation() {
+            // Without a cursor, a shorter page would be read as the end of the list.
+            if self.is_cut && query.is_whole {
+                return Err(too_long(self.links.len()));
+            }
+            self.links.last().filter(|_| self.more).map(|last| Cursor::After(last.id))
+        } else {
+            self.sorted_page(shared, workspace, query)?.map(Cursor::Behind)
+        };
+        let links = self.links.into_iter().map(|link| shared.view(link)).collect::<Result<_, _>>()?;
+        Ok(Page { links, total: self.total, next, ..empty(query) })
     }
 
     /// Takes the links of the page of a sorted list. Returns the place of its last row if more rows follow.
@@ -477,7 +496,7 @@ impl Gathered {
 
 impl LinkQuery {
     /// Returns the number of the last row of a page of a sorted list, from its cursor. Fails if the page lies too deep.
-    fn depth(&self) -> Result<usize, Invalid> {
+    pub(super) fn depth(&self) -> Result<usize, Invalid> {
         let depth = match self.at {
             Cursor::Page(page) => page.saturating_mul(self.limit as u64),
             Cursor::Behind(_) => self.limit as u64,
@@ -522,7 +541,7 @@ fn too_long(fits: usize) -> Error {
     Invalid::new("limit", why).into()
 }
 
-fn empty(query: &LinkQuery) -> Page {
+pub(super) fn empty(query: &LinkQuery) -> Page {
     let page = match query.at {
         Cursor::Page(page) => page,
         Cursor::After(_) | Cursor::Behind(_) => 1,

@@ -1,8 +1,12 @@
 //! What a list reads: one of the lists of the table, and a filter on its links.
 
+use std::collections::HashSet;
+
 use super::query::LinkQuery;
 use super::search::LinkSearch;
+use super::state_filter::{StateFacts, StateTest};
 use crate::core::error::Error;
+use crate::core::link_index::filter::EntryFilter;
 use crate::core::shared::Shared;
 use crate::model::Invalid;
 use crate::model::domain::DomainNumber;
@@ -19,9 +23,12 @@ pub(super) struct Filter {
     tag: Option<Id>,
     /// Set if several campaigns have the name that is asked for.
     campaigns: Option<Vec<ForeignId>>,
-    is_active: Option<bool>,
+    /// `None` if each link passes.
+    state: Option<StateTest>,
     /// Set if the list is that of broken links, which has no counter.
     only_broken: bool,
+    /// Links that do not pass, since they were clicked lately.
+    clicked: Option<HashSet<Id>>,
 }
 
 impl ListSource {
@@ -36,25 +43,39 @@ impl Filter {
         let options = &link.options;
         let tagged = self.tag.is_none_or(|tag| options.tags.contains(&tag));
         let domain = self.domain.is_none_or(|domain| link.domain == domain);
-        let active = self.is_active.is_none_or(|active| options.is_active == active);
+        let state = self.state.is_none_or(|state| state.admits(StateFacts::of(link)));
         let campaign = |campaigns: &Vec<ForeignId>| {
             options.campaign.as_ref().is_some_and(|campaign| campaigns.contains(campaign))
         };
         let campaign = self.campaigns.as_ref().is_none_or(campaign);
         tagged
             && domain
-            && active
+            && state
+            && self.clicked.as_ref().is_none_or(|clicked| !clicked.contains(&link.id))
             && campaign
             && self.search.as_ref().is_none_or(|search| search.matches(link))
+    }
+
+    /// Returns the filter of the entries of an index. Links that do not work, and those that were clicked lately, are no
+    /// property of an entry.
+    pub(super) fn of_entries(self) -> EntryFilter {
+        let Filter { search, domain, tag, campaigns, state, only_broken: _, clicked: _ } = self;
+        EntryFilter { search, domain, tag, campaigns, state }
     }
 
     pub(super) fn admits_all(&self) -> bool {
         self.search.is_none()
             && self.domain.is_none()
-            && self.is_active.is_none()
+            && self.state.is_none()
             && self.tag.is_none()
             && self.campaigns.is_none()
             && !self.only_broken
+            && self.clicked.is_none()
+    }
+
+    /// Excludes links.
+    pub(super) fn exclude(&mut self, clicked: HashSet<Id>) {
+        self.clicked = Some(clicked);
     }
 }
 
@@ -75,6 +96,8 @@ impl Shared {
             let why = "needs \"checkLinks\": true of the workspace, whose links are not checked";
             return Err(Invalid::new("health", why).into());
         }
+        let state = query.state.at(self.clock.now(), || self.zone_of(workspace))?;
+        let state = (!query.state.admits_all()).then_some(state);
         let domain = match &query.domain {
             Some(name) => match self.domain_by_name(&self.directory.load(), name) {
                 Some(domain) => Some(domain),
@@ -107,8 +130,8 @@ impl Shared {
         };
         // Prepared once, not for each link.
         let search = query.search.as_ref().and_then(|text| self.search(workspace, text));
-        let LinkQuery { is_active, only_broken, .. } = *query;
-        let filter = Filter { search, domain, tag, campaigns, is_active, only_broken };
+        let filter =
+            Filter { search, domain, tag, campaigns, state, only_broken: query.only_broken, clicked: None };
         Ok(Some(ListSource { list, filter }))
     }
 }

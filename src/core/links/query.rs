@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::state_filter::StateFilter;
 use crate::core::view::LinkView;
 use crate::model::campaign::CampaignRef;
 use crate::model::id::Id;
@@ -29,8 +30,9 @@ pub struct LinkQuery {
     pub tag_named: Option<Box<str>>,
     /// The campaign of an id, or all campaigns of a name, in place of `campaign`. An unknown one is an error.
     pub campaign_named: Option<Box<str>>,
-    /// Whether the links are switched on.
-    pub is_active: Option<bool>,
+    pub state: StateFilter,
+    /// Only links without a click in this number of days, today included, by days of UTC.
+    pub unclicked_days: Option<u32>,
     /// Whether only links whose destinations do not work are listed.
     pub only_broken: bool,
     pub sort: Sort,

@@ -1,17 +1,16 @@
-//! The first links of a whole workspace by clicks or by their latest click, without a look at each link.
+//! What links are sorted by: their clicks, their title, and the details of their clicks. The first links of a whole workspace
+//! by their latest click are found without a look at each link.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::list::SLICE_STEPS;
 use super::query::{RankedPlace, Sort};
-use super::rankings::{FirstRows, KnownRows, RankedId, RankedLinks};
-use super::recent::RecentKey;
-use crate::analytics::store::{RecentClicks, RecentError};
+use super::recent::{RecentKey, since_days};
+use crate::analytics::store::{ClickStore, RecentClicks, RecentError};
 use crate::core::error::Error;
 use crate::core::pools::cpu_pool::Cancel;
 use crate::core::shared::Shared;
-use crate::log::Put;
+use crate::log::Change;
 use crate::model::id::Id;
 use crate::model::link::Link;
 use crate::model::node::NodeNumber;
@@ -19,64 +18,57 @@ use crate::model::workspace::WorkspaceNumber;
 use crate::table::record::decode_clicks;
 use crate::table::{Found, List, Order, ReadView, keys};
 
-/// Links behind the last one of a page that are sorted again by their counters.
-const UNCERTAIN: usize = 1_024;
-
 /// Most links in memory behind a cursor by the latest click, which is 32 bytes for each.
 const LATEST_MAX: usize = 100_000;
 
 /// Longest read of details. Past it the request fails with [`Error::Busy`].
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// Most links with a click in memory for a filter, which is 32 bytes for each. Behind them, links count as not clicked.
+const CLICKED_MAX: usize = 1_000_000;
+
+/// Returns the error of a request whose details of clicks cannot be read.
+pub(super) fn unread(error: RecentError) -> Error {
+    match error {
+        RecentError::TooSlow => Error::Busy,
+        error @ RecentError::Part(_) => Error::NotReady(error.to_string()),
+    }
+}
+
+/// A link by its number in the order: the place of the latest click in time. 0 is a link without a click.
+pub(super) type RankedId = (u64, Id);
+
+/// The rows that a page of a sorted list needs.
+#[derive(Debug)]
+pub(super) struct FirstRows {
+    pub(super) workspace: WorkspaceNumber,
+    /// The row before the first one, `None` for the beginning of the list.
+    pub(super) behind: Option<RankedId>,
+    /// The number of rows.
+    pub(super) count: usize,
+}
+
+impl FirstRows {
+    /// Returns whether a row is behind the cursor.
+    pub(super) fn has(&self, row: RankedId) -> bool {
+        self.behind.is_none_or(|behind| row < behind)
+    }
+}
+
 impl Shared {
-    /// Returns whether a workspace has so many links that lists by clicks use a ranking.
-    pub(super) fn needs_ranking(&self, workspace: WorkspaceNumber) -> Result<bool, Error> {
-        // A shorter list is read at once, with the clicks of this moment.
-        Ok(self.table.count(workspace, &List::All)? > SLICE_STEPS.min(self.settings.scan_max))
-    }
-
-    /// Returns the first links by their clicks.
-    pub(super) fn first_by_clicks(&self, want: &FirstRows, cancel: &Cancel) -> Result<KnownRows, Error> {
-        let Some(RankedLinks { mut rows, is_cut }) = self.rankings.get(want.workspace) else {
-            return Ok(KnownRows::Unbuilt);
-        };
-        rows.sort_unstable_by(|a, b| b.cmp(a));
-        // Totals in counters are never lower, so what is before the cursor stays there.
-        let from = rows.partition_point(|row| !want.has(*row));
-        // The clicks of the last second are in the counters only. Of the links far behind the page, they change nothing.
-        for (clicks, id) in rows[from..].iter_mut().take(want.count + UNCERTAIN) {
-            if let Some(counter) = self.cache.counters().live(*id) {
-                *clicks = self.cache.counters().total(&counter);
-            }
-        }
-        rows[from..].sort_unstable_by(|a, b| b.cmp(a));
-        let first = self.existing(want, &rows)?;
-        if first.len() < want.count && is_cut {
-            if want.behind.is_some() {
-                return Ok(KnownRows::TooDeep);
-            }
-            // So many links were deleted that those which were left out are next.
-            self.rankings.forget(want.workspace);
-            return Ok(KnownRows::Unbuilt);
-        }
-        self.with_unclicked(want, first, &rows, cancel).map(KnownRows::Known)
-    }
-
     /// Returns the first links by their latest click.
-    pub(super) fn first_by_last_click(&self, want: &FirstRows, cancel: &Cancel) -> Result<KnownRows, Error> {
-        let Some(analytics) = self.analytics.as_ref() else { return Ok(KnownRows::Known(Vec::new())) };
-        if !analytics.store.has_caught_up() {
-            return Err(Error::NotReady("click details of before the start are being read".to_owned()));
-        }
+    /// `None` if the cursor is behind those that are kept in memory.
+    pub(super) fn first_by_last_click(
+        &self,
+        want: &FirstRows,
+        cancel: &Cancel,
+    ) -> Result<Option<Vec<RankedId>>, Error> {
+        let store = self.click_store()?;
         let end = Instant::now() + DEADLINE;
         let mut keep = want.count;
         loop {
             let stops = || cancel.is_set() || Instant::now() > end;
-            let found = analytics.store.latest(want.workspace, keep, &stops);
-            let top = found.map_err(|error| match error {
-                RecentError::TooSlow => Error::Busy,
-                error @ RecentError::Part(_) => Error::NotReady(error.to_string()),
-            })?;
+            let top = store.latest(want.workspace, keep, &stops).map_err(unread)?;
             let mut rows: Vec<_> = top.all().collect();
             rows.sort_unstable_by(|a, b| b.cmp(a));
             let first = self.existing(want, &rows)?;
@@ -84,13 +76,39 @@ impl Shared {
             if first.len() < want.count && (top.is_cut() || rows.len() >= keep) {
                 // All of them are in memory at once, so a cursor reaches no deeper than a page.
                 if want.behind.is_some() && rows.len() > LATEST_MAX {
-                    return Ok(KnownRows::TooDeep);
+                    return Ok(None);
                 }
                 // Deleted links stay in the details for some time, and a cursor has links before it.
                 keep = 2 * rows.len().max(keep);
                 continue;
             }
-            return self.with_unclicked(want, first, &rows, cancel).map(KnownRows::Known);
+            return self.with_unclicked(want, first, &rows, cancel).map(Some);
+        }
+    }
+
+    /// Returns the links with a click in a number of days.
+    pub(super) fn clicked_in(
+        &self,
+        workspace: WorkspaceNumber,
+        days: u32,
+        cancel: &Cancel,
+    ) -> Result<HashSet<Id>, Error> {
+        let store = self.click_store()?;
+        let from = since_days(self.clock.now(), days);
+        let end = Instant::now() + DEADLINE;
+        let stops = || cancel.is_set() || Instant::now() > end;
+        let latest = store.latest(workspace, CLICKED_MAX, &stops).map_err(unread)?;
+        // One more than the slot of time.
+        let clicked = latest.all().filter(|(number, _)| *number > u64::from(from.0));
+        Ok(clicked.map(|(_, id)| id).collect())
+    }
+
+    /// Returns the details of clicks, once those of before the start were read.
+    pub(super) fn click_store(&self) -> Result<&ClickStore, Error> {
+        match &self.analytics {
+            Some(analytics) if analytics.store.has_caught_up() => Ok(&analytics.store),
+            // Numbers that are too low look like those of a link that nobody clicks.
+            _ => Err(Error::NotReady("click details of before the start are being read".to_owned())),
         }
     }
 
@@ -166,28 +184,33 @@ impl Shared {
         Ok(links.iter().zip(recent).map(rank).collect())
     }
 
-    /// Notes a click total that was applied, for the ranking of its workspace.
-    pub(in crate::core) fn note_total(&self, put: &Put) {
-        // First: most servers have no ranking, and a Change may have thousands of totals.
-        if self.rankings.is_empty() {
+    /// Notes the click totals of a Change, for lists by clicks.
+    pub(in crate::core) fn note_totals(&self, change: &Change) {
+        // First: most servers have no such list, and a Change may have thousands of totals.
+        let indexes = self.indexes.with_clicks();
+        if indexes.is_empty() {
             return;
         }
-        let Some((id, node)) = keys::parse_clicks(&put.key) else { return };
-        let Some(total) = put.value.as_ref().and_then(|value| decode_clicks(value).ok()) else {
-            return self.rankings.note_removal(id);
-        };
-        // In a cluster, the total of one node is a part of the clicks.
-        if node == NodeNumber::ALONE && !self.rankings.concern(id, total) {
-            return;
+        for put in change.entries.iter().map(|entry| &entry.put) {
+            let Some((id, node)) = keys::parse_clicks(&put.key) else { continue };
+            let Ok(total) = put.value.as_ref().map_or(Ok(0), |value| decode_clicks(value)) else { continue };
+            match self.total_of_all(id, node, total) {
+                // The workspace of a link is not in its total.
+                Ok(total) => indexes.iter().for_each(|index| index.note_total(id, total)),
+                Err(error) => {
+                    // An index that missed a total would be wrong for good.
+                    tracing::debug!(%error, "the indexes of links are built again");
+                    return self.indexes.clear();
+                }
+            }
         }
-        let noted = self.table.owner_of(id).and_then(|owner| {
-            let others = self.table.clicks(id, node)?.others.iter().map(|(_, total)| total).sum::<u64>();
-            Ok(owner.map(|owner| self.rankings.note(owner, id, total + others)))
-        });
-        if let Err(error) = noted {
-            // A ranking that missed a total would be wrong for good.
-            tracing::debug!(%error, "the rankings of links are built again");
-            self.rankings.clear();
+    }
+
+    /// Returns the clicks of a link on all nodes, of which one has this total now.
+    fn total_of_all(&self, id: Id, node: NodeNumber, total: u64) -> Result<u64, Error> {
+        if node == NodeNumber::ALONE {
+            return Ok(total);
         }
+        Ok(total + self.table.clicks(id, node)?.others.iter().map(|(_, total)| total).sum::<u64>())
     }
 }

@@ -110,9 +110,14 @@ impl Shared {
 }
 
 /// Returns the first slot of the last 30 days: the start of a day of UTC, as `interval=30d` has it.
-fn since(now: Timestamp) -> TimeSlot {
+pub(super) fn since(now: Timestamp) -> TimeSlot {
+    since_days(now, DAYS)
+}
+
+/// Returns the first slot of a number of days, today included.
+pub(super) fn since_days(now: Timestamp, days: u32) -> TimeSlot {
     let today = TimeSlot::of_millis(now.as_millis()).0 / SLOTS_OF_DAY;
-    TimeSlot(today.saturating_sub(DAYS - 1) * SLOTS_OF_DAY)
+    TimeSlot(today.saturating_sub(days.saturating_sub(1)) * SLOTS_OF_DAY)
 }
 
 #[cfg(test)]

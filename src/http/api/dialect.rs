@@ -37,7 +37,7 @@ pub use crate::core::{
     DeletedQuery, DomainView, FailedRow, HistoryPage, HistoryRange, ImportView, KeyFilter, KeyView,
     LIMIT_DEFAULT, LIMIT_MAX, LinkQuery, LinkView, ListRange, LiveEvent, LiveLinks, NamedFilter, Page,
     Paging, Period, ROWS_MAX, RankedPlace, Rendered, RevisionView, RulePage, RuleView, ShareView,
-    SnapshotView, Sort, VariantShare, WebhookSecretView, WorkspaceView, link_of_row,
+    SnapshotView, Sort, StateFilter, VariantShare, WebhookSecretView, WorkspaceView, link_of_row,
 };
 pub use crate::formats::waypost::rule_json::ConditionJson;
 pub use crate::formats::waypost::rules::read_conditions;

@@ -505,7 +505,7 @@ impl Staged {
 
 /// Returns the workspace of a link from the first fields of its record, `None` if they are damaged or of an
 /// unknown version. The cost does not depend on the rest of the record.
-pub(in crate::table) fn workspace_of_link(bytes: &[u8]) -> Option<WorkspaceNumber> {
+pub(crate) fn workspace_of_link(bytes: &[u8]) -> Option<WorkspaceNumber> {
     let head: LinkHeadV1 = match LinkVersion::split(bytes).ok()? {
         (LinkVersion::V1 | LinkVersion::V3 | LinkVersion::V5 | LinkVersion::V6 | LinkVersion::V8, rest) => {
             read_first(rest)?

@@ -29,7 +29,7 @@ use serde::de::DeserializeOwned;
 pub use self::alias::AliasRecord;
 pub use self::audit::RetiredKey;
 pub use self::entity::{Applied, CompanyId, Number, TagName};
-pub(in crate::table) use self::link::workspace_of_link;
+pub(crate) use self::link::workspace_of_link;
 pub use self::link::{LinkAt, Staged, Tombstone};
 pub use self::outcome::{OutcomeRecord, StoredBulk, StoredOutcome};
 pub(in crate::table) use self::owner::unchecked;

@@ -7,7 +7,7 @@ use super::campaigns;
 use super::paging::paging;
 use crate::http::api::dialect::{
     BadRequest, CodeRef, Command, Cursor, ImmutableFields, LinkAct, LinkQuery, RequestParts, ScopedCommand,
-    Sort, object, read, write,
+    Sort, StateFilter, object, read, write,
 };
 use crate::json::{Field, Json, Mistyped, Object};
 use crate::model::Invalid;
@@ -92,7 +92,8 @@ pub(super) fn list(request: &RequestParts<'_>) -> Result<ScopedCommand, BadReque
         campaign: campaign.transpose()?,
         tag_named: None,
         campaign_named: None,
-        is_active: None,
+        state: StateFilter::default(),
+        unclicked_days: None,
         only_broken: false,
         sort: Sort::Newest,
         // They have paths of their own: `/api/rules`.

@@ -6,10 +6,11 @@
 use super::cursors;
 use super::filters::filled;
 use super::unknown::{NEW_LINK, UnknownFields};
+use crate::clock::GivenTime;
 use crate::formats::waypost::{draft, fields};
 use crate::http::api::dialect::{
     BadRequest, Bulk, CodeRef, Command, Cursor, ImmutableFields, LIMIT_DEFAULT, LIMIT_MAX, LinkAct,
-    LinkQuery, ROWS_MAX, RequestParts, ScopedCommand, Sort, object, read, write,
+    LinkQuery, ROWS_MAX, RequestParts, ScopedCommand, Sort, StateFilter, object, read, write,
 };
 use crate::http::api::query::Query;
 use crate::json::{Field, FieldError, Json, Mistyped, Object};
@@ -23,6 +24,9 @@ const PAGE_MAX: u64 = 1_000_000_000;
 
 /// Longest search text in characters. A longer text occurs in no code and in few titles.
 const SEARCH_MAX: usize = 500;
+
+/// Most days of `noClicksDays`.
+const DAYS_MAX: u64 = 3_650;
 
 /// The field of the rows of a bulk.
 const ROWS: &str = "links";
@@ -195,12 +199,29 @@ fn link_query(query: &Query<'_>) -> Result<LinkQuery, BadRequest> {
             .map_err(Mistyped)?,
         tag_named: named(query, "tag", "tagId")?,
         campaign_named: named(query, "campaign", "campaignId")?,
-        is_active: query.flag("isActive")?,
+        state: state(query)?,
+        unclicked_days: query.number("noClicksDays", 1, DAYS_MAX)?.and_then(|days| u32::try_from(days).ok()),
         only_broken: only_broken(query)?,
         sort,
         shows_rules: true,
         // A page may end at 512 KB of links, since `nextCursor` continues behind it.
         is_whole: false,
+    })
+}
+
+/// Reads the filters by what a link is.
+fn state(query: &Query<'_>) -> Result<StateFilter, BadRequest> {
+    let time = |name| -> Result<Option<GivenTime>, BadRequest> {
+        let Some(text) = query.text(name)? else { return Ok(None) };
+        let rule = "must be a date such as 2026-11-01, or a time such as 2026-11-01T10:00:00Z";
+        GivenTime::parse_start(text).map(Some).map_err(|_| Mistyped(Invalid::new(name, rule)).into())
+    };
+    Ok(StateFilter {
+        is_active: query.flag("isActive")?,
+        has_rules: query.flag("hasRules")?,
+        is_expired: query.flag("expired")?,
+        created_from: time("createdFrom")?,
+        created_to: time("createdTo")?,
     })
 }
 
@@ -449,7 +470,7 @@ mod tests {
             panic!("not a list");
         };
         assert_eq!((query.at, query.limit, query.sort), (Cursor::Page(3), 100, Sort::Title));
-        assert_eq!((query.search.as_deref(), query.is_active), (Some("a b"), Some(false)));
+        assert_eq!((query.search.as_deref(), query.state.is_active), (Some("a b"), Some(false)));
         assert_eq!(workspace.as_deref(), Some("w"));
         let rows = [
             ("limit=0", "limit: must be a whole number from 1 to 100"),
@@ -459,6 +480,17 @@ mod tests {
             ("cursor=garbage", "cursor: must be the nextCursor of an earlier response"),
             ("sort=x", "sort: must be newest, oldest, clicks, clicks30d, lastClick or title"),
             ("isActive=1", "isActive: must be true or false"),
+            ("noClicksDays=0", "noClicksDays: must be a whole number from 1 to 3650"),
+            ("hasRules=yes", "hasRules: must be true or false"),
+            ("expired=1", "expired: must be true or false"),
+            (
+                "createdFrom=yesterday",
+                "createdFrom: must be a date such as 2026-11-01, or a time such as 2026-11-01T10:00:00Z",
+            ),
+            (
+                "createdTo=2026-13-01",
+                "createdTo: must be a date such as 2026-11-01, or a time such as 2026-11-01T10:00:00Z",
+            ),
             ("tagId=x", "tagId: is not a tag's id"),
             ("limit=1&limit=2", "limit: must be given once"),
         ];
