@@ -43,10 +43,60 @@ impl Person {
         self.send(path, &[("Sec-Fetch-Site", "same-origin")], &fields)
     }
 
+    /// Sends a form with a file, as browsers do: with the token of the session.
+    pub(crate) fn upload(
+        &mut self,
+        path: &str,
+        fields: &[(&str, &str)],
+        file: Option<(&str, &[u8])>,
+    ) -> Answer {
+        let token = self.token.clone();
+        let mut body = Vec::new();
+        for (name, value) in [("token", token.as_str())].iter().chain(fields) {
+            let head = format!("--BoUnDaRy\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+            body.extend_from_slice(head.as_bytes());
+            // Browsers send all line breaks of a text so.
+            body.extend_from_slice(value.replace("\r\n", "\n").replace('\n', "\r\n").as_bytes());
+            body.extend_from_slice(b"\r\n");
+        }
+        // A field without a file is sent as well, without a name and empty.
+        let (name, content) = file.unwrap_or(("", b""));
+        let head = format!(
+            "--BoUnDaRy\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n--BoUnDaRy--\r\n");
+        let headers = [
+            ("Cookie", self.cookie.as_str()),
+            ("Sec-Fetch-Site", "same-origin"),
+            ("Content-Type", "multipart/form-data; boundary=BoUnDaRy"),
+        ];
+        self.client.send_form(path, &headers, &body)
+    }
+
     fn send(&mut self, path: &str, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
         let headers = [&[("Cookie", self.cookie.as_str()), FORM], headers].concat();
         self.client.send_form(path, &headers, form(fields).as_bytes())
     }
+}
+
+/// Returns names and values of the hidden fields up to the end of the first form, but for the token.
+pub(crate) fn hidden(html: &str) -> Vec<(String, String)> {
+    let form = html.split("</form>").next().expect("a form");
+    let field = |part: &str| {
+        let (name, rest) = part.split_once("\" value=\"")?;
+        Some((name.to_owned(), unescaped(rest.split('"').next()?)))
+    };
+    let fields = form.split("<input type=\"hidden\" name=\"").skip(1).filter_map(field);
+    fields.filter(|(name, _)| name != "token").collect()
+}
+
+/// Returns the text of escaped HTML.
+pub(crate) fn unescaped(html: &str) -> String {
+    let entities = [("&#34;", "\""), ("&#39;", "'"), ("&#60;", "<"), ("&#62;", ">"), ("&#38;", "&")];
+    entities.iter().fold(html.to_owned(), |text, (entity, char)| text.replace(entity, char))
 }
 
 fn form(fields: &[(&str, &str)]) -> String {
@@ -55,7 +105,7 @@ fn form(fields: &[(&str, &str)]) -> String {
 
 /// Returns where a form leads.
 #[track_caller]
-fn led(answer: &Answer) -> String {
+pub(crate) fn led(answer: &Answer) -> String {
     assert_eq!(answer.status, 303, "{}", answer.text());
     answer.header("location").expect("a location").to_owned()
 }
@@ -127,7 +177,7 @@ fn other_sites_and_stolen_cookies_change_nothing() {
     );
     assert_eq!(opened.status, 200);
     assert!(opened.text().contains("content=\"0;url=/admin/new?url=https://e.test/\""), "{}", opened.text());
-    // Signing out ends the session, also for whoever has kept the cookie.
+    // Signing out ends the session, and its cookie opens nothing afterwards.
     assert_eq!(led(&person.post("/admin/sign-out", &[])), "/admin/sign-in");
     assert!(led(&person.get("/admin")).starts_with("/admin/sign-in"));
     assert_eq!(other.get("/admin").status, 200);

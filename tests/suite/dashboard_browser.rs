@@ -50,6 +50,9 @@ fn fill(app: &TestApp) -> String {
     }
     admin.delete(&format!("/api/v1/links/{id}"));
     let spring = admin.get("/api/v1/links/by-code/spring").json();
+    admin.post("/api/v1/snapshots", &json!({"name": "Before <b>"})).expect(201, "a snapshot");
+    let share = json!({"linkId": spring["link"]["id"], "password": "secret12"});
+    admin.post("/api/v1/analytics/shares", &share).expect(201, "a share of statistics");
     let mut visitor = app
         .visitor()
         .at("127.0.0.1")

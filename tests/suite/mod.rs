@@ -48,6 +48,8 @@ mod damage;
 mod dashboard;
 /// The dashboard in a browser.
 mod dashboard_browser;
+/// Changes of many links, files, imports, snapshots and shares in the dashboard.
+mod dashboard_transfer;
 /// The demo.
 mod demo;
 /// The deny list of destination hosts.

@@ -103,6 +103,13 @@ pub(super) fn spelt(token: &[u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(*token))
 }
 
+/// Returns a key for a form that acts once, also if a browser sends it again.
+pub(super) fn new_key() -> String {
+    // Without randomness all forms have the same key: a form with other fields is then refused, and acts never twice.
+    let half = || getrandom::u64().unwrap_or(0);
+    format!("{:016x}{:016x}", half(), half())
+}
+
 #[cfg(test)]
 mod tests {
     use hyper::header::HeaderValue;

@@ -155,7 +155,15 @@ impl Frame {
             let is_here = if path_of == "/admin" { path == path_of } else { below.is_some() };
             is_shown.then_some(NavigationEntry { path: path_of, name, is_here })
         };
-        let groups = [vec![entry("/admin", "Overview", true), entry("/admin/links", "Links", true)]];
+        let may = self.may();
+        let groups = [
+            vec![entry("/admin", "Overview", true), entry("/admin/links", "Links", true)],
+            vec![
+                entry("/admin/shares", "Shared statistics", may.write),
+                entry("/admin/snapshots", "Snapshots", may.read_snapshots),
+                entry("/admin/transfer", "Import and export", true),
+            ],
+        ];
         groups.into_iter().map(|group| group.into_iter().flatten().collect()).collect()
     }
 

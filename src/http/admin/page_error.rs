@@ -4,6 +4,7 @@ use hyper::StatusCode;
 
 use crate::http::api::dialect::ApiError;
 use crate::http::api::in_process;
+use crate::model::Invalid;
 
 /// Why a page cannot be shown.
 #[derive(Clone, Debug)]
@@ -35,6 +36,20 @@ impl From<ApiError> for PageError {
 }
 
 impl PageError {
+    /// Creates the error of a field of a form that breaks a rule of its page.
+    pub(super) fn rule(field: &'static str, why: impl Into<String>) -> PageError {
+        PageError::Api(ApiError::BadRequest(Invalid::new(field, why.into()).into()))
+    }
+
+    /// Returns the seconds after which the same request may succeed. `None`: it fails again.
+    pub(super) fn retry_after(&self) -> Option<u32> {
+        match self {
+            PageError::Api(error) => error.retry_after(),
+            PageError::NotReady => Some(1),
+            _ => None,
+        }
+    }
+
     /// Returns the status and the sentence of the error.
     pub(super) fn words(&self) -> (StatusCode, String) {
         let (status, text) = match self {

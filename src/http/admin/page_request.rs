@@ -106,9 +106,33 @@ impl PageRequest<'_> {
         body: &[u8],
         if_match: Option<&str>,
     ) -> Result<PageAnswer, PageError> {
-        let workspace = self.frame.person.as_ref().and_then(|person| person.workspace.as_deref());
-        let ask = Ask { method, path, query, body, workspace, if_match };
+        let ask = Ask { method, path, query, body, workspace: self.workspace(), if_match, once: None };
         Ok(self.api.ask(&self.who.caller, ask).await?)
+    }
+
+    /// Asks the API to create something, once for each key: a form that a browser sends again gets the first answer.
+    pub(super) async fn send_once(
+        &self,
+        path: &str,
+        body: &Value,
+        key: &str,
+    ) -> Result<PageAnswer, PageError> {
+        let body = crate::json::to_bytes(body);
+        let ask = Ask {
+            method: &Method::POST,
+            path,
+            query: "",
+            body: &body,
+            workspace: self.workspace(),
+            if_match: None,
+            once: Some(key),
+        };
+        Ok(self.api.ask(&self.who.caller, ask).await?)
+    }
+
+    /// Returns the workspace in which the page acts.
+    pub(super) fn workspace(&self) -> Option<&str> {
+        self.frame.person.as_ref().and_then(|person| person.workspace.as_deref())
     }
 }
 

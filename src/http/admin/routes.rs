@@ -2,9 +2,10 @@
 
 use hyper::Method;
 
+use super::link_files::LinkFileKind;
 use super::page_error::PageError;
 use super::page_request::PageRequest;
-use super::screens::{choices, links, overview, sign_in};
+use super::screens::{choices, links, overview, shares, sign_in, snapshots, transfer};
 use crate::http::body::HttpResponse;
 
 /// Returns whether a path is that of the form for signing in.
@@ -23,6 +24,9 @@ pub(super) async fn respond(request: &PageRequest<'_>) -> Result<HttpResponse, P
         (true, ["choice"]) => choices::keep(request),
         (true, ["sign-out"]) => sign_in::sign_out(request).await,
         (false, ["links"]) => links::list::show(request).await,
+        (false, ["links.csv"]) => links::files::of_list(request, LinkFileKind::Csv).await,
+        (false, ["links.jsonl"]) => links::files::of_list(request, LinkFileKind::Lines).await,
+        (true, ["links", "bulk"]) => links::bulk::act(request).await,
         // Before `id`, which is any word.
         (_, ["links", "new"]) => links::edit::new(request).await,
         // What a bookmark calls: it has the address of a page.
@@ -38,6 +42,21 @@ pub(super) async fn respond(request: &PageRequest<'_>) -> Result<HttpResponse, P
         (false, ["links", id, "qr"]) => links::qr::show(request, id).await,
         (false, ["links", id, "qr.svg"]) => links::qr::file(request, id, "svg").await,
         (false, ["links", id, "qr.png"]) => links::qr::file(request, id, "png").await,
+        (false, ["transfer"]) => transfer::show(request).await,
+        (true, ["transfer"]) => transfer::check(request).await,
+        (true, ["transfer", "run"]) => transfer::run::step(request).await,
+        (false, ["clicks.csv"]) => transfer::clicks::file(request).await,
+        (false, ["snapshots"]) => snapshots::list::show(request).await,
+        (true, ["snapshots"]) => snapshots::list::create(request).await,
+        (true, ["snapshots", "import"]) => snapshots::import::begin(request).await,
+        (false, ["snapshots", "imports", id]) => snapshots::import::status(request, id).await,
+        (false, ["snapshots", id]) => snapshots::one::show(request, id).await,
+        (true, ["snapshots", id, "shares"]) => snapshots::one::share(request, id).await,
+        (true, ["snapshots", id, "delete"]) => snapshots::one::delete(request, id).await,
+        (false, ["shares"]) => shares::show(request).await,
+        (true, ["shares"]) => shares::create(request).await,
+        (_, ["shares", id]) => shares::one(request, id).await,
+        (true, ["shares", id, "revoke"]) => shares::revoke(request, id).await,
         _ => Err(PageError::NoPage),
     }
 }

@@ -11,6 +11,7 @@ use super::dialect::{
     self, Allowance, ApiError, BodyKind, Dialect, PathMatch, Reply, RequestParts, ServerError,
 };
 use super::execute::{Answered, api_error};
+use super::idempotency::{self, Posted};
 use super::query::Query;
 use super::registry::NATIVE;
 use super::{Api, InFlight};
@@ -34,6 +35,8 @@ pub(in crate::http) struct Ask<'a> {
     pub(in crate::http) workspace: Option<&'a str>,
     /// The tag that the object must still have, as the page was rendered with it.
     pub(in crate::http) if_match: Option<&'a str>,
+    /// The `Idempotency-Key` of a POST: a form that a browser sends again acts once.
+    pub(in crate::http) once: Option<&'a str>,
 }
 
 /// The answer to a request of a page.
@@ -93,6 +96,14 @@ impl Api {
         let is_get = endpoint.method == "GET";
         let object = conditions::parse(&condition(ask.if_match)?, is_get)?;
         let (seen, now) = (object.clone(), self.0.backend.links.clock().now());
+        let posted = Posted {
+            caller: caller.key(),
+            path: ask.path,
+            workspace: workspace.id.as_str(),
+            query: ask.query,
+            body: ask.body,
+        };
+        let claim = ask.once.map(|key| idempotency::claim(key, &posted));
         let context = Context {
             key: caller.credential(),
             reach: caller.reach(),
@@ -101,8 +112,7 @@ impl Api {
             workspace,
             request: self.next_request(),
             now,
-            // A form has the tag of its object in place of an `Idempotency-Key`.
-            claim: None,
+            claim,
             client: Client::default(),
             object,
         };
@@ -152,7 +162,13 @@ pub(in crate::http) fn worded(error: &ApiError) -> (hyper::StatusCode, String) {
     super::native::words(error)
 }
 
-/// Returns a reply as the native API renders it.
+/// Returns a reply as the native API renders it: its type and its bytes.
+pub(in crate::http) fn bytes_of(reply: &Reply) -> (&'static str, Vec<u8>) {
+    let body = super::native::render(reply);
+    (body.kind, body.bytes)
+}
+
+/// Returns a reply as the native API renders it, as JSON.
 pub(in crate::http) fn json_of(reply: &Reply) -> serde_json::Value {
     // Every reply but a picture or a file is JSON, and those are null here.
     serde_json::from_slice(&super::native::render(reply).bytes).unwrap_or_default()

@@ -105,6 +105,18 @@
     }, 400);
   });
 
+  // The box above a list checks all of its rows.
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches("[data-all]")) return;
+    for (const box of document.querySelectorAll("input[type=checkbox][name=id]")) box.checked = event.target.checked;
+  });
+
+  // Work in steps continues by itself: the same button does it without a script.
+  const next = document.querySelector("form[data-continue]");
+  if (next) setTimeout(() => next.requestSubmit(), 300 + 1000 * Number(next.dataset.continue));
+  const running = document.querySelector("[data-reload]");
+  if (running) setTimeout(() => location.reload(), 1000 * Number(running.dataset.reload));
+
   addEventListener("popstate", () => load(location.href, false));
 
   // Single keys can be switched off (WCAG 2.1.4) in the settings.

@@ -5,4 +5,8 @@ pub(super) mod elsewhere;
 pub(super) mod failed;
 pub(super) mod links;
 pub(super) mod overview;
+pub(super) mod shares;
 pub(super) mod sign_in;
+pub(super) mod snapshots;
+pub(super) mod steps;
+pub(super) mod transfer;

@@ -36,7 +36,7 @@ const SORTS: [(&str, &str); 6] = [
 ];
 
 /// The parameters of the list, which are those of `GET /api/v1/links`.
-const FILTERS: [&str; 6] = ["search", "tag", "campaign", "domain", "isActive", "health"];
+pub(super) const FILTERS: [&str; 6] = ["search", "tag", "campaign", "domain", "isActive", "health"];
 
 #[derive(Template)]
 #[template(path = "links.html")]
@@ -56,6 +56,8 @@ struct LinksPage<'a> {
     first: Option<String>,
     is_filtered: bool,
     export: String,
+    /// The ids of the links of this page.
+    ids: Vec<String>,
 }
 
 /// A filter that is set.
@@ -86,6 +88,8 @@ pub(in crate::http::admin) struct ListedRow {
     pub(in crate::http::admin) clicks: String,
     pub(in crate::http::admin) created: String,
     pub(in crate::http::admin) sparkline: Option<String>,
+    /// Whether the row has a box, for the changes of many links.
+    pub(in crate::http::admin) is_selectable: bool,
 }
 
 /// What a list says about a link at a glance.
@@ -110,7 +114,9 @@ pub(in crate::http::admin) async fn show(request: &PageRequest<'_>) -> Result<Ht
     };
     let next = page.next.as_ref().and_then(|next| native::cursor_text(next, page.sort));
     let next = next.map(|next| path_of(&[&pairs[..pairs.len() - 1], &[("cursor", next.as_str())]].concat()));
-    let rows = listed(request, &page).await;
+    let mut rows = listed(request, &page).await;
+    // Without a right to change links, checked ones can be downloaded.
+    rows.iter_mut().for_each(|row| row.is_selectable = true);
     let export = format!("/admin/links.csv?{first}");
     let shown = LinksPage {
         frame: request.frame,
@@ -126,6 +132,7 @@ pub(in crate::http::admin) async fn show(request: &PageRequest<'_>) -> Result<Ht
         next,
         first: (!cursor.is_empty()).then(|| path_of(&pairs[..pairs.len() - 1])),
         export,
+        ids: page.links.iter().map(|view| view.link.id.to_string()).collect(),
     };
     Ok(request.frame.page(StatusCode::OK, &shown))
 }
@@ -220,6 +227,7 @@ impl ListedRow {
             clicks: grouped(view.clicks),
             created: day(view.link.created_at),
             sparkline: days.map(clicks_of),
+            is_selectable: false,
         }
     }
 }

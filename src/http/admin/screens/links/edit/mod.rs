@@ -142,7 +142,10 @@ async fn save(
 }
 
 /// Returns the ids of tags by their names. Creates those that do not exist.
-async fn tag_ids(request: &PageRequest<'_>, names: &[&str]) -> Result<Vec<String>, PageError> {
+pub(in crate::http::admin) async fn tag_ids(
+    request: &PageRequest<'_>,
+    names: &[&str],
+) -> Result<Vec<String>, PageError> {
     if names.is_empty() {
         return Ok(Vec::new());
     }
