@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use askama::Template;
 use hyper::StatusCode;
 
+use super::filters::FilterMenu;
 use crate::analytics::query::facet::FacetKey;
 use crate::clock::Timestamp;
 use crate::core::link_of_row;
@@ -36,7 +37,19 @@ const SORTS: [(&str, &str); 6] = [
 ];
 
 /// The parameters of the list, which are those of `GET /api/v1/links`.
-pub(super) const FILTERS: [&str; 6] = ["search", "tag", "campaign", "domain", "isActive", "health"];
+pub(super) const FILTERS: [&str; 11] = [
+    "search",
+    "tag",
+    "campaign",
+    "domain",
+    "isActive",
+    "expired",
+    "hasRules",
+    "noClicksDays",
+    "createdFrom",
+    "createdTo",
+    "health",
+];
 
 #[derive(Template)]
 #[template(path = "links.html")]
@@ -46,6 +59,9 @@ struct LinksPage<'a> {
     chips: Vec<FilterChip>,
     sorts: Vec<MenuEntry>,
     states: Vec<MenuEntry>,
+    menus: Vec<FilterMenu>,
+    /// Whether a filter of these menus is set.
+    has_more: bool,
     /// The parameters that the forms of the page keep.
     kept: Vec<(&'static str, String)>,
     total: String,
@@ -124,6 +140,8 @@ pub(in crate::http::admin) async fn show(request: &PageRequest<'_>) -> Result<Ht
         chips: chips(&pairs[..pairs.len() - 1]),
         sorts: choices(&SORTS, name_of(page.sort)),
         states: choices(&[("", "All"), ("true", "On"), ("false", "Off")], &given("isActive")),
+        has_more: kept.iter().any(|(name, _)| FilterMenu::NAMES.contains(name)),
+        menus: FilterMenu::all(request).await?,
         is_filtered: !kept.is_empty(),
         kept: kept.clone(),
         total: grouped(page.total),
@@ -158,6 +176,13 @@ fn chips(pairs: &[(&str, &str)]) -> Vec<FilterChip> {
             ("search", text) => format!("contains “{text}”"),
             ("isActive", "false") => "off".to_owned(),
             ("isActive", _) => "on".to_owned(),
+            ("expired", "false") => "not expired".to_owned(),
+            ("expired", _) => "expired".to_owned(),
+            ("hasRules", "false") => "without rules".to_owned(),
+            ("hasRules", _) => "with rules".to_owned(),
+            ("noClicksDays", days) => format!("no clicks in {days} days"),
+            ("createdFrom", from) => format!("created from {from}"),
+            ("createdTo", to) => format!("created before {to}"),
             ("health", _) => "destination does not work".to_owned(),
             (name, value) => format!("{name}: {value}"),
         };

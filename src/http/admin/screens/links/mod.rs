@@ -4,6 +4,7 @@ pub(in crate::http::admin) mod bulk;
 pub(in crate::http::admin) mod deleted;
 pub(in crate::http::admin) mod edit;
 pub(in crate::http::admin) mod files;
+mod filters;
 pub(in crate::http::admin) mod list;
 pub(in crate::http::admin) mod one;
 pub(in crate::http::admin) mod qr;
