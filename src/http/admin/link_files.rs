@@ -20,6 +20,7 @@ use crate::http::api::dialect::{ApiError, LinkView, Reply};
 use crate::http::api::in_process::Ask;
 use crate::http::api::native;
 use crate::http::body::{BodyChunk, Content};
+use crate::model::destination::Destination;
 
 /// Links of one page, which is the most that the API lists.
 const PAGE: &str = "100";
@@ -210,7 +211,7 @@ fn row(view: &LinkView, campaigns: &HashMap<String, String>) -> String {
         options.valid_since.map_or_else(String::new, |at| at.to_string()),
         options.expires_at.map_or_else(String::new, |at| at.to_string()),
         options.max_clicks.map_or_else(String::new, |most| most.to_string()),
-        text(options.expired_url.as_ref().map(|url| url.as_str())),
+        text(options.expired_url.as_ref().map(Destination::as_str)),
         options.status.code().to_string(),
         formats::waypost::fields::show_link_type(options.link_type).to_owned(),
         // The mask, which an import refuses: without its password the link would be open to all.

@@ -132,7 +132,9 @@ pub(in crate::http::admin) async fn show(request: &PageRequest<'_>) -> Result<Ht
     let next = next.map(|next| path_of(&[&pairs[..pairs.len() - 1], &[("cursor", next.as_str())]].concat()));
     let mut rows = listed(request, &page).await;
     // Without a right to change links, checked ones can be downloaded.
-    rows.iter_mut().for_each(|row| row.is_selectable = true);
+    for row in &mut rows {
+        row.is_selectable = true;
+    }
     let export = format!("/admin/links.csv?{first}");
     let shown = LinksPage {
         frame: request.frame,
