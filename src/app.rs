@@ -42,7 +42,6 @@ use crate::http::conn::handover::{HandedOver, KeptSocket};
 use crate::http::conn::listener::UNIX_PEER;
 use crate::http::conn::server::{self, DrainTime};
 use crate::http::counts::HttpCounts;
-use crate::http::dates::Dates;
 use crate::http::service::{HttpsPolicy, Service};
 use crate::log::Log;
 use crate::log::local::disk_guard::DiskGuard;
@@ -347,7 +346,7 @@ impl App {
             read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
         };
         let readiness = Readiness::default();
-        let (dates, watched) = (Dates::default(), clock.clone());
+        let watched = clock.clone();
         let first_records = readiness.hold("the first records are being looked for");
         let store = {
             let (config, readiness) = (config.clone(), readiness.clone());
@@ -388,7 +387,7 @@ impl App {
         let host_misses = Arc::clone(service.host_misses());
         let (stop, mut stopped) = watch::channel(false);
         let flusher_stops = stopped.clone();
-        beside.spawn(dates.clone().watch(watched));
+        beside.spawn(service.dates().clone().watch(watched));
         let (drain, within) = watch::channel(DrainTime::from(config.http.drain_timeout));
         let pulse = Pulse::default();
         let beating = pulse.clone();
@@ -402,7 +401,7 @@ impl App {
                 beating.beat_until(stopping).await;
                 *within.borrow()
             };
-            let connect = move |peer: SocketAddr, scheme| dates.dated(service.connect(peer.ip(), scheme));
+            let connect = move |peer: SocketAddr, scheme| service.connect(peer.ip(), scheme);
             let drained = server::serve(listeners, &config.http, counts, connect, stop_signal).await;
             if drained.aborted > 0 {
                 tracing::warn!(connections = drained.aborted, "connections were cut at the end of the drain");

@@ -5,16 +5,12 @@
 //!
 //! While the clock was not set back, this costs one load for each request.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use hyper::header::{DATE, HeaderValue};
-use hyper::{Request, Response};
+use hyper::header::HeaderValue;
 
 use crate::clock::{Clock, Timestamp};
 
@@ -63,13 +59,9 @@ impl Dates {
         }
     }
 
-    fn own(&self) -> Option<Arc<HeaderValue>> {
+    /// Returns the `Date` that a response needs, `None` if that of hyper is right.
+    pub(super) fn own(&self) -> Option<Arc<HeaderValue>> {
         if self.0.is_own.load(Ordering::Relaxed) { self.0.own.load_full() } else { None }
-    }
-
-    /// Wraps a service, so that its responses have the right date.
-    pub fn dated<S>(&self, inner: S) -> Dated<S> {
-        Dated { inner, dates: self.clone() }
     }
 }
 
@@ -90,55 +82,6 @@ impl Steps {
         self.until = self.until.filter(|until| now < *until);
         self.last = now;
         self.until.is_some()
-    }
-}
-
-/// A service like `S` whose responses get a `Date` while that of hyper would be wrong.
-#[derive(Clone, Debug)]
-pub struct Dated<S> {
-    inner: S,
-    dates: Dates,
-}
-
-impl<S, B, C> hyper::service::Service<Request<B>> for Dated<S>
-where
-    S: hyper::service::Service<Request<B>, Response = Response<C>>,
-    S::Future: Unpin,
-{
-    type Response = Response<C>;
-    type Error = S::Error;
-    type Future = Dating<S::Future>;
-
-    fn call(&self, request: Request<B>) -> Dating<S::Future> {
-        Dating { inner: self.inner.call(request), own: self.dates.own() }
-    }
-}
-
-/// A response of [`Dated`] that is being produced.
-#[derive(Debug)]
-pub struct Dating<F> {
-    inner: F,
-    /// A pointer, since every response has this and moves it.
-    own: Option<Arc<HeaderValue>>,
-}
-
-impl<F, C, E> Future for Dating<F>
-where
-    F: Future<Output = Result<Response<C>, E>> + Unpin,
-{
-    type Output = Result<Response<C>, E>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut polled = Pin::new(&mut self.inner).poll(cx);
-        if let Poll::Ready(Ok(response)) = &mut polled
-            && let Some(own) = self.own.take()
-        {
-            // hyper adds its own only to a response without a `Date`.
-            response.headers_mut().insert(DATE, HeaderValue::clone(&own));
-        }
-        // Changed in place: a move of a response costs more than the rest of this function.
-        polled
     }
 }
 

@@ -50,7 +50,7 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 
-use self::future::panicked;
+use self::future::{AddedHeaders, panicked};
 pub use self::future::{Later, ResponseFuture};
 pub use self::https::HttpsPolicy;
 use super::admin::Admin;
@@ -66,6 +66,7 @@ use crate::http::api::registry::dialect_of;
 use crate::http::api::response::server_error;
 use crate::http::body::{self, BodyError, Content, HttpResponse};
 use crate::http::counts::{HttpCounts, RedirectCount};
+use crate::http::dates::Dates;
 use crate::http::host;
 use crate::model::attachment::AttachmentUse;
 use crate::visit::host_misses::HostMisses;
@@ -111,6 +112,7 @@ struct Shared {
     ops: Ops,
     description: Description,
     counts: Arc<HttpCounts>,
+    dates: Dates,
     body_timeout: Duration,
     proxies: TrustedProxies,
     /// `None` on a server without HTTPS.
@@ -142,6 +144,7 @@ impl Service {
             ops,
             description,
             counts,
+            dates: Dates::default(),
             body_timeout,
             proxies,
             https,
@@ -153,6 +156,11 @@ impl Service {
     /// Returns the counts of requests for hosts that are no domain.
     pub fn host_misses(&self) -> &Arc<HostMisses> {
         self.0.visitor.host_misses()
+    }
+
+    /// Returns the `Date` of its responses, which the caller is to keep right with [`Dates::watch`].
+    pub fn dates(&self) -> &Dates {
+        &self.0.dates
     }
 
     /// Creates the service of a connection from this address.
@@ -174,45 +182,47 @@ where
     type Error = Infallible;
     type Future = ResponseFuture;
 
+    // No response has a name here: the compiler would move it once more.
     fn call(&self, mut request: Request<B>) -> ResponseFuture {
-        if let Some(response) = self.answer_plain(&request) {
-            return response;
-        }
         let service = &self.service;
-        let hsts = self.hsts(&request);
+        // Before the response, which takes the headers of the request.
+        let added = AddedHeaders { hsts: self.hsts(&request), date: service.0.dates.own() };
         let began = self.redirects.begin();
-        let response = match service.caught(|| service.route(&request, self.peer)) {
+        match service.caught(|| self.route(&request)) {
             // Created here and not in `route`: each further move of a response costs instructions.
             Some(Routed::Redirect(redirect)) => {
                 service.0.counts.redirected(&self.redirects, began);
-                let headers = request.headers_mut();
-                return match hsts {
-                    None => now(redirect.respond(headers)),
-                    Some(hsts) => now(redirect.respond(headers)).with_hsts(hsts),
-                };
+                ResponseFuture::of_redirect(redirect, request.headers_mut(), added)
             }
-            Some(Routed::Answered(response)) => Some(response),
-            Some(Routed::Api) => service.caught(|| service.api(request, self.peer)),
-            Some(Routed::Admin { host }) => service.caught(|| service.admin(request, host, self.peer)),
-            Some(Routed::Submit { host }) => service.caught(|| service.submit(&host, request, self.peer)),
-            None => None,
-        };
-        let response = self.counted(response.unwrap_or_else(|| now(panicked())), began);
-        match hsts {
-            None => response,
-            Some(hsts) => response.with_hsts(hsts),
+            Some(Routed::Answered(response)) => self.finish(Some(response), began, added),
+            // By value for these alone: a move of the request costs instructions as well.
+            Some(Routed::Api) => {
+                self.finish(service.caught(|| service.api(request, self.peer)), began, added)
+            }
+            Some(Routed::Admin { host }) => {
+                self.finish(service.caught(|| service.admin(request, host, self.peer)), began, added)
+            }
+            Some(Routed::Submit { host }) => {
+                self.finish(service.caught(|| service.submit(&host, request, self.peer)), began, added)
+            }
+            None => self.finish(None, began, added),
         }
     }
 }
 
 impl Connection {
+    fn route<B: Body>(&self, request: &Request<B>) -> Routed {
+        match self.answer_plain(request) {
+            Some(response) => response.into(),
+            None => self.service.route(request, self.peer),
+        }
+    }
+
     /// Returns the response to a request over HTTP that is not served there, on a server with HTTPS.
-    fn answer_plain<B: Body>(&self, request: &Request<B>) -> Option<ResponseFuture> {
+    fn answer_plain<B: Body>(&self, request: &Request<B>) -> Option<HttpResponse> {
         let Service(shared) = &self.service;
         let https = shared.https.as_ref().filter(|_| self.scheme == Scheme::Http)?;
-        let response =
-            self.service.caught(|| https.answer_plain(request, self.peer, &shared.proxies.networks));
-        response.flatten().map(|response| self.counted(now(response), None))
+        https.answer_plain(request, self.peer, &shared.proxies.networks)
     }
 
     /// Returns the value of `Strict-Transport-Security` for a request over HTTPS.
@@ -221,8 +231,15 @@ impl Connection {
         https.hsts(request)
     }
 
-    /// Counts a response that is complete, or has it counted once it is.
-    fn counted(&self, mut response: ResponseFuture, began: Option<Instant>) -> ResponseFuture {
+    /// Counts a response that is complete, or has it counted once it is, and adds headers. `None` is that of a handler
+    /// that panicked.
+    fn finish(
+        &self,
+        response: Option<ResponseFuture>,
+        began: Option<Instant>,
+        added: AddedHeaders<'_>,
+    ) -> ResponseFuture {
+        let mut response = response.unwrap_or_else(|| now(panicked()));
         match &mut response {
             ResponseFuture::Now(Some(response)) => {
                 self.service.0.counts.answered(response.status(), &self.redirects, began);
@@ -230,6 +247,7 @@ impl Connection {
             ResponseFuture::Now(None) => {}
             ResponseFuture::Later(later) => later.redirects = Some((Arc::clone(&self.redirects), began)),
         }
+        response.add(added);
         response
     }
 }
@@ -479,7 +497,7 @@ impl Service {
         dialect: Option<&'static dyn Dialect>,
     ) -> ResponseFuture {
         let counts = Arc::clone(&self.0.counts);
-        ResponseFuture::Later(Later { response, counts, dialect, redirects: None, hsts: None })
+        ResponseFuture::Later(Later { response, counts, dialect, redirects: None, added: Vec::new() })
     }
 }
 
@@ -557,7 +575,7 @@ mod tests {
                 counts: Arc::clone(&counts),
                 dialect,
                 redirects,
-                hsts: None,
+                added: Vec::new(),
             });
             let response = answering.await.expect("infallible");
             assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

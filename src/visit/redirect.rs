@@ -41,20 +41,25 @@ impl PlainRedirect {
         PlainRedirect { status, location: location.clone() }
     }
 
-    /// Returns the response. Its header map takes the memory of `spare`, the headers of the request, which
-    /// are not needed any more. hyper keeps the map of each response for the next request of the connection,
-    /// so one map serves a connection for all its requests. A new map for each response would grow for each
-    /// request: a tenth of all instructions with a browser's headers.
+    /// Returns the response, with the memory of `spare` as [`PlainRedirect::write_to`].
     pub fn respond<B: Default>(self, spare: &mut HeaderMap) -> Response<B> {
         let mut response = Response::new(B::default());
+        self.write_to(&mut response, spare);
+        response
+    }
+
+    /// Writes the head of a new response. Its header map takes the memory of `spare`, the headers of the
+    /// request, which are not needed any more. hyper keeps the map of each response for the next request of the
+    /// connection, so one map serves a connection for all its requests. A new map for each response would grow
+    /// for each request: a tenth of all instructions with a browser's headers.
+    pub fn write_to<B>(self, response: &mut Response<B>, spare: &mut HeaderMap) {
         // Cleared, so that no header of the request becomes part of the response.
         if SPARE.contains(&spare.capacity()) {
             mem::swap(response.headers_mut(), spare);
             response.headers_mut().clear();
         }
         let keep = matches!(self.status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT);
-        write(&mut response, self.status, self.location, if keep { SHORTLY } else { NO_STORE });
-        response
+        write(response, self.status, self.location, if keep { SHORTLY } else { NO_STORE });
     }
 }
 

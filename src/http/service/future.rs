@@ -10,14 +10,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use hyper::StatusCode;
-use hyper::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
+use hyper::header::{DATE, HeaderName, HeaderValue, STRICT_TRANSPORT_SECURITY};
+use hyper::{HeaderMap, StatusCode};
 
 use crate::http::api::dialect::{Dialect, ServerError};
 use crate::http::api::response::server_error;
 use crate::http::body::{Content, HttpResponse};
 use crate::http::counts::{HttpCounts, RedirectCount};
 use crate::visit::pages;
+use crate::visit::redirect::PlainRedirect;
 
 /// The response of a service call.
 #[derive(Debug)]
@@ -28,17 +29,51 @@ pub enum ResponseFuture {
     Later(Later),
 }
 
+/// The headers that a response gets beside its own.
+pub(super) struct AddedHeaders<'a> {
+    /// The value of `Strict-Transport-Security`.
+    pub(super) hsts: Option<&'a HeaderValue>,
+    /// The `Date` while that of hyper would be wrong. hyper adds its own only to a response without one.
+    pub(super) date: Option<Arc<HeaderValue>>,
+}
+
 impl ResponseFuture {
-    /// Adds `Strict-Transport-Security` to the response.
-    pub(super) fn with_hsts(mut self, value: &HeaderValue) -> ResponseFuture {
-        match &mut self {
+    /// Creates the response of a plain redirect, with the memory of `spare`.
+    // Not inlined: a call returns the response to its last place, and inlined code moves it there.
+    #[inline(never)]
+    pub(super) fn of_redirect(
+        redirect: PlainRedirect,
+        spare: &mut HeaderMap,
+        added: AddedHeaders<'_>,
+    ) -> ResponseFuture {
+        let mut future = ResponseFuture::Now(Some(HttpResponse::default()));
+        // Written in its place: a move of a response costs more than this test.
+        if let ResponseFuture::Now(Some(response)) = &mut future {
+            redirect.write_to(response, spare);
+        }
+        future.add(added);
+        future
+    }
+
+    /// Adds headers to the response.
+    #[inline]
+    pub(super) fn add(&mut self, AddedHeaders { hsts, date }: AddedHeaders<'_>) {
+        if let Some(hsts) = hsts {
+            self.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
+        if let Some(date) = date {
+            self.insert(DATE, HeaderValue::clone(&date));
+        }
+    }
+
+    fn insert(&mut self, name: HeaderName, value: HeaderValue) {
+        match self {
             ResponseFuture::Now(Some(response)) => {
-                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value.clone());
+                response.headers_mut().insert(name, value);
             }
             ResponseFuture::Now(None) => {}
-            ResponseFuture::Later(later) => later.hsts = Some(value.clone()),
+            ResponseFuture::Later(later) => later.added.push((name, value)),
         }
-        self
     }
 }
 
@@ -50,8 +85,8 @@ pub struct Later {
     pub(super) dialect: Option<&'static dyn Dialect>,
     /// Where a redirect counts, and when its request arrived if it is timed.
     pub(super) redirects: Option<(Arc<RedirectCount>, Option<Instant>)>,
-    /// The value of `Strict-Transport-Security`.
-    pub(super) hsts: Option<HeaderValue>,
+    /// The headers that the response gets beside its own.
+    pub(super) added: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl fmt::Debug for Later {
@@ -86,8 +121,8 @@ impl Later {
                 Poll::Ready(self.dialect.map_or_else(panicked, render))
             })
             .map(|mut response| {
-                if let Some(hsts) = self.hsts.take() {
-                    response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
+                for (name, value) in self.added.drain(..) {
+                    response.headers_mut().insert(name, value);
                 }
                 if let Some((redirects, began)) = self.redirects.take() {
                     self.counts.answered(response.status(), &redirects, began);

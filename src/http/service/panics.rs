@@ -73,7 +73,7 @@ fn respond<B: Send + 'static>(
         counts: Arc::clone(counts),
         dialect: Some(dialect_of("/api/v1/links")),
         redirects: None,
-        hsts: None,
+        added: Vec::new(),
     })
 }
 
