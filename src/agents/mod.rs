@@ -80,9 +80,16 @@ impl Agents {
     }
 
     /// Returns all that a User-Agent tells.
+    #[inline]
     pub fn look_up(&self, user_agent: Option<&[u8]>) -> UserAgent {
-        // Without a look-up: a missing User-Agent must have the hash 0 under all keys.
-        let Some(user_agent) = user_agent.filter(|bytes| !bytes.is_empty()) else { return UserAgent::NONE };
+        match user_agent.filter(|bytes| !bytes.is_empty()) {
+            Some(user_agent) => self.classify(user_agent),
+            // Without a look-up: a missing User-Agent must have the hash 0 under all keys.
+            None => UserAgent::NONE,
+        }
+    }
+
+    fn classify(&self, user_agent: &[u8]) -> UserAgent {
         let looked_at = &user_agent[..user_agent.len().min(MAX_LOOKED_AT)];
         let hash = self.cache.keys.hash_one(looked_at);
         // Truncated on purpose: only the low bits choose.

@@ -167,15 +167,23 @@ impl Registry {
 
 impl Counters {
     /// Counts one click.
+    #[inline]
     pub fn count(&self, counter: &Arc<Counter>) {
         // Only the first click after a drain takes the lock.
         if counter.count() {
-            let mut dirty = self.dirty.lock();
-            dirty.push(Arc::clone(counter));
-            // Exactly once per drain: later clicks find a longer list.
-            if dirty.len() == DIRTY_MAX {
-                self.crowded.notify_one();
-            }
+            self.queue(counter);
+        }
+    }
+
+    /// Queues a counter for the next drain.
+    // Not inlined: a link with many clicks would pay for its registers.
+    #[inline(never)]
+    fn queue(&self, counter: &Arc<Counter>) {
+        let mut dirty = self.dirty.lock();
+        dirty.push(Arc::clone(counter));
+        // Exactly once per drain: later clicks find a longer list.
+        if dirty.len() == DIRTY_MAX {
+            self.crowded.notify_one();
         }
     }
 

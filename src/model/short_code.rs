@@ -147,9 +147,8 @@ impl fmt::Display for ShortCode {
 /// Returns the canonical spelling of the code in a request path (without its leading slash), or `None` if the
 /// path is not a code. Only scans the plain codes of nearly all requests, without a copy.
 pub fn canonical(raw: &str) -> Option<Cow<'_, str>> {
-    // Plain bytes are characters, in NFC, and allowed: the three checks below would pass.
-    if !raw.is_empty() && raw.len() <= MAX_CHARS && raw.bytes().all(is_plain) {
-        return if raw == "." || raw == ".." { None } else { Some(Cow::Borrowed(raw)) };
+    if raw.bytes().all(is_plain) {
+        return plain_code(raw);
     }
     // Before decoding, which costs time and memory in proportion to the path.
     if raw.len() > MAX_RAW_BYTES {
@@ -157,6 +156,28 @@ pub fn canonical(raw: &str) -> Option<Cow<'_, str>> {
     }
     // Not lossy: two invalid paths must not become one code with U+FFFD.
     normal(percent_decode_str(raw).decode_utf8().ok()?)
+}
+
+/// Splits a path like [`first_segment`]. Returns also the canonical spelling of the segment, as [`canonical`] does.
+// One pass over the plain code of nearly every request, in place of two.
+pub fn first_code(path: &str) -> (Option<Cow<'_, str>>, &str, &str) {
+    let end = path.bytes().position(|byte| !is_plain(byte)).unwrap_or(path.len());
+    let (segment, rest) = match path.as_bytes().get(end) {
+        None => (path, ""),
+        Some(b'/') => (&path[..end], &path[end + 1..]),
+        Some(_) => {
+            let (segment, rest) = first_segment(path);
+            return (canonical(segment), segment, rest);
+        }
+    };
+    (plain_code(segment), segment, rest)
+}
+
+/// Returns the canonical spelling of a segment of plain bytes.
+fn plain_code(segment: &str) -> Option<Cow<'_, str>> {
+    // Plain bytes are characters, in NFC, and allowed: nothing else is to be checked.
+    let is_code = !segment.is_empty() && segment.len() <= MAX_CHARS && segment != "." && segment != "..";
+    is_code.then_some(Cow::Borrowed(segment))
 }
 
 /// Returns the canonical spelling of a decoded text, or `None` if the text is not a code.

@@ -64,7 +64,7 @@ impl Visitor {
             Action::Redirect { status, location, count_bots }
                 if rest.is_empty() && unknown_host.is_none() =>
             {
-                self.click_plain(*count_bots, &Click::of_head(entry, visit, &head, agent));
+                self.click_plain(*count_bots, Click::of_head(entry, visit, &head, agent));
                 Ok(PlainRedirect::new(*status, location))
             }
             // Boxed, since the result of the look-up is moved: a plain redirect is half as large.
@@ -258,7 +258,7 @@ impl Visitor {
                 return NextStep::Respond(validity::not_found(domain, &self.links));
             }
             Action::Redirect { status, location, count_bots } => {
-                self.click_plain(*count_bots, &Click::of_visit(entry, None, facts));
+                self.click_plain(*count_bots, Click::of_visit(entry, None, facts));
                 return NextStep::Respond(match facts.intent {
                     // A browser would send the password on to the destination with 307 and 308.
                     Intent::Unlock => redirect::unlocked(location.clone()),
@@ -284,7 +284,7 @@ impl Visitor {
                 ClickOutcome::Unreserved { limit } => return NextStep::Reserve(limit),
             }
         } else {
-            self.note_uncounted(&click);
+            self.note_uncounted(click);
         }
         NextStep::Respond(self.render(verdict, &evaluation, domain))
     }

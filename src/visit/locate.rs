@@ -16,7 +16,7 @@ use crate::core::tenants::directory::Directory;
 use crate::model::domain::{Domain, DomainNumber};
 use crate::model::id::ForeignId;
 use crate::model::short_code::{
-    canonical, earlier_spellings, first_segment, is_punctuation, without_punctuation,
+    earlier_spellings, first_code, first_segment, is_punctuation, without_punctuation,
 };
 
 /// A host and path without a link.
@@ -107,9 +107,9 @@ impl Visitor {
             return Err(NotALink::Root(domain));
         }
         // A slash after the code is part of the same link: people and mail programs append one.
-        let (segment, rest) = first_segment(path);
+        let (code, segment, rest) = first_code(path);
         // The table has one spelling of each code, so that all spellings reach one counter and one limit.
-        let code = domain.fold(canonical(segment).ok_or(NotALink::NoCode(domain))?);
+        let code = domain.fold(code.ok_or(NotALink::NoCode(domain))?);
         let code = match code {
             Cow::Owned(code) => self.as_stored(domain, segment, code).into(),
             // The plain code of nearly every request.
@@ -162,6 +162,8 @@ impl Visitor {
 
     /// Returns the domain of a host name. An IP address and `localhost` are the default domain, so that a new
     /// installation is reachable under any of its addresses.
+    // Inlined: each redirect calls it, and most of them need the first comparison alone.
+    #[inline(always)]
     pub(super) fn domain<'a>(&self, directory: &'a Directory, host: &str) -> Option<&'a Arc<Domain>> {
         if self.is_default_host(host) {
             return directory.domain(DomainNumber::DEFAULT);
