@@ -1,5 +1,6 @@
 //! [`Entry`]: a link compiled for the redirect path when it is loaded. A plain redirect is a ready `Location`
-//! and a status. A link that depends on the visitor or the clock is evaluated for each click.
+//! and a status. A link that depends on the visitor or the clock is evaluated for each click. A link that differs for
+//! crawlers of link previews alone is a plain redirect, and their visits read its record.
 //!
 //! Entries are small and inline, not behind pointers, since the cache has as many as fit its memory. A plain
 //! link takes 80 bytes here, 80 for its `Location` (60 bytes of text and a reference count), 64 for its
@@ -15,6 +16,7 @@ use hyper::header::HeaderValue;
 
 use super::branching::CompiledBranches;
 use super::code::{Code, allocated};
+use crate::agents::Agent;
 use crate::clicks::counter::Counter;
 use crate::model::custom_values::Unfilled;
 use crate::model::destination::{Destination, LinkType};
@@ -51,6 +53,8 @@ pub enum Action {
         location: HeaderValue,
         /// Whether clicks of bots count.
         count_bots: bool,
+        /// Whether crawlers of link previews get a page, from the record of the link: see [`Entry::needs_record`].
+        has_preview: bool,
     },
     /// Evaluates each click by the rules in `visit`.
     // In an `Arc`, unlike a redirect: it is large, and few links need it.
@@ -166,6 +170,7 @@ impl Entry {
                     .expect("a redirect's status is valid"),
                 location: header(target),
                 count_bots: link.options.count_bots,
+                has_preview: link.options.has_preview(),
             },
             _ => Action::Evaluate(Arc::new(Conditional::compile(link, targets, guards))),
         };
@@ -202,6 +207,18 @@ impl Entry {
                     || conditional.link.options.expired_url.as_ref().is_some_and(is_in)
             }
         }
+    }
+
+    /// Returns whether a visit of this kind must read the link from the table. Few visits are of crawlers of link
+    /// previews, and many links have a title: a record in memory would take four times the bytes of the redirect.
+    pub fn needs_record(&self, agent: Agent) -> bool {
+        matches!(self.action, Action::Redirect { has_preview: true, .. }) && agent == Agent::Preview
+    }
+
+    /// Returns the entry with the record of its link, for a visit that needs it. It is too large for the cache.
+    #[must_use]
+    pub fn with_record(self, record: Conditional) -> Entry {
+        Entry { action: Action::Evaluate(Arc::new(record)), ..self }
     }
 
     /// Returns whether the link was compiled as one with a target on the deny list.
@@ -282,15 +299,13 @@ fn inline<const N: usize>(text: &str) -> Bytes {
     bytes
 }
 
-/// Returns whether every click on a link with these options has the same effect. Every option is named, so
-/// that a new one does not compile until it is judged here: a forgotten option would never be applied.
+/// Returns whether every click on a link with these options has the same effect, but for crawlers of link previews.
+/// Every option is named, so that a new one does not compile until it is judged here: a forgotten option would never be
+/// applied.
 fn is_plain(options: &Options) -> bool {
     let Options {
         destination,
         link_type,
-        title,
-        description,
-        image,
         is_active,
         cloaked,
         password,
@@ -303,13 +318,17 @@ fn is_plain(options: &Options) -> bool {
         meta_pixel_id,
         google_tag_id,
         gtm_container_id,
-        head_tags,
         skip_social_crawler_tracking,
         confirm,
         hide_referrer,
         count_pixel,
         webhook_urls,
         rules,
+        // For previews, whose visits read the record: `Options::has_preview`.
+        title: _,
+        description: _,
+        image: _,
+        head_tags: _,
         // In the entry itself.
         status: _,
         count_bots,
@@ -325,7 +344,6 @@ fn is_plain(options: &Options) -> bool {
         campaign: _,
         notes: _,
     } = options;
-    let has_preview = title.is_some() || description.is_some() || image.is_some() || head_tags.is_some();
     let has_limit = valid_since.is_some() || expires_at.is_some() || max_clicks.is_some();
     let has_pixels = meta_pixel_id.is_some() || google_tag_id.is_some() || gtm_container_id.is_some();
     let has_page = *cloaked || *confirm || password.is_some() || has_pixels;
@@ -335,7 +353,6 @@ fn is_plain(options: &Options) -> bool {
     let is_fillable = destination.is_fillable();
     *is_active
         && *link_type == LinkType::Url
-        && !has_preview
         && !has_limit
         && !has_page
         && !*hide_referrer
@@ -452,12 +469,38 @@ mod tests {
             let row = format!("{edit:?}");
             let options = edited(edit);
             let (code, counts, target) = (options.status.code(), options.count_bots, options.target());
-            let Action::Redirect { status, location, count_bots } = entry(options).action else {
+            let Action::Redirect { status, location, count_bots, has_preview } = entry(options).action else {
                 panic!("{row}: conditional at the click");
             };
+            assert!(!has_preview, "{row}");
             assert_eq!((status.as_u16(), count_bots), (code, counts), "{row}");
             assert_eq!(location, target.as_str(), "{row}");
         }
+    }
+
+    #[test]
+    fn only_crawlers_of_previews_need_the_record_of_a_link_with_a_title() {
+        let edits = [
+            Edit::Title(Some("a title".into())),
+            Edit::Description(Some("a description".into())),
+            Edit::Image(Some(url("https://e.test/i.png"))),
+            Edit::HeadTags(Some("<meta name='a' content='b'>".into())),
+        ];
+        for edit in edits {
+            let (row, options) = (format!("{edit:?}"), edited(edit));
+            let (small, bare) = (entry(options.clone()), entry(plain()));
+            let kinds = [Agent::Person, Agent::Bot, Agent::Preview];
+            assert_eq!(kinds.map(|kind| small.needs_record(kind)), [false, false, true], "{row}");
+            assert_eq!(small.weight(), bare.weight(), "{row}: no text of the preview is in memory");
+            let targets = Ok(options.target()).into();
+            let record = Conditional::compile(sample::link(7, "a", options), targets, Guards::default());
+            let whole = small.with_record(record);
+            assert!(
+                matches!(whole.action, Action::Evaluate(_)) && !whole.needs_record(Agent::Preview),
+                "{row}"
+            );
+        }
+        assert!(!entry(plain()).needs_record(Agent::Preview), "nothing to show");
     }
 
     #[test]
@@ -468,9 +511,6 @@ mod tests {
         let fillable = fillable.expect("valid");
         let edits = [
             Edit::LinkType(LinkType::Mailto),
-            Edit::Title(Some("a title".into())),
-            Edit::Description(Some("a description".into())),
-            Edit::Image(Some(url("https://e.test/i.png"))),
             Edit::IsActive(false),
             Edit::Cloaked(true),
             Edit::Password(Some(PasswordHash::from_stored("$argon2id$".into()))),

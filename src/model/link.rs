@@ -497,6 +497,12 @@ impl Options {
         Ok(())
     }
 
+    /// Returns whether the link has something to show in a preview.
+    pub fn has_preview(&self) -> bool {
+        let Options { title, description, image, head_tags, .. } = self;
+        title.is_some() || description.is_some() || image.is_some() || head_tags.is_some()
+    }
+
     /// Returns whether the link has pixels or tags of other companies to fire.
     pub fn has_pixels(&self) -> bool {
         self.meta_pixel_id.is_some() || self.google_tag_id.is_some() || self.gtm_container_id.is_some()

@@ -61,8 +61,8 @@ impl Visitor {
         let agent = self.agent(head.agent);
         let unknown_host = self.unknown_host(&directory, visit.host);
         let found = self.links.cache().get(domain.number, &code, |entry| match &entry.action {
-            Action::Redirect { status, location, count_bots }
-                if rest.is_empty() && unknown_host.is_none() =>
+            Action::Redirect { status, location, count_bots, .. }
+                if rest.is_empty() && unknown_host.is_none() && !entry.needs_record(agent.kind) =>
             {
                 self.click_plain(*count_bots, Click::of_head(entry, visit, &head, agent));
                 Ok(PlainRedirect::new(*status, location))
@@ -118,7 +118,8 @@ impl Visitor {
         // The loop check reads other links, so it may have to wait for the table.
         let may_loop = facts.unknown_host.is_some()
             || matches!(&entry.action, Action::Evaluate(conditional) if conditional.leads_here);
-        if !may_loop && let NextStep::Respond(response) = self.evaluate(entry, domain, &facts, None) {
+        let waits = may_loop || entry.needs_record(facts.agent.kind);
+        if !waits && let NextStep::Respond(response) = self.evaluate(entry, domain, &facts, None) {
             return VisitResponse::Now(response);
         }
         let (visitor, entry, domain) = (self.clone(), entry.clone(), Arc::clone(domain));
@@ -154,6 +155,11 @@ impl Visitor {
         // Other visits may take all clicks of a reservation before this visit runs again, so that
         // several reservations may be needed. Each of them moves the link closer to its limit.
         loop {
+            entry = match self.with_record(entry, facts.agent.kind).await {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return validity::not_found(&domain, &self.links),
+                Err(LookupFailed) => return pages::unavailable(),
+            };
             match self.is_in_a_loop(&entry, &domain, &facts, correct_password.as_ref()).await {
                 Ok(false) => {}
                 Ok(true) => return validity::error_page(StatusCode::LOOP_DETECTED, &domain, &self.links),
@@ -257,7 +263,7 @@ impl Visitor {
             Action::Redirect { .. } if !facts.rest.is_empty() && !is_punctuation(&facts.rest) => {
                 return NextStep::Respond(validity::not_found(domain, &self.links));
             }
-            Action::Redirect { status, location, count_bots } => {
+            Action::Redirect { status, location, count_bots, .. } => {
                 self.click_plain(*count_bots, Click::of_visit(entry, None, facts));
                 return NextStep::Respond(match facts.intent {
                     // A browser would send the password on to the destination with 307 and 308.

@@ -4,7 +4,6 @@
 
 use super::rule::{Evaluation, Rule, Verdict};
 use crate::agents::Agent;
-use crate::model::link::Options;
 
 pub(super) const PREVIEW: Rule = Rule {
     name: "title, description, image",
@@ -25,7 +24,5 @@ fn is_preview(evaluation: &Evaluation<'_>) -> bool {
 
 /// Returns whether the link has something to show in a preview.
 pub(super) fn has_any(evaluation: &Evaluation<'_>) -> bool {
-    let options = &evaluation.conditional.link.options;
-    let Options { title, description, image, head_tags, .. } = options;
-    title.is_some() || description.is_some() || image.is_some() || head_tags.is_some()
+    evaluation.conditional.link.options.has_preview()
 }

@@ -56,7 +56,11 @@ impl Visitor {
         let facts = VisitFacts { is_confirmed: true, ..facts };
         let (visitor, domain) = (self.clone(), Arc::clone(domain));
         Some(VisitResponse::Later(Box::pin(async move {
-            match visitor.resolve_any(&domain, &codes).await {
+            let found = match visitor.resolve_any(&domain, &codes).await {
+                Ok(Some(entry)) => visitor.with_record(entry, facts.agent.kind).await,
+                absent => absent,
+            };
+            match found {
                 Ok(Some(entry)) => match visitor.links.typed_code(&domain, entry.code.as_str()).await {
                     Ok(code) => visitor.show(&entry, &code, &domain, &facts),
                     Err(error) => {

@@ -9,7 +9,7 @@ use super::attempts::Attempts;
 use super::host_misses::HostMisses;
 use super::peer::TrustedProxies;
 use super::settings::Settings;
-use crate::agents::{Agents, UserAgent};
+use crate::agents::{Agent, Agents, UserAgent};
 use crate::cache::Lookup;
 use crate::cache::entry::Entry;
 use crate::core::{ClickLog, Core, Error, Links, Resolved, Snapshots, Tenants};
@@ -101,15 +101,29 @@ impl Visitor {
         match found {
             Ok(Resolved::Found(entry)) => Ok(Some(entry)),
             Ok(Resolved::Absent) => Ok(None),
-            // The table logs its own failures: a warning for each visit would flood the log.
-            Err(Error::Table(error)) => {
-                tracing::debug!(%error, "the link of a visit cannot be read");
-                Err(LookupFailed)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the link of a visit cannot be read");
-                Err(LookupFailed)
-            }
+            Err(error) => Err(failed(&error)),
         }
     }
+
+    /// Returns the entry for the rules of a visit of this kind: with the record of its link if they need it, and `None` if
+    /// that link is gone.
+    pub(super) async fn with_record(
+        &self,
+        entry: Entry,
+        agent: Agent,
+    ) -> Result<Option<Entry>, LookupFailed> {
+        if !entry.needs_record(agent) {
+            return Ok(Some(entry));
+        }
+        self.links.with_record(entry).await.map_err(|error| failed(&error))
+    }
+}
+
+fn failed(error: &Error) -> LookupFailed {
+    match error {
+        // The table logs its own failures: a warning for each visit would flood the log.
+        Error::Table(error) => tracing::debug!(%error, "the link of a visit cannot be read"),
+        error => tracing::warn!(%error, "the link of a visit cannot be read"),
+    }
+    LookupFailed
 }

@@ -154,6 +154,54 @@ fn each_option_does_what_explain_says() {
     }
 }
 
+/// A link with a title is a plain redirect in memory, without its record. A crawler gets the record of now.
+#[test]
+fn the_card_of_a_link_in_memory_is_that_of_its_record() {
+    let app = TestApp::start();
+    let mut admin = app.admin();
+    let made = link(&mut admin, "old", &json!({"title": "First", "headTags": "<meta name='a' content='b'>"}));
+    let (id, mut visitor) = (text(&made, "id").to_owned(), app.visitor());
+    // The former code becomes an alias.
+    admin
+        .patch(&format!("/api/v1/links/{id}"), &json!({"customSlug": "s", "keepOldCode": true}))
+        .expect(200, "renamed");
+    let mut ask = |agent: &str, method: &str, target: &str| {
+        let answer = visitor.send(method, target, &[("User-Agent", agent)], None);
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        let title = ["First", "Second"].into_iter().find(|title| body.contains(title));
+        (answer.status, title, answer.header("location").map(str::to_owned))
+    };
+    let (to, none) = (Some("https://e.test/old".to_owned()), None);
+    for title in ["First", "Second"] {
+        admin.patch(&format!("/api/v1/links/{id}"), &json!({"title": title})).expect(200, title);
+        for round in 0..2 {
+            for target in ["/s", "/old", "/s/", "/s."] {
+                assert_eq!(ask(CHROME, "GET", target), (302, None, to.clone()), "{target} {title} {round}");
+                assert_eq!(
+                    ask(SLACK, "GET", target),
+                    (200, Some(title), none.clone()),
+                    "{target} {title} {round}"
+                );
+                assert_eq!(
+                    ask(GOOGLEBOT, "GET", target),
+                    (302, None, to.clone()),
+                    "{target} {title} {round}"
+                );
+                assert_eq!(ask(SLACK, "HEAD", target), (200, None, none.clone()), "{target} {title} {round}");
+            }
+            // A path behind the code is that of no link for people, and crawlers get the card.
+            assert_eq!(ask(CHROME, "GET", "/s/more").0, 404, "{title} {round}");
+            assert_eq!(ask(SLACK, "GET", "/s/more"), (200, Some(title), none.clone()), "{title} {round}");
+        }
+    }
+    assert_eq!(admin.clicks(&id), 16, "those of people");
+    admin.delete(&format!("/api/v1/links/{id}")).expect(200, "deleted");
+    assert_eq!(ask(SLACK, "GET", "/s").0, 404);
+    // Another link at the same code.
+    link(&mut admin, "s", &json!({}));
+    assert_eq!(ask(SLACK, "GET", "/s"), (302, None, Some("https://e.test/s".to_owned())), "it has no card");
+}
+
 #[test]
 fn explain_takes_a_time_and_rejects_invalid_parameters() {
     let app = TestApp::start();

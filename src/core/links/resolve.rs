@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::loops::fallback::misdirected;
 use super::loops::routes::Hop;
-use crate::cache::entry::{Entry, Guards, Target, Targets};
+use crate::cache::entry::{Conditional, Entry, Guards, Target, Targets};
 use crate::clicks::registry::Counters;
 use crate::core::error::Error;
 use crate::core::handle::Links;
@@ -78,23 +78,30 @@ impl Links {
     pub async fn load(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
         self.shared.loader.load(Arc::clone(&self.shared) as Arc<dyn LinkReader>, domain, code).await
     }
+
+    /// Returns an entry with the record of its link: see [`Entry::needs_record`]. Returns `None` if the link is gone, and
+    /// fails if the table cannot be read.
+    pub async fn with_record(&self, entry: Entry) -> Result<Option<Entry>, Error> {
+        self.blocking(move |shared| {
+            let link = shared.link_at(entry.domain, entry.code.as_str())?;
+            // Another link may have got the code since.
+            Ok(link.filter(|link| link.id == entry.counter.id()).map(|link| {
+                let (targets, guards) = shared.compiled(&link);
+                entry.with_record(Conditional::compile(link, targets, guards))
+            }))
+        })
+        .await
+    }
 }
 
 impl LinkReader for Shared {
     fn read(&self, domain: DomainNumber, code: &str) -> Result<Resolved, Error> {
         // Before the read: an entry is not kept if a Change has touched its code since.
         let epoch = self.cache.epoch(domain, code);
-        let found = match self.table.link(domain, code)? {
-            // Read only for codes without a link. The record of an alias is written with each change of its link,
-            // so that an entry under the alias is invalidated as well.
-            None => self.table.link_of_alias(domain, code)?,
-            found => found,
-        };
-        let Some(found) = found else {
+        let Some(link) = self.link_at(domain, code)? else {
             self.cache.keep_absent(epoch, domain, code);
             return Ok(Resolved::Absent);
         };
-        let link = found.record;
         let id = link.id;
         let is_limited = link.options.max_clicks.is_some();
         let counter =
@@ -102,17 +109,11 @@ impl LinkReader for Shared {
         // Before the entry is in the cache, so that each click of it has the workspace.
         counter.set_workspace(link.workspace);
         let is_kept = !Counters::is_detached(&counter);
-        let targets = self.targets(&link);
+        let (targets, guards) = self.compiled(&link);
         // Logged at the load, not at every visit.
         if let Err(error) = targets.first() {
             tracing::warn!(link = %id, %error, "a link leads nowhere until its workspace has the value");
         }
-        // A visit must follow the chain first, so such a link is never a plain redirect.
-        let leads_here = self.leads_here(link.workspace, &link.options);
-        // Nor is a link to a denied host. The list is read after the epoch, like the record: a reload replaces it
-        // before the epoch ends.
-        let is_denied = targets.destinations().any(|to| self.deny_list.host_of(to).is_some());
-        let guards = Guards { leads_here, is_denied };
         let has_statistics = self.has_statistics(link.workspace);
         let entry = Entry::compile_guarded(link, counter, targets, guards).in_workspace(has_statistics);
         let entry = entry.at(domain, code);
@@ -124,6 +125,28 @@ impl LinkReader for Shared {
 }
 
 impl Shared {
+    /// Reads the link of a code, which is its own or an alias.
+    fn link_at(&self, domain: DomainNumber, code: &str) -> Result<Option<Link>, Error> {
+        let found = match self.table.link(domain, code)? {
+            // Read only for codes without a link. The record of an alias is written with each change of its link,
+            // so that an entry under the alias is invalidated as well.
+            None => self.table.link_of_alias(domain, code)?,
+            found => found,
+        };
+        Ok(found.map(|found| found.record))
+    }
+
+    /// Compiles the destinations of a link, and why its clicks are not plain beside its options.
+    fn compiled(&self, link: &Link) -> (Targets, Guards) {
+        let targets = self.targets(link);
+        // A visit must follow the chain first, so such a link is never a plain redirect.
+        let leads_here = self.leads_here(link.workspace, &link.options);
+        // Nor is a link to a denied host. The list is read after the epoch, like the record: a reload replaces it
+        // before the epoch ends.
+        let is_denied = targets.destinations().any(|to| self.deny_list.host_of(to).is_some());
+        (targets, Guards { leads_here, is_denied })
+    }
+
     /// Returns whether details of clicks are captured in a workspace.
     pub(in crate::core) fn has_statistics(&self, number: WorkspaceNumber) -> bool {
         self.directory.load().has_statistics(number)
