@@ -14,6 +14,7 @@ use crate::model::link::branch::{
     Branch, BranchOutcome, Condition, ConditionField, ConditionValue, Operator, Split, Sticky, WeekTimes,
 };
 use crate::model::network::Network;
+use crate::model::text::split_at;
 
 /// The enabled and disabled rules of a link, in their order.
 #[derive(Debug, Default)]
@@ -344,7 +345,7 @@ pub fn has_host(hosts: &[Box<str>], host: &str) -> bool {
         if is_one_of(hosts, part) {
             return true;
         }
-        rest = part.split_once('.').map(|(_, above)| above);
+        rest = split_at(part, b'.').map(|(_, above)| above);
     }
     false
 }

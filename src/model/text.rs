@@ -36,6 +36,24 @@ fn trim(text: &str, is_left_out: impl Fn(char) -> bool) -> &str {
     kept
 }
 
+/// Splits a text at the first `byte`, an ASCII character, like `split_once`. Faster for the short texts of a request: that
+/// search is optimised for long ones.
+pub fn split_at(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|other| other == byte)?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+/// Returns the pieces of a text between each `byte`, an ASCII character, like `split`.
+pub fn pieces(text: &str, byte: u8) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let (piece, behind) = split_at(text, byte).map_or((text, None), |(piece, rest)| (piece, Some(rest)));
+        rest = behind;
+        Some(piece)
+    })
+}
+
 /// Returns whether a character shows nothing and means nothing at the end of a text. Selectors of emoji and
 /// tags of flags are missing: they end what is visible.
 pub fn is_invisible(c: char) -> bool {
@@ -142,6 +160,14 @@ pub fn searchable(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_are_those_of_split() {
+        for text in ["", ",", "a", "a,b", ",a,,b,", "\u{e9},\u{2c}x", "no"] {
+            assert_eq!(split_at(text, b','), text.split_once(','), "{text}");
+            assert_eq!(pieces(text, b',').collect::<Vec<_>>(), text.split(',').collect::<Vec<_>>(), "{text}");
+        }
+    }
 
     #[test]
     fn f21_spellings_of_one_word_fold_alike() {

@@ -14,6 +14,7 @@ use crate::agents::classes::{AgentClass, ClassField};
 use crate::analytics::country::{CountryCode, LoadedCountries, Place, ProxyCountry};
 use crate::cache::branching::{Check, CompiledBranch, CompiledCondition, TextCheck, has_address, has_host};
 use crate::clock::Timestamp;
+use crate::model::text::{pieces, split_at};
 
 /// Most languages that a visitor may prefer alike. Browsers send one.
 const PREFERRED_MAX: usize = 4;
@@ -144,7 +145,8 @@ impl<'a> BranchFacts<'a> {
         let read = |value: &HeaderValue| {
             let text = value.to_str().ok()?;
             // People write the site without its scheme.
-            let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+            let scheme = text.as_bytes().windows(3).position(|bytes| bytes == b"://");
+            let rest = scheme.map_or(text, |at| &text[at + 3..]);
             (!rest.is_empty()).then(|| rest.to_ascii_lowercase().into())
         };
         self.referrer.get_or_init(|| self.visit.referrer.as_ref().and_then(read)).as_deref()
@@ -175,9 +177,10 @@ fn passes_folded(check: &TextCheck, text: &str) -> bool {
 
 /// Returns the host at the beginning of a URL without scheme.
 pub(super) fn host_of(url: &str) -> &str {
-    let authority = url.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    host.split_once(':').map_or(host, |(host, _)| host).trim_end_matches('.')
+    let end = url.bytes().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(url.len());
+    let authority = &url[..end];
+    let host = authority.bytes().rposition(|byte| byte == b'@').map_or(authority, |at| &authority[at + 1..]);
+    split_at(host, b':').map_or(host, |(host, _)| host).trim_end_matches('.')
 }
 
 /// Returns whether a tag is within one of the ranges: basic filtering of RFC 4647, 3.3.1.
@@ -199,8 +202,8 @@ struct Languages<'a> {
 impl<'a> Languages<'a> {
     fn preferred(header: &'a str) -> Languages<'a> {
         let (mut best, mut languages) = (1, Languages::default());
-        for item in header.split(',') {
-            let mut parts = item.split(';').map(str::trim);
+        for item in pieces(header, b',') {
+            let mut parts = pieces(item, b';').map(str::trim_ascii);
             let tag = parts.next().unwrap_or_default();
             let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
             let quality = quality.map_or(1_000, thousandths);
@@ -222,14 +225,16 @@ impl<'a> Languages<'a> {
 
 /// Returns a quality as thousandths; 0 for a text that is none.
 fn thousandths(text: &str) -> u16 {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let is_valid =
-        ["0", "1"].contains(&whole) && fraction.len() <= 3 && fraction.bytes().all(|b| b.is_ascii_digit());
-    if !is_valid {
+    let (whole, fraction) = split_at(text, b'.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return 0;
     }
-    let fraction = format_args!("{fraction:0<3}").to_string();
-    (if whole == "1" { 1_000 } else { fraction.parse().unwrap_or(0) }).min(1_000)
+    let number = |digits: &str| digits.bytes().fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));
+    match (whole, fraction.len()) {
+        ("1", 0..=3) => 1_000,
+        ("0", 0..=3) => number(fraction) * [1_000, 100, 10, 1][fraction.len()],
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
