@@ -11,7 +11,7 @@ const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded")
 /// A browser that is signed in.
 pub(crate) struct Person {
     client: Client,
-    cookie: String,
+    pub(crate) cookie: String,
     token: String,
 }
 

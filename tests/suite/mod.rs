@@ -48,6 +48,8 @@ mod damage;
 mod dashboard;
 /// The dashboard in a browser.
 mod dashboard_browser;
+/// The statistics of the dashboard.
+mod dashboard_statistics;
 /// Changes of many links, files, imports, snapshots and shares in the dashboard.
 mod dashboard_transfer;
 /// The demo.

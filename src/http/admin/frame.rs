@@ -157,7 +157,12 @@ impl Frame {
         };
         let may = self.may();
         let groups = [
-            vec![entry("/admin", "Overview", true), entry("/admin/links", "Links", true)],
+            vec![
+                entry("/admin", "Overview", true),
+                entry("/admin/links", "Links", true),
+                entry("/admin/statistics", "Statistics", may.read_statistics),
+                entry("/admin/live", "Live", may.read_statistics),
+            ],
             vec![
                 entry("/admin/shares", "Shared statistics", may.write),
                 entry("/admin/snapshots", "Snapshots", may.read_snapshots),

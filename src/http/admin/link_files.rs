@@ -186,7 +186,16 @@ impl LinkFile {
 
     async fn ask(&self, path: &str, query: &str) -> Result<Reply, PageError> {
         let workspace = self.workspace.as_deref();
-        let ask = Ask { method: &Method::GET, path, query, body: &[], workspace, if_match: None, once: None };
+        let ask = Ask {
+            method: &Method::GET,
+            path,
+            query,
+            body: &[],
+            workspace,
+            if_match: None,
+            once: None,
+            streams: false,
+        };
         reply_of(self.api.ask(&self.caller, ask).await?)
     }
 }

@@ -37,6 +37,13 @@ impl PageRequest<'_> {
         self.api.backend().tenants.clock().now()
     }
 
+    /// Returns the name of the zone of the workspace in which the page acts, if it has one.
+    pub(super) fn zone(&self) -> Option<String> {
+        let chosen = self.frame.person.as_ref()?.workspace.as_deref();
+        let workspace = self.api.backend().tenants.acting(&self.who.caller, chosen)?;
+        workspace.timezone.as_deref().map(str::to_owned)
+    }
+
     /// Returns the query of the address.
     pub(super) fn query(&self) -> Query<'_> {
         Query::parse(self.parts.uri.query())
@@ -87,7 +94,17 @@ impl PageRequest<'_> {
 
     /// Asks the API for a list of any length, or a file.
     pub(super) async fn stream(&self, path: &str, query: &str) -> Result<HttpResponse, PageError> {
-        let answer = self.read(path, query).await?;
+        self.passed_on(self.read(path, query).await?)
+    }
+
+    /// Asks the API for events, which follow as long as the browser listens.
+    pub(super) async fn events(&self, path: &str, query: &str) -> Result<HttpResponse, PageError> {
+        let ask = Ask { streams: true, ..self.asking(&Method::GET, path, query) };
+        self.passed_on(self.api.ask(&self.who.caller, ask).await?)
+    }
+
+    /// Returns the stream of an answer as a response of a page.
+    fn passed_on(&self, answer: PageAnswer) -> Result<HttpResponse, PageError> {
         let PageContent::Stream(mut response) = answer.content else { return Err(PageError::Internal) };
         // Batches are produced until the stream ends.
         if let Some(room) = answer.room {
@@ -106,7 +123,7 @@ impl PageRequest<'_> {
         body: &[u8],
         if_match: Option<&str>,
     ) -> Result<PageAnswer, PageError> {
-        let ask = Ask { method, path, query, body, workspace: self.workspace(), if_match, once: None };
+        let ask = Ask { body, if_match, ..self.asking(method, path, query) };
         Ok(self.api.ask(&self.who.caller, ask).await?)
     }
 
@@ -118,21 +135,19 @@ impl PageRequest<'_> {
         key: &str,
     ) -> Result<PageAnswer, PageError> {
         let body = crate::json::to_bytes(body);
-        let ask = Ask {
-            method: &Method::POST,
-            path,
-            query: "",
-            body: &body,
-            workspace: self.workspace(),
-            if_match: None,
-            once: Some(key),
-        };
+        let ask = Ask { body: &body, once: Some(key), ..self.asking(&Method::POST, path, "") };
         Ok(self.api.ask(&self.who.caller, ask).await?)
     }
 
     /// Returns the workspace in which the page acts.
     pub(super) fn workspace(&self) -> Option<&str> {
         self.frame.person.as_ref().and_then(|person| person.workspace.as_deref())
+    }
+
+    /// Returns a request to the API in the workspace of the page.
+    fn asking<'b>(&'b self, method: &'b Method, path: &'b str, query: &'b str) -> Ask<'b> {
+        let workspace = self.workspace();
+        Ask { method, path, query, body: &[], workspace, if_match: None, once: None, streams: false }
     }
 }
 

@@ -5,7 +5,7 @@ use hyper::Method;
 use super::link_files::LinkFileKind;
 use super::page_error::PageError;
 use super::page_request::PageRequest;
-use super::screens::{choices, links, overview, shares, sign_in, snapshots, transfer};
+use super::screens::{choices, links, live, overview, shares, sign_in, snapshots, statistics, transfer};
 use crate::http::body::HttpResponse;
 
 /// Returns whether a path is that of the form for signing in.
@@ -57,6 +57,11 @@ pub(super) async fn respond(request: &PageRequest<'_>) -> Result<HttpResponse, P
         (true, ["shares"]) => shares::create(request).await,
         (_, ["shares", id]) => shares::one(request, id).await,
         (true, ["shares", id, "revoke"]) => shares::revoke(request, id).await,
+        (false, ["statistics"]) => statistics::show(request).await,
+        (false, ["statistics.csv"]) => statistics::tables::csv(request).await,
+        (false, ["statistics", property]) => statistics::tables::show(request, property).await,
+        (false, ["live"]) => live::show(request).await,
+        (false, ["live", "events"]) => live::events(request).await,
         _ => Err(PageError::NoPage),
     }
 }

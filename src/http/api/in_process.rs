@@ -37,6 +37,8 @@ pub(in crate::http) struct Ask<'a> {
     pub(in crate::http) if_match: Option<&'a str>,
     /// The `Idempotency-Key` of a POST: a form that a browser sends again acts once.
     pub(in crate::http) once: Option<&'a str>,
+    /// Whether the answer may be a stream of events, as for a client that accepts `text/event-stream`.
+    pub(in crate::http) streams: bool,
 }
 
 /// The answer to a request of a page.
@@ -88,7 +90,10 @@ impl Api {
         self.0.commands.check(caller.credential())?;
         let slot = self.0.concurrency.slot(&tenant)?;
         let request = RequestParts { id, query: Query::parse(Some(ask.query)), body: ask.body };
-        let scoped = (endpoint.parse)(&request).map_err(ApiError::BadRequest)?;
+        let mut scoped = (endpoint.parse)(&request).map_err(ApiError::BadRequest)?;
+        if !ask.streams {
+            scoped.command = scoped.command.without_stream().map_err(ApiError::BadRequest)?;
+        }
         authorize::permit(caller, &scoped.command)?;
         let workspace =
             authorize::workspace(tenants, caller, &scoped, ask.workspace, NATIVE.workspace_rule())?;
@@ -172,6 +177,12 @@ pub(in crate::http) fn bytes_of(reply: &Reply) -> (&'static str, Vec<u8>) {
 pub(in crate::http) fn json_of(reply: &Reply) -> serde_json::Value {
     // Every reply but a picture or a file is JSON, and those are null here.
     serde_json::from_slice(&super::native::render(reply).bytes).unwrap_or_default()
+}
+
+/// Returns the type and the bytes of a reply as the native API renders it.
+pub(in crate::http) fn body_of(reply: &Reply) -> (&'static str, Vec<u8>) {
+    let body = super::native::render(reply);
+    (body.kind, body.bytes)
 }
 
 fn failed(allowance: Allowance) -> Result<(), ApiError> {

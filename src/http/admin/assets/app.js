@@ -8,6 +8,8 @@
   const prepare = (root) => {
     for (const button of root.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
     for (const element of root.querySelectorAll("[data-script]")) element.hidden = false;
+    for (const svg of root.querySelectorAll("svg[data-chart]")) enliven(svg);
+    listen(root);
   };
 
   const say = (text) => {
@@ -139,19 +141,129 @@
     if (event.key === "?") go("/admin/settings#keys");
   });
 
-  // A chart is one stop of the tab key: the arrow keys move through its bars, whose labels are read out.
-  document.addEventListener("keydown", (event) => {
-    const chart = event.target.closest("[data-chart]");
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!chart || !step) return;
-    event.preventDefault();
-    const bars = [...chart.querySelectorAll("[data-label]")];
-    if (!bars.length) return;
-    const at = bars.findIndex((bar) => bar.classList.contains("at"));
-    const next = bars[Math.min(bars.length - 1, Math.max(0, at < 0 ? (step > 0 ? 0 : bars.length - 1) : at + step))];
-    for (const bar of bars) bar.classList.toggle("at", bar === next);
-    say(next.dataset.label);
-  });
+  // A chart is one stop of the tab key: the arrow keys and the pointer move through its points. They are the numbers of the
+  // table of its figure, in the same order, so that the words of a point are those of its row.
+  const points = (svg) => {
+    const table = svg.closest("figure").querySelector("table");
+    if (!table) return [];
+    const heads = [...table.tHead.rows[0].cells];
+    const rows = [...table.tBodies[0].rows];
+    const words = (head) => head.textContent.trim().toLowerCase();
+    if (svg.dataset.chart !== "week") {
+      return rows.map((row, x) => {
+        const [name, ...numbers] = [...row.cells].map((cell) => cell.textContent.trim());
+        const text = numbers.map((number, at) => `${number} ${words(heads[at + 1])}`).join(", ");
+        return { x, y: 0, text: `${name}: ${text}` };
+      });
+    }
+    // The hours are the rows of the table, and the columns of the chart.
+    return heads.slice(1).flatMap((head, y) => rows.map((row, x) => {
+      const hour = row.cells[0].textContent.trim();
+      return { x, y, text: `${head.abbr} ${hour}: ${row.cells[y + 1].textContent.trim()}` };
+    }));
+  };
+
+  const enliven = (svg) => {
+    const all = points(svg);
+    const plot = svg.querySelector("svg");
+    if (!all.length || !plot) return;
+    const columns = Math.max(...all.map((point) => point.x)) + 1;
+    const lines = all.length / columns;
+    // The tooltips of the browser would cover those of the script.
+    for (const group of svg.querySelectorAll(".chart-slots")) group.remove();
+    const cursor = document.createElementNS(svg.namespaceURI, "rect");
+    cursor.setAttribute("class", "chart-cursor");
+    cursor.setAttribute("width", "0");
+    cursor.setAttribute("height", plot.viewBox.baseVal.height / lines);
+    plot.prepend(cursor);
+    const shown = document.createElement("p");
+    shown.className = "chart-point";
+    shown.setAttribute("aria-hidden", "true");
+    svg.after(shown);
+    let at = -1;
+    const show = (next) => {
+      at = next;
+      const point = all[at];
+      shown.textContent = point ? point.text : "";
+      cursor.setAttribute("width", point ? "1" : "0");
+      if (!point) return;
+      cursor.setAttribute("x", point.x);
+      cursor.setAttribute("y", point.y * plot.viewBox.baseVal.height / lines);
+    };
+    svg.tabIndex = 0;
+    svg.addEventListener("keydown", (event) => {
+      const line = lines > 1 ? columns : 0;
+      const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: line, ArrowUp: -line, Home: -all.length, End: all.length }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      show(Math.min(all.length - 1, Math.max(0, at < 0 && step === 1 ? 0 : at + step)));
+      say(all[at].text);
+    });
+    svg.addEventListener("pointermove", (event) => {
+      const box = svg.getBoundingClientRect();
+      const x = Math.floor((event.clientX - box.left) / box.width * columns);
+      const y = Math.floor((event.clientY - box.top) / box.height * lines);
+      show(x < 0 || y < 0 || x >= columns || y >= lines ? -1 : y * columns + x);
+    });
+    for (const end of ["pointerleave", "blur"]) svg.addEventListener(end, () => show(-1));
+  };
+
+  // The live view: events of the server each second, and a chart of the server each minute.
+  let events;
+  const listen = (root) => {
+    const view = root.querySelector("[data-live]");
+    events?.close();
+    events = view ? new EventSource(view.dataset.live) : undefined;
+    if (!view) return;
+    const counts = { minute: 0, hour: 0 };
+    let begun = false;
+    const write = () => {
+      for (const name of Object.keys(counts)) view.querySelector(`[data-count=${name}]`).textContent = counts[name].toLocaleString("en");
+    };
+    events.addEventListener("minutes", (event) => {
+      const minutes = JSON.parse(event.data).clicksPerMinute;
+      counts.minute = minutes[minutes.length - 1] ?? 0;
+      counts.hour = minutes.reduce((sum, clicks) => sum + (clicks ?? 0), 0);
+      write();
+      const chart = view.querySelector("[data-chart-of-hour]");
+      if (begun && chart) redraw(chart);
+      begun = true;
+    });
+    events.addEventListener("message", (event) => {
+      const { time, clicks } = JSON.parse(event.data);
+      if (!clicks) return;
+      counts.minute += clicks;
+      counts.hour += clicks;
+      write();
+      const list = view.querySelector("[data-seconds]");
+      const item = document.createElement("li");
+      for (const text of [time.slice(11, 19), clicks === 1 ? "1 click" : `${clicks.toLocaleString("en")} clicks`]) {
+        item.append(Object.assign(document.createElement("span"), { textContent: text }));
+      }
+      list.prepend(item);
+      if (list.children.length > 20) list.lastElementChild.remove();
+      view.querySelector("[data-waiting]").hidden = true;
+    });
+    events.addEventListener("end", (event) => {
+      events.close();
+      const said = view.querySelector("[data-end]");
+      said.textContent = `The live view has ended: ${JSON.parse(event.data).reason}.`;
+      said.hidden = false;
+    });
+  };
+
+  const redraw = (chart) => {
+    const request = new XMLHttpRequest();
+    request.open("GET", location.href);
+    request.responseType = "document";
+    request.onload = () => {
+      const next = request.response?.querySelector("[data-chart-of-hour]");
+      if (request.status !== 200 || !next) return;
+      chart.replaceChildren(...document.adoptNode(next).childNodes);
+      for (const svg of chart.querySelectorAll("svg[data-chart]")) enliven(svg);
+    };
+    request.send();
+  };
 
   prepare(document);
 })();
