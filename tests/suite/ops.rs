@@ -227,7 +227,8 @@ fn n07_every_path_has_a_rate_limit() {
         ("/api/openapi.json", 200),
         ("/healthz", 200),
         ("/readyz", 200),
-        ("/admin", 404),
+        ("/admin", 303),
+        ("/admin/sign-in", 200),
         ("/.well-known/x", 404),
     ] {
         limited(path, None, fine);

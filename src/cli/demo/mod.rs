@@ -94,15 +94,17 @@ const KEY_DIGITS: [char; 36] = [
 ];
 
 fn config_of(port: u16, folder: &Path, key: &str) -> Config {
-    let mut config = Config::default();
-    config.listen = Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    config.data_dir = folder.to_owned();
-    config.admin_key = Some(AdminKey(key.to_owned()));
+    let mut config = Config {
+        listen: Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        data_dir: folder.to_owned(),
+        admin_key: Some(AdminKey(key.to_owned())),
+        ..Config::default()
+    };
     // The visits say where they come from, as a proxy would.
     config.http.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
     config.clicks.country_header = Some(visits::COUNTRY.to_owned());
     // The command writes the clicks of each hour itself.
-    config.clicks.flush_interval = Duration::from_secs(60);
+    config.clicks.flush_interval = Duration::from_mins(1);
     config
 }
 

@@ -86,26 +86,26 @@ pub(super) struct DemoVisit {
 /// Returns this number of visits, the first first: the same ones in each demo.
 pub(super) fn month(all: u32) -> Vec<DemoVisit> {
     // By time, since the clock of a server never goes back.
-    let mut visits: Vec<_> = (0..all).map(|number| DemoVisit::of(number, all)).collect();
+    let mut visits: Vec<_> = (0..all).map(DemoVisit::of).collect();
     visits.sort_by_key(|visit| visit.at);
     visits
 }
 
 impl DemoVisit {
-    fn of(number: u32, all: u32) -> DemoVisit {
+    fn of(number: u32) -> DemoVisit {
         // Salted, so that the properties of a visit do not depend on each other.
         let roll = |salt: u64| {
             let mut hasher = SipHasher13::new_with_keys(salt, 0);
             hasher.write_u32(number);
             hasher.finish()
         };
-        // A little more each day, so that the comparison with the time before shows something.
-        let share = f64::from(number) / f64::from(all.max(1));
-        let day = (DAYS as f64 * share.powf(0.86)).floor();
-        let hour = chosen(roll(1), HOURS.iter().copied()) as i64;
-        let within = i64::from(u32::try_from(roll(2) % 3_600_000).unwrap_or(0));
-        #[expect(clippy::cast_possible_truncation, reason = "a number of days")]
-        let at = day as i64 * DAY_MILLIS + hour * 3_600_000 + within;
+        let below =
+            |salt: u64, end: u64| i64::try_from(roll(salt) % end).expect("less than the end of a month");
+        let any_day = |salt: u64| below(salt, DAYS.unsigned_abs());
+        // A third of the visits prefers later days, so that the shop does a little better each day.
+        let day = if below(10, 3) == 0 { any_day(11).max(any_day(12)) } else { any_day(11) };
+        let hour = i64::try_from(chosen(roll(1), HOURS.iter().copied())).expect("an hour");
+        let at = day * DAY_MILLIS + hour * 3_600_000 + below(2, 3_600_000);
         let link = &LINKS[chosen(roll(3), LINKS.iter().map(|link| link.weight))];
         let (country, language, _) = PLACES[chosen(roll(4), PLACES.iter().map(|(_, _, share)| *share))];
         // One visitor in five has scanned a code.
@@ -221,6 +221,7 @@ async fn connected(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Comm
     Ok(sender)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "called by `map_err`")]
 fn failed(error: hyper::Error) -> CommandError {
     CommandError::Failed(format!("the server of the demo does not answer: {error}"))
 }

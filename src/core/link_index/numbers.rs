@@ -57,7 +57,9 @@ mod tests {
             behind in prop::option::of((0_u64..40, 0_u32..5_000)),
         ) {
             let mut top = NumberTop::new(count, behind);
-            rows.iter().for_each(|row| top.add(*row));
+            for row in &rows {
+                top.add(*row);
+            }
             let mut want: Vec<_> = rows.into_iter().filter(|row| behind.is_none_or(|behind| *row < behind)).collect();
             want.sort_unstable_by(|a, b| b.cmp(a));
             want.truncate(count);

@@ -128,8 +128,12 @@ mod tests {
             (from, count) in (0_u32..330, 0_u64..90),
         ) {
             let mut set = SlotSet::with_room(100);
-            slots.iter().for_each(|slot| set.insert(*slot));
-            gone.iter().for_each(|slot| set.remove(*slot));
+            for slot in &slots {
+                set.insert(*slot);
+            }
+            for slot in &gone {
+                set.remove(*slot);
+            }
             let want: Vec<u32> = slots.into_iter().filter(|slot| !gone.contains(slot)).collect();
             prop_assert_eq!(set.count(), want.len() as u64);
             prop_assert!((0..330).all(|slot| set.contains(slot) == want.contains(&slot)));

@@ -11,9 +11,6 @@ use sha2::{Digest, Sha256};
 
 use crate::http::body::{Content, HttpResponse};
 
-/// Digits of the hash in an address.
-const DIGITS: usize = 12;
-
 /// A file.
 #[derive(Debug)]
 pub(super) struct Asset {
@@ -34,9 +31,9 @@ pub(super) static SCRIPT: LazyLock<Asset> =
 
 impl Asset {
     fn new(extension: &str, kind: &'static str, content: &'static [u8]) -> Asset {
-        let hash = Sha256::digest(content);
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        Asset { path: format!("/admin/assets/app.{}.{extension}", &hex[..DIGITS]), kind, content }
+        let hash: [u8; 32] = Sha256::digest(content).into();
+        let begin = hash.first_chunk().copied().map_or(0, u64::from_be_bytes);
+        Asset { path: format!("/admin/assets/app.{begin:016x}.{extension}"), kind, content }
     }
 
     /// Returns the address.

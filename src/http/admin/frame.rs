@@ -173,12 +173,12 @@ impl Frame {
     }
 
     /// Returns the address of the style sheet.
-    pub(super) fn style(&self) -> &'static str {
+    pub(super) fn style() -> &'static str {
         assets::STYLE.path()
     }
 
     /// Returns the address of the script.
-    pub(super) fn script(&self) -> &'static str {
+    pub(super) fn script() -> &'static str {
         assets::SCRIPT.path()
     }
 
@@ -229,7 +229,7 @@ impl Frame {
     fn policy(&self) -> HeaderValue {
         let Frame { origin, .. } = self;
         // By their whole addresses: nothing else of this origin can run, such as a picture that was uploaded.
-        let (script, style) = (self.script(), self.style());
+        let (script, style) = (Frame::script(), Frame::style());
         let policy = format!(
             "default-src 'none'; script-src {origin}{script}; style-src {origin}{style}; img-src 'self' data: blob:; \
              connect-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \

@@ -72,7 +72,11 @@ impl Admin {
         let site = self.0.api.backend().links.site();
         // First: on any other domain not even the form for signing in exists.
         if host != site.host() {
-            return screens::elsewhere::page(site, &host);
+            // Scanners ask for it on every domain.
+            return match self.0.api.count_open(peer) {
+                Ok(()) => screens::elsewhere::page(site, &host),
+                Err(error) => screens::failed::page(&Frame::of(&parts, self.origin(&parts)), &error.into()),
+            };
         }
         if let Some(asset) = assets::respond(&parts) {
             return asset;
@@ -90,11 +94,10 @@ impl Admin {
     where
         B: Body<Data = Bytes> + Send,
     {
-        let Shared { api, .. } = &*self.0;
         let mut frame = Frame::of(parts, self.origin(parts));
         match self.page(&mut frame, parts, body, peer).await {
             Ok(response) => response,
-            Err(error) => screens::failed::page(api, &frame, error),
+            Err(error) => screens::failed::page(&frame, &error),
         }
     }
 

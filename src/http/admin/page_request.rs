@@ -92,19 +92,10 @@ impl PageRequest<'_> {
         self.ask(method, path, "", &body, tag).await
     }
 
-    /// Asks the API for a list of any length, or a file.
-    pub(super) async fn stream(&self, path: &str, query: &str) -> Result<HttpResponse, PageError> {
-        self.passed_on(self.read(path, query).await?)
-    }
-
     /// Asks the API for events, which follow as long as the browser listens.
     pub(super) async fn events(&self, path: &str, query: &str) -> Result<HttpResponse, PageError> {
         let ask = Ask { streams: true, ..self.asking(&Method::GET, path, query) };
-        self.passed_on(self.api.ask(&self.who.caller, ask).await?)
-    }
-
-    /// Returns the stream of an answer as a response of a page.
-    fn passed_on(&self, answer: PageAnswer) -> Result<HttpResponse, PageError> {
+        let answer = self.api.ask(&self.who.caller, ask).await?;
         let PageContent::Stream(mut response) = answer.content else { return Err(PageError::Internal) };
         // Batches are produced until the stream ends.
         if let Some(room) = answer.room {

@@ -21,16 +21,14 @@ pub(super) async fn respond(request: &PageRequest<'_>) -> Result<HttpResponse, P
     let is_post = request.parts.method == Method::POST;
     match (is_post, segments.as_slice()) {
         (false, []) => overview::show(request).await,
-        (true, ["choice"]) => choices::keep(request),
+        (true, ["choice"]) => Ok(choices::keep(request)),
         (true, ["sign-out"]) => sign_in::sign_out(request).await,
         (false, ["links"]) => links::list::show(request).await,
         (false, ["links.csv"]) => links::files::of_list(request, LinkFileKind::Csv).await,
         (false, ["links.jsonl"]) => links::files::of_list(request, LinkFileKind::Lines).await,
         (true, ["links", "bulk"]) => links::bulk::act(request).await,
-        // Before `id`, which is any word.
-        (_, ["links", "new"]) => links::edit::new(request).await,
-        // What a bookmark calls: it has the address of a page.
-        (false, ["new"]) => links::edit::new(request).await,
+        // Before `id`, which is any word. A bookmark calls the shorter path with the address of a page.
+        (_, ["links", "new"]) | (false, ["new"]) => links::edit::new(request).await,
         (false, ["links", "deleted"]) => links::deleted::show(request).await,
         (false, ["code", code]) => links::one::by_code(request, code).await,
         (false, ["links", id]) => links::one::show(request, id).await,

@@ -70,6 +70,12 @@ impl Api {
         failed(self.0.limits.request(caller, &tenant))
     }
 
+    /// Counts a page that anyone may open from this address, apart from requests without a valid key. Fails if there
+    /// were too many.
+    pub(in crate::http) fn count_open(&self, peer: std::net::IpAddr) -> Result<(), ApiError> {
+        failed(self.0.limits.open(peer))
+    }
+
     /// Counts an attempt to sign in from this address. Fails if there were too many.
     pub(in crate::http) fn count_attempt(&self, peer: std::net::IpAddr) -> Result<(), ApiError> {
         failed(self.0.limits.refused(peer))

@@ -2,13 +2,12 @@
 
 use crate::http::admin::cookies::KeptChoice;
 use crate::http::admin::frame::Frame;
-use crate::http::admin::page_error::PageError;
 use crate::http::admin::page_request::PageRequest;
 use crate::http::admin::screens::sign_in::own_path;
 use crate::http::body::HttpResponse;
 
 /// Keeps a choice, and leads back to the page of its form.
-pub(in crate::http::admin) fn keep(request: &PageRequest<'_>) -> Result<HttpResponse, PageError> {
+pub(in crate::http::admin) fn keep(request: &PageRequest<'_>) -> HttpResponse {
     let form = &request.form;
     let back = own_path(form.text("back").unwrap_or("/admin"));
     let cookie = if let Some(theme) = form.text("theme") {
@@ -20,5 +19,5 @@ pub(in crate::http::admin) fn keep(request: &PageRequest<'_>) -> Result<HttpResp
     };
     // A page of an object of the former workspace would be an error.
     let back = if form.has("workspace") { "/admin" } else { back };
-    Ok(Frame::with_cookie(request.frame.redirect(back), cookie))
+    Frame::with_cookie(request.frame.redirect(back), cookie)
 }

@@ -6,7 +6,6 @@ use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
 
 use crate::http::admin::frame::Frame;
 use crate::http::admin::page_error::PageError;
-use crate::http::api::Api;
 use crate::http::api::dialect::{ApiError, capitalised};
 use crate::http::body::HttpResponse;
 
@@ -28,7 +27,7 @@ struct AlonePage<'a> {
 }
 
 /// Returns the page of an error, with the navigation if somebody is signed in.
-pub(in crate::http::admin) fn page(_: &Api, frame: &Frame, error: PageError) -> HttpResponse {
+pub(in crate::http::admin) fn page(frame: &Frame, error: &PageError) -> HttpResponse {
     let (status, text) = error.words();
     let text = capitalised(&text);
     let heading = heading(status);
@@ -37,7 +36,7 @@ pub(in crate::http::admin) fn page(_: &Api, frame: &Frame, error: PageError) -> 
     } else {
         frame.page(status, &AlonePage { frame, heading, text, next: None })
     };
-    if let PageError::Api(error) = &error
+    if let PageError::Api(error) = error
         && let Some(seconds) = ApiError::retry_after(error)
     {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -36,6 +36,7 @@ pub(in crate::http::admin) async fn respond(
     peer: IpAddr,
 ) -> Result<HttpResponse, PageError> {
     if parts.method != Method::POST {
+        api.count_open(peer)?;
         let query = Query::parse(parts.uri.query());
         let next = query.all("next").first().map_or("/admin", |next| own_path(next));
         return Ok(frame.page(StatusCode::OK, &SignInPage { frame, error: None, next }));
@@ -84,9 +85,11 @@ pub(in crate::http::admin) fn needed(
     peer: IpAddr,
 ) -> Result<HttpResponse, PageError> {
     let secret = session(&parts.headers, frame.is_https());
-    // It may be of a session that has ended, and it may be a guess: both count like a wrong key.
+    // A secret may be of a session that has ended, and it may be a guess: both count like a wrong key.
     if secret.is_some() {
         api.count_attempt(peer)?;
+    } else {
+        api.count_open(peer)?;
     }
     let is_read = parts.method != Method::POST;
     if is_read && secret.is_none() && origin::is_from_another_site(&parts.headers) {

@@ -28,7 +28,7 @@ pub(super) enum InputKind {
     Tags,
 }
 
-/// FieldPresence a field is in the form.
+/// When a field is in the form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FieldPresence {
     Always,

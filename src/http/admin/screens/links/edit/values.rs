@@ -9,7 +9,8 @@ use super::rules::RuleForm;
 use crate::http::admin::form::Form;
 use crate::http::admin::format::{moment, with_zone};
 use crate::http::api::dialect::LinkView;
-use crate::model::destination::LinkType;
+use crate::model::destination::{Destination, LinkType};
+use crate::model::id::ForeignId;
 
 /// The texts of a form's fields. A box that is checked has `on`.
 #[derive(Clone, Debug, Default)]
@@ -37,21 +38,21 @@ impl LinkValues {
         let options = &view.link.options;
         let mut values = LinkValues::default();
         let tags: Vec<&str> = view.tags.iter().map(|tag| &*tag.name).collect();
-        let webhooks: Vec<&str> = options.webhook_urls.iter().map(|url| url.as_str()).collect();
+        let webhooks: Vec<&str> = options.webhook_urls.iter().map(Destination::as_str).collect();
         let texts: [(&'static str, Option<&str>); 17] = [
             ("url", Some(options.destination.as_str())),
             ("domain", Some(&view.domain_name)),
             ("customSlug", Some(view.link.shown_code().as_str())),
             ("title", options.title.as_deref()),
-            ("expiredUrl", options.expired_url.as_ref().map(|url| url.as_str())),
-            ("campaignId", options.campaign.as_ref().map(|id| id.as_str())),
+            ("expiredUrl", options.expired_url.as_ref().map(Destination::as_str)),
+            ("campaignId", options.campaign.as_ref().map(ForeignId::as_str)),
             ("utmSource", options.utm.source.as_deref()),
             ("utmMedium", options.utm.medium.as_deref()),
             ("utmCampaign", options.utm.campaign.as_deref()),
             ("utmTerm", options.utm.term.as_deref()),
             ("utmContent", options.utm.content.as_deref()),
             ("description", options.description.as_deref()),
-            ("image", options.image.as_ref().map(|url| url.as_str())),
+            ("image", options.image.as_ref().map(Destination::as_str)),
             ("metaPixelId", options.meta_pixel_id.as_deref()),
             ("googleTagId", options.google_tag_id.as_deref()),
             ("gtmContainerId", options.gtm_container_id.as_deref()),
