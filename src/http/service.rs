@@ -110,7 +110,7 @@ struct Shared {
     visitor: Visitor,
     api: Api,
     admin: Admin,
-    ops: Ops,
+    ops: Arc<Ops>,
     description: Description,
     counts: Arc<HttpCounts>,
     dates: Dates,
@@ -137,10 +137,11 @@ impl Service {
     ) -> Service {
         let body_timeout = settings.body_timeout;
         let proxies = visitor.trusted_proxies(settings.proxies().expect("the configuration was checked"));
+        let ops = Arc::new(ops);
         let (description, misses, probes) = (api.describe(), MissLimit::new(misses), MissLimit::new(misses));
         Service(Arc::new(Shared {
             visitor,
-            admin: Admin::new(api.clone(), settings),
+            admin: Admin::new(api.clone(), Arc::clone(&ops), settings),
             api,
             ops,
             description,

@@ -26,7 +26,8 @@ impl Person {
         let cookie =
             answer.header("set-cookie").expect("a cookie").split(';').next().expect("a pair").to_owned();
         let mut person = Person { client, cookie, token: String::new() };
-        let page = person.get("/admin").text();
+        // The one page that every key may open.
+        let page = person.get("/admin/settings").text();
         let (_, rest) = page.split_once("name=\"token\" value=\"").expect("a form");
         person.token = rest[..32].to_owned();
         person

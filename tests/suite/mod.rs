@@ -48,6 +48,8 @@ mod damage;
 mod dashboard;
 /// The dashboard in a browser.
 mod dashboard_browser;
+/// The screens of the dashboard for tags, domains, keys, workspaces and settings.
+mod dashboard_organize;
 /// The statistics of the dashboard.
 mod dashboard_statistics;
 /// Changes of many links, files, imports, snapshots and shares in the dashboard.

@@ -12,7 +12,7 @@ use crate::support::app::TestApp;
 use crate::support::https_app::HttpsApp;
 
 /// Names in prose that are spelt like names of the code.
-const PROPER_NAMES: [&str; 21] = [
+const PROPER_NAMES: [&str; 23] = [
     "CloudFront",
     "CycloneDX",
     "GitHub",
@@ -26,8 +26,10 @@ const PROPER_NAMES: [&str; 21] = [
     "MiB",
     "OpenAPI",
     "OpenMetrics",
+    "OpenSearch",
     "OpenSSL",
     "PyPI",
+    "ShareX",
     "WhatsApp",
     "iMessage",
     "iPad",

@@ -51,9 +51,10 @@ pub(super) struct Person {
 }
 
 /// What the key of a session may do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::struct_excessive_bools)] // One for each scope that shows or hides something.
 pub(super) struct May {
+    pub(super) read: bool,
     pub(super) write: bool,
     pub(super) read_statistics: bool,
     pub(super) read_snapshots: bool,
@@ -65,6 +66,7 @@ impl May {
     fn of(caller: &Caller) -> May {
         let scopes = caller.scopes();
         May {
+            read: scopes.allow(Scope::LinksRead),
             write: scopes.allow(Scope::LinksWrite),
             read_statistics: scopes.allow(Scope::AnalyticsRead),
             read_snapshots: scopes.allow(Scope::SnapshotsRead),
@@ -136,14 +138,7 @@ impl Frame {
 
     /// Returns what the key of the session may do.
     pub(super) fn may(&self) -> May {
-        let none = May {
-            write: false,
-            read_statistics: false,
-            read_snapshots: false,
-            write_snapshots: false,
-            administer: false,
-        };
-        self.person.as_ref().map_or(none, |person| person.may)
+        self.person.as_ref().map_or(May::default(), |person| person.may)
     }
 
     /// Returns the pages of the navigation that the key may open, in groups.
@@ -158,15 +153,27 @@ impl Frame {
         let may = self.may();
         let groups = [
             vec![
-                entry("/admin", "Overview", true),
-                entry("/admin/links", "Links", true),
+                entry("/admin", "Overview", may.read),
+                entry("/admin/links", "Links", may.read),
                 entry("/admin/statistics", "Statistics", may.read_statistics),
                 entry("/admin/live", "Live", may.read_statistics),
             ],
             vec![
+                entry("/admin/tags", "Tags", may.read),
+                entry("/admin/campaigns", "Campaigns", may.read),
+                entry("/admin/domains", "Domains", may.read),
+            ],
+            vec![
                 entry("/admin/shares", "Shared statistics", may.write),
                 entry("/admin/snapshots", "Snapshots", may.read_snapshots),
-                entry("/admin/transfer", "Import and export", true),
+                entry("/admin/transfer", "Import and export", may.read),
+            ],
+            vec![
+                // With the list for those who may manage keys, and the settings of other programs for all who write.
+                entry("/admin/keys", "Keys", may.write || may.administer),
+                entry("/admin/workspaces", "Workspaces", may.administer),
+                entry("/admin/audit", "Audit", may.administer),
+                entry("/admin/settings", "Settings", true),
             ],
         ];
         groups.into_iter().map(|group| group.into_iter().flatten().collect()).collect()

@@ -10,9 +10,11 @@
 
 mod answers;
 mod assets;
+mod browser_files;
 pub mod chart;
 mod cookies;
 mod csv;
+mod fields;
 mod form;
 mod format;
 mod frame;
@@ -20,6 +22,7 @@ mod link_files;
 mod origin;
 mod page_error;
 mod page_request;
+mod pages;
 mod routes;
 mod screens;
 
@@ -38,6 +41,7 @@ use self::frame::Frame;
 use self::page_error::PageError;
 use self::page_request::PageRequest;
 use super::api::Api;
+use super::api::ops::Ops;
 use super::body::{self, BodyError, HttpResponse};
 use super::conn::server::Settings;
 
@@ -51,16 +55,17 @@ pub struct Admin(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     api: Api,
+    ops: Arc<Ops>,
     body_timeout: Duration,
     /// Longest file that a form uploads.
     max_file: usize,
 }
 
 impl Admin {
-    /// Creates the dashboard over the APIs.
-    pub fn new(api: Api, settings: &Settings) -> Admin {
+    /// Creates the dashboard over the APIs and the endpoints for operators.
+    pub fn new(api: Api, ops: Arc<Ops>, settings: &Settings) -> Admin {
         let (body_timeout, max_file) = (settings.body_timeout, settings.max_bulk_body);
-        Admin(Arc::new(Shared { api, body_timeout, max_file }))
+        Admin(Arc::new(Shared { api, ops, body_timeout, max_file }))
     }
 
     /// Responds to a request for a path under `/admin` at this host, from this address.
@@ -80,6 +85,9 @@ impl Admin {
         }
         if let Some(asset) = assets::respond(&parts) {
             return asset;
+        }
+        if let Some(file) = browser_files::respond(&parts, &self.origin(&parts)) {
+            return file;
         }
         let has_body = !body.is_end_stream();
         let response = self.open(&parts, body, peer).await;
@@ -144,7 +152,7 @@ impl Admin {
         api.count_page(&who.caller)?;
         // A conflict with another request that renews the session is no failure of this page.
         tenants.renew_session(&who.session).await.ok();
-        let request = PageRequest { api, who: &who, frame, parts, form };
+        let request = PageRequest { api, ops: &self.0.ops, who: &who, frame, parts, form };
         let mut response = routes::respond(&request).await?;
         // A page is as long as its longest list. A client may read it slowly, and holds its room until then.
         if let Some(bytes) = response.body().long() {

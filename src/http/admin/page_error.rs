@@ -82,6 +82,11 @@ impl PageError {
         (status, text.to_owned())
     }
 
+    /// Returns whether the server has failed, and not the form: another try with other texts would not help.
+    pub(super) fn is_of_server(&self) -> bool {
+        matches!(self, PageError::Api(ApiError::Server(_)) | PageError::Internal)
+    }
+
     /// Returns the field of a form that an error is about, by its name in the API, and the rule that it breaks.
     pub(super) fn field(&self) -> Option<(String, String)> {
         let (_, sentence) = self.words();

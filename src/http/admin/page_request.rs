@@ -10,15 +10,19 @@ use super::page_error::PageError;
 use crate::clock::Timestamp;
 use crate::core::SignedIn;
 use crate::http::api::Api;
-use crate::http::api::dialect::Reply;
+use crate::http::api::dialect::{ApiError, BadRequest, Reply};
 use crate::http::api::in_process::{Ask, PageAnswer, PageContent, json_of};
+use crate::http::api::ops::Ops;
 use crate::http::api::query::Query;
 use crate::http::body::HttpResponse;
+use crate::model::Invalid;
+use crate::model::key::Scope;
 
 /// A request of a person who is signed in.
 #[derive(Debug)]
 pub(super) struct PageRequest<'a> {
     pub(super) api: &'a Api,
+    pub(super) ops: &'a Ops,
     pub(super) who: &'a SignedIn,
     pub(super) frame: &'a Frame,
     pub(super) parts: &'a Parts,
@@ -30,6 +34,15 @@ impl PageRequest<'_> {
     /// Returns whether the request is a form.
     pub(super) fn is_post(&self) -> bool {
         self.parts.method == Method::POST
+    }
+
+    /// Fails as the API does if the key of the session lacks a scope. For pages that ask the API only once they are sent.
+    pub(super) fn needs(&self, scope: Scope) -> Result<(), PageError> {
+        if self.who.caller.scopes().allow(scope) {
+            return Ok(());
+        }
+        let why = format!("this key lacks the scope {}", scope.name());
+        Err(PageError::Api(ApiError::Forbidden(why)))
     }
 
     /// Returns the time of the request.
@@ -148,6 +161,11 @@ pub(super) fn reply_of(answer: PageAnswer) -> Result<Reply, PageError> {
         PageContent::Reply(reply) => Ok(*reply),
         PageContent::Stream(_) => Err(PageError::Internal),
     }
+}
+
+/// Returns the error of a field of a form that breaks a rule of the dashboard, in the words of the API.
+pub(super) fn refused(field: &'static str, why: impl Into<String>) -> PageError {
+    PageError::Api(ApiError::BadRequest(BadRequest::Rule(Invalid::new(field, why))))
 }
 
 /// Returns a query of these names and values, encoded. Empty values are left out.

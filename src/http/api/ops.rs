@@ -106,12 +106,35 @@ impl Measure {
         Measure { labels, ..self }
     }
 
+    /// Returns the value of a metric without labels that has this name.
+    fn value_of(&self, name: &str) -> Option<u64> {
+        (self.name == name && self.labels.is_empty()).then_some(self.value)
+    }
+
     fn encode(self, to: MetricEncoder<'_>) -> Result<(), fmt::Error> {
         match self.kind {
             MetricKind::Counter => ConstCounter::new(self.value).encode(to),
             // Saturates: gauges are signed, and none of ours has a value of this size.
             MetricKind::Gauge => ConstGauge::new(i64::try_from(self.value).unwrap_or(i64::MAX)).encode(to),
         }
+    }
+}
+
+/// The state of the server at one moment, for a page.
+#[derive(Clone, Debug)]
+pub struct HealthReport {
+    /// What `/healthz` names, a sentence each.
+    pub problems: Vec<String>,
+    /// What `/readyz` waits for.
+    pub waiting: Vec<String>,
+    measures: Vec<Measure>,
+}
+
+impl HealthReport {
+    /// Returns the value of a metric without labels, by its name without `waypost_`. `None` if the server has no such
+    /// part.
+    pub fn value(&self, name: &str) -> Option<u64> {
+        self.measures.iter().find_map(|measure| measure.value_of(name))
     }
 }
 
@@ -149,10 +172,7 @@ impl Ops {
     /// Responds to `/healthz`. Always 200: a supervisor must not kill a server that serves redirects from
     /// memory on a full disk.
     pub fn health(&self) -> HttpResponse {
-        let mut problems = Vec::new();
-        for source in &self.sources.all {
-            source.problems(&mut problems);
-        }
+        let problems = self.sources.problems();
         let body = if problems.is_empty() {
             serde_json::json!({ "status": "ok" })
         } else {
@@ -160,6 +180,12 @@ impl Ops {
             serde_json::json!({ "status": "degraded", "why": problems })
         };
         respond(StatusCode::OK, body.to_string().into_bytes())
+    }
+
+    /// Returns what the three endpoints report. The metrics in it are for callers that may read them.
+    pub fn report(&self) -> HealthReport {
+        let Ops { readiness, sources, .. } = self;
+        HealthReport { problems: sources.problems(), waiting: readiness.held(), measures: sources.measures() }
     }
 
     /// Responds to `/readyz`: 503 while any latch is held.
@@ -191,8 +217,16 @@ impl Ops {
     }
 }
 
-impl Collector for Sources {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+impl Sources {
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for source in &self.all {
+            source.problems(&mut problems);
+        }
+        problems
+    }
+
+    fn measures(&self) -> Vec<Measure> {
         let uptime = self.started.elapsed().as_secs();
         let build =
             Measure::gauge("build_info", "Always 1; the labels describe the build", 1).labelled(BUILD);
@@ -200,6 +234,13 @@ impl Collector for Sources {
         for source in &self.all {
             source.measure(&mut measures);
         }
+        measures
+    }
+}
+
+impl Collector for Sources {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let measures = self.measures();
         for metric in measures.chunk_by(|a, b| a.name == b.name) {
             let first = metric[0];
             let kind = match first.kind {

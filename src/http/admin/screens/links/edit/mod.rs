@@ -17,7 +17,7 @@ use self::values::LinkValues;
 use crate::http::admin::frame::Frame;
 use crate::http::admin::page_error::PageError;
 use crate::http::admin::page_request::{PageRequest, reply_of};
-use crate::http::api::dialect::{ApiError, Created, LinkView, Reply};
+use crate::http::api::dialect::{Created, LinkView, Reply};
 use crate::http::api::in_process::PageContent;
 use crate::http::body::HttpResponse;
 
@@ -111,7 +111,7 @@ async fn posted(request: &PageRequest<'_>, view: Option<&LinkView>) -> Result<Ht
     }
     match save(request, view, &values, &tag).await {
         Ok(path) => Ok(request.frame.redirect(&path)),
-        Err(error @ (PageError::Api(ApiError::Server(_)) | PageError::Internal)) => Err(error),
+        Err(error) if error.is_of_server() => Err(error),
         Err(error) => {
             shown(request, view, &values, FormState { tag, error: Some(error), explained: None }).await
         }

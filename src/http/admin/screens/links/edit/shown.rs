@@ -3,6 +3,7 @@
 use super::fields::{FieldPresence, FormField, InputKind};
 use super::rules::{RuleForm, RuleOutcome};
 use super::values::LinkValues;
+use crate::http::admin::fields::{ShownField, ShownOption};
 use crate::http::admin::page_error::PageError;
 use crate::http::admin::page_request::PageRequest;
 use crate::http::api::dialect::{Explanation, Reply};
@@ -22,26 +23,6 @@ pub(super) const TEST_FIELDS: [(&str, &str); 8] = [
     ("ua", "User-Agent"),
     ("at", "Time"),
 ];
-
-/// A field and its value.
-pub(super) struct ShownField {
-    pub(super) name: &'static str,
-    pub(super) label: &'static str,
-    pub(super) hint: &'static str,
-    pub(super) input: &'static str,
-    pub(super) value: String,
-    pub(super) options: Vec<ShownOption>,
-    pub(super) error: Option<String>,
-    /// Whether it takes a whole line of the form.
-    pub(super) is_wide: bool,
-}
-
-/// An entry of a menu.
-pub(super) struct ShownOption {
-    pub(super) value: String,
-    pub(super) name: String,
-    pub(super) is_chosen: bool,
-}
 
 /// A part of the form.
 pub(super) struct ShownSection {
