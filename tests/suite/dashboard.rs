@@ -29,7 +29,7 @@ impl Person {
         // The one page that every key may open.
         let page = person.get("/admin/settings").text();
         let (_, rest) = page.split_once("name=\"token\" value=\"").expect("a form");
-        person.token = rest[..32].to_owned();
+        rest[..32].clone_into(&mut person.token);
         person
     }
 

@@ -21,7 +21,7 @@ const PAGES_MAX: usize = 60;
 /// A server whose dashboard a browser of the tests can reach: it resolves no other name.
 fn start() -> (TestApp, String) {
     let app = TestApp::start_in_time(|config| {
-        config.public_url = "http://127.0.0.1".to_owned();
+        "http://127.0.0.1".clone_into(&mut config.public_url);
         config.clicks.flush_interval = std::time::Duration::from_millis(50);
     });
     let base = format!("http://{}", app.address());

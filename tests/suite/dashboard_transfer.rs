@@ -227,7 +227,7 @@ fn an_upload_is_checked_before_anything_is_created() {
     // The browser sends the form again: nothing is created twice, and the page is the same.
     assert!(finish(&mut person, page, 5).contains("2 created."));
     assert_eq!(app.admin().get("/api/v1/links").json()["total"], 4);
-    app.advance(Duration::from_secs(60));
+    app.advance(Duration::from_mins(1));
     // The same file again: what is there is seen, and the row without a code uses the link that exists.
     let again = person.upload("/admin/transfer", &fields, Some(("links.csv", csv.as_bytes()))).text();
     assert!(again.contains("<dt>Already here</dt><dd>2</dd>") && again.contains("Import 1 link<"), "{again}");
@@ -270,7 +270,8 @@ fn ten_thousand_rows_with_collisions_are_imported() {
     links(&app, "k", 1_000);
     let mut person = Person::sign_in(&app, KEY);
     // The first thousand codes are in use, by other destinations.
-    let lines: String = (1..=10_000).map(|at| format!("https://e.test/new/{at} k{at}\n")).collect();
+    let lines: Vec<_> = (1..=10_000).map(|at| format!("https://e.test/new/{at} k{at}\n")).collect();
+    let lines = lines.concat();
     let page = person
         .upload("/admin/transfer", &[("conflict", "skip")], Some(("urls.txt", lines.as_bytes())))
         .text();
