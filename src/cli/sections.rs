@@ -23,6 +23,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "demo",
+        &[
+            ("Look at a month of a shop's links:", "waypost demo"),
+            ("Choose the port and the number of visits:", "waypost demo --port 9000 --visits 50000"),
+        ],
+    ),
+    (
         "link create",
         &[
             (

@@ -1,7 +1,7 @@
 //! The dashboard as people see it, in Chromium: every page at two widths in both themes, without complaints of the
 //! browser, without a request to another host, and without a fault that axe-core finds.
 //!
-//! axe-core is not a part of the repository: `WAYPOST_AXE` names its file, and `.ci/run` gets it. Without the variable,
+//! axe-core is not a part of the repository: `AXE_CORE` names its file, and `.ci/run` gets it. Without the variable,
 //! the pages are looked at without it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,10 +97,10 @@ fn kind_of(path: &str) -> String {
 
 /// Returns the text of axe-core, if it is there.
 fn axe() -> Option<String> {
-    let file = std::env::var_os("WAYPOST_AXE").map(PathBuf::from);
+    let file = std::env::var_os("AXE_CORE").map(PathBuf::from);
     if file.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "WAYPOST_AXE must name the file of axe-core");
-        not_tested("accessibility of the dashboard: WAYPOST_AXE does not name the file of axe-core");
+        assert!(std::env::var_os("CI").is_none(), "AXE_CORE must name the file of axe-core");
+        not_tested("accessibility of the dashboard: AXE_CORE does not name the file of axe-core");
     }
     file.map(|file| std::fs::read_to_string(file).expect("the file of axe-core"))
 }
