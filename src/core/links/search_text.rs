@@ -55,7 +55,7 @@ pub(super) fn field_at(text: &[u8], at: usize) -> Option<(FieldMark, usize)> {
     Some((FieldMark::of(text[start])?, start))
 }
 
-/// What [`write`] has written.
+/// What [`write()`] has written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::core) struct WrittenText {
     /// Whether all its fields have the same mark, so that each occurrence counts.
