@@ -122,7 +122,11 @@ fn spelt(text: &str) -> String {
 pub(super) fn shown_value(property: &str, value: &str) -> String {
     if let Some(text) = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         // Several quoted values are shown as they are. Two quotes are one of the text.
-        return if text.replace("\"\"", "").contains("\",") { value.to_owned() } else { text.replace("\"\"", "\"") };
+        return if text.replace("\"\"", "").contains("\",") {
+            value.to_owned()
+        } else {
+            text.replace("\"\"", "\"")
+        };
     }
     let each = value.split(',').map(|value| match value {
         "null" if property == "referrer" => "direct or unknown".to_owned(),
