@@ -327,6 +327,6 @@ fn keys_cannot_be_tried_faster_than_over_the_api() {
     let guess = visitor.send("GET", "/admin", &[("Cookie", "__Host-waypost=guess")], None);
     let plain = visitor.send("GET", "/admin", &[("Cookie", "waypost=guess")], None);
     assert!(guess.status == 429 || plain.status == 429, "{guess:?} {plain:?}");
-    // Whoever has a session is not concerned.
+    // The form itself is still shown.
     assert_eq!(app.visitor().get("/admin/sign-in").status, 200);
 }

@@ -219,7 +219,7 @@ impl Frame {
         response
     }
 
-    /// Adds the headers of each response: nothing is kept, framed, guessed or told to others.
+    /// Adds the headers of each response. A browser keeps, frames and sniffs none, and sends no referrer to other sites.
     pub(super) fn protect(&self, headers: &mut HeaderMap) {
         let same_origin = HeaderValue::from_static("same-origin");
         headers.insert(CONTENT_SECURITY_POLICY, self.policy());

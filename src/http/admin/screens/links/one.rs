@@ -4,6 +4,7 @@ use askama::Template;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::link_of;
 use super::list::{LinkBadge, badges, without_scheme};
 use crate::http::admin::answers::{ranked_chart, time_chart};
 use crate::http::admin::chart::grouped;
@@ -57,9 +58,7 @@ pub(in crate::http::admin) async fn show(
     request: &PageRequest<'_>,
     id: &str,
 ) -> Result<HttpResponse, PageError> {
-    let Reply::Link(view) = request.get(&format!("/api/v1/links/{id}"), "").await? else {
-        return Err(PageError::Internal);
-    };
+    let view = link_of(request, id).await?;
     let options = &view.link.options;
     let (visitors, chart, lists) = statistics(request, id).await?;
     let history = request.json(&format!("/api/v1/links/{id}/history"), &format!("limit={SHOWN}")).await?;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::link_of;
 use super::list::without_scheme;
 use crate::http::admin::frame::Frame;
 use crate::http::admin::page_error::PageError;
@@ -38,9 +39,7 @@ pub(in crate::http::admin) async fn show(
     request: &PageRequest<'_>,
     id: &str,
 ) -> Result<HttpResponse, PageError> {
-    let Reply::Link(view) = request.get(&format!("/api/v1/links/{id}"), "").await? else {
-        return Err(PageError::Internal);
-    };
+    let view = link_of(request, id).await?;
     let query = parameters(request);
     // Drawn here as well, so that the page names what is wrong with its form.
     let error = picture(request, id, &query).await.err().map(|error| error.words().1);
